@@ -1,0 +1,151 @@
+//! How a batch lies in an object: one Arrow IPC stream (LZ4) and a seal behind it.
+//!
+//! Readers of the Arrow stream stop at its end marker, so `pyarrow.ipc.open_stream` opens a sealed object as it is. The
+//! seal is 16 bytes: `NILO`, CRC-32 of all before it (little endian), length of all before it (u64, little endian). A
+//! torn write has no seal, a flipped bit breaks the checksum.
+
+use std::{collections::HashMap, io::Cursor, sync::Arc};
+
+use arrow::{
+    array::RecordBatch,
+    datatypes::Schema,
+    error::ArrowError,
+    ipc::{CompressionType, reader::StreamReader, writer::IpcWriteOptions, writer::StreamWriter},
+};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, path::Path};
+
+const MAGIC: &[u8; 4] = b"NILO";
+const SEAL_BYTES: usize = 16;
+
+/// Why an object cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// the seal is absent, cut or of another length
+    #[error("torn: {bytes} bytes without a seal that fits; accepted is an Arrow IPC stream followed by its 16-byte seal")]
+    Torn {
+        /// length of the object
+        bytes: usize,
+    },
+    /// the bytes are not those that were sealed
+    #[error("damaged: checksum {found:08x}, sealed with {expected:08x}")]
+    Checksum {
+        /// CRC-32 of the bytes
+        found: u32,
+        /// CRC-32 in the seal
+        expected: u32,
+    },
+    /// the stream does not decode although the seal fits
+    #[error("the Arrow stream does not decode")]
+    Arrow(#[from] ArrowError),
+    /// a header that every message has is absent or unreadable
+    #[error("header {key} is {found:?}, accepted is {accepted}")]
+    Header {
+        /// metadata key
+        key: &'static str,
+        /// its value, if any
+        found: Option<String>,
+        /// what would have been accepted
+        accepted: &'static str,
+    },
+}
+
+/// A batch as one Arrow IPC stream with `headers` added to the schema's metadata, without a seal.
+///
+/// # Errors
+/// [`ArrowError`] when the batch cannot be encoded.
+pub fn to_ipc(batch: &RecordBatch, headers: &[(&str, String)]) -> Result<Vec<u8>, ArrowError> {
+    let mut metadata: HashMap<String, String> = batch.schema().metadata().clone();
+    metadata.extend(headers.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
+    let schema = Arc::new(Schema::new_with_metadata(batch.schema().fields().clone(), metadata));
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+    let mut writer = StreamWriter::try_new_with_options(Vec::with_capacity(4096), &schema, options)?;
+    writer.write(&batch.clone().with_schema(schema)?)?;
+    writer.into_inner()
+}
+
+/// [`to_ipc`] and the seal.
+pub(crate) fn seal(batch: &RecordBatch, headers: &[(&str, String)]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut bytes = to_ipc(batch, headers)?;
+    let (crc, length) = (crc32fast::hash(&bytes), bytes.len() as u64);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(&length.to_le_bytes());
+    Ok(bytes)
+}
+
+/// The batch of a sealed object and its headers.
+pub(crate) fn open(bytes: &[u8]) -> Result<(RecordBatch, HashMap<String, String>), EnvelopeError> {
+    let torn = || EnvelopeError::Torn { bytes: bytes.len() };
+    let (body, seal) = bytes.split_at_checked(bytes.len().saturating_sub(SEAL_BYTES)).ok_or_else(torn)?;
+    let word = |from: usize, to: usize| seal.get(from..to).ok_or_else(torn);
+    let length = u64::from_le_bytes(word(8, 16)?.try_into().map_err(|_| torn())?);
+    if word(0, 4)? != MAGIC || length != body.len() as u64 {
+        return Err(torn());
+    }
+    let expected = u32::from_le_bytes(word(4, 8)?.try_into().map_err(|_| torn())?);
+    let found = crc32fast::hash(body);
+    if found != expected {
+        return Err(EnvelopeError::Checksum { found, expected });
+    }
+    let mut reader = StreamReader::try_new(Cursor::new(body), None)?;
+    let headers = reader.schema().metadata().clone();
+    let batch = reader.next().ok_or_else(torn)??;
+    Ok((batch, headers))
+}
+
+/// A header that must be there, parsed.
+pub(crate) fn header<T: std::str::FromStr>(
+    headers: &HashMap<String, String>,
+    key: &'static str,
+    accepted: &'static str,
+) -> Result<T, EnvelopeError> {
+    let found = headers.get(key);
+    found
+        .and_then(|v| v.parse().ok())
+        .ok_or_else(|| EnvelopeError::Header { key, found: found.cloned(), accepted })
+}
+
+/// The name of object number `n` in a folder of numbered objects: names sort as their numbers do.
+pub(crate) fn numbered(n: u64) -> String {
+    format!("{n:020}.arrow")
+}
+
+/// The numbers of the objects in a folder, ascending.
+pub(crate) async fn numbers_in(store: &dyn ObjectStore, folder: &Path) -> Result<Vec<u64>, object_store::Error> {
+    let number = |name: &str| name.strip_suffix(".arrow").and_then(|n| n.parse::<u64>().ok());
+    let objects: Vec<_> = store.list(Some(folder)).try_collect().await?;
+    let mut numbers: Vec<u64> = objects.iter().filter_map(|o| o.location.filename().and_then(number)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+#[cfg(test)]
+mod tests {
+    use nilometer_schemas::Observations;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sealed() -> Vec<u8> {
+        seal(&Observations::empty().into_batch(), &[("nilometer.time", "7".to_owned())]).unwrap()
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_its_headers() {
+        let (batch, headers) = open(&sealed()).unwrap();
+        assert_eq!(batch.num_rows(), 0);
+        assert_eq!(header::<i64>(&headers, "nilometer.time", "a number").unwrap(), 7);
+        assert!(header::<i64>(&headers, "nilometer.absent", "a number").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_cut_and_every_flipped_bit_is_noticed(at in 0_usize..4096, bit in 0_u8..8, cut in any::<bool>()) {
+            let mut bytes = sealed();
+            let at = at % bytes.len();
+            if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
+            prop_assert!(open(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What every role stands on: the log, snapshots, the row balance, queues, the clock, metrics and an orderly end.
+//!
+//! ```text
+//!            append (producer, sequence)            read (position)
+//!  ingest ───────────────────────────▶  log  ───────────────────────▶ forecast ──▶ log ──▶ publish
+//!                                        │                               │
+//!                                 segments, sealed               state + positions, one object
+//! ```
+//!
+//! Invariants:
+//! - an append is one sealed object, created or not at all; the same (producer, sequence) is appended once;
+//! - positions of a partition have no holes and no overlaps; what cannot be read any more is reported as
+//!   [`Entry::Damaged`], never skipped;
+//! - rows received = used + rejected + late + pending, checked at every snapshot ([`Balance`]);
+//! - nothing is unbounded and everything ends when asked to ([`Lifecycle`]).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use nilometer_engine::{EmbeddedLog, Entry, Log, Message, Metrics, Partition};
+//! use nilometer_schemas::{Contract, Observations, Timestamp};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let store = Arc::new(object_store::memory::InMemory::new());
+//! let log = EmbeddedLog::new(store, "log", &Metrics::unregistered());
+//! let gauges = Partition::new(Contract::Observation, 0);
+//! let message = Message { time: Timestamp(0), producer: "ingest", sequence: 1, batch: Observations::empty().into_batch() };
+//! log.append(gauges, message.clone()).await?;
+//! log.append(gauges, message).await?; // a retry changes nothing
+//! assert_eq!(log.bounds(gauges).await?.end, 1);
+//! assert!(matches!(log.read(gauges, 0).await?, Some(Entry::Record(_))));
+//! # Ok::<(), nilometer_engine::LogError>(()) }).unwrap();
+//! ```
+
+mod balance;
+mod clock;
+mod embedded;
+mod envelope;
+mod lifecycle;
+mod log;
+mod metrics;
+mod queue;
+mod snapshot;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use balance::{Balance, BalanceError};
+pub use clock::Clock;
+pub use embedded::EmbeddedLog;
+pub use envelope::{EnvelopeError, to_ipc};
+pub use lifecycle::{Lifecycle, Stop};
+pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record};
+pub use metrics::{Metrics, StageMetrics};
+pub use queue::{QueueReceiver, QueueSender, queue};
+pub use snapshot::{Snapshot, SnapshotError, Snapshots};

@@ -1,0 +1,99 @@
+//! An orderly end: what flows first stops first, and each role drains before the next one stops.
+
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+
+/// How a role learns that it should end.
+///
+/// `drain` says that nothing more will be appended to the role's inputs: finish what is there, save, end. `now` says to
+/// end at the next safe point and leave the rest for the next start.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    drain: CancellationToken,
+    now: CancellationToken,
+}
+
+impl Stop {
+    /// Whether the inputs are complete.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_cancelled()
+    }
+
+    /// Whether to end at the next safe point.
+    #[must_use]
+    pub fn is_now(&self) -> bool {
+        self.now.is_cancelled()
+    }
+
+    /// Completes when the inputs are complete or the role should end now.
+    pub async fn requested(&self) {
+        tokio::select! { () = self.drain.cancelled() => {}, () = self.now.cancelled() => {} }
+    }
+
+    /// Waits for `work`; `None` when the role should end instead.
+    pub async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! { biased; () = self.requested() => None, done = work => Some(done) }
+    }
+}
+
+/// The stops of the roles in the order of the flow. The first role is asked to end; each role that has ended completes
+/// the inputs of the next.
+#[derive(Debug, Default)]
+pub struct Lifecycle {
+    now: CancellationToken,
+    stops: Vec<Stop>,
+}
+
+impl Lifecycle {
+    /// No roles yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The stop of the next role downstream.
+    pub fn next_role(&mut self) -> Stop {
+        let stop = Stop { drain: CancellationToken::new(), now: self.now.child_token() };
+        self.stops.push(stop.clone());
+        stop
+    }
+
+    /// Asks the first role to end, and with it, one after the other, all of them.
+    pub fn stop(&self) {
+        if let Some(first) = self.stops.first() {
+            first.drain.cancel();
+        }
+    }
+
+    /// Asks every role to end at its next safe point, without draining.
+    pub fn stop_now(&self) {
+        self.now.cancel();
+    }
+
+    /// Says that role `index` has ended, so that the one behind it may drain.
+    pub fn ended(&self, index: usize) {
+        if let Some(next) = self.stops.get(index + 1) {
+            next.drain.cancel();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn roles_end_in_the_order_of_the_flow() {
+        let mut lifecycle = Lifecycle::new();
+        let (ingest, forecast) = (lifecycle.next_role(), lifecycle.next_role());
+        lifecycle.stop();
+        assert!(ingest.is_draining() && !forecast.is_draining());
+        assert_eq!(ingest.or(std::future::pending::<()>()).await, None);
+        lifecycle.ended(0);
+        assert!(forecast.is_draining() && !forecast.is_now());
+        lifecycle.stop_now();
+        assert!(forecast.is_now());
+    }
+}

@@ -1,0 +1,179 @@
+//! The log: what roles meet at.
+
+use std::fmt;
+
+use arrow::array::RecordBatch;
+use async_trait::async_trait;
+use bytes::Bytes;
+use nilometer_schemas::{Contract, Timestamp};
+
+use crate::EnvelopeError;
+
+/// One ordered stream: a contract's topic and a partition of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// the topic's contract
+    pub contract: Contract,
+    /// partition number; a partition is a set of whole river networks
+    pub number: u32,
+}
+
+impl Partition {
+    /// Partition `number` of the contract's topic.
+    #[must_use]
+    pub const fn new(contract: Contract, number: u32) -> Self {
+        Self { contract, number }
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.contract, self.number)
+    }
+}
+
+/// What a producer appends.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    /// watermark: nothing that this partition gets later was known before this instant
+    pub time: Timestamp,
+    /// who appends; at most a few names a partition
+    pub producer: &'a str,
+    /// increases with every message of the producer; one that is not above the last is a retry and changes nothing
+    pub sequence: u64,
+    /// rows of the partition's contract, possibly none (a heartbeat)
+    pub batch: RecordBatch,
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// at this position
+    At(u64),
+    /// the producer's sequence had been appended before
+    Already,
+}
+
+/// One message, read.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// position in its partition, from 0 without holes
+    pub position: u64,
+    /// watermark of the message
+    pub time: Timestamp,
+    /// rows appended to the partition before this message, so that a reader knows how many a damaged segment held
+    pub rows_before: u64,
+    /// the rows
+    pub batch: RecordBatch,
+}
+
+/// A position whose message cannot be read any more.
+#[derive(Debug, Clone)]
+pub struct Damage {
+    /// its position
+    pub position: u64,
+    /// what is wrong
+    pub detail: String,
+    /// the bytes as they are now
+    pub bytes: Bytes,
+}
+
+/// What lies at a position.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    /// a message
+    Record(Record),
+    /// a message lost to damage; the reader says so and goes on behind it
+    Damaged(Damage),
+}
+
+impl Entry {
+    /// The entry's position.
+    #[must_use]
+    pub const fn position(&self) -> u64 {
+        match self {
+            Self::Record(r) => r.position,
+            Self::Damaged(d) => d.position,
+        }
+    }
+}
+
+/// Positions that a partition holds: `start..end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// oldest position that retention has left
+    pub start: u64,
+    /// where the next message will lie
+    pub end: u64,
+}
+
+/// Why the log cannot do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// the object store refused or failed
+    #[error("log object {key}: the object store failed")]
+    Store {
+        /// object key
+        key: String,
+        /// the store's error
+        #[source]
+        source: object_store::Error,
+    },
+    /// the batch cannot be sealed
+    #[error("message of {partition} cannot be encoded")]
+    Encode {
+        /// where it should have gone
+        partition: Partition,
+        /// why not
+        #[source]
+        source: EnvelopeError,
+    },
+    /// the position is gone for good
+    #[error("{partition} starts at {start}, position {position} was removed by retention; resume from a newer snapshot")]
+    Expired {
+        /// which partition
+        partition: Partition,
+        /// position asked for
+        position: u64,
+        /// oldest position left
+        start: u64,
+    },
+    /// others append faster than we can find the end
+    #[error("{partition}: {attempts} appends in a row lost the race for the next position; too many writers")]
+    Contended {
+        /// which partition
+        partition: Partition,
+        /// how often we tried
+        attempts: u32,
+    },
+}
+
+impl LogError {
+    /// Whether the same call may succeed later. The only place that decides it.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        matches!(self, Self::Store { source: object_store::Error::Generic { .. }, .. } | Self::Contended { .. })
+    }
+}
+
+/// An append-only log of Arrow batches. Implementations pass [`crate::conformance`].
+#[async_trait]
+pub trait Log: Send + Sync {
+    /// Appends one message, durably against the end of the process, or reports that it was there.
+    async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError>;
+
+    /// The entry at a position; `None` at the end. A position below the start is an error.
+    async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError>;
+
+    /// Completes when the partition's end is above `position`.
+    async fn wait(&self, partition: Partition, position: u64) -> Result<(), LogError>;
+
+    /// The positions that the partition holds.
+    async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError>;
+
+    /// The sequence of the producer's last message in the partition.
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError>;
+
+    /// Retention: removes messages below `before`, the newest message always stays. Returns how many went.
+    async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError>;
+}

@@ -1,0 +1,197 @@
+//! Every metric of the engine and the baseline of every stage, built from an injected registry. Names live here only.
+
+use nilometer_schemas::{Reason, Timestamp};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    core::Collector,
+};
+
+use crate::Balance;
+
+/// All metrics of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    rows: IntGaugeVec,
+    rejected: IntGaugeVec,
+    messages: IntCounterVec,
+    dead_letters: IntCounterVec,
+    stage_seconds: HistogramVec,
+    event_time: GaugeVec,
+    queue_depth: IntGaugeVec,
+    snapshots: IntCounterVec,
+    pub(crate) append_seconds: Histogram,
+    pub(crate) torn_segments: IntCounter,
+    pub(crate) damaged_segments: IntCounter,
+}
+
+/// The baseline that every stage has.
+#[derive(Clone)]
+pub struct StageMetrics {
+    name: &'static str,
+    metrics: Metrics,
+    /// messages or ticks handled
+    pub messages: IntCounter,
+    /// seconds a message or tick took
+    pub seconds: Histogram,
+    /// snapshots saved
+    pub snapshots: IntCounter,
+    event_time: Gauge,
+}
+
+impl Metrics {
+    /// Registers the engine's metrics in `registry`.
+    ///
+    /// # Errors
+    /// [`prometheus::Error`] when the registry already holds a metric of the same name.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self::build(registry.clone())?;
+        let all: [Box<dyn Collector>; 12] = [
+            Box::new(metrics.rows.clone()),
+            Box::new(metrics.rejected.clone()),
+            Box::new(metrics.messages.clone()),
+            Box::new(metrics.dead_letters.clone()),
+            Box::new(metrics.stage_seconds.clone()),
+            Box::new(metrics.event_time.clone()),
+            Box::new(metrics.queue_depth.clone()),
+            Box::new(metrics.snapshots.clone()),
+            Box::new(metrics.append_seconds.clone()),
+            Box::new(metrics.torn_segments.clone()),
+            Box::new(metrics.damaged_segments.clone()),
+            Box::new(build_info()?),
+        ];
+        for collector in all {
+            registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+
+    /// Metrics that nobody scrapes.
+    #[must_use]
+    pub fn unregistered() -> Self {
+        Self::build(Registry::new()).expect("the names below are valid and distinct")
+    }
+
+    fn build(registry: Registry) -> Result<Self, prometheus::Error> {
+        let opts = |name: &str, help: &str| Opts::new(name, help).namespace("nilometer");
+        let seconds = |name: &str, help: &str| {
+            HistogramOpts::new(name, help)
+                .namespace("nilometer")
+                .buckets(vec![1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0])
+        };
+        Ok(Self {
+            registry,
+            rows: IntGaugeVec::new(
+                opts("rows", "rows by stage since the stage's first start: received = used + rejected + late + missing + pending"),
+                &["stage", "fate"],
+            )?,
+            rejected: IntGaugeVec::new(opts("rows_rejected", "rows that could not be used, by reason"), &["stage", "reason"])?,
+            messages: IntCounterVec::new(opts("messages_total", "messages or ticks handled"), &["stage"])?,
+            dead_letters: IntCounterVec::new(opts("dead_letters_total", "dead letters written, by reason"), &["stage", "reason"])?,
+            stage_seconds: HistogramVec::new(seconds("stage_seconds", "time that one message or tick took"), &["stage"])?,
+            event_time: GaugeVec::new(opts("event_time_seconds", "newest event time handled, Unix seconds"), &["stage"])?,
+            queue_depth: IntGaugeVec::new(opts("queue_depth", "items waiting in a bounded queue"), &["queue"])?,
+            snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["stage"])?,
+            append_seconds: Histogram::with_opts(seconds("log_append_seconds", "time that one append to the log took"))?,
+            torn_segments: IntCounter::with_opts(opts("log_torn_segments_total", "torn segments cut from the end of the log"))?,
+            damaged_segments: IntCounter::with_opts(opts("log_damaged_segments_total", "damaged segments met while reading"))?,
+        })
+    }
+
+    /// The registry that these metrics were built from.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The baseline of a stage.
+    #[must_use]
+    pub fn stage(&self, name: &'static str) -> StageMetrics {
+        StageMetrics {
+            name,
+            metrics: self.clone(),
+            messages: self.messages.with_label_values(&[name]),
+            seconds: self.stage_seconds.with_label_values(&[name]),
+            snapshots: self.snapshots.with_label_values(&[name]),
+            event_time: self.event_time.with_label_values(&[name]),
+        }
+    }
+
+    pub(crate) fn queue(&self, name: &str) -> prometheus::IntGauge {
+        self.queue_depth.with_label_values(&[name])
+    }
+}
+
+impl StageMetrics {
+    /// The stage's name, the value of the label `stage`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Notes the newest event time.
+    pub fn reached(&self, time: Timestamp) {
+        self.event_time.set(time.0 as f64 / 1e6);
+    }
+
+    /// Counts a dead letter.
+    pub fn dead_letter(&self, reason: Reason) {
+        self.metrics.dead_letters.with_label_values(&[self.name, reason.name()]).inc();
+    }
+
+    pub(crate) fn show(&self, balance: &Balance) {
+        let set = |fate: &str, rows: u64| self.metrics.rows.with_label_values(&[self.name, fate]).set(rows as i64);
+        set("received", balance.received);
+        set("used", balance.used);
+        set("rejected", balance.rejected_rows());
+        set("late", balance.late);
+        set("missing", balance.missing);
+        set("pending", balance.pending);
+        for (reason, rows) in &balance.rejected {
+            self.metrics.rejected.with_label_values(&[self.name, reason.name()]).set(*rows as i64);
+        }
+    }
+}
+
+fn build_info() -> Result<IntGaugeVec, prometheus::Error> {
+    let info = IntGaugeVec::new(Opts::new("nilometer_build_info", "always 1; the version is in the label"), &["version"])?;
+    info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    Ok(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inventory_is_what_dashboards_rely_on() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        let stage = metrics.stage("ingest");
+        stage.messages.inc();
+        stage.seconds.observe(0.1);
+        stage.snapshots.inc();
+        stage.reached(Timestamp(0));
+        stage.dead_letter(Reason::Late);
+        let mut balance = Balance::default();
+        balance.reject(Reason::Late, 0);
+        balance.check(&stage).unwrap();
+        metrics.queue("raw").set(0);
+        let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
+        assert_eq!(names, [
+            "nilometer_build_info",
+            "nilometer_dead_letters_total",
+            "nilometer_event_time_seconds",
+            "nilometer_log_append_seconds",
+            "nilometer_log_damaged_segments_total",
+            "nilometer_log_torn_segments_total",
+            "nilometer_messages_total",
+            "nilometer_queue_depth",
+            "nilometer_rows",
+            "nilometer_rows_rejected",
+            "nilometer_snapshots_total",
+            "nilometer_stage_seconds",
+        ]);
+        assert!(Metrics::new(&registry).is_err(), "two sets in one registry would hide each other");
+    }
+}

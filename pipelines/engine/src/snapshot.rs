@@ -1,0 +1,234 @@
+//! Snapshots: a role's state and its positions in one object, created once.
+//!
+//! `<root>/<role>/<ordinal, 20 digits>.arrow` holds the numbers as one Float32 column and everything else as JSON in the
+//! header, sealed like a log segment. Ordinals only grow; the same ordinal may be saved again with the same content (a
+//! replay), never with another (a second owner).
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, Float32Array, RecordBatch},
+    datatypes::{DataType, Field, Schema},
+};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    EnvelopeError,
+    envelope::{header, numbered, numbers_in, open, seal},
+};
+
+const CONTENT: &str = "nilometer.snapshot";
+
+/// What a snapshot holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot<T> {
+    /// grows with every snapshot of the role
+    pub ordinal: u64,
+    /// positions, balance and whatever else the role needs to go on
+    pub content: T,
+    /// the numerical state, flattened
+    pub numbers: Vec<f32>,
+}
+
+/// Why a snapshot cannot be saved or loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum SnapshotError {
+    /// the object store refused or failed
+    #[error("snapshot {key}: the object store failed")]
+    Store {
+        /// object key
+        key: String,
+        /// the store's error
+        #[source]
+        source: object_store::Error,
+    },
+    /// the snapshot cannot be encoded
+    #[error("snapshot {key} cannot be encoded")]
+    Encode {
+        /// object key
+        key: String,
+        /// why not
+        #[source]
+        source: EnvelopeError,
+    },
+    /// the content is not JSON-able
+    #[error("snapshot {key}: its content cannot be written as JSON")]
+    Content {
+        /// object key
+        key: String,
+        /// why not
+        #[source]
+        source: serde_json::Error,
+    },
+    /// another owner has written the same ordinal with another content
+    #[error("snapshot {key} exists with another content: a second process owns this state; stop one of them")]
+    Fenced {
+        /// object key
+        key: String,
+    },
+    /// snapshots exist but none can be read
+    #[error("none of the {count} snapshots below {folder} can be read (newest: {newest}); move the folder away to start from the beginning of the log")]
+    NoneReadable {
+        /// where they are
+        folder: String,
+        /// how many there are
+        count: usize,
+        /// what is wrong with the newest
+        newest: String,
+    },
+}
+
+/// The snapshots of one role.
+#[derive(Clone)]
+pub struct Snapshots {
+    store: Arc<dyn ObjectStore>,
+    folder: Path,
+    keep: usize,
+}
+
+impl Snapshots {
+    /// Snapshots below `root/role`, of which the newest `keep` (at least 2) are kept.
+    #[must_use]
+    pub fn new(store: Arc<dyn ObjectStore>, root: &str, role: &str, keep: usize) -> Self {
+        Self { store, folder: Path::from(root).join(role), keep: keep.max(2) }
+    }
+
+    fn key(&self, ordinal: u64) -> Path {
+        self.folder.clone().join(numbered(ordinal))
+    }
+
+    /// Saves a snapshot and removes those that are no longer kept.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Fenced`] when another owner saved this ordinal; otherwise the store's or the encoder's error.
+    pub async fn save<T: Serialize + Sync>(&self, ordinal: u64, content: &T, numbers: &[f32]) -> Result<(), SnapshotError> {
+        let path = self.key(ordinal);
+        let key = path.to_string();
+        let content = serde_json::to_string(content).map_err(|source| SnapshotError::Content { key: key.clone(), source })?;
+        let encode = |source| SnapshotError::Encode { key: key.clone(), source };
+        let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Float32, false)]));
+        let batch = RecordBatch::try_new(schema, vec![Arc::new(Float32Array::from(numbers.to_vec()))])
+            .map_err(|e| encode(e.into()))?;
+        let bytes = seal(&batch, &[(CONTENT, content)]).map_err(encode)?;
+        match self.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await {
+            Ok(_) => {}
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                let there = self.fetch(&path).await?;
+                // A torn one is ours to replace; a readable one with another content is another owner's.
+                if open(&there).is_err() {
+                    self.store.put(&path, bytes.into()).await.map_err(|source| SnapshotError::Store { key, source })?;
+                } else if !same(&there, &bytes) {
+                    return Err(SnapshotError::Fenced { key });
+                }
+            }
+            Err(source) => return Err(SnapshotError::Store { key, source }),
+        }
+        self.forget(ordinal).await
+    }
+
+    /// The newest snapshot that can be read, `None` when there is none at all.
+    ///
+    /// # Errors
+    /// [`SnapshotError::NoneReadable`] when snapshots exist and every one is damaged or of another kind.
+    pub async fn newest<T: DeserializeOwned>(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        let ordinals = self.ordinals().await?;
+        let mut newest_problem = None;
+        for ordinal in ordinals.iter().rev() {
+            let path = self.key(*ordinal);
+            match parse(&self.fetch(&path).await?) {
+                Ok((content, numbers)) => return Ok(Some(Snapshot { ordinal: *ordinal, content, numbers })),
+                Err(problem) => {
+                    tracing::warn!(snapshot = %path, problem, "a snapshot cannot be read; the one before it serves");
+                    newest_problem.get_or_insert(problem);
+                }
+            }
+        }
+        match newest_problem {
+            None => Ok(None),
+            Some(newest) => {
+                Err(SnapshotError::NoneReadable { folder: self.folder.to_string(), count: ordinals.len(), newest })
+            }
+        }
+    }
+
+    /// The oldest snapshot kept, for retention: the log before its positions is no longer needed.
+    ///
+    /// # Errors
+    /// The store's error. A damaged one counts as absent.
+    pub async fn oldest<T: DeserializeOwned>(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        for ordinal in self.ordinals().await? {
+            if let Ok((content, numbers)) = parse(&self.fetch(&self.key(ordinal)).await?) {
+                return Ok(Some(Snapshot { ordinal, content, numbers }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn fetch(&self, path: &Path) -> Result<Vec<u8>, SnapshotError> {
+        let fail = |source| SnapshotError::Store { key: path.to_string(), source };
+        Ok(self.store.get(path).await.map_err(fail)?.bytes().await.map_err(fail)?.to_vec())
+    }
+
+    async fn ordinals(&self) -> Result<Vec<u64>, SnapshotError> {
+        numbers_in(&*self.store, &self.folder)
+            .await
+            .map_err(|source| SnapshotError::Store { key: self.folder.to_string(), source })
+    }
+
+    async fn forget(&self, newest: u64) -> Result<(), SnapshotError> {
+        let ordinals: Vec<u64> = self.ordinals().await?.into_iter().filter(|o| *o <= newest).collect();
+        for ordinal in &ordinals[..ordinals.len().saturating_sub(self.keep)] {
+            let path = self.key(*ordinal);
+            self.store.delete(&path).await.map_err(|source| SnapshotError::Store { key: path.to_string(), source })?;
+        }
+        Ok(())
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<f32>), String> {
+    let (batch, headers) = open(bytes).map_err(|e| e.to_string())?;
+    let content: String = header(&headers, CONTENT, "JSON").map_err(|e| e.to_string())?;
+    let content = serde_json::from_str(&content).map_err(|e| e.to_string())?;
+    let numbers = batch.column(0).as_any().downcast_ref::<Float32Array>().ok_or("its numbers are not Float32")?;
+    Ok((content, numbers.values().to_vec()))
+}
+
+/// Compares content, not bytes: the order of Arrow's metadata is not fixed.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    matches!((open(a), open(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_newest_readable_snapshot_serves() {
+        let store = Arc::new(InMemory::new());
+        let snapshots = Snapshots::new(store.clone(), "snapshots", "forecast", 2);
+        assert!(snapshots.newest::<u32>().await.unwrap().is_none());
+        for ordinal in 1..=4_u32 {
+            snapshots.save(u64::from(ordinal), &ordinal, &[ordinal as f32]).await.unwrap();
+        }
+        assert_eq!(snapshots.oldest::<u32>().await.unwrap().unwrap().ordinal, 3, "only two are kept");
+        let newest = snapshots.newest::<u32>().await.unwrap().unwrap();
+        assert_eq!(newest, Snapshot { ordinal: 4, content: 4, numbers: vec![4.0] });
+
+        store.put(&snapshots.key(4), b"torn".to_vec().into()).await.unwrap();
+        assert_eq!(snapshots.newest::<u32>().await.unwrap().unwrap().ordinal, 3);
+        store.put(&snapshots.key(3), b"torn".to_vec().into()).await.unwrap();
+        let error = snapshots.newest::<u32>().await.unwrap_err().to_string();
+        assert!(error.contains("none of the 2 snapshots"), "starting over silently would repeat history: {error}");
+    }
+
+    #[tokio::test]
+    async fn a_second_owner_is_noticed_and_a_replay_is_not_one() {
+        let snapshots = Snapshots::new(Arc::new(InMemory::new()), "snapshots", "forecast", 2);
+        snapshots.save(7, &"mine", &[1.0]).await.unwrap();
+        snapshots.save(7, &"mine", &[1.0]).await.unwrap();
+        assert!(matches!(snapshots.save(7, &"theirs", &[1.0]).await, Err(SnapshotError::Fenced { .. })));
+    }
+}

@@ -1,0 +1,182 @@
+//! Variables, their canonical units and CF standard names.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::SchemaError;
+
+/// What a value is about. Each variable has one canonical unit, in which it travels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variable {
+    /// volume flow through a cross section
+    Discharge,
+    /// height of the water surface above the gauge datum
+    Stage,
+    /// depth of rain and melted snow that fell in a period
+    Precipitation,
+    /// depth that would evaporate in a period from a surface that does not dry
+    PotentialEvapotranspiration,
+    /// air temperature near the ground
+    AirTemperature,
+}
+
+impl Variable {
+    /// Every variable, in the order of the enumeration.
+    pub const ALL: [Self; 5] = [
+        Self::Discharge,
+        Self::Stage,
+        Self::Precipitation,
+        Self::PotentialEvapotranspiration,
+        Self::AirTemperature,
+    ];
+
+    /// The name in columns and definitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Discharge => "discharge",
+            Self::Stage => "stage",
+            Self::Precipitation => "precipitation",
+            Self::PotentialEvapotranspiration => "potential_evapotranspiration",
+            Self::AirTemperature => "air_temperature",
+        }
+    }
+
+    /// The unit in which the variable travels.
+    #[must_use]
+    pub const fn unit(self) -> Unit {
+        match self {
+            Self::Discharge => Unit::CubicMetrePerSecond,
+            Self::Stage => Unit::Metre,
+            Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
+            Self::AirTemperature => Unit::DegreeCelsius,
+        }
+    }
+
+    /// The CF standard name (CF Standard Name Table).
+    #[must_use]
+    pub const fn standard_name(self) -> &'static str {
+        match self {
+            Self::Discharge => "water_volume_transport_in_river_channel",
+            Self::Stage => "water_surface_height_above_reference_datum",
+            Self::Precipitation => "lwe_thickness_of_precipitation_amount",
+            Self::PotentialEvapotranspiration => "water_potential_evapotranspiration_amount",
+            Self::AirTemperature => "air_temperature",
+        }
+    }
+
+    /// Whether values of a period add up over shorter or longer periods (depths do, states and rates do not).
+    #[must_use]
+    pub const fn accumulates(self) -> bool {
+        matches!(self, Self::Precipitation | Self::PotentialEvapotranspiration)
+    }
+}
+
+impl fmt::Display for Variable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Variable {
+    type Err = SchemaError;
+    fn from_str(s: &str) -> Result<Self, SchemaError> {
+        Self::ALL.into_iter().find(|v| v.name() == s).ok_or_else(|| SchemaError::Word {
+            kind: "variable",
+            value: s.to_owned(),
+            accepted: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
+
+/// A unit of measure, spelled as UDUNITS does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Unit {
+    /// m³ s⁻¹
+    #[serde(rename = "m3 s-1")]
+    CubicMetrePerSecond,
+    /// cubic feet a second
+    #[serde(rename = "ft3 s-1")]
+    CubicFootPerSecond,
+    /// litres a second
+    #[serde(rename = "l s-1")]
+    LitrePerSecond,
+    /// metre
+    #[serde(rename = "m")]
+    Metre,
+    /// foot
+    #[serde(rename = "ft")]
+    Foot,
+    /// millimetre of water in the period
+    #[serde(rename = "mm")]
+    Millimetre,
+    /// inch of water in the period
+    #[serde(rename = "in")]
+    Inch,
+    /// millimetre of water an hour
+    #[serde(rename = "mm h-1")]
+    MillimetrePerHour,
+    /// millimetre of water a day
+    #[serde(rename = "mm d-1")]
+    MillimetrePerDay,
+    /// degree Celsius
+    #[serde(rename = "degC")]
+    DegreeCelsius,
+    /// kelvin
+    #[serde(rename = "K")]
+    Kelvin,
+}
+
+impl Unit {
+    /// Every unit.
+    pub const ALL: [Self; 11] = [
+        Self::CubicMetrePerSecond,
+        Self::CubicFootPerSecond,
+        Self::LitrePerSecond,
+        Self::Metre,
+        Self::Foot,
+        Self::Millimetre,
+        Self::Inch,
+        Self::MillimetrePerHour,
+        Self::MillimetrePerDay,
+        Self::DegreeCelsius,
+        Self::Kelvin,
+    ];
+
+    /// The spelling in columns, metadata and definitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::CubicMetrePerSecond => "m3 s-1",
+            Self::CubicFootPerSecond => "ft3 s-1",
+            Self::LitrePerSecond => "l s-1",
+            Self::Metre => "m",
+            Self::Foot => "ft",
+            Self::Millimetre => "mm",
+            Self::Inch => "in",
+            Self::MillimetrePerHour => "mm h-1",
+            Self::MillimetrePerDay => "mm d-1",
+            Self::DegreeCelsius => "degC",
+            Self::Kelvin => "K",
+        }
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Unit {
+    type Err = SchemaError;
+    fn from_str(s: &str) -> Result<Self, SchemaError> {
+        Self::ALL.into_iter().find(|u| u.name() == s).ok_or_else(|| SchemaError::Word {
+            kind: "unit",
+            value: s.to_owned(),
+            accepted: Self::ALL.map(Self::name).join(", "),
+        })
+    }
+}
