@@ -1,0 +1,113 @@
+//! One graph with its tensors: inputs written in place, outputs allocated once.
+
+use std::{collections::BTreeMap, path::Path};
+
+use ort::{
+    session::{IoBinding, Session},
+    value::{Tensor as OrtTensor, ValueType},
+};
+
+use crate::{Runtime, RuntimeError, Tensor};
+
+/// A session bound to tensors of fixed shapes.
+pub(crate) struct Graph {
+    name: String,
+    session: Session,
+    binding: IoBinding,
+    inputs: BTreeMap<&'static str, OrtTensor<f32>>,
+    outputs: BTreeMap<&'static str, Vec<f32>>,
+}
+
+impl Graph {
+    /// Loads a graph and binds it. `weights` are written once; `inputs` and `outputs` name the others with their shapes.
+    pub(crate) fn new(
+        runtime: &Runtime,
+        path: &Path,
+        weights: &BTreeMap<&str, Tensor>,
+        inputs: &[(&'static str, &[usize])],
+        outputs: &[(&'static str, &[usize])],
+    ) -> Result<Self, RuntimeError> {
+        let name = path.display().to_string();
+        let session = runtime.session(path)?;
+        check_signature(&name, &session, weights, inputs, outputs)?;
+        let ort = |e: ort::Error| RuntimeError::Ort { what: name.clone(), detail: e.to_string() };
+        let mut binding = session.create_binding().map_err(|e| ort(e.into()))?;
+        for (weight, tensor) in weights {
+            let value = OrtTensor::from_array((tensor.shape.clone(), tensor.values.clone())).map_err(ort)?;
+            binding.bind_input(*weight, &value).map_err(ort)?;
+        }
+        let mut bound_inputs = BTreeMap::new();
+        for (input, shape) in inputs {
+            bound_inputs.insert(*input, OrtTensor::<f32>::new(session.allocator(), shape.to_vec()).map_err(ort)?);
+        }
+        let mut read_outputs = BTreeMap::new();
+        for (output, shape) in outputs {
+            let value = OrtTensor::<f32>::new(session.allocator(), shape.to_vec()).map_err(ort)?;
+            binding.bind_output(*output, value).map_err(ort)?;
+            read_outputs.insert(*output, vec![0.0; shape.iter().product()]);
+        }
+        Ok(Self { name, session, binding, inputs: bound_inputs, outputs: read_outputs })
+    }
+
+    /// The numbers of an input, to be written before [`Graph::run`].
+    pub(crate) fn input_mut(&mut self, name: &'static str) -> &mut [f32] {
+        let tensor = self.inputs.get_mut(name).expect("inputs are named by the constructor's caller");
+        tensor.extract_tensor_mut().1
+    }
+
+    /// Runs the graph; afterwards [`Graph::output`] gives the results.
+    pub(crate) fn run(&mut self) -> Result<(), RuntimeError> {
+        let ort = |e: ort::Error| RuntimeError::Ort { what: self.name.clone(), detail: e.to_string() };
+        for (name, tensor) in &self.inputs {
+            // What lies on another device is copied when it is bound, so bind after every write.
+            self.binding.bind_input(*name, tensor).map_err(ort)?;
+        }
+        let results = self.session.run_binding(&self.binding).map_err(ort)?;
+        for (name, values) in &mut self.outputs {
+            let (_, numbers) = results[*name].try_extract_tensor::<f32>().map_err(ort)?;
+            values.copy_from_slice(numbers);
+        }
+        Ok(())
+    }
+
+    /// The numbers of an output of the last run.
+    pub(crate) fn output(&self, name: &'static str) -> &[f32] {
+        self.outputs.get(name).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The graph takes and gives what the card says, before the first row is run.
+fn check_signature(
+    name: &str,
+    session: &Session,
+    weights: &BTreeMap<&str, Tensor>,
+    inputs: &[(&'static str, &[usize])],
+    outputs: &[(&'static str, &[usize])],
+) -> Result<(), RuntimeError> {
+    let mut problems = Vec::new();
+    let expected: BTreeMap<&str, usize> = weights
+        .iter()
+        .map(|(n, t)| (*n, t.shape.len()))
+        .chain(inputs.iter().map(|(n, s)| (*n, s.len())))
+        .collect();
+    let rank = |kind: &ValueType| match kind {
+        ValueType::Tensor { shape, .. } => shape.len(),
+        _ => usize::MAX,
+    };
+    for input in session.inputs() {
+        match expected.get(input.name()) {
+            None => problems.push(format!("the graph takes {}, which the card does not give", input.name())),
+            Some(axes) if *axes != rank(input.dtype()) => {
+                problems.push(format!("{} has {} axes in the graph and {axes} by the card", input.name(), rank(input.dtype())));
+            }
+            Some(_) => {}
+        }
+    }
+    for wanted in expected.keys().filter(|n| !session.inputs().iter().any(|i| i.name() == **n)) {
+        problems.push(format!("the graph does not take {wanted}"));
+    }
+    for (wanted, _) in outputs.iter().filter(|(n, _)| !session.outputs().iter().any(|o| o.name() == *n)) {
+        problems.push(format!("the graph does not give {wanted}"));
+    }
+    if problems.is_empty() { Ok(()) } else { Err(RuntimeError::Package { path: name.into(), problems }) }
+}

@@ -1,0 +1,130 @@
+//! Runs model packages on ONNX Runtime.
+//!
+//! ```text
+//! folder ──Package::load──▶ Package ──Model::new──▶ Model ──step──▶ state′, fluxes      (one call, all catchments × members)
+//!   card, graphs, weights     verified               bound  ──rollout──▶ discharge[T, C, M]
+//! ```
+//!
+//! Invariants:
+//! - a package is used only if every file has the hash that its card states and every weight the shape;
+//! - graphs are code, weights are data: weights enter as graph inputs and are gathered for the catchments at hand;
+//! - one [`Model`] owns its sessions; inputs and outputs are allocated once and reused;
+//! - a provider that was asked for and is not there is an error, never a silent fall-back.
+//!
+//! ```no_run
+//! use nilometer_runtime::{Model, Package, Provider, Runtime};
+//!
+//! let runtime = Runtime::open(None, &[Provider::Cpu])?;
+//! let package = Package::load("models/zoo/hybrid-cance".as_ref())?;
+//! let catchments = package.select(&["V3524010", "V3517010"])?;
+//! let mut model = Model::new(&runtime, &package, &catchments, 32, 24)?;
+//! let mut state = model.initial_state();
+//! model.forcing_mut().fill(0.0);
+//! let fluxes = model.step(&mut state)?;
+//! println!("{} mm", fluxes.discharge_mm[0]);
+//! # Ok::<(), nilometer_runtime::RuntimeError>(())
+//! ```
+
+mod card;
+mod golden;
+mod graph;
+mod library;
+mod model;
+mod package;
+
+use std::path::PathBuf;
+
+pub use card::{Card, Input, Output, Skill, State, Training, Weight};
+pub use golden::{Difference, check_golden};
+pub use library::{Provider, Runtime};
+pub use model::{Fluxes, Model};
+pub use package::{Package, Tensor};
+
+/// Why a model cannot be loaded or run.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// a file of the package cannot be read
+    #[error("{path}: cannot be read")]
+    Read {
+        /// the file
+        path: PathBuf,
+        /// why not
+        #[source]
+        source: std::io::Error,
+    },
+    /// the card is not TOML of a card's shape
+    #[error("{path}: not a model card")]
+    Card {
+        /// the card
+        path: PathBuf,
+        /// where and why
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// the card or a file contradicts itself or the card; every problem is listed
+    #[error("{path}: {}", problems.join("; "))]
+    Package {
+        /// the package's folder
+        path: PathBuf,
+        /// what is wrong, each with what is accepted
+        problems: Vec<String>,
+    },
+    /// a catchment that the package has no parameters for
+    #[error("model {model} has no parameters for catchment {catchment:?}; it has {known}")]
+    UnknownCatchment {
+        /// package name
+        model: String,
+        /// the catchment asked for
+        catchment: String,
+        /// those that it has
+        known: String,
+    },
+    /// ONNX Runtime's shared library is nowhere
+    #[error("ONNX Runtime's shared library cannot be loaded: {detail}; set runtime.library in the pipeline definition or ORT_DYLIB_PATH, or run ops/setup, which fetches it")]
+    Library {
+        /// what was tried
+        detail: String,
+    },
+    /// an execution provider that was asked for cannot be used
+    #[error("execution provider {provider} is not available in {library}: {detail}; accepted here is cpu")]
+    Provider {
+        /// its name
+        provider: Provider,
+        /// the library loaded
+        library: PathBuf,
+        /// ONNX Runtime's word
+        detail: String,
+    },
+    /// ONNX Runtime refused a graph or a run
+    #[error("{what}: ONNX Runtime says {detail}")]
+    Ort {
+        /// graph file or operation
+        what: String,
+        /// its message
+        detail: String,
+    },
+    /// an array of another length than the model's
+    #[error("{what} has {found} numbers, the model takes {expected}")]
+    Shape {
+        /// which array
+        what: &'static str,
+        /// its length
+        found: usize,
+        /// the length that fits
+        expected: usize,
+    },
+    /// the model computed something that is no number
+    #[error("{model} gave {value} as {output} of catchment {catchment}, member {member}; accepted are finite numbers")]
+    NotFinite {
+        /// package name
+        model: String,
+        /// output name
+        output: &'static str,
+        /// catchment index
+        catchment: usize,
+        /// member index
+        member: usize,
+        /// the value
+        value: f32,
+    },
+}

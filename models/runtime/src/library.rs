@@ -1,0 +1,113 @@
+//! ONNX Runtime's shared library and its execution providers.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use ort::{
+    environment::Environment,
+    ep,
+    session::{Session, builder::GraphOptimizationLevel},
+};
+use serde::Deserialize;
+
+use crate::RuntimeError;
+
+/// Where graphs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provider {
+    /// the processor
+    Cpu,
+    /// an NVIDIA GPU
+    Cuda,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+        })
+    }
+}
+
+/// The loaded library. A process has one; opening it again gives the same.
+#[derive(Clone)]
+pub struct Runtime {
+    environment: Environment,
+    library: PathBuf,
+    providers: Vec<Provider>,
+}
+
+impl Runtime {
+    /// Loads the library from `library`, else from `ORT_DYLIB_PATH`, else from the folder that `ops/setup` fills.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Library`] says what was tried.
+    pub fn open(library: Option<&Path>, providers: &[Provider]) -> Result<Self, RuntimeError> {
+        // ort keeps one environment a process and drops it with its last user; keep it for good.
+        static LOADED: Mutex<Option<(Environment, PathBuf)>> = Mutex::new(None);
+        let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+        let (environment, path) = match &*loaded {
+            Some((environment, path)) => (environment.clone(), path.clone()),
+            None => {
+                let path = find(library)?;
+                let fail = |detail: String| RuntimeError::Library { detail: format!("{}: {detail}", path.display()) };
+                let environment = ort::init_from(&path)
+                    .map_err(|e| fail(e.to_string()))?
+                    .with_name("nilometer")
+                    .with_telemetry(false)
+                    .build()
+                    .map_err(|e| fail(e.to_string()))?;
+                *loaded = Some((environment.clone(), path.clone()));
+                (environment, path)
+            }
+        };
+        Ok(Self { environment, library: path, providers: providers.to_vec() })
+    }
+
+    /// A session on the first provider asked for. No fall-back: what cannot be had is an error.
+    pub(crate) fn session(&self, graph: &Path) -> Result<Session, RuntimeError> {
+        let ort = |detail: String| RuntimeError::Ort { what: graph.display().to_string(), detail };
+        // Scan graphs gain nothing from threads within an operator; parallelism is across partitions.
+        let mut builder = Session::builder(&self.environment)
+            .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::Level3)?))
+            .and_then(|b| Ok(b.with_intra_threads(1)?))
+            .and_then(|b| Ok(b.with_flush_to_zero()?))
+            .map_err(|e| ort(e.to_string()))?;
+        if self.providers.first() == Some(&Provider::Cuda) {
+            builder = builder
+                .with_execution_providers([ep::CUDA::default().build().error_on_failure()])
+                .map_err(|e| RuntimeError::Provider {
+                    provider: Provider::Cuda,
+                    library: self.library.clone(),
+                    detail: e.to_string(),
+                })?;
+        }
+        builder.commit_from_file(graph).map_err(|e| ort(e.to_string()))
+    }
+}
+
+fn find(configured: Option<&Path>) -> Result<PathBuf, RuntimeError> {
+    let named = configured.map(Path::to_owned).or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from));
+    if let Some(path) = named {
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(RuntimeError::Library { detail: format!("{} does not exist", path.display()) })
+        };
+    }
+    // From the working folder upwards: a run from a sub-folder of the checkout finds it too.
+    let here = std::env::current_dir().unwrap_or_default();
+    here.ancestors()
+        .flat_map(|folder| std::fs::read_dir(folder.join(".cache/onnxruntime")).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so")))
+        .max()
+        .ok_or_else(|| RuntimeError::Library {
+            detail: format!("none is configured and no .cache/onnxruntime/libonnxruntime.so.* exists at or above {}", here.display()),
+        })
+}

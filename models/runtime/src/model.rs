@@ -1,0 +1,158 @@
+//! A model bound to catchments and members.
+
+use std::collections::BTreeMap;
+
+use crate::{Package, Runtime, RuntimeError, Tensor, graph::Graph};
+
+const STATE: &str = "state";
+const FORCING: &str = "forcing";
+const STATE_NEXT: &str = "state_next";
+const DISCHARGE: &str = "discharge";
+const EVAPOTRANSPIRATION: &str = "evapotranspiration";
+const OUTFLOW: &str = "outflow";
+
+/// A package bound to `C` catchments and `M` members: state `[S, C, M]`, forcing `[F, C, M]`, member fastest.
+pub struct Model {
+    name: String,
+    catchments: usize,
+    members: usize,
+    horizon: usize,
+    inputs: usize,
+    initial: Vec<f32>,
+    step: Graph,
+    rollout: Graph,
+}
+
+/// What one step gave, each `[C, M]` in mm a step.
+#[derive(Debug, Clone, Copy)]
+pub struct Fluxes<'a> {
+    /// flow at the outlet
+    pub discharge_mm: &'a [f32],
+    /// water that evaporated in the step
+    pub evapotranspiration_mm: &'a [f32],
+    /// water that left the stores towards the river in the step
+    pub outflow_mm: &'a [f32],
+}
+
+impl Model {
+    /// Binds `package` to `catchments` (indices from [`Package::select`]), `members` and a rollout of `horizon` steps.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when a graph does not load or does not fit the card.
+    pub fn new(
+        runtime: &Runtime,
+        package: &Package,
+        catchments: &[usize],
+        members: usize,
+        horizon: usize,
+    ) -> Result<Self, RuntimeError> {
+        let (rows, inputs, c, m) = (package.card().state_rows(), package.card().inputs.len(), catchments.len(), members);
+        let weights: BTreeMap<&str, Tensor> = package.gathered(catchments);
+        let step = Graph::new(
+            runtime,
+            &package.file("step.onnx"),
+            &weights,
+            &[(STATE, &[rows, c, m]), (FORCING, &[inputs, c, m])],
+            &[(STATE_NEXT, &[rows, c, m]), (DISCHARGE, &[c, m]), (EVAPOTRANSPIRATION, &[c, m]), (OUTFLOW, &[c, m])],
+        )?;
+        let rollout = Graph::new(
+            runtime,
+            &package.file("rollout.onnx"),
+            &weights,
+            &[(STATE, &[rows, c, m]), (FORCING, &[horizon, inputs, c, m])],
+            &[(DISCHARGE, &[horizon, c, m]), (STATE_NEXT, &[rows, c, m])],
+        )?;
+        let mut initial = Vec::with_capacity(rows * c * m);
+        for block in package.card().state_row_blocks() {
+            for catchment in catchments {
+                let value = block.initial.get(*catchment).or_else(|| block.initial.first()).copied().unwrap_or(0.0);
+                initial.extend(std::iter::repeat_n(value, m));
+            }
+        }
+        let name = package.card().name.clone();
+        Ok(Self { name, catchments: c, members, horizon, inputs, initial, step, rollout })
+    }
+
+    /// The card's initial state `[S, C, M]`, the same in every member.
+    #[must_use]
+    pub fn initial_state(&self) -> Vec<f32> {
+        self.initial.clone()
+    }
+
+    /// Forcing of the next step, `[F, C, M]`, to be written before [`Model::step`].
+    pub fn forcing_mut(&mut self) -> &mut [f32] {
+        self.step.input_mut(FORCING)
+    }
+
+    /// Forcing of the next rollout, `[T, F, C, M]`, to be written before [`Model::rollout`].
+    pub fn rollout_forcing_mut(&mut self) -> &mut [f32] {
+        self.rollout.input_mut(FORCING)
+    }
+
+    /// Numbers of one time step of forcing, `F × C × M`.
+    #[must_use]
+    pub const fn forcing_len(&self) -> usize {
+        self.inputs * self.catchments * self.members
+    }
+
+    /// Steps of a rollout.
+    #[must_use]
+    pub const fn horizon(&self) -> usize {
+        self.horizon
+    }
+
+    /// Advances `state` `[S, C, M]` by one step under the forcing written before. O(1) whatever the model looks back on.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFinite`] when the model gives something that is no number; `state` is then unchanged.
+    pub fn step(&mut self, state: &mut [f32]) -> Result<Fluxes<'_>, RuntimeError> {
+        check_length("state", state.len(), self.initial.len())?;
+        self.step.input_mut(STATE).copy_from_slice(state);
+        self.step.run()?;
+        self.check_finite(STATE_NEXT, self.step.output(STATE_NEXT))?;
+        self.check_finite(DISCHARGE, self.step.output(DISCHARGE))?;
+        state.copy_from_slice(self.step.output(STATE_NEXT));
+        Ok(Fluxes {
+            discharge_mm: self.step.output(DISCHARGE),
+            evapotranspiration_mm: self.step.output(EVAPOTRANSPIRATION),
+            outflow_mm: self.step.output(OUTFLOW),
+        })
+    }
+
+    /// Discharge `[T, C, M]`, mm a step, from `state` under the forcing written before; `state` is not changed.
+    ///
+    /// # Errors
+    /// [`RuntimeError::NotFinite`] when the model gives something that is no number.
+    pub fn rollout(&mut self, state: &[f32]) -> Result<&[f32], RuntimeError> {
+        check_length("state", state.len(), self.initial.len())?;
+        self.rollout.input_mut(STATE).copy_from_slice(state);
+        self.rollout.run()?;
+        self.check_finite(DISCHARGE, self.rollout.output(DISCHARGE))?;
+        Ok(self.rollout.output(DISCHARGE))
+    }
+
+    /// The state `[S, C, M]` at the end of the last rollout.
+    #[must_use]
+    pub fn rollout_state(&self) -> &[f32] {
+        self.rollout.output(STATE_NEXT)
+    }
+
+    fn check_finite(&self, output: &'static str, values: &[f32]) -> Result<(), RuntimeError> {
+        // A sum is finite exactly when every term is (terms are far from overflow), and it vectorises.
+        if values.iter().fold(0.0_f32, |sum, v| sum + v * 0.0) == 0.0 {
+            return Ok(());
+        }
+        let Some(at) = values.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+        Err(RuntimeError::NotFinite {
+            model: self.name.clone(),
+            output,
+            catchment: at / self.members % self.catchments,
+            member: at % self.members,
+            value: values[at],
+        })
+    }
+}
+
+fn check_length(what: &'static str, found: usize, expected: usize) -> Result<(), RuntimeError> {
+    if found == expected { Ok(()) } else { Err(RuntimeError::Shape { what, found, expected }) }
+}

@@ -1,0 +1,178 @@
+//! A package: a folder whose every file is what its card says.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
+
+use crate::{Card, RuntimeError};
+
+const CARD: &str = "card.toml";
+const WEIGHTS: &str = "weights.safetensors";
+
+/// A named array of float32, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// lengths of its axes
+    pub shape: Vec<usize>,
+    /// its numbers
+    pub values: Vec<f32>,
+}
+
+/// A verified model package.
+#[derive(Debug, Clone)]
+pub struct Package {
+    folder: PathBuf,
+    card: Card,
+    weights: BTreeMap<String, Tensor>,
+}
+
+impl Package {
+    /// Reads a folder and verifies it: the card, the hash of every file, the shape of every weight.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] names the file and lists every problem found in it.
+    pub fn load(folder: &Path) -> Result<Self, RuntimeError> {
+        let path = folder.join(CARD);
+        let text = fs::read_to_string(&path).map_err(|source| RuntimeError::Read { path: path.clone(), source })?;
+        let card: Card = toml::from_str(&text).map_err(|source| RuntimeError::Card { path, source: Box::new(source) })?;
+        let mut problems = card.problems();
+        for required in ["step.onnx", "rollout.onnx", WEIGHTS] {
+            if !card.sha256.contains_key(required) {
+                problems.push(format!("the card has no sha256 for {required}"));
+            }
+        }
+        for (file, expected) in &card.sha256 {
+            match fs::read(folder.join(file)) {
+                Ok(bytes) => {
+                    let found = hex(&Sha256::digest(&bytes));
+                    if found != *expected {
+                        problems.push(format!("{file} has SHA-256 {found}, the card says {expected}: restore the file, or export the package again"));
+                    }
+                }
+                Err(e) => problems.push(format!("{file} is on the card but cannot be read: {e}")),
+            }
+        }
+        let refuse = |problems| RuntimeError::Package { path: folder.to_owned(), problems };
+        if !problems.is_empty() {
+            return Err(refuse(problems));
+        }
+        let weights = read_tensors(&folder.join(WEIGHTS))?;
+        for weight in &card.weights {
+            match weights.get(&weight.name) {
+                None => problems.push(format!("{WEIGHTS} has no {}", weight.name)),
+                Some(t) if t.shape != weight.shape => {
+                    problems.push(format!("{WEIGHTS}: {} has shape {:?}, the card says {:?}", weight.name, t.shape, weight.shape));
+                }
+                Some(t) if t.values.iter().any(|v| !v.is_finite()) => {
+                    problems.push(format!("{WEIGHTS}: {} holds a value that is no finite number", weight.name));
+                }
+                Some(_) => {}
+            }
+        }
+        for name in weights.keys().filter(|name| !card.weights.iter().any(|w| w.name == **name)) {
+            problems.push(format!("{WEIGHTS} has {name}, which the card does not list"));
+        }
+        if problems.is_empty() { Ok(Self { folder: folder.to_owned(), card, weights }) } else { Err(refuse(problems)) }
+    }
+
+    /// The card.
+    #[must_use]
+    pub const fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// SHA-256 of the weights file: which weights made a forecast.
+    #[must_use]
+    pub fn weights_sha256(&self) -> &str {
+        self.card.sha256.get(WEIGHTS).map_or("", String::as_str)
+    }
+
+    /// A file of the package.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Where each catchment lies on the weights' catchment axis. A catchment may be named more than once.
+    ///
+    /// # Errors
+    /// [`RuntimeError::UnknownCatchment`] for one that the card does not list.
+    pub fn select<S: AsRef<str>>(&self, catchments: &[S]) -> Result<Vec<usize>, RuntimeError> {
+        catchments
+            .iter()
+            .map(|wanted| {
+                let wanted = wanted.as_ref();
+                self.card.catchments.iter().position(|c| c == wanted).ok_or_else(|| RuntimeError::UnknownCatchment {
+                    model: self.card.name.clone(),
+                    catchment: wanted.to_owned(),
+                    known: self.card.catchments.join(", "),
+                })
+            })
+            .collect()
+    }
+
+    /// Every weight, gathered along its catchment axis for `catchments` (indices of the card's list).
+    pub(crate) fn gathered(&self, catchments: &[usize]) -> BTreeMap<&str, Tensor> {
+        self.card
+            .weights
+            .iter()
+            .filter_map(|w| Some((w.name.as_str(), self.weights.get(&w.name)?, w.catchment_axis)))
+            .map(|(name, tensor, axis)| (name, axis.map_or_else(|| tensor.clone(), |a| gather(tensor, a, catchments))))
+            .collect()
+    }
+}
+
+/// Rows of `tensor` along `axis`, in the order of `indices`.
+fn gather(tensor: &Tensor, axis: usize, indices: &[usize]) -> Tensor {
+    let inner: usize = tensor.shape[axis + 1..].iter().product();
+    let outer: usize = tensor.shape[..axis].iter().product();
+    let length = tensor.shape[axis];
+    let mut values = Vec::with_capacity(outer * indices.len() * inner);
+    for block in 0..outer {
+        for index in indices {
+            let from = (block * length + index) * inner;
+            values.extend_from_slice(&tensor.values[from..from + inner]);
+        }
+    }
+    let mut shape = tensor.shape.clone();
+    shape[axis] = indices.len();
+    Tensor { shape, values }
+}
+
+/// Every tensor of a safetensors file, which must all be float32.
+pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, RuntimeError> {
+    let bytes = fs::read(path).map_err(|source| RuntimeError::Read { path: path.to_owned(), source })?;
+    let refuse = |problem: String| RuntimeError::Package { path: path.to_owned(), problems: vec![problem] };
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| refuse(format!("not a safetensors file: {e}")))?;
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            if view.dtype() != Dtype::F32 {
+                return Err(refuse(format!("{name} is {:?}, accepted is F32", view.dtype())));
+            }
+            let values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            Ok((name, Tensor { shape: view.shape().to_vec(), values }))
+        })
+        .collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gathering_repeats_and_reorders_along_any_axis() {
+        let t = Tensor { shape: vec![2, 3], values: vec![0.0, 1.0, 2.0, 10.0, 11.0, 12.0] };
+        assert_eq!(gather(&t, 1, &[2, 2, 0]).values, [2.0, 2.0, 0.0, 12.0, 12.0, 10.0]);
+        assert_eq!(gather(&t, 0, &[1]), Tensor { shape: vec![1, 3], values: vec![10.0, 11.0, 12.0] });
+    }
+}
