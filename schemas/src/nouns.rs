@@ -8,7 +8,7 @@ use arrow::{
     datatypes::DataType,
 };
 
-use crate::{Contract, Flag, SchemaError, Variable, quantile_column};
+use crate::{Contract, Flag, SchemaError, Variable, builders::assemble, quantile_column};
 
 /// Declares a noun: the newtype, its checked construction and its typed columns.
 macro_rules! noun {
@@ -42,7 +42,8 @@ macro_rules! noun {
             type Error = SchemaError;
             fn try_from(batch: RecordBatch) -> Result<Self, SchemaError> {
                 $contract.accept(&batch.schema())?;
-                let noun = Self(batch);
+                // The contract's own metadata, without the headers that a message came with.
+                let noun = Self(assemble($contract, batch.columns().to_vec())?);
                 $check(&noun)?;
                 Ok(noun)
             }

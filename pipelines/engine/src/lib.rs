@@ -49,7 +49,7 @@ pub use clock::Clock;
 pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use lifecycle::{Lifecycle, Stop};
-pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record};
+pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record, retain};
 pub use metrics::{Metrics, StageMetrics};
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};

@@ -15,6 +15,15 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// A stop that has been requested: who waits for it does not wait.
+    #[must_use]
+    pub fn immediate() -> Self {
+        let stop = Self::default();
+        stop.drain.cancel();
+        stop.now.cancel();
+        stop
+    }
+
     /// Whether the inputs are complete.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -177,3 +177,22 @@ pub trait Log: Send + Sync {
     /// Retention: removes messages below `before`, the newest message always stays. Returns how many went.
     async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError>;
 }
+
+/// Retention by age: removes the oldest messages whose time is before `horizon`, but none at or behind `needed_from`.
+/// Returns how many went.
+///
+/// # Errors
+/// What the log says.
+pub async fn retain(log: &dyn Log, partition: Partition, horizon: Timestamp, needed_from: u64) -> Result<u64, LogError> {
+    let Bounds { start, end } = log.bounds(partition).await?;
+    // Times grow with positions: find the first message that is young enough. What is damaged counts as old.
+    let (mut low, mut high) = (start, needed_from.min(end));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match log.read(partition, middle).await? {
+            Some(Entry::Record(record)) if record.time >= horizon => high = middle,
+            _ => low = middle + 1,
+        }
+    }
+    if low > start { log.trim(partition, low).await } else { Ok(0) }
+}

@@ -1,0 +1,91 @@
+//! Ensemble data assimilation of discharge into catchment model stores.
+//!
+//! The ensemble of one partition is a contiguous `f32` array `state[S, C, M]`: S rows (model stores and augmented
+//! rows), C catchments, M members, the member fastest. This crate corrects the stores of each observed catchment, keeps
+//! them within their bounds, says how much water the correction added, and draws the noise that keeps the ensemble
+//! apart.
+//!
+//! ```text
+//!  (seed, purpose, time) ─▶ stream ─▶ Ar1 ─▶ PrecipitationPerturbation ─▶ forcing [C, M] ─▶ model step
+//!                                                                                               │
+//!       gauge discharge ─▶ DischargeOperator::observe ──┐                                       ▼
+//!     member discharges ─▶ DischargeOperator::predict ──┴▶ CatchmentObservation        state[S, C, M]
+//!                                                                 │                         │   ▲
+//!                                                                 └─▶ Filter::assimilate ◀──┘   │
+//!                                                                     check ▶ weigh ▶ update ───┘
+//!                                                                                 │
+//!                                                        AnalysisReport (increments, clipping, innovations)
+//! ```
+//!
+//! # Invariants
+//! - Every input of a batch is checked before the first store changes: a refused batch leaves the ensemble as it was.
+//! - A row is changed only where the caller lists it, and it ends finite and within its bounds.
+//! - The reported increment is the difference of what is stored, clipping included, so a water budget closes with it.
+//! - Noise is a pure function of (seed, purpose, time): there is no generator state to save or to restore.
+//! - Catchments are processed in index order with a fixed order of summation: equal inputs give equal bits.
+//! - Arithmetic is `f64`, storage `f32`. One observation per catchment (p = 1) allocates nothing once buffers have
+//!   grown.
+//!
+//! # Example
+//! ```
+//! use nilometer_assimilation::{
+//!     AnalysisReport, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, EnsembleShape, Filter,
+//!     FilterOptions, Purpose, UpdatableRow, stream,
+//! };
+//!
+//! # fn main() -> Result<(), nilometer_assimilation::AssimilationError> {
+//! // One routing store (mm) of one catchment, four members, and the discharge (m3/s) each member predicts.
+//! let mut stores_mm = [10.0_f32, 14.0, 18.0, 22.0];
+//! let discharge_m3_s = [5.0_f32, 7.0, 9.0, 11.0];
+//!
+//! let gauge = DischargeOperator::new(0.1, 0.10, 0.05)?;
+//! let observed = gauge.observe(10.0)?;
+//! let mut predicted = [0.0; 4];
+//! gauge.predict(&discharge_m3_s, None, &mut predicted)?;
+//!
+//! let shape = EnsembleShape { states: 1, catchments: 1, members: 4 };
+//! let mut ensemble = EnsembleMut::new(&mut stores_mm, shape)?;
+//! let mut filter = Filter::new(FilterOptions::default())?;
+//! let mut report = AnalysisReport::default();
+//! let mut noise = stream(42, Purpose::ObservationPerturbation, 1_700_000_000_000_000);
+//! filter.assimilate(
+//!     &mut ensemble,
+//!     &[CatchmentObservation {
+//!         catchment: 0,
+//!         predicted: &predicted,
+//!         observed: &[observed.value],
+//!         error_variance: &[observed.error_variance],
+//!         rows: &[UpdatableRow { state: 0, bounds: Bounds::NON_NEGATIVE }],
+//!     }],
+//!     &mut noise,
+//!     &mut report,
+//! )?;
+//!
+//! assert!(report.increments[0].mean_increment > 0.0); // more water was seen than predicted
+//! assert!(report.innovations[0].innovation > 0.0);
+//! # Ok(())
+//! # }
+//! ```
+
+mod discharge;
+mod ensemble;
+mod error;
+mod filter;
+mod moments;
+mod noise;
+mod observation;
+mod options;
+mod precipitation;
+mod report;
+mod row;
+mod weights;
+
+pub use discharge::{DischargeOperator, LogDischarge};
+pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
+pub use error::AssimilationError;
+pub use filter::Filter;
+pub use noise::{Ar1, Purpose, stream};
+pub use observation::{CatchmentObservation, UpdatableRow};
+pub use options::{Bounds, FilterOptions, Method};
+pub use precipitation::PrecipitationPerturbation;
+pub use report::{AnalysisReport, Innovation, RowIncrement};

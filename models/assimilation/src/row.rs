@@ -1,0 +1,83 @@
+//! The update of the members of one row of one catchment: centre, correct, relax, store within bounds.
+
+use crate::moments::{count, dot, mean, to_storage};
+use crate::options::{Bounds, FilterOptions};
+use crate::weights::Weights;
+
+/// Mean change of one row over its members, in the unit of the row.
+pub(crate) struct MeanChange {
+    pub(crate) increment: f64,
+    pub(crate) clipped: f64,
+}
+
+/// Buffers `[M]` of one row.
+#[derive(Debug, Default)]
+pub(crate) struct RowUpdate {
+    anomalies: Vec<f64>,
+    analysis: Vec<f64>,
+}
+
+impl RowUpdate {
+    /// Replaces the finite `members` `[M]` by their analysis.
+    pub(crate) fn apply(
+        &mut self,
+        members: &mut [f32],
+        weights: &Weights,
+        options: &FilterOptions,
+        bounds: Bounds,
+    ) -> MeanChange {
+        self.centre(members, options.prior_inflation.unwrap_or(1.0));
+        self.correct(weights);
+        if let Some(alpha) = options.rtps_alpha {
+            self.relax(alpha);
+        }
+        self.store(members, bounds)
+    }
+
+    /// Inflated prior anomalies, and the inflated prior itself. Without inflation the prior is kept to the last bit.
+    fn centre(&mut self, members: &[f32], inflation: f64) {
+        let centre = mean(members);
+        self.anomalies.clear();
+        self.anomalies.extend(members.iter().map(|&value| inflation * (f64::from(value) - centre)));
+        self.analysis.clear();
+        self.analysis
+            .extend(members.iter().map(|&value| f64::from(value) + (inflation - 1.0) * (f64::from(value) - centre)));
+    }
+
+    /// `x_i + Σ_j c_j W_ji` with `c_j = a · Y_j`.
+    fn correct(&mut self, weights: &Weights) {
+        for (whitened, gain) in weights.whitened().zip(weights.gain()) {
+            let covariance = dot(&self.anomalies, whitened);
+            for (value, weight) in self.analysis.iter_mut().zip(gain) {
+                *value += covariance * weight;
+            }
+        }
+    }
+
+    /// Moves the analysis spread a share alpha of the way back to the prior spread. A spread of zero stays zero.
+    fn relax(&mut self, alpha: f64) {
+        let prior_spread = dot(&self.anomalies, &self.anomalies).sqrt();
+        let centre = mean(&self.analysis);
+        let squares: f64 = self.analysis.iter().map(|value| (value - centre).powi(2)).sum();
+        let analysis_spread = squares.sqrt();
+        if analysis_spread > 0.0 {
+            let factor = 1.0 + alpha * (prior_spread - analysis_spread) / analysis_spread;
+            for value in &mut self.analysis {
+                *value = centre + factor * (*value - centre);
+            }
+        }
+    }
+
+    fn store(&self, members: &mut [f32], bounds: Bounds) -> MeanChange {
+        let (mut increment, mut clipped) = (0.0, 0.0);
+        for (member, &value) in members.iter_mut().zip(&self.analysis) {
+            let unclipped = to_storage(value);
+            let stored = bounds.clip(unclipped);
+            increment += f64::from(stored) - f64::from(*member);
+            clipped += f64::from(stored) - f64::from(unclipped);
+            *member = stored;
+        }
+        let member_count = count(members.len());
+        MeanChange { increment: increment / member_count, clipped: clipped / member_count }
+    }
+}

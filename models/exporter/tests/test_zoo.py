@@ -1,0 +1,41 @@
+"""The packages as committed: their files are those of the card, and their graphs give the golden values."""
+
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from safetensors.numpy import load_file
+
+from models import session
+
+ZOO = Path(__file__).parents[2] / "zoo"
+
+
+@pytest.fixture(params=sorted(path.parent.name for path in ZOO.glob("*/card.toml")))
+def package(request) -> Path:
+    return ZOO / request.param
+
+
+def test_files_are_those_of_the_card(package):
+    card = tomllib.loads((package / "card.toml").read_text(encoding="utf-8"))
+    assert {name: hashlib.sha256((package / name).read_bytes()).hexdigest() for name in card["sha256"]} == card["sha256"]
+    weights = load_file(package / "weights.safetensors")
+    assert {weight["name"]: tuple(weight["shape"]) for weight in card["weight"]} == {n: w.shape for n, w in weights.items()}
+    for weight in card["weight"]:
+        value = weights[weight["name"]]
+        assert value.min() >= weight.get("minimum", -np.inf) and value.max() <= weight.get("maximum", np.inf)
+    golden = load_file(package / "golden.safetensors")
+    assert golden["step.state"].shape[0] == sum(state["rows"] for state in card["state"])
+
+
+@pytest.mark.parametrize("graph", ["step", "rollout"])
+def test_graphs_give_golden_values(package, graph):
+    weights, golden = load_file(package / "weights.safetensors"), load_file(package / "golden.safetensors")
+    inputs = weights | {name: golden[f"{graph}.{name}"] for name in ("state", "forcing")}
+    loaded = session((package / f"{graph}.onnx").read_bytes())
+    for output, value in zip(loaded.get_outputs(), loaded.run(None, inputs), strict=True):
+        reference = golden[f"{graph}.{output.name}"]
+        assert_allclose(value, reference, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(reference).max()))

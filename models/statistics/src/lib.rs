@@ -1,0 +1,52 @@
+//! Verification scores of hydrographs, ensembles, quantiles and intervals.
+//!
+//! ```text
+//!  observed [T] ───┐
+//!                  ├─▶ paired ─▶ nse, mnse, kge_2009, kge_2012, pbias        one number per series
+//!  simulated [T] ──┘
+//!
+//!  members [M] ──────▶ crps_ensemble (biased or fair)  ┐
+//!        └▶ quantiles ▶ pinball, crps_quantiles        ├─▶ mean              one number per forecast, then their mean
+//!               └─────▶ interval_score, coverage       ┘
+//! ```
+//!
+//! # Invariants
+//! - Nothing is skipped in silence: a NaN, an infinity, an empty series or unequal lengths is an error. Only [`paired`]
+//!   drops pairs, and it says how many.
+//! - A score with a zero denominator, such as the NSE of a constant observed series, is an error and not a NaN.
+//! - Pure functions of their arguments: no clock, no state, no order but that of the slices.
+//! - Scores per forecast allocate nothing once the caller's buffer has grown.
+//!
+//! # Example
+//! ```
+//! use nilometer_statistics::{CrpsEstimator, crps_ensemble, kge_2009, nse, paired};
+//!
+//! # fn main() -> Result<(), nilometer_statistics::StatisticsError> {
+//! let observed_m3_s = [1.0, 2.0, f64::NAN, 4.0, 3.0];
+//! let simulated_m3_s = [1.2, 1.8, 2.2, 3.5, 3.2];
+//! let pairs = paired(&observed_m3_s, &simulated_m3_s)?;
+//! assert_eq!(pairs.dropped, 1);
+//! assert!(nse(&pairs.observed, &pairs.simulated)? > 0.9);
+//! assert!(kge_2009(&pairs.observed, &pairs.simulated)? > 0.7);
+//!
+//! let members_m3_s = [0.5, 1.5, 2.0, 0.0, 1.2];
+//! let mut buffer = Vec::new();
+//! let score = crps_ensemble(&members_m3_s, 1.0, CrpsEstimator::Fair, &mut buffer)?;
+//! assert!((score - 0.14).abs() < 1e-12);
+//! # Ok(())
+//! # }
+//! ```
+
+mod ensemble;
+mod error;
+mod hydrograph;
+mod interval;
+mod quantile;
+mod series;
+
+pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
+pub use error::StatisticsError;
+pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
+pub use interval::{coverage, interval_score};
+pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
+pub use series::{Paired, mean, paired};

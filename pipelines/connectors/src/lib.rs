@@ -1,0 +1,51 @@
+//! File sources: series of GeoTIFFs and tables, read by the time at which their rows reached us.
+//!
+//! ```text
+//! options ──problems──▶ (every mistake at once)
+//!    └─────open──────▶ Source ──read(cursor, until)──▶ RawBatch … + next cursor ──▶ nilometer_transforms::decode
+//! ```
+//!
+//! Invariants:
+//! - `read` gives what arrived in `(cursor, until]`, in order of arrival; the same cursor and `until` give the same
+//!   rows, so a crash costs a redo and nothing else, and how time is cut into reads changes nothing (files that grow
+//!   under [`Arrival::WhenSeen`] give what they hold when read);
+//! - nothing is dropped: what cannot be read becomes a [`Payload::Unreadable`](nilometer_transforms::Payload) with its
+//!   bytes, and a row whose time cannot be read is delivered once, at the start of the window;
+//! - a missing file of a series yields nothing; downstream finds the gap;
+//! - locators are relative to the data root, so the same data give the same rows wherever they lie.
+//!
+//! ```
+//! use nilometer_connectors::{Arrival, Cursor, Source, TableOptions, Window};
+//!
+//! let root = tempfile::tempdir()?;
+//! std::fs::write(root.path().join("flow.csv"), "201411041900\n310.2\n317.38\n-99\n")?;
+//! let options: TableOptions = toml::from_str(
+//!     r#"
+//!     path = "flow.csv"
+//!     station = { constant = "V3524010" }
+//!     time = { first_line = { format = "%Y%m%d%H%M", step = "1h" } }
+//!     variable = "discharge"
+//!     unit = "m3 s-1"
+//!     missing = [-99.0]
+//!     "#,
+//! )?;
+//! assert!(options.problems(root.path()).is_empty());
+//! let window = Window { from: "2014-11-04".parse()?, until: "2014-11-05".parse()? };
+//! let mut source = options.open("hydrometry", Arrival::Delay { delay: "10min".parse()? }, root.path(), window)?;
+//! let (batches, next) = source.read(&Cursor::default(), "2014-11-04T20:10:00Z".parse()?)?;
+//! assert_eq!(batches.iter().map(|b| b.rows()).sum::<u64>(), 2);
+//! assert_eq!(source.read(&next, "2014-11-05".parse()?)?.0.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails where its input is refused"))]
+
+mod geotiff;
+mod source;
+mod table;
+mod template;
+mod zone;
+
+pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
+pub use source::{Arrival, Cursor, Source, SourceError, Window};
+pub use table::{StationOption, TableFormat, TableOptions, TimeOption};
+pub use template::{Template, TemplateError};

@@ -1,0 +1,151 @@
+//! What every source is, and when its rows arrive.
+
+use std::path::{Path, PathBuf};
+
+use nilometer_schemas::Timestamp;
+use nilometer_transforms::{RawBatch, Span};
+use serde::{Deserialize, Serialize};
+
+/// A place from which rows come. Synchronous: run it on a thread that may block.
+///
+/// A source MUST give the same rows for the same cursor and `until`, MUST give them in order of arrival, and MUST NOT
+/// drop what it cannot read.
+pub trait Source: Send {
+    /// Name in the pipeline definition.
+    fn name(&self) -> &str;
+
+    /// Everything that arrived in `(cursor, until]`, and the cursor behind it.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the data cannot be reached; [`SourceError::is_retryable`] says whether to try again.
+    fn read(&mut self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError>;
+
+    /// When the last row of the window arrives; none while more may come, and when there is no row at all.
+    fn last_arrival(&self) -> Option<Timestamp>;
+}
+
+/// How far a source has been read. The default is its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cursor {
+    /// everything that arrived up to here was delivered
+    pub arrival: Option<Timestamp>,
+    /// lines (of a columnar file: rows) that were delivered, of a table read as it grows; 0 otherwise
+    pub lines: u64,
+}
+
+impl Cursor {
+    /// The cursor of a source that counts no lines.
+    #[must_use]
+    pub const fn at(arrival: Timestamp) -> Self {
+        Self { arrival: Some(arrival), lines: 0 }
+    }
+
+    /// Whether what arrived at `arrival` lies in `(cursor, until]`.
+    #[must_use]
+    pub fn is_due(&self, arrival: Timestamp, until: Timestamp) -> bool {
+        self.arrival < Some(arrival) && arrival <= until
+    }
+
+    /// The cursor after a read; never behind this one.
+    #[must_use]
+    pub fn moved_to(&self, until: Timestamp) -> Self {
+        Self { arrival: self.arrival.max(Some(until)), lines: self.lines }
+    }
+}
+
+/// When rows reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Arrival {
+    /// Replay and hindcast: this long after their valid time; negative for rain that is known beforehand.
+    Delay {
+        /// time between valid time and arrival
+        delay: Span,
+    },
+    /// Operations: a file of a series at its modification time, a table's rows when the read finds them.
+    WhenSeen,
+}
+
+/// Which rows a source gives: those valid at or after `from` that arrive by `until`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// earliest valid time; rows without a readable time arrive here
+    pub from: Timestamp,
+    /// latest arrival
+    pub until: Timestamp,
+}
+
+impl Window {
+    /// All there is.
+    pub const ALL: Self = Self { from: Timestamp::MIN, until: Timestamp(i64::MAX) };
+
+    /// Whether a row valid at `valid_time` that arrives at `arrival` is in the window.
+    #[must_use]
+    pub fn contains(&self, valid_time: Timestamp, arrival: Timestamp) -> bool {
+        valid_time >= self.from && arrival <= self.until
+    }
+}
+
+/// Why a source cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum SourceError {
+    /// A file or folder cannot be read.
+    #[error("source {name}: cannot read {}", path.display())]
+    Io {
+        name: String,
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A columnar file cannot be read yet: it is replaced whole, and its end may not be there.
+    #[error("source {name}: {} is no readable Parquet file (if it is being written, rename it into place)", path.display())]
+    Parquet {
+        name: String,
+        path: PathBuf,
+        #[source]
+        source: parquet::errors::ParquetError,
+    },
+    /// Options that [`problems`](crate::TableOptions::problems) would have refused.
+    #[error("source {name}: {key} {problem}")]
+    Options { name: String, key: String, problem: String },
+}
+
+impl SourceError {
+    /// Whether the same read may succeed later without a change of the definition.
+    #[must_use]
+    pub const fn is_retryable(&self) -> bool {
+        match self {
+            Self::Io { .. } | Self::Parquet { .. } => true,
+            Self::Options { .. } => false,
+        }
+    }
+
+    pub(crate) fn io(name: &str, path: &Path, source: std::io::Error) -> Self {
+        Self::Io { name: name.to_owned(), path: path.to_owned(), source }
+    }
+}
+
+/// The first problem as an error: options are opened only after all were shown.
+pub(crate) fn refuse_problems(name: &str, problems: Vec<(String, String)>) -> Result<(), SourceError> {
+    match problems.into_iter().next() {
+        Some((key, problem)) => Err(SourceError::Options { name: name.to_owned(), key, problem }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_begins_before_everything_and_survives_a_snapshot() {
+        let old: Timestamp = "1900-01-01".parse().unwrap();
+        assert!(Cursor::default().is_due(old, old) && Cursor::default() < Cursor::at(old));
+        assert!(!Cursor::at(old).is_due(old, old));
+        let cursor = Cursor { arrival: Some(old), lines: 7 };
+        assert_eq!(serde_json::from_str::<Cursor>(&serde_json::to_string(&cursor).unwrap()).unwrap(), cursor);
+        assert_eq!(cursor.moved_to(old.plus_s(-1)), cursor, "a cursor never moves back");
+    }
+}

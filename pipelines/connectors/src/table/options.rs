@@ -1,0 +1,260 @@
+//! What a table is told in a definition.
+
+use std::path::Path;
+
+use nilometer_schemas::{Unit, Variable};
+use nilometer_transforms::{
+    Conversion, Span, TableLayout,
+    decode::{StationLayout, TimeFormat, TimeLayout},
+};
+use serde::{Deserialize, Serialize};
+
+use super::Table;
+use crate::{
+    Arrival, Source, SourceError, Window,
+    source::refuse_problems,
+    zone::{read_zone, utc},
+};
+
+/// A table of gauge rows in a definition.
+///
+/// ```
+/// # use nilometer_connectors::TableOptions;
+/// let table: TableOptions = toml::from_str(
+///     r#"
+///     path = "flow.csv"
+///     station = { column = "site_no" }
+///     time = { column = { name = "datetime", format = "%Y-%m-%d %H:%M" } }
+///     time_zone = "Europe/Paris"
+///     value = "discharge_cfs"
+///     qualifier = "cd"
+///     variable = "discharge"
+///     unit = "ft3 s-1"
+///     missing = [-999999.0]
+///     "#,
+/// )?;
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableOptions {
+    /// file below the data root
+    pub path: String,
+    /// default: Parquet when the path ends with `.parquet`, else CSV
+    #[serde(default)]
+    pub format: Option<TableFormat>,
+    /// which station the rows are for
+    pub station: StationOption,
+    /// when they are valid
+    pub time: TimeOption,
+    /// zone of times without an offset: `UTC` (default), an offset or an IANA name
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    /// column of the value; absent exactly when the time is on the first line
+    #[serde(default)]
+    pub value: Option<String>,
+    /// column of the agency's qualifier
+    #[serde(default)]
+    pub qualifier: Option<String>,
+    /// what the values are about
+    pub variable: Variable,
+    /// unit of `number × scale`
+    pub unit: Unit,
+    /// factor on the numbers; default 1
+    #[serde(default = "one")]
+    pub scale: f64,
+    /// length of each value's period; default `0s`, an instant
+    #[serde(default)]
+    pub period: Span,
+    /// numbers that mean "no value"
+    #[serde(default)]
+    pub missing: Vec<f64>,
+    /// between the cells of a line; default a comma
+    #[serde(default = "comma")]
+    pub delimiter: char,
+}
+
+/// How a table is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TableFormat {
+    /// text, a row a line
+    Csv,
+    /// columns
+    Parquet,
+}
+
+/// Which station the rows are for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StationOption {
+    /// the table is about this one
+    Constant(String),
+    /// this column says
+    Column(String),
+}
+
+/// When the rows are valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TimeOption {
+    /// A column says.
+    Column {
+        /// its name
+        name: String,
+        /// `rfc3339`, `unix_s` or a strftime pattern
+        format: String,
+    },
+    /// Line 1 is the time of the value on line 2, and each further line is a step later; no header, one column.
+    FirstLine {
+        /// `rfc3339`, `unix_s` or a strftime pattern
+        format: String,
+        /// time between two lines
+        step: Span,
+    },
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+const fn comma() -> char {
+    ','
+}
+
+impl TableOptions {
+    /// Every problem: key and what is wrong with it, what is accepted. The file may be absent as long as its folder
+    /// is there: in operations it comes later.
+    #[must_use]
+    pub fn problems(&self, root: &Path) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut add = |key: &str, problem: String| problems.push((key.to_owned(), problem));
+        if self.path.is_empty() || self.path.starts_with('/') || self.path.split('/').any(|n| n == "..") {
+            add("path", format!("is {:?}; accepted is a path below the data root", self.path));
+        } else if root.join(&self.path).is_dir() || !root.join(&self.path).parent().is_some_and(Path::is_dir) {
+            let at = root.join(&self.path);
+            add("path", format!("is {}; accepted is a file in a folder that exists", at.display()));
+        }
+        let (StationOption::Constant(station) | StationOption::Column(station)) = &self.station;
+        if station.is_empty() {
+            add("station", "is empty; accepted is { constant = \"<id>\" } or { column = \"<name>\" }".to_owned());
+        }
+        let (key, TimeOption::Column { format, .. } | TimeOption::FirstLine { format, .. }) =
+            (self.time_key(), &self.time);
+        if let Err(problem) = TimeFormat::new(format) {
+            add(
+                &format!("{key}.format"),
+                format!("is {format:?}, which {problem}; accepted is rfc3339, unix_s, or a pattern as %Y-%m-%d %H:%M"),
+            );
+        }
+        match &self.time {
+            TimeOption::Column { .. } if self.value.is_none() => {
+                add("value", "is absent; accepted is the name of a column".to_owned());
+            }
+            TimeOption::FirstLine { step, .. } => {
+                if step.seconds() <= 0 {
+                    add(&format!("{key}.step"), format!("is {step}; accepted is a time above 0 s, as 1h"));
+                }
+                let headless = "but a table with its time on the first line has no header; accepted is";
+                if self.value.is_some() || self.qualifier.is_some() {
+                    add("value", format!("or qualifier names a column, {headless} neither"));
+                }
+                if matches!(self.station, StationOption::Column(_)) {
+                    add("station", format!("is a column, {headless} {{ constant = \"<id>\" }}"));
+                }
+                if self.format() == TableFormat::Parquet {
+                    add("time", format!("is first_line, {headless} a column in Parquet"));
+                }
+            }
+            TimeOption::Column { .. } => {}
+        }
+        if let Err(problem) = read_zone(&self.time_zone) {
+            add("time_zone", problem);
+        }
+        if self.period.seconds() < 0 {
+            add("period", format!("is {}; accepted is 0s or more", self.period));
+        }
+        if let Err(error) = Conversion::new(self.unit, self.variable, self.period.seconds()) {
+            add("unit", error.to_string());
+        }
+        if !self.scale.is_finite() || self.scale == 0.0 {
+            add("scale", format!("is {}; accepted is a finite number other than 0", self.scale));
+        }
+        if !self.delimiter.is_ascii() || matches!(self.delimiter, '"' | '\n' | '\r') {
+            add(
+                "delimiter",
+                format!("is {:?}; accepted is one ASCII character, no quote and no end of line", self.delimiter),
+            );
+        }
+        problems
+    }
+
+    /// What [`table`](nilometer_transforms::decode::table()) needs to read the rows.
+    ///
+    /// # Errors
+    /// Key and problem of the first option that [`Self::problems`] would name.
+    pub fn layout(&self) -> Result<TableLayout, (String, String)> {
+        let format =
+            |text: &str| TimeFormat::new(text).map_err(|problem| (format!("{}.format", self.time_key()), problem));
+        let conversion = Conversion::new(self.unit, self.variable, self.period.seconds());
+        Ok(TableLayout {
+            station: match &self.station {
+                StationOption::Constant(name) => StationLayout::Constant(name.clone()),
+                StationOption::Column(name) => StationLayout::Column(name.clone()),
+            },
+            time: match &self.time {
+                TimeOption::Column { name, format: text } => {
+                    TimeLayout::Column { name: name.clone(), format: format(text)? }
+                }
+                TimeOption::FirstLine { format: text, step } => {
+                    TimeLayout::FirstLine { format: format(text)?, step_s: step.seconds() }
+                }
+            },
+            zone: read_zone(&self.time_zone).map_err(|problem| ("time_zone".to_owned(), problem))?,
+            value: self.value.clone().unwrap_or_default(),
+            qualifier: self.qualifier.clone(),
+            conversion: conversion.map_err(|e| ("unit".to_owned(), e.to_string()))?.scaled(self.scale),
+            missing: self.missing.clone(),
+            delimiter: u8::try_from(self.delimiter).map_err(|e| ("delimiter".to_owned(), e.to_string()))?,
+        })
+    }
+
+    /// Opens the table. With a delay its rows are indexed now; with [`Arrival::WhenSeen`] the file is looked at in each
+    /// read, whatever the window.
+    ///
+    /// # Errors
+    /// [`SourceError`] when the options have problems or the file cannot be read.
+    pub fn open(
+        &self,
+        name: &str,
+        arrival: Arrival,
+        root: &Path,
+        window: Window,
+    ) -> Result<Box<dyn Source>, SourceError> {
+        refuse_problems(name, self.problems(root))?;
+        let refuse = |(key, problem)| SourceError::Options { name: name.to_owned(), key, problem };
+        let table = Table {
+            name: name.into(),
+            at: root.join(&self.path),
+            locator: self.path.clone(),
+            format: self.format(),
+            layout: self.layout().map_err(refuse)?,
+            arrival,
+            window,
+            index: None,
+        };
+        Ok(Box::new(table.open()?))
+    }
+
+    fn format(&self) -> TableFormat {
+        let named = if self.path.ends_with(".parquet") { TableFormat::Parquet } else { TableFormat::Csv };
+        self.format.unwrap_or(named)
+    }
+
+    const fn time_key(&self) -> &'static str {
+        match self.time {
+            TimeOption::Column { .. } => "time.column",
+            TimeOption::FirstLine { .. } => "time.first_line",
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Tables in temporary folders.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where its input is refused")]
+
+use std::{fs, io::Write, sync::Arc};
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use nilometer_connectors::{Arrival, Cursor, Source, SourceError, TableOptions, Window};
+use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
+use nilometer_transforms::{Payload, RawBatch, decode};
+use parquet::arrow::ArrowWriter;
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+const FLOW: &str = r#"
+    path = "flow.csv"
+    station = { column = "site" }
+    time = { column = { name = "time", format = "unix_s" } }
+    value = "flow"
+    qualifier = "code"
+    variable = "discharge"
+    unit = "m3 s-1"
+    missing = [-99.0]
+"#;
+
+fn options(text: &str) -> TableOptions {
+    toml::from_str(text).unwrap()
+}
+
+fn folder(content: &str) -> TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("flow.csv"), content).unwrap();
+    root
+}
+
+fn open(options: &TableOptions, arrival: Arrival, root: &TempDir, window: Window) -> Box<dyn Source> {
+    assert_eq!(options.problems(root.path()), []);
+    options.open("hydrometry", arrival, root.path(), window).unwrap()
+}
+
+fn delay(text: &str) -> Arrival {
+    Arrival::Delay { delay: text.parse().unwrap() }
+}
+
+fn hour(h: i64) -> Timestamp {
+    Timestamp(h * 3_600_000_000)
+}
+
+/// `(line, time, arrival, value)`.
+type Row = (u64, Timestamp, Timestamp, Option<f64>);
+
+/// What the batches say once decoded: the rows and the dead letters.
+fn rows(options: &TableOptions, batches: &[RawBatch]) -> (Vec<Row>, Vec<DeadLetterRow>) {
+    let (mut rows, mut letters) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let decoded = decode::table(batch, &options.layout().unwrap());
+        let r = &decoded.rows;
+        rows.extend((0..r.len()).map(|i| (r.line[i], r.time[i], r.ingest_time[i], r.value[i])));
+        letters.extend(decoded.dead_letters);
+    }
+    (rows, letters)
+}
+
+#[test]
+fn rows_arrive_in_order_of_time_however_the_file_is_ordered() {
+    let root = folder("site,time,code,flow\na,7200,,3\na,0,,1\n\na,when,,9\na,3600,,-99\na,90000,,5\n");
+    let flow = options(FLOW);
+    let window = Window { from: hour(0), until: hour(10) };
+    let mut source = open(&flow, delay("1h"), &root, window);
+    assert_eq!(source.last_arrival(), Some(hour(3)), "hour 25 is after the window");
+    let (batches, next) = source.read(&Cursor::default(), hour(2)).unwrap();
+    let (found, letters) = rows(&flow, &batches);
+    assert_eq!(found, [(3, hour(0), hour(1), Some(1.0)), (6, hour(1), hour(2), None)]);
+    assert_eq!((letters[0].reason, letters[0].locator.as_str()), (Reason::BadTime, "flow.csv:5"));
+    assert_eq!(letters[0].bytes, b"a,when,,9");
+    let (batches, _) = source.read(&next, hour(24)).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(2, hour(2), hour(3), Some(3.0))]);
+}
+
+#[test]
+fn one_run_of_lines_is_one_batch() {
+    let lines: String = (0..100).map(|h| format!("a,{},,1\n", h * 3600)).collect();
+    let root = folder(&format!("site,time,code,flow\n{lines}"));
+    let mut source = open(&options(FLOW), delay("0s"), &root, Window::ALL);
+    let (batches, _) = source.read(&Cursor::default(), hour(1000)).unwrap();
+    assert_eq!((batches.len(), batches[0].rows(), batches[0].arrival), (1, 100, hour(99)));
+}
+
+#[test]
+fn the_first_line_may_hold_the_time_of_the_first_value() {
+    let text = r#"
+        path = "flow.csv"
+        station = { constant = "V3524010" }
+        time = { first_line = { format = "%Y%m%d%H%M", step = "1h" } }
+        time_zone = "+01:00"
+        variable = "discharge"
+        unit = "m3 s-1"
+        missing = [-99.0]
+    "#;
+    let flow = options(text);
+    let root = folder("197001010100\n1.5\n-99.000\nbroken\n2.5");
+    let mut source = open(&flow, delay("0s"), &root, Window::ALL);
+    let (batches, _) = source.read(&Cursor::default(), hour(9)).unwrap();
+    let (found, letters) = rows(&flow, &batches);
+    assert_eq!(
+        found,
+        [(2, hour(0), hour(0), Some(1.5)), (3, hour(1), hour(1), None), (5, hour(3), hour(3), Some(2.5))]
+    );
+    assert_eq!((letters[0].reason, letters[0].ingest_time), (Reason::NotFinite, hour(2)));
+    let root = folder("discharge\n1.5\n");
+    let mut source = open(&flow, delay("0s"), &root, Window::ALL);
+    let (batches, _) = source.read(&Cursor::default(), hour(9)).unwrap();
+    assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::HeaderChanged, rows: 1, .. }));
+}
+
+#[test]
+fn another_header_delivers_the_whole_file_once() {
+    let root = folder("site,time,code,flow_cfs\na,0,,1\na,3600,,2\n");
+    let window = Window { from: hour(5), until: hour(9) };
+    let mut source = open(&options(FLOW), delay("0s"), &root, window);
+    assert!(source.read(&Cursor::default(), hour(4)).unwrap().0.is_empty());
+    let (batches, next) = source.read(&Cursor::at(hour(4)), hour(6)).unwrap();
+    let Payload::Unreadable { reason, detail, bytes, rows } = &batches[0].payload else { panic!("{batches:?}") };
+    assert_eq!((batches.len(), *reason, *rows, bytes.len()), (1, Reason::HeaderChanged, 2, 41));
+    assert!(detail.contains("\"flow\" is absent") && detail.contains("flow_cfs"), "{detail}");
+    assert!(source.read(&next, hour(9)).unwrap().0.is_empty());
+}
+
+#[test]
+fn a_growing_file_gives_its_new_whole_lines() {
+    let root = folder("site,time,code,flow\na,0,,1\na,3600,,2");
+    let append = |text: &str| {
+        let mut file = fs::File::options().append(true).open(root.path().join("flow.csv")).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    let flow = options(FLOW);
+    let mut source = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
+    let (batches, first) = source.read(&Cursor::default(), hour(10)).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(2, hour(0), hour(10), Some(1.0))], "line 3 is half written");
+    append("5\na,7200,,3\n");
+    let (batches, next) = source.read(&first, hour(11)).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(3, hour(1), hour(11), Some(25.0)), (4, hour(2), hour(11), Some(3.0))]);
+    assert_eq!(source.read(&first, hour(11)).unwrap(), (batches, next), "a redo gives the same");
+    assert!(first < next && source.read(&next, hour(12)).unwrap().0.is_empty());
+
+    fs::write(root.path().join("flow.csv"), "site,time,code,flow\na,10800,,4\n").unwrap();
+    let (batches, after) = source.read(&next, hour(13)).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(2, hour(3), hour(13), Some(4.0))], "a shorter file was replaced");
+
+    fs::write(root.path().join("flow.csv"), "site,when,code,flow\na,10800,,4\na,14400,,5\n").unwrap();
+    let (batches, last) = source.read(&after, hour(14)).unwrap();
+    assert!(
+        matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::HeaderChanged, rows: 1, .. }),
+        "{batches:?}"
+    );
+    assert!(source.read(&last, hour(15)).unwrap().0.is_empty());
+
+    fs::remove_file(root.path().join("flow.csv")).unwrap();
+    assert!(source.read(&last, hour(16)).unwrap().0.is_empty(), "it may come back");
+}
+
+fn parquet(root: &TempDir, times: Vec<Option<&str>>, flow: Vec<Option<f64>>) {
+    let batch = RecordBatch::try_from_iter([
+        ("site", Arc::new(StringArray::from(vec!["a"; times.len()])) as ArrayRef),
+        ("time", Arc::new(StringArray::from(times))),
+        ("flow", Arc::new(Float64Array::from(flow))),
+    ])
+    .unwrap();
+    let file = fs::File::create(root.path().join("flow.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn parquet_rows_arrive_like_lines() {
+    let flow = options(
+        r#"
+        path = "flow.parquet"
+        station = { column = "site" }
+        time = { column = { name = "time", format = "rfc3339" } }
+        value = "flow"
+        variable = "discharge"
+        unit = "m3 s-1"
+    "#,
+    );
+    let root = tempfile::tempdir().unwrap();
+    let times = vec![Some("1970-01-01T02:00:00Z"), Some("1970-01-01T00:00:00Z"), None, Some("1970-01-01T01:00:00Z")];
+    parquet(&root, times.clone(), vec![Some(3.0), Some(1.0), Some(9.0), None]);
+    let mut source = open(&flow, delay("1h"), &root, Window { from: hour(0), until: hour(99) });
+    let (batches, next) = source.read(&Cursor::default(), hour(2)).unwrap();
+    let (found, letters) = rows(&flow, &batches);
+    assert_eq!(found, [(2, hour(0), hour(1), Some(1.0)), (4, hour(1), hour(2), None)]);
+    assert_eq!((letters.len(), letters[0].reason, letters[0].locator.as_str()), (1, Reason::BadTime, "flow.parquet:3"));
+    assert_eq!(rows(&flow, &source.read(&next, hour(9)).unwrap().0).0, [(1, hour(2), hour(3), Some(3.0))]);
+
+    let mut growing = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
+    let (_, next) = growing.read(&Cursor::default(), hour(5)).unwrap();
+    parquet(
+        &root,
+        [times, vec![Some("1970-01-01T03:00:00Z")]].concat(),
+        vec![Some(3.0), Some(1.0), Some(9.0), None, Some(4.0)],
+    );
+    assert_eq!(rows(&flow, &growing.read(&next, hour(6)).unwrap().0).0, [(5, hour(3), hour(6), Some(4.0))]);
+
+    fs::write(root.path().join("flow.parquet"), b"PAR1 half").unwrap();
+    let error = growing.read(&next, hour(7)).unwrap_err();
+    assert!(error.is_retryable() && matches!(error, SourceError::Parquet { .. }));
+    let mut replay = open(&flow, delay("0s"), &root, Window { from: hour(0), until: hour(9) });
+    let (batches, _) = replay.read(&Cursor::default(), hour(0)).unwrap();
+    assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::Undecodable, rows: 1, .. }));
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let text = r#"
+        path = "nowhere/flow.csv"
+        station = { column = "" }
+        time = { first_line = { format = "iso", step = "0s" } }
+        time_zone = "+1"
+        value = "flow"
+        variable = "discharge"
+        unit = "mm"
+        scale = nan
+        period = "-1h"
+        delimiter = "é"
+    "#;
+    let root = tempfile::tempdir().unwrap();
+    let problems = options(text).problems(root.path());
+    let keys: Vec<&str> = problems.iter().map(|(key, _)| key.as_str()).collect();
+    assert_eq!(
+        keys,
+        [
+            "path",
+            "station",
+            "time.first_line.format",
+            "time.first_line.step",
+            "value",
+            "station",
+            "time_zone",
+            "period",
+            "unit",
+            "scale",
+            "delimiter",
+        ]
+    );
+    assert!(problems.iter().all(|(_, problem)| problem.contains("accepted")), "{problems:?}");
+    assert!(toml::from_str::<TableOptions>(&format!("{FLOW}\nfoo = 1")).is_err());
+    let error = options(text).open("q", delay("0s"), root.path(), Window::ALL).err().unwrap();
+    assert!(!error.is_retryable() && error.to_string().contains("source q: path"), "{error}");
+    let absent = options(FLOW).open("q", delay("0s"), root.path(), Window::ALL).err().unwrap();
+    assert!(absent.is_retryable(), "{absent}");
+}
+
+/// A file of random lines: times in any order, repeated, unreadable, blank.
+fn random_file() -> impl Strategy<Value = String> {
+    let line = prop_oneof![
+        8 => (0_i64..40, -1.0..9.0_f64).prop_map(|(h, v)| format!("a,{},,{v:.2}", h * 3600)),
+        1 => Just("a,soon,,1".to_owned()),
+        1 => (0_i64..40).prop_map(|h| format!("b,{},,Ice", h * 3600)),
+        1 => Just(String::new()),
+    ];
+    (proptest::collection::vec(line, 0..40), any::<bool>()).prop_map(|(lines, ended)| {
+        let text = format!("site,time,code,flow\n{}", lines.join("\n"));
+        if ended { format!("{text}\n") } else { text }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    #[test]
+    fn how_time_is_cut_does_not_matter(
+        content in random_file(),
+        cuts in proptest::collection::btree_set(-3_i64..60, 0..8),
+        shift in prop_oneof![Just("0s"), Just("-5h"), Just("90min")],
+        from in 0_i64..20,
+    ) {
+        let root = folder(&content);
+        let flow = options(FLOW);
+        let window = Window { from: hour(from), until: hour(35) };
+        let mut source = open(&flow, delay(shift), &root, window);
+        let (whole, _) = source.read(&Cursor::default(), hour(100)).unwrap();
+        let (mut parts, mut cursor) = (Vec::new(), Cursor::default());
+        for until in cuts.into_iter().chain([100]).map(hour) {
+            let (batches, next) = source.read(&cursor, until).unwrap();
+            let mut again = open(&flow, delay(shift), &root, window);
+            prop_assert_eq!(&again.read(&cursor, until).unwrap(), &(batches.clone(), next));
+            parts.extend(batches);
+            cursor = next;
+        }
+        prop_assert_eq!(rows(&flow, &whole), rows(&flow, &parts));
+        prop_assert!(whole.is_sorted_by_key(|b| b.arrival));
+    }
+}

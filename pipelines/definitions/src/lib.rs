@@ -1,0 +1,44 @@
+//! Pipeline definitions: what a TOML file says, checked as a whole before the first row.
+//!
+//! ```text
+//! cance.toml ──parse──▶ tables ──collect──▶ sections ──cross-check──▶ Pipeline
+//!      ▲                                        │
+//!   --set key=value                     every problem, with its path
+//! ```
+//!
+//! Relative paths are relative to the definition file. A [`Pipeline`] is valid; roles take it as it is.
+
+mod collect;
+mod options;
+mod pipeline;
+
+pub use options::{
+    AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
+    Scenario, ServeOptions, TimeOptions,
+};
+pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
+
+/// One thing that is wrong with a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// dotted path of the key in the file, empty for the file as a whole
+    pub path: String,
+    /// what is wrong and what is accepted
+    pub message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.path.is_empty() { f.write_str(&self.message) } else { write!(f, "{}: {}", self.path, self.message) }
+    }
+}
+
+/// Why a definition is not usable: all of it.
+#[derive(Debug, thiserror::Error)]
+#[error("{file} has {} problem{}:\n  {}", problems.len(), if problems.len() == 1 { "" } else { "s" }, problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  "))]
+pub struct DefinitionError {
+    /// the definition file
+    pub file: String,
+    /// every problem found
+    pub problems: Vec<Problem>,
+}

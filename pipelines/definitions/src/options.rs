@@ -1,0 +1,232 @@
+//! The sections of a definition that are not a connector's or a check's own.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use nilometer_runtime::Provider;
+use nilometer_schemas::Timestamp;
+use nilometer_transforms::Span;
+use serde::Deserialize;
+
+/// `[time]`: the model's step and, for replay and hindcast, the window.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimeOptions {
+    /// length of a step and of a tick
+    pub step: Span,
+    /// first tick of a replay
+    pub from: Timestamp,
+    /// last tick of a replay
+    pub to: Timestamp,
+}
+
+/// `[[catchment]]`: one gauged catchment. Their order is the order of every catchment axis.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catchment {
+    /// identifier
+    pub id: String,
+    /// the station whose discharge is observed; the identifier when absent
+    pub station: Option<String>,
+    /// whose parameters of the model package to use; the identifier when absent
+    pub parameters: Option<String>,
+    /// published area, km²
+    pub area_km2: f64,
+    /// easting of the gauge in the grids' coordinate reference system, m
+    pub outlet_x_m: f64,
+    /// northing of the gauge, m
+    pub outlet_y_m: f64,
+}
+
+impl Catchment {
+    /// The station whose discharge is observed.
+    #[must_use]
+    pub fn station(&self) -> &str {
+        self.station.as_deref().unwrap_or(&self.id)
+    }
+
+    /// The catchment of the model package whose parameters are used.
+    #[must_use]
+    pub fn parameters(&self) -> &str {
+        self.parameters.as_deref().unwrap_or(&self.id)
+    }
+
+    /// m³ s⁻¹ of one mm over the catchment in a step of `step_s` seconds: area/1000·10⁶/step.
+    #[must_use]
+    pub fn m3_s_per_mm(&self, step_s: i64) -> f64 {
+        self.area_km2 * 1_000.0 / step_s as f64
+    }
+}
+
+/// `[network]`: how catchments are traced and grids averaged.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkOptions {
+    /// GeoTIFF of D8 flow directions, 1 to 8 clockwise from north
+    pub flow_directions: PathBuf,
+    /// how many cells around the gauge are searched for the outlet
+    #[serde(default = "one_cell")]
+    pub snap_cells: u32,
+    /// largest relative difference of the traced from the published area
+    #[serde(default = "tenth")]
+    pub area_tolerance: f64,
+    /// share of a catchment's area that must have valid cells for an average
+    #[serde(default = "four_fifths")]
+    pub minimum_valid_fraction: f64,
+}
+
+/// `[model]`: the package and where it runs.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelOptions {
+    /// folder of the package
+    pub package: PathBuf,
+    /// ONNX Runtime's shared library; else `ORT_DYLIB_PATH`, else the folder that `ops/setup` fills
+    pub library: Option<PathBuf>,
+    /// execution providers, the first is used and must be there
+    #[serde(default = "cpu")]
+    pub providers: Vec<Provider>,
+}
+
+/// How an observation changes the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssimilationMethod {
+    /// ensemble transform Kalman filter, symmetric root
+    Etkf,
+    /// stochastic ensemble Kalman filter
+    Enkf,
+    /// observations are counted, the state is left alone
+    None,
+}
+
+/// `[assimilation]`: the ensemble and its errors.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssimilationOptions {
+    /// the filter
+    pub method: AssimilationMethod,
+    /// ensemble members
+    pub members: usize,
+    /// seed of every random draw
+    pub seed: u64,
+    /// factor on the prior anomalies, 1 is none
+    #[serde(default = "unity")]
+    pub inflation: f64,
+    /// relaxation to prior spread, 0 is none
+    #[serde(default)]
+    pub relaxation: f64,
+    /// blocks of the model's state that are updated besides those the card calls updatable
+    #[serde(default)]
+    pub also_update: Vec<String>,
+    /// added to discharge before the logarithm, mm a step over the catchment
+    pub discharge_epsilon_mm: f64,
+    /// standard deviation of the discharge error as a share of discharge
+    pub discharge_relative_error: f64,
+    /// constant part of the standard deviation of the discharge error, mm a step over the catchment
+    pub discharge_absolute_error_mm: f64,
+    /// how much larger the standard deviation of a suspect row is
+    #[serde(default = "two")]
+    pub suspect_error_factor: f64,
+    /// standard deviation of the logarithm of the rain multiplier
+    pub precipitation_sigma: f64,
+    /// correlation time of the rain multiplier
+    pub precipitation_tau: Span,
+    /// probability a step that a member has rain where the product has none
+    #[serde(default)]
+    pub occurrence_probability: f64,
+    /// mean of such rain, mm a step
+    #[serde(default)]
+    pub occurrence_mean_mm: f64,
+    /// stationary standard deviation of the output error in log space
+    pub output_error_sigma: f64,
+    /// correlation time of the output error
+    pub output_error_tau: Span,
+    /// standard deviation of the noise that each updatable store gets a step, mm
+    #[serde(default)]
+    pub store_noise_mm: f64,
+}
+
+/// Rain that a forecast assumes beyond its issue time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scenario {
+    /// what fell: for hindcasts, to see the model's and the filter's skill apart from the weather forecast's
+    Perfect,
+    /// it rains on as in the last hour
+    Persistence,
+    /// no more rain
+    Zero,
+}
+
+impl Scenario {
+    /// The word in forecasts and definitions.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Perfect => "perfect",
+            Self::Persistence => "persistence",
+            Self::Zero => "zero",
+        }
+    }
+}
+
+/// `[forecast]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastOptions {
+    /// how far ahead
+    pub horizon: Span,
+    /// how often
+    pub every: Span,
+    /// rain beyond the issue time
+    pub scenario: Scenario,
+    /// how long a step waits for its forcing before it is filled in (rain: none; the rest: the last value)
+    pub wait: Span,
+}
+
+/// `[log]`: where the log, the snapshots and the archive lie.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogOptions {
+    /// folder, `file://` or `s3://` address
+    pub store: String,
+    /// ticks between snapshots
+    #[serde(default = "day_of_hours")]
+    pub snapshot_every: u32,
+    /// how long messages are kept behind the newest one (never less than the kept snapshots need)
+    #[serde(default = "month")]
+    pub retention: Span,
+}
+
+/// `[serve]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeOptions {
+    /// where `/metrics` and `/health` listen; port 0 takes a free one and says which
+    pub address: Option<SocketAddr>,
+}
+
+const fn one_cell() -> u32 {
+    1
+}
+const fn tenth() -> f64 {
+    0.1
+}
+const fn four_fifths() -> f64 {
+    0.8
+}
+const fn unity() -> f64 {
+    1.0
+}
+const fn two() -> f64 {
+    2.0
+}
+const fn day_of_hours() -> u32 {
+    24
+}
+const fn month() -> Span {
+    Span::from_seconds(30 * 86_400)
+}
+fn cpu() -> Vec<Provider> {
+    vec![Provider::Cpu]
+}

@@ -1,0 +1,411 @@
+//! A whole definition: read, overridden, checked.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use nilometer_connectors::{GeotiffOptions, TableOptions};
+use nilometer_runtime::Package;
+use nilometer_schemas::Variable;
+use nilometer_transforms::{Span, check::CheckOptions};
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::{
+    AssimilationMethod, AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions,
+    NetworkOptions, Problem, Scenario, ServeOptions, TimeOptions,
+    collect::{collect, join},
+};
+
+/// Keys whose value is a path. In the file they are relative to the file; overridden, to the working folder.
+const PATHS: [&str; 5] = ["data", "network.flow_directions", "model.package", "model.library", "log.store"];
+
+/// A valid definition.
+#[derive(Debug, Clone)]
+pub struct Pipeline {
+    /// its name
+    pub name: String,
+    /// folder that the sources' paths are relative to
+    pub data: PathBuf,
+    /// step and window
+    pub time: TimeOptions,
+    /// catchments, in the order of every catchment axis
+    pub catchments: Vec<Catchment>,
+    /// how catchments are traced and grids averaged
+    pub network: NetworkOptions,
+    /// sources by name
+    pub sources: BTreeMap<String, SourceDefinition>,
+    /// quality control of every station
+    pub checks: CheckOptions,
+    /// what differs for one station
+    pub station_checks: BTreeMap<String, CheckOptions>,
+    /// the model package
+    pub model: ModelOptions,
+    /// the ensemble
+    pub assimilation: AssimilationOptions,
+    /// the forecasts
+    pub forecast: ForecastOptions,
+    /// where everything lies
+    pub log: LogOptions,
+    /// metrics and health
+    pub serve: ServeOptions,
+}
+
+/// One source.
+#[derive(Debug, Clone)]
+pub struct SourceDefinition {
+    /// how long after a value's time (for a period: after its end) it arrives in a replay; negative is foresight
+    pub delay: Span,
+    /// its connector and options
+    pub kind: SourceKind,
+}
+
+/// The connector of a source.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// a series of GeoTIFF files
+    Geotiff(GeotiffOptions),
+    /// a CSV or Parquet table
+    Table(TableOptions),
+}
+
+impl SourceDefinition {
+    /// What the source is about.
+    #[must_use]
+    pub const fn variable(&self) -> Variable {
+        match &self.kind {
+            SourceKind::Geotiff(o) => o.variable,
+            SourceKind::Table(o) => o.variable,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Reads the definition at `file`, applies `overrides` (`dotted.key=value`, the value as TOML or as bare text) and
+    /// checks all of it, the model package and the sources' files included.
+    ///
+    /// # Errors
+    /// [`DefinitionError`] with every problem found.
+    pub fn load(file: &Path, overrides: &[String]) -> Result<Self, DefinitionError> {
+        let refuse = |problems| DefinitionError { file: file.display().to_string(), problems };
+        let whole = |message: String| vec![Problem { path: String::new(), message }];
+        let text = fs::read_to_string(file).map_err(|e| refuse(whole(format!("cannot be read: {e}"))))?;
+        let mut table: Table = text.parse().map_err(|e: toml::de::Error| refuse(whole(format!("not TOML: {e}"))))?;
+        let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        resolve_paths(&mut table, &absolute(folder));
+        apply(&mut table, overrides).map_err(&refuse)?;
+        Self::parse(table).map_err(refuse)
+    }
+
+    fn parse(mut table: Table) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut reader = Reader { table: &mut table, problems: &mut problems };
+        let name: Option<String> = reader.section("name");
+        let data: Option<PathBuf> = reader.section("data");
+        let time: Option<TimeOptions> = reader.section("time");
+        let catchments = reader.catchments();
+        let network: Option<NetworkOptions> = reader.section("network");
+        let sources = reader.sources();
+        let checks: CheckOptions = reader.optional("checks");
+        let station_checks: BTreeMap<String, CheckOptions> = reader.optional("station_checks");
+        let model: Option<ModelOptions> = reader.section("model");
+        let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
+        let forecast: Option<ForecastOptions> = reader.section("forecast");
+        let log: Option<LogOptions> = reader.section("log");
+        let serve: ServeOptions = reader.optional("serve");
+        for key in table.keys() {
+            problems.push(Problem { path: key.clone(), message: "unknown key".to_owned() });
+        }
+        // What could be read is checked further even when other sections could not.
+        if let Some(time) = &time {
+            check_time(time, forecast.as_ref(), &mut problems);
+        }
+        if let Some(assimilation) = &assimilation {
+            check_assimilation(assimilation, &mut problems);
+        }
+        check_catchments(&catchments, &station_checks, &mut problems);
+        for (key, message) in checks.problems() {
+            problems.push(Problem { path: join("checks", &key), message });
+        }
+        for (station, over) in &station_checks {
+            for (key, message) in over.problems() {
+                problems.push(Problem { path: format!("station_checks.{station}.{key}"), message });
+            }
+        }
+        if let Some(network) = &network {
+            if !network.flow_directions.is_file() {
+                let message = format!("{} is no file", network.flow_directions.display());
+                problems.push(Problem { path: "network.flow_directions".to_owned(), message });
+            }
+        }
+        if let Some(data) = &data {
+            check_sources(&sources, data, forecast.as_ref(), assimilation.as_ref(), &mut problems);
+        }
+        if let (Some(model), Some(time)) = (&model, &time) {
+            check_model(model, time, &catchments, &sources, &mut problems);
+        }
+        match (name, data, time, network, model, assimilation, forecast, log) {
+            (Some(name), Some(data), Some(time), Some(network), Some(model), Some(assimilation), Some(forecast), Some(log))
+                if problems.is_empty() =>
+            {
+                Ok(Self {
+                    name,
+                    data,
+                    time,
+                    catchments,
+                    network,
+                    sources,
+                    checks,
+                    station_checks,
+                    model,
+                    assimilation,
+                    forecast,
+                    log,
+                    serve,
+                })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Takes sections out of the file's table; what stays in it is unknown.
+struct Reader<'a> {
+    table: &'a mut Table,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn section<T: DeserializeOwned>(&mut self, key: &str) -> Option<T> {
+        match self.table.remove(key) {
+            Some(value) => self.read(key, value),
+            None => {
+                self.problems.push(Problem { path: key.to_owned(), message: "is missing".to_owned() });
+                None
+            }
+        }
+    }
+
+    fn optional<T: DeserializeOwned + Default>(&mut self, key: &str) -> T {
+        self.table.remove(key).and_then(|value| self.read(key, value)).unwrap_or_default()
+    }
+
+    fn read<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Option<T> {
+        collect(path, value).map_err(|problems| self.problems.extend(problems)).ok()
+    }
+
+    fn catchments(&mut self) -> Vec<Catchment> {
+        match self.table.remove("catchment") {
+            Some(Value::Array(items)) => items
+                .into_iter()
+                .enumerate()
+                .filter_map(|(index, value)| self.read(&format!("catchment[{index}]"), value))
+                .collect(),
+            _ => {
+                let message = "is missing; accepted is one [[catchment]] or more".to_owned();
+                self.problems.push(Problem { path: "catchment".to_owned(), message });
+                Vec::new()
+            }
+        }
+    }
+
+    fn sources(&mut self) -> BTreeMap<String, SourceDefinition> {
+        let Some(Value::Table(sources)) = self.table.remove("source") else {
+            let message = "is missing; accepted is one [source.NAME] or more".to_owned();
+            self.problems.push(Problem { path: "source".to_owned(), message });
+            return BTreeMap::new();
+        };
+        sources.into_iter().filter_map(|(name, value)| Some((name.clone(), self.source(&name, value)?))).collect()
+    }
+
+    fn source(&mut self, name: &str, value: Value) -> Option<SourceDefinition> {
+        let path = format!("source.{name}");
+        let Value::Table(mut table) = value else {
+            self.problems.push(Problem { path, message: "is no table".to_owned() });
+            return None;
+        };
+        let delay = table.remove("delay").map_or(Some(Span::default()), |v| self.read(&format!("{path}.delay"), v));
+        let kind = match table.remove("kind").as_ref().and_then(Value::as_str) {
+            Some("geotiff") => self.read(&path, Value::Table(table)).map(SourceKind::Geotiff),
+            Some("table") => self.read(&path, Value::Table(table)).map(SourceKind::Table),
+            other => {
+                let found = other.map_or_else(|| "is missing".to_owned(), |k| format!("is {k:?}"));
+                self.problems.push(Problem { path: format!("{path}.kind"), message: format!("{found}; accepted is geotiff or table") });
+                None
+            }
+        };
+        Some(SourceDefinition { delay: delay?, kind: kind? })
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Makes the paths of the file absolute.
+fn resolve_paths(table: &mut Table, folder: &Path) {
+    for key in PATHS {
+        let (parents, last) = key.rsplit_once('.').unwrap_or(("", key));
+        let section = if parents.is_empty() { Some(&mut *table) } else { table.get_mut(parents).and_then(Value::as_table_mut) };
+        if let Some(Value::String(path)) = section.and_then(|s| s.get_mut(last)) {
+            if !path.contains("://") {
+                *path = folder.join(&*path).display().to_string();
+            }
+        }
+    }
+}
+
+fn apply(table: &mut Table, overrides: &[String]) -> Result<(), Vec<Problem>> {
+    let mut problems = Vec::new();
+    for text in overrides {
+        let Some((key, value)) = text.split_once('=') else {
+            problems.push(Problem { path: text.clone(), message: "is no override; accepted is dotted.key=value".to_owned() });
+            continue;
+        };
+        let mut value = format!("v = {value}")
+            .parse::<Table>()
+            .ok()
+            .and_then(|mut t| t.remove("v"))
+            .unwrap_or_else(|| Value::String(value.to_owned()));
+        if let Value::String(path) = &mut value {
+            if PATHS.contains(&key) && !path.contains("://") {
+                *path = absolute(Path::new(&*path)).display().to_string();
+            }
+        }
+        let mut parts: Vec<&str> = key.split('.').collect();
+        let last = parts.pop().unwrap_or_default();
+        let section = parts.iter().try_fold(&mut *table, |section, part| {
+            section.entry(*part).or_insert_with(|| Value::Table(Table::new())).as_table_mut()
+        });
+        match section {
+            Some(section) => {
+                section.insert(last.to_owned(), value);
+            }
+            None => problems.push(Problem { path: key.to_owned(), message: "cannot be set: a part of it is no table".to_owned() }),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn check_time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: &mut Vec<Problem>) {
+    let mut say = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
+    let step = time.step.seconds();
+    if step <= 0 {
+        return say("time.step", format!("is {}, accepted is above 0", time.step));
+    }
+    if time.from >= time.to {
+        say("time.from", format!("is {}, accepted is before time.to = {}", time.from, time.to));
+    }
+    let Some(forecast) = forecast else { return };
+    for (path, span, smallest) in [
+        ("forecast.horizon", forecast.horizon, step),
+        ("forecast.every", forecast.every, step),
+        ("forecast.wait", forecast.wait, 0),
+    ] {
+        if span.seconds() < smallest || span.seconds() % step != 0 {
+            say(path, format!("is {span}, accepted is a multiple of time.step = {} and at least {smallest} s", time.step));
+        }
+    }
+}
+
+fn check_assimilation(options: &AssimilationOptions, problems: &mut Vec<Problem>) {
+    let mut within = |key: &str, value: f64, low: f64, high: f64| {
+        if !(low..=high).contains(&value) {
+            problems.push(Problem { path: format!("assimilation.{key}"), message: format!("is {value}, accepted is {low} to {high}") });
+        }
+    };
+    within("members", options.members as f64, 2.0, 4_096.0);
+    within("inflation", options.inflation, 1.0, 10.0);
+    within("relaxation", options.relaxation, 0.0, 1.0);
+    within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);
+    within("discharge_relative_error", options.discharge_relative_error, 0.0, 10.0);
+    within("discharge_absolute_error_mm", options.discharge_absolute_error_mm, 1e-9, 10.0);
+    within("suspect_error_factor", options.suspect_error_factor, 1.0, 1_000.0);
+    within("precipitation_sigma", options.precipitation_sigma, 0.0, 5.0);
+    within("precipitation_tau", options.precipitation_tau.seconds() as f64, 1.0, 1e9);
+    within("occurrence_probability", options.occurrence_probability, 0.0, 1.0);
+    within("occurrence_mean_mm", options.occurrence_mean_mm, 0.0, 100.0);
+    within("output_error_sigma", options.output_error_sigma, 0.0, 5.0);
+    within("output_error_tau", options.output_error_tau.seconds() as f64, 1.0, 1e9);
+    within("store_noise_mm", options.store_noise_mm, 0.0, 100.0);
+}
+
+fn check_catchments(catchments: &[Catchment], station_checks: &BTreeMap<String, CheckOptions>, problems: &mut Vec<Problem>) {
+    let mut seen = BTreeSet::new();
+    for (index, catchment) in catchments.iter().enumerate() {
+        let mut say = |key: &str, message: String| problems.push(Problem { path: format!("catchment[{index}].{key}"), message });
+        if !seen.insert(&catchment.id) {
+            say("id", format!("{:?} is there already", catchment.id));
+        }
+        if !(catchment.area_km2 > 0.0 && catchment.area_km2 < 1e7) {
+            say("area_km2", format!("is {}, accepted is above 0 and below 10⁷", catchment.area_km2));
+        }
+    }
+    for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
+        let message = "is no catchment's station".to_owned();
+        problems.push(Problem { path: format!("station_checks.{station}"), message });
+    }
+}
+
+fn check_sources(
+    sources: &BTreeMap<String, SourceDefinition>,
+    data: &Path,
+    forecast: Option<&ForecastOptions>,
+    assimilation: Option<&AssimilationOptions>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, source) in sources {
+        let found = match &source.kind {
+            SourceKind::Geotiff(options) => options.problems(data),
+            SourceKind::Table(options) => options.problems(data),
+        };
+        problems.extend(found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }));
+        let perfect = forecast.filter(|f| f.scenario == Scenario::Perfect && source.variable() == Variable::Precipitation);
+        if let Some(forecast) = perfect {
+            if source.delay.seconds() > -forecast.horizon.seconds() {
+                let message = format!(
+                    "is {}; forecast.scenario = \"perfect\" needs rain that is known ahead: accepted is -{} or less, or another scenario",
+                    source.delay, forecast.horizon
+                );
+                problems.push(Problem { path: format!("source.{name}.delay"), message });
+            }
+        }
+    }
+    let observes = sources.values().any(|s| s.variable() == Variable::Discharge);
+    if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {
+        let message = "no source delivers discharge, so nothing can be assimilated; accepted is such a source or method = \"none\"";
+        problems.push(Problem { path: "assimilation.method".to_owned(), message: message.to_owned() });
+    }
+}
+
+fn check_model(
+    model: &ModelOptions,
+    time: &TimeOptions,
+    catchments: &[Catchment],
+    sources: &BTreeMap<String, SourceDefinition>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |message: String| problems.push(Problem { path: "model.package".to_owned(), message });
+    let package = match Package::load(&model.package) {
+        Ok(package) => package,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(|c| format!(": {c}")).unwrap_or_default();
+            return say(format!("{error}{cause}"));
+        }
+    };
+    let card = package.card();
+    if card.time_step_s != time.step.seconds() {
+        say(format!("{} has steps of {} s, time.step is {}", card.name, card.time_step_s, time.step));
+    }
+    for input in &card.inputs {
+        if !sources.values().any(|s| s.variable().name() == input.name) {
+            say(format!("{} needs {}, which no source delivers", card.name, input.name));
+        }
+    }
+    let names: Vec<&str> = catchments.iter().map(Catchment::parameters).collect();
+    if let Err(error) = package.select(&names) {
+        say(error.to_string());
+    }
+}

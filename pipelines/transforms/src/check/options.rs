@@ -1,0 +1,143 @@
+//! What the checks are told.
+
+use std::collections::BTreeMap;
+
+use nilometer_schemas::Variable;
+use serde::{Deserialize, Serialize};
+
+use super::MEMORY;
+use crate::{Range, Span};
+
+/// Tests on one variable. Only the gross range has a default ([`possible_range`]); a test without options is not run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CheckOptions {
+    /// values outside are rejected; default: what is possible on Earth
+    pub gross_range: Option<Range>,
+    /// jump away from the two values before: suspect
+    pub spike: Option<SpikeOptions>,
+    /// change an hour: suspect
+    pub rate: Option<RateOptions>,
+    /// values that do not move: suspect
+    pub flat_line: Option<FlatLineOptions>,
+    /// missing steps become rows with flag 9
+    pub gap: Option<GapOptions>,
+}
+
+/// Suspect when `|x_n − mean(x_{n−1}, x_{n−2})| > threshold`. QARTOD's test 6 judges x_{n−1} once x_n is there; a flag
+/// that has gone out is never rewritten, so this one judges x_n by the past alone and cannot tell a spike from a step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpikeOptions {
+    /// in the variable's canonical unit, above 0
+    pub threshold: f64,
+}
+
+/// Suspect when `|x_n − x_{n−1}| / hours between > max_per_hour` (QARTOD test 7; suspect only).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateOptions {
+    /// in the variable's canonical unit an hour, above 0
+    pub max_per_hour: f64,
+}
+
+/// Suspect when the newest `count` values, none missing between, lie within `tolerance` (QARTOD test 8).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlatLineOptions {
+    /// values that make a flat line, 2 to 48
+    pub count: usize,
+    /// largest minus smallest, in the variable's canonical unit; above 0, for 0 would never flag rounded values
+    pub tolerance: f64,
+}
+
+/// A step that has no row becomes a row without a value, with flag 9 and flag source `gap` (QARTOD test 1).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GapOptions {
+    /// time between two rows of a station
+    pub step: Span,
+    /// rows that one gap makes at most, the newest ones; default 744 (a month of hours)
+    #[serde(default = "gap_rows")]
+    pub max_rows: u32,
+}
+
+const fn gap_rows() -> u32 {
+    744
+}
+
+/// What is possible on Earth, in the canonical unit: the default gross range. Wide on purpose; records behind it:
+/// the Amazon at Óbidos carries up to 0.3 million m³/s, 1.8 m of rain fell in a day (WMO, Foc-Foc 1966).
+#[must_use]
+pub const fn possible_range(variable: Variable) -> Range {
+    match variable {
+        Variable::Discharge => Range { min: 0.0, max: 500_000.0 },
+        Variable::Stage => Range { min: -500.0, max: 9_000.0 },
+        Variable::Precipitation => Range { min: 0.0, max: 2_000.0 },
+        Variable::PotentialEvapotranspiration => Range { min: 0.0, max: 50.0 },
+        Variable::AirTemperature => Range { min: -95.0, max: 60.0 },
+    }
+}
+
+impl CheckOptions {
+    /// These options where `over` says nothing, `over` where it does.
+    #[must_use]
+    pub fn overridden_by(&self, over: &Self) -> Self {
+        Self {
+            gross_range: over.gross_range.or(self.gross_range),
+            spike: over.spike.or(self.spike),
+            rate: over.rate.or(self.rate),
+            flat_line: over.flat_line.or(self.flat_line),
+            gap: over.gap.or(self.gap),
+        }
+    }
+
+    /// Every problem: key and what is wrong with it.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(String, String)> {
+        let mut problems = Vec::new();
+        let mut require = |holds: bool, key: &str, found: String, accepted: &str| {
+            if !holds {
+                problems.push((key.to_owned(), format!("is {found}; accepted is {accepted}")));
+            }
+        };
+        let above_0 = |v: f64| v.is_finite() && v > 0.0;
+        if let Some(r) = self.gross_range {
+            require(r.min < r.max, "gross_range", format!("{} to {}", r.min, r.max), "min below max");
+        }
+        if let Some(s) = self.spike {
+            require(above_0(s.threshold), "spike.threshold", s.threshold.to_string(), "above 0");
+        }
+        if let Some(r) = self.rate {
+            require(above_0(r.max_per_hour), "rate.max_per_hour", r.max_per_hour.to_string(), "above 0");
+        }
+        if let Some(f) = self.flat_line {
+            require((2..=MEMORY).contains(&f.count), "flat_line.count", f.count.to_string(), "2 to 48");
+            require(above_0(f.tolerance), "flat_line.tolerance", f.tolerance.to_string(), "above 0");
+        }
+        if let Some(g) = self.gap {
+            require(g.step.seconds() > 0, "gap.step", g.step.to_string(), "a time above 0 s, as 1h");
+        }
+        problems
+    }
+}
+
+/// The stations of a pipeline and the tests on each.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct CheckRules {
+    stations: BTreeMap<String, CheckOptions>,
+}
+
+impl CheckRules {
+    /// `options` for every station, with each station's own overrides.
+    #[must_use]
+    pub fn new(options: &CheckOptions, stations: impl IntoIterator<Item = (String, CheckOptions)>) -> Self {
+        Self { stations: stations.into_iter().map(|(name, over)| (name, options.overridden_by(&over))).collect() }
+    }
+
+    /// Tests on a station; none when the pipeline does not have it.
+    #[must_use]
+    pub fn of(&self, station: &str) -> Option<&CheckOptions> {
+        self.stations.get(station)
+    }
+}

@@ -1,0 +1,167 @@
+//! What a connector hands over: bytes that nobody has looked into yet.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use bytes::Bytes;
+use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
+
+/// Bytes of one source, with the place where they were found and the time at which they reached us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawBatch {
+    /// name of the source in the pipeline definition
+    pub source: Arc<str>,
+    /// path below the data root; rows add `:line`
+    pub locator: String,
+    /// when the batch reached us; the newest arrival among its rows
+    pub arrival: Timestamp,
+    /// the bytes
+    pub payload: Payload,
+}
+
+/// The bytes of a batch and what is needed to read them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Payload {
+    /// One field, a GeoTIFF.
+    Grid {
+        /// end of the field's period
+        valid_time: Timestamp,
+        /// length of the period, seconds
+        period_s: i64,
+        /// the whole file
+        bytes: Bytes,
+    },
+    /// Lines of a text table.
+    Lines(Lines),
+    /// Rows of a columnar table.
+    Columns(Columns),
+    /// Something whose rows cannot be told; it becomes a dead letter.
+    Unreadable {
+        /// machine-readable reason
+        reason: Reason,
+        /// sentence for people
+        detail: String,
+        /// the bytes as they came
+        bytes: Bytes,
+        /// rows that the bytes stand for
+        rows: u64,
+    },
+}
+
+/// Consecutive lines of one text file, ends of line included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lines {
+    /// the header line without its end, absent in tables without one
+    pub header: Option<Bytes>,
+    /// the lines, each ended by a line feed but perhaps the last
+    pub lines: Bytes,
+    /// number of the first of them in its file, counted from 1
+    pub first_line: u64,
+    /// time of the table's first value, for tables without a time column (that value is on line 2)
+    pub start: Option<Timestamp>,
+    /// when set, each row arrived this long after its valid time; otherwise with its batch
+    pub delay_s: Option<i64>,
+}
+
+/// Consecutive rows of one columnar file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Columns {
+    /// the rows, with the file's own columns
+    pub rows: RecordBatch,
+    /// number of the first of them in its file, counted from 1
+    pub first_row: u64,
+    /// when set, each row arrived this long after its valid time; otherwise with its batch
+    pub delay_s: Option<i64>,
+}
+
+impl Lines {
+    /// Number of lines.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        lines_of(&self.lines).count() as u64
+    }
+
+    /// Whether there is no line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}
+
+/// Start and end of each line of `text`, without its `\n` or `\r\n`. What follows the last line feed is a line too.
+pub fn lines_of(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        if start >= text.len() {
+            return None;
+        }
+        let feed = text[start..].iter().position(|b| *b == b'\n').map_or(text.len(), |at| start + at);
+        let end = if feed > start && text[feed - 1] == b'\r' { feed - 1 } else { feed };
+        let line = (start, end);
+        start = feed + 1;
+        Some(line)
+    })
+}
+
+impl RawBatch {
+    /// Rows that the batch stands for: 1 for a field.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        match &self.payload {
+            Payload::Grid { .. } => 1,
+            Payload::Lines(lines) => lines.len(),
+            Payload::Columns(columns) => columns.rows.num_rows() as u64,
+            Payload::Unreadable { rows, .. } => *rows,
+        }
+    }
+
+    /// The whole batch as one dead letter, its bytes with it.
+    #[must_use]
+    pub fn dead_letter(&self, reason: Reason, detail: String) -> DeadLetterRow {
+        let (content_type, bytes) = match &self.payload {
+            Payload::Grid { bytes, .. } => ("image/tiff", bytes.to_vec()),
+            Payload::Lines(lines) => ("text/csv", lines.lines.to_vec()),
+            Payload::Columns(columns) => ("text/csv", rendered(&columns.rows)),
+            Payload::Unreadable { bytes, .. } => ("application/octet-stream", bytes.to_vec()),
+        };
+        DeadLetterRow {
+            source: self.source.to_string(),
+            locator: self.locator.clone(),
+            reason,
+            detail,
+            rows: self.rows(),
+            content_type,
+            bytes,
+            ingest_time: self.arrival,
+        }
+    }
+}
+
+/// Rows as text, a line each.
+fn rendered(rows: &RecordBatch) -> Vec<u8> {
+    (0..rows.num_rows()).flat_map(|row| [render_row(rows, row), vec![b'\n']].concat()).collect()
+}
+
+/// One row as comma-separated text: columnar files have no bytes of a row to show.
+pub(crate) fn render_row(rows: &RecordBatch, row: usize) -> Vec<u8> {
+    let cells: Vec<String> = rows
+        .columns()
+        .iter()
+        .map(|c| arrow::util::display::array_value_to_string(c, row).unwrap_or_else(|_| "?".to_owned()))
+        .collect();
+    cells.join(",").into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_with_either_ending_or_none() {
+        let text = b"a\r\nb\n\nc";
+        let found: Vec<&[u8]> = lines_of(text).map(|(s, e)| &text[s..e]).collect();
+        assert_eq!(found, [&b"a"[..], b"b", b"", b"c"]);
+        assert_eq!(lines_of(b"").count(), 0);
+        assert_eq!(lines_of(b"x\n").count(), 1);
+    }
+}

@@ -1,0 +1,259 @@
+//! Align: rows wait here until their step is due. Pure.
+
+use std::collections::BTreeMap;
+
+use nilometer_schemas::{Reason, Timestamp, Variable};
+use serde::{Deserialize, Serialize};
+
+use crate::GaugeObservation;
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// it waits for its step
+    Pending,
+    /// its time has passed
+    Late,
+    /// it cannot be used
+    Rejected(Reason),
+}
+
+/// The forcing of one step `[F, C]` as far as it is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepForcing {
+    /// depth in the step, or mean over it, of each variable and catchment
+    values: Vec<f32>,
+    /// how much of the step the values cover, seconds
+    covered_s: Vec<f32>,
+}
+
+/// Rows that wait, by the step that they belong to. What is beyond the horizon is refused, so it is bounded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Align {
+    step_s: i64,
+    variables: Vec<Variable>,
+    catchments: usize,
+    /// newest complete value of each variable and catchment, `[F, C]`; 0 before the first
+    newest: Vec<f32>,
+    steps: BTreeMap<Timestamp, StepForcing>,
+    /// forcing rows that wait, by valid time
+    rows: BTreeMap<Timestamp, u64>,
+    observations: BTreeMap<Timestamp, Vec<GaugeObservation>>,
+}
+
+impl Align {
+    /// Nothing waits yet. `variables` are the model's inputs in order.
+    #[must_use]
+    pub fn new(step_s: i64, variables: &[Variable], catchments: usize) -> Self {
+        Self {
+            step_s,
+            variables: variables.to_vec(),
+            catchments,
+            newest: vec![0.0; variables.len() * catchments],
+            steps: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            observations: BTreeMap::new(),
+        }
+    }
+
+    /// Takes one forcing row about the period `(valid_time − period_s, valid_time]`, whose part after `reached` is still
+    /// to come. A depth is spread evenly over the steps that its period covers.
+    pub fn add_forcing(
+        &mut self,
+        variable: Variable,
+        catchment: usize,
+        valid_time: Timestamp,
+        period_s: i64,
+        value: f64,
+        reached: Timestamp,
+        limit: Timestamp,
+    ) -> Fate {
+        let Some(input) = self.variables.iter().position(|v| *v == variable) else {
+            return Fate::Rejected(Reason::UnknownStation);
+        };
+        if valid_time <= reached {
+            return Fate::Late;
+        }
+        if valid_time > limit {
+            return Fate::Rejected(Reason::BadTime);
+        }
+        let at = input * self.catchments + catchment;
+        let begin = valid_time.plus_s(-period_s);
+        let first = begin.plus_s(1).ceil_s(self.step_s).max(reached.plus_s(self.step_s));
+        let steps = std::iter::successors(Some(first), |s| Some(s.plus_s(self.step_s)))
+            .take_while(|s| s.plus_s(-self.step_s) < valid_time);
+        let overlap = |step: Timestamp| {
+            let (from, to) = (begin.max(step.plus_s(-self.step_s)), valid_time.min(step));
+            to.seconds_since(from) as f32
+        };
+        // Rain counted twice would be a flood that is none.
+        let full = self.step_s as f32 + 0.5;
+        if steps.clone().any(|s| self.steps.get(&s).is_some_and(|f| f.covered_s[at] + overlap(s) > full)) {
+            return Fate::Rejected(Reason::Duplicate);
+        }
+        let whole = if variable.accumulates() { period_s } else { self.step_s } as f64;
+        let numbers = self.newest.len();
+        for step in steps {
+            let forcing = self
+                .steps
+                .entry(step)
+                .or_insert_with(|| StepForcing { values: vec![0.0; numbers], covered_s: vec![0.0; numbers] });
+            forcing.values[at] += (value * f64::from(overlap(step)) / whole) as f32;
+            forcing.covered_s[at] += overlap(step);
+        }
+        *self.rows.entry(valid_time).or_default() += 1;
+        Fate::Pending
+    }
+
+    /// Takes one observation.
+    pub fn add_observation(&mut self, observation: GaugeObservation, reached: Timestamp, limit: Timestamp) -> Fate {
+        if observation.valid_time <= reached {
+            return Fate::Late;
+        }
+        if observation.valid_time > limit {
+            return Fate::Rejected(Reason::BadTime);
+        }
+        self.observations.entry(observation.valid_time.ceil_s(self.step_s)).or_default().push(observation);
+        Fate::Pending
+    }
+
+    /// Whether every variable of every catchment is known over the whole step that ends at `step`.
+    #[must_use]
+    pub fn is_complete(&self, step: Timestamp) -> bool {
+        let full = self.step_s as f32 - 0.5;
+        self.steps.get(&step).is_some_and(|f| f.covered_s.iter().all(|c| *c >= full))
+    }
+
+    /// Takes the step's forcing `[F, C]` out, filled where it is not known (rain: none; the rest: the newest value), and
+    /// the forcing rows that are thereby used.
+    pub fn take_step(&mut self, step: Timestamp) -> (Vec<f32>, u64) {
+        let values = self.forcing(step, |_, _| 0.0);
+        self.steps = self.steps.split_off(&step.plus_s(self.step_s));
+        self.newest.copy_from_slice(&values);
+        let waiting = self.rows.split_off(&Timestamp(step.0 + 1));
+        let used = std::mem::replace(&mut self.rows, waiting).into_values().sum();
+        (values, used)
+    }
+
+    /// Takes the observations of the step that ends at `step` out, by catchment, then valid time.
+    pub fn take_observations(&mut self, step: Timestamp) -> Vec<GaugeObservation> {
+        let later = self.observations.split_off(&Timestamp(step.0 + 1));
+        let mut due: Vec<_> = std::mem::replace(&mut self.observations, later).into_values().flatten().collect();
+        due.sort_by_key(|o| (o.catchment, o.valid_time));
+        due
+    }
+
+    /// The forcing `[F, C]` of a step as far as it is known. What is not covered: rain comes from `rain` (given the
+    /// catchment and the newest known rain), the rest from the newest value.
+    pub fn forcing(&self, step: Timestamp, rain: impl Fn(usize, f32) -> f32) -> Vec<f32> {
+        let known = self.steps.get(&step);
+        let mut values = Vec::with_capacity(self.newest.len());
+        for (input, variable) in self.variables.iter().enumerate() {
+            for catchment in 0..self.catchments {
+                let at = input * self.catchments + catchment;
+                let (value, covered_s) = known.map_or((0.0, 0.0), |f| (f.values[at], f.covered_s[at]));
+                let open = 1.0 - (covered_s / self.step_s as f32).min(1.0);
+                let fill = match variable {
+                    // A gap is not rain; a forecast's scenario says otherwise by itself.
+                    Variable::Precipitation if known.is_some() && open < 1.0 => 0.0,
+                    Variable::Precipitation => rain(catchment, self.newest[at]),
+                    _ => self.newest[at],
+                };
+                values.push(if open > 0.0 { value + fill * open } else { value });
+            }
+        }
+        values
+    }
+
+    /// Newest rain known of a catchment, mm a step.
+    #[must_use]
+    pub fn newest_rain(&self, catchment: usize) -> f32 {
+        let input = self.variables.iter().position(|v| *v == Variable::Precipitation);
+        input.map_or(0.0, |i| self.newest[i * self.catchments + catchment])
+    }
+
+    /// Forcing rows that wait.
+    #[must_use]
+    pub fn pending_forcings(&self) -> u64 {
+        self.rows.values().sum()
+    }
+
+    /// Observations that wait.
+    #[must_use]
+    pub fn pending_observations(&self) -> u64 {
+        self.observations.values().map(|o| o.len() as u64).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOUR: i64 = 3_600;
+    const FAR: Timestamp = Timestamp(i64::MAX);
+    const RAIN: Variable = Variable::Precipitation;
+    const PET: Variable = Variable::PotentialEvapotranspiration;
+
+    fn hour(n: i64) -> Timestamp {
+        Timestamp(0).plus_s(n * HOUR)
+    }
+
+    #[test]
+    fn a_daily_depth_is_spread_over_its_hours_and_used_with_the_last() {
+        let mut align = Align::new(HOUR, &[RAIN, PET], 1);
+        assert_eq!(align.add_forcing(PET, 0, hour(24), 24 * HOUR, 2.4, hour(0), FAR), Fate::Pending);
+        for h in 1..=24 {
+            assert!(!align.is_complete(hour(h)), "rain is not known");
+            assert_eq!(align.add_forcing(RAIN, 0, hour(h), HOUR, 1.0, hour(h - 1), FAR), Fate::Pending);
+            assert!(align.is_complete(hour(h)));
+            let (values, used) = align.take_step(hour(h));
+            assert!((values[0] - 1.0).abs() < 1e-6 && (values[1] - 0.1).abs() < 1e-6);
+            assert_eq!(used, if h == 24 { 2 } else { 1 }, "hour {h}");
+        }
+        assert_eq!(align.pending_forcings(), 0);
+    }
+
+    #[test]
+    fn a_gap_is_filled_without_rain_and_with_the_last_evapotranspiration() {
+        let mut align = Align::new(HOUR, &[RAIN, PET], 1);
+        align.add_forcing(RAIN, 0, hour(1), HOUR, 5.0, hour(0), FAR);
+        align.add_forcing(PET, 0, hour(1), HOUR, 0.2, hour(0), FAR);
+        align.take_step(hour(1));
+        assert_eq!(align.forcing(hour(2), |_, _| 0.0), [0.0, 0.2]);
+        assert_eq!(align.forcing(hour(2), |_, newest| newest), [5.0, 0.2], "persistence is the caller's choice");
+    }
+
+    #[test]
+    fn rain_twice_late_or_from_the_future_is_not_taken() {
+        let mut align = Align::new(HOUR, &[RAIN], 1);
+        assert_eq!(align.add_forcing(RAIN, 0, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Pending);
+        assert_eq!(align.add_forcing(RAIN, 0, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Rejected(Reason::Duplicate));
+        assert_eq!(align.add_forcing(RAIN, 0, hour(1), HOUR, 5.0, hour(1), FAR), Fate::Late);
+        assert_eq!(align.add_forcing(RAIN, 0, hour(9), HOUR, 5.0, hour(1), hour(8)), Fate::Rejected(Reason::BadTime));
+        assert_eq!(align.add_forcing(PET, 0, hour(3), HOUR, 5.0, hour(1), FAR), Fate::Rejected(Reason::UnknownStation));
+    }
+
+    proptest! {
+        #[test]
+        fn no_rain_is_lost_or_made_whatever_the_periods(cuts in proptest::collection::vec(1_i64..7_200, 1..40)) {
+            let mut align = Align::new(HOUR, &[RAIN], 1);
+            let (mut end, mut total) = (hour(0), 0.0);
+            for period_s in cuts {
+                end = end.plus_s(period_s);
+                total += 1.5;
+                prop_assert_eq!(align.add_forcing(RAIN, 0, end, period_s, 1.5, hour(0), FAR), Fate::Pending);
+            }
+            let (mut taken, mut used, mut h) = (0.0, 0, 1);
+            while used < (total / 1.5_f64).round() as u64 {
+                let (values, rows) = align.take_step(hour(h));
+                taken += f64::from(values[0]);
+                used += rows;
+                h += 1;
+            }
+            prop_assert!((taken - total).abs() < 1e-3 * total.max(1.0), "{taken} of {total}");
+            prop_assert_eq!(align.pending_forcings(), 0);
+        }
+    }
+}

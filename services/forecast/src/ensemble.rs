@@ -1,0 +1,396 @@
+//! The ensemble of a partition: one contiguous array, advanced by the model and corrected by observations.
+
+use nilometer_assimilation::{
+    AnalysisReport, Ar1, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, EnsembleShape, Filter,
+    FilterOptions, Method, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
+};
+use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
+use nilometer_runtime::{Card, Model, Package, Runtime};
+use nilometer_schemas::{Timestamp, Variable};
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use crate::{ForecastError, WaterBudget};
+
+/// Streams of this role that have no name in the assimilation crate.
+pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
+
+/// One discharge row that may change the state.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GaugeObservation {
+    /// catchment index
+    pub catchment: usize,
+    /// when it was measured
+    pub valid_time: Timestamp,
+    /// m³ s⁻¹, at least 0
+    pub discharge_m3_s: f64,
+    /// whether its flag asks for care
+    pub suspect: bool,
+}
+
+/// The state of a partition, `[S + 3, C, M]`: the model's rows, then the rain multiplier's noise, the output error and
+/// the discharge that the members had at `time`.
+pub struct EnsembleState {
+    pub(crate) numbers: Vec<f32>,
+    pub(crate) time: Timestamp,
+    pub(crate) budgets: Vec<WaterBudget>,
+    pub(crate) steps: u64,
+    pub(crate) model: Model,
+    pub(crate) parts: Parts,
+    filter: Option<Filter>,
+    report: AnalysisReport,
+    predicted: Vec<f64>,
+}
+
+/// What the definition and the card say about the ensemble, in the form that the hot path needs.
+pub(crate) struct Parts {
+    pub(crate) shape: EnsembleShape,
+    pub(crate) model_rows: usize,
+    pub(crate) step_s: i64,
+    pub(crate) seed: u64,
+    pub(crate) inputs: Vec<Variable>,
+    pub(crate) m3_s_per_mm: Vec<f64>,
+    pub(crate) operators: Vec<DischargeOperator>,
+    pub(crate) discharge_relative_error: f64,
+    pub(crate) discharge_absolute_error_m3_s: Vec<f64>,
+    pub(crate) multiplier: Ar1,
+    pub(crate) perturbation: PrecipitationPerturbation,
+    pub(crate) output_error: Ar1,
+    rows: Vec<UpdatableRow>,
+    /// rows that hold water, with their bounds
+    stores: Vec<UpdatableRow>,
+    noisy_stores: Vec<UpdatableRow>,
+    store_noise_mm: f64,
+    suspect_variance_factor: f64,
+}
+
+impl Parts {
+    pub(crate) const fn multiplier_row(&self) -> usize {
+        self.model_rows
+    }
+    pub(crate) const fn output_error_row(&self) -> usize {
+        self.model_rows + 1
+    }
+    pub(crate) const fn discharge_row(&self) -> usize {
+        self.model_rows + 2
+    }
+    /// Numbers of one row, `C × M`.
+    pub(crate) const fn row_len(&self) -> usize {
+        self.shape.catchments * self.shape.members
+    }
+
+    fn new(pipeline: &Pipeline, card: &Card) -> Result<Self, ForecastError> {
+        let options = &pipeline.assimilation;
+        let model_rows = card.state_rows();
+        let inputs = fitting_inputs(pipeline, card)?;
+        let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
+        let (mut rows, mut stores, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, block) in card.state_row_blocks().enumerate() {
+            let updatable = bounds(row, block.minimum, block.maximum);
+            // Blocks named `…_store` hold water; the others remember what has already left.
+            let holds_water = block.name.ends_with("_store");
+            if holds_water {
+                stores.push(updatable);
+            }
+            if block.updatable && holds_water {
+                noisy_stores.push(updatable);
+            }
+            if block.updatable || options.also_update.contains(&block.name) {
+                rows.push(updatable);
+            }
+        }
+        rows.push(bounds(model_rows, None, None));
+        rows.push(bounds(model_rows + 1, None, None));
+        let m3_s_per_mm: Vec<f64> = pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
+        let operators = m3_s_per_mm
+            .iter()
+            .map(|f| {
+                DischargeOperator::new(
+                    options.discharge_epsilon_mm * f,
+                    options.discharge_relative_error,
+                    options.discharge_absolute_error_mm * f,
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            shape: EnsembleShape { states: model_rows + 3, catchments: pipeline.catchments.len(), members: options.members },
+            model_rows,
+            step_s: pipeline.time.step.seconds(),
+            seed: options.seed,
+            inputs,
+            discharge_relative_error: options.discharge_relative_error,
+            discharge_absolute_error_m3_s: m3_s_per_mm.iter().map(|f| options.discharge_absolute_error_mm * f).collect(),
+            m3_s_per_mm,
+            operators,
+            multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
+            perturbation: PrecipitationPerturbation::new(
+                options.precipitation_sigma,
+                0.0,
+                options.occurrence_probability,
+                options.occurrence_mean_mm,
+            )?,
+            output_error: Ar1::new(options.output_error_sigma, options.output_error_tau.seconds() as f64)?,
+            rows,
+            stores,
+            noisy_stores,
+            store_noise_mm: options.store_noise_mm,
+            suspect_variance_factor: options.suspect_error_factor * options.suspect_error_factor,
+        })
+    }
+}
+
+/// The model's inputs as variables, when the package fits the pipeline.
+fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, ForecastError> {
+    let mut problems = Vec::new();
+    if card.time_step_s != pipeline.time.step.seconds() {
+        problems.push(format!("its step is {} s, time.step is {} s", card.time_step_s, pipeline.time.step.seconds()));
+    }
+    let mut inputs = Vec::new();
+    for input in &card.inputs {
+        match input.name.parse::<Variable>() {
+            Ok(v) if v.unit().name() == input.unit => inputs.push(v),
+            Ok(v) => problems.push(format!("input {} is in {:?}, the pipeline delivers {}", input.name, input.unit, v.unit())),
+            Err(e) => problems.push(format!("input {}: {e}", input.name)),
+        }
+    }
+    for block in &pipeline.assimilation.also_update {
+        if !card.states.iter().any(|s| s.name == *block) {
+            problems.push(format!("assimilation.also_update names {block:?}, which its state does not have"));
+        }
+    }
+    if problems.is_empty() { Ok(inputs) } else { Err(ForecastError::Misfit { model: card.name.clone(), problems }) }
+}
+
+fn filter(options: &AssimilationOptions) -> Result<Option<Filter>, ForecastError> {
+    let method = match options.method {
+        AssimilationMethod::None => return Ok(None),
+        AssimilationMethod::Etkf => Method::Etkf,
+        AssimilationMethod::Enkf => Method::StochasticEnkf,
+    };
+    let options = FilterOptions {
+        method,
+        prior_inflation: (options.inflation > 1.0).then_some(options.inflation),
+        rtps_alpha: (options.relaxation > 0.0).then_some(options.relaxation),
+    };
+    Ok(Some(Filter::new(options)?))
+}
+
+impl EnsembleState {
+    /// The state before the step that ends at `time + step`: the card's initial values, spread over the members.
+    /// `horizon` is the longest rollout that will be asked for, in steps.
+    ///
+    /// # Errors
+    /// [`ForecastError::Misfit`] when the package does not fit the pipeline, or the package's own errors.
+    pub fn new(
+        runtime: &Runtime,
+        package: &Package,
+        pipeline: &Pipeline,
+        horizon: usize,
+        time: Timestamp,
+    ) -> Result<Self, ForecastError> {
+        let card = package.card();
+        let parts = Parts::new(pipeline, card)?;
+        let names: Vec<&str> = pipeline.catchments.iter().map(|c| c.parameters()).collect();
+        let model = Model::new(runtime, package, &package.select(&names)?, parts.shape.members, horizon)?;
+        let mut numbers = model.initial_state();
+        numbers.resize(parts.shape.value_count()?, 0.0);
+        let row_len = parts.row_len();
+        let mut rng = stream(parts.seed, Purpose::InitialState, time.0);
+        for (row, block) in card.state_row_blocks().enumerate() {
+            let bounds = Bounds { minimum: block.minimum, maximum: block.maximum };
+            if block.initial_spread > 0.0 {
+                for value in &mut numbers[row * row_len..][..row_len] {
+                    let eta: f32 = StandardNormal.sample(&mut rng);
+                    *value = bounds.clip(*value + block.initial_spread * eta);
+                }
+            }
+        }
+        let (multiplier, output_error) = (parts.multiplier_row() * row_len, parts.output_error_row() * row_len);
+        parts.multiplier.initialise(&mut numbers[multiplier..][..row_len], &mut rng);
+        parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng);
+        let filter = filter(&pipeline.assimilation)?;
+        let budgets = vec![WaterBudget::default(); parts.shape.catchments];
+        let mut state = Self {
+            numbers,
+            time,
+            budgets,
+            steps: 0,
+            model,
+            parts,
+            filter,
+            report: AnalysisReport::default(),
+            predicted: Vec::new(),
+        };
+        for catchment in 0..state.parts.shape.catchments {
+            state.budgets[catchment].initial_mm = state.storage_mm(catchment);
+        }
+        Ok(state)
+    }
+
+    /// The time that the state has reached.
+    #[must_use]
+    pub const fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// The model's inputs, in the order of its forcing rows.
+    #[must_use]
+    pub fn inputs(&self) -> &[Variable] {
+        &self.parts.inputs
+    }
+
+    /// Advances by one step under `forcing` `[F, C]`, perturbed for each member.
+    ///
+    /// # Errors
+    /// [`ForecastError::Model`] when the model gives something that is no number.
+    pub fn advance(&mut self, forcing: &[f32]) -> Result<(), ForecastError> {
+        let time = self.time.plus_s(self.parts.step_s);
+        self.add_store_noise(time);
+        let parts = &self.parts;
+        let (row_len, members, seed) = (parts.row_len(), parts.shape.members, parts.seed);
+        let multiplier = &mut self.numbers[parts.multiplier_row() * row_len..][..row_len];
+        parts.multiplier.advance(multiplier, parts.step_s as f64, &mut stream(seed, Purpose::PrecipitationMultiplier, time.0))?;
+        let mut occurrence = stream(seed, Purpose::PrecipitationOccurrence, time.0);
+        write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
+        let rain_at = parts.inputs.iter().position(|v| *v == Variable::Precipitation);
+        if let Some(input) = rain_at {
+            let rain = &self.model.forcing_mut()[input * row_len..][..row_len];
+            for (budget, rain) in self.budgets.iter_mut().zip(rain.chunks_exact(members)) {
+                budget.precipitation_mm += mean(rain);
+            }
+        }
+        let (model_state, own_rows) = self.numbers.split_at_mut(parts.model_rows * row_len);
+        let fluxes = self.model.step(model_state)?;
+        let discharge = &mut own_rows[2 * row_len..][..row_len];
+        for (catchment, budget) in self.budgets.iter_mut().enumerate() {
+            let members_of = |values: &[f32]| mean(&values[catchment * members..][..members]);
+            budget.evapotranspiration_mm += members_of(fluxes.evapotranspiration_mm);
+            budget.outflow_mm += members_of(fluxes.outflow_mm);
+            for member in catchment * members..(catchment + 1) * members {
+                discharge[member] = (f64::from(fluxes.discharge_mm[member]) * parts.m3_s_per_mm[catchment]) as f32;
+            }
+        }
+        let output_error = &mut own_rows[row_len..][..row_len];
+        parts.output_error.advance(output_error, parts.step_s as f64, &mut stream(seed, Purpose::OutputError, time.0))?;
+        self.time = time;
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// Corrects the state by the observations of the step that was taken last, sorted by catchment. Several of one
+    /// catchment in one step say nearly the same: together they weigh as one.
+    ///
+    /// # Errors
+    /// [`ForecastError::Assimilation`] when the filter refuses, which checked rows cannot cause.
+    pub fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
+        let Some(filter) = &mut self.filter else { return Ok(()) };
+        let parts = &self.parts;
+        let (members, row_len) = (parts.shape.members, parts.row_len());
+        self.predicted.clear();
+        let (mut observed, mut variance, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
+            let catchment = group[0].catchment;
+            let row = |row: usize| &self.numbers[row * row_len + catchment * members..][..members];
+            let (discharge, output_error) = (row(parts.discharge_row()), row(parts.output_error_row()));
+            let operator = &parts.operators[catchment];
+            let from = observed.len();
+            for one in group {
+                let log = operator.observe(one.discharge_m3_s)?;
+                let factor = if one.suspect { parts.suspect_variance_factor } else { 1.0 };
+                observed.push(log.value);
+                variance.push(log.error_variance * factor * group.len() as f64);
+                let at = self.predicted.len();
+                self.predicted.resize(at + members, 0.0);
+                operator.predict(discharge, Some(output_error), &mut self.predicted[at..])?;
+            }
+            spans.push((catchment, from..observed.len()));
+        }
+        let batch: Vec<CatchmentObservation<'_>> = spans
+            .iter()
+            .map(|(catchment, span)| CatchmentObservation {
+                catchment: *catchment,
+                predicted: &self.predicted[span.start * members..span.end * members],
+                observed: &observed[span.clone()],
+                error_variance: &variance[span.clone()],
+                rows: &parts.rows,
+            })
+            .collect();
+        let mut ensemble = EnsembleMut::new(&mut self.numbers, parts.shape)?;
+        let mut rng = stream(parts.seed, Purpose::ObservationPerturbation, self.time.0);
+        filter.assimilate(&mut ensemble, &batch, &mut rng, &mut self.report)?;
+        for increment in &self.report.increments {
+            if parts.stores.iter().any(|s| s.state == increment.state) {
+                let budget = &mut self.budgets[increment.catchment];
+                budget.increment_mm += increment.mean_increment;
+                budget.clipped_mm += increment.mean_clipped;
+            }
+        }
+        Ok(())
+    }
+
+    /// Noise of the updatable stores before the step that ends at `time`.
+    fn add_store_noise(&mut self, time: Timestamp) {
+        let parts = &self.parts;
+        if parts.store_noise_mm == 0.0 {
+            return;
+        }
+        let (members, row_len) = (parts.shape.members, parts.row_len());
+        let mut rng = stream(parts.seed, STORE_NOISE, time.0);
+        for store in &parts.noisy_stores {
+            let row = &mut self.numbers[store.state * row_len..][..row_len];
+            for (budget, values) in self.budgets.iter_mut().zip(row.chunks_exact_mut(members)) {
+                let before = mean(values);
+                for value in values.iter_mut() {
+                    let eta: f64 = StandardNormal.sample(&mut rng);
+                    *value = store.bounds.clip((f64::from(*value) + parts.store_noise_mm * eta) as f32);
+                }
+                budget.noise_mm += mean(values) - before;
+            }
+        }
+    }
+
+    /// Ensemble-mean water in the stores of a catchment, mm.
+    #[must_use]
+    pub fn storage_mm(&self, catchment: usize) -> f64 {
+        let members = self.parts.shape.members;
+        let store = |row: usize| mean(&self.numbers[row * self.parts.row_len() + catchment * members..][..members]);
+        self.parts.stores.iter().map(|s| store(s.state)).sum()
+    }
+
+    /// Largest residual of the water budget over the catchments, mm.
+    #[must_use]
+    pub fn budget_residual_mm(&self) -> f64 {
+        self.budgets
+            .iter()
+            .enumerate()
+            .map(|(catchment, b)| b.residual_mm(self.storage_mm(catchment)).abs())
+            .fold(0.0, f64::max)
+    }
+}
+
+/// Writes `forcing` `[F, C]` as `[F, C, M]`: rain perturbed by `multiplier` `[C, M]`, the rest the same for all members.
+pub(crate) fn write_forcing(
+    parts: &Parts,
+    forcing: &[f32],
+    multiplier: &[f32],
+    into: &mut [f32],
+    occurrence: &mut rand_chacha::ChaCha8Rng,
+) -> Result<(), ForecastError> {
+    let (catchments, members, row_len) = (parts.shape.catchments, parts.shape.members, parts.row_len());
+    for (input, variable) in parts.inputs.iter().enumerate() {
+        let (from, to) = (&forcing[input * catchments..][..catchments], &mut into[input * row_len..][..row_len]);
+        if *variable == Variable::Precipitation {
+            parts.perturbation.apply(from, multiplier, to, occurrence)?;
+        } else {
+            for (members_of, value) in to.chunks_exact_mut(members).zip(from) {
+                members_of.fill(*value);
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn mean(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64
+}

@@ -1,0 +1,101 @@
+//! Inputs: the role's topics, read in the order of their watermarks.
+
+use std::sync::Arc;
+
+use nilometer_engine::{Damage, Entry, Log, LogError, Partition, Record, Stop};
+use nilometer_schemas::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Where a reader is in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Position {
+    /// position of the next message
+    pub next: u64,
+    /// rows of the partition before that message
+    pub rows: u64,
+}
+
+/// A message that could not be read, and how many rows it held.
+#[derive(Debug)]
+pub struct Lost {
+    /// what the log said
+    pub damage: Damage,
+    /// rows that it held; 0 when nothing behind it tells
+    pub rows: u64,
+}
+
+/// One topic of the role.
+pub struct Input {
+    log: Arc<dyn Log>,
+    partition: Partition,
+    position: Position,
+    head: Option<Record>,
+    damage: Vec<Damage>,
+    lost: Vec<Lost>,
+}
+
+impl Input {
+    /// Reads on from `position`.
+    pub fn new(log: Arc<dyn Log>, partition: Partition, position: Position) -> Self {
+        Self { log, partition, position, head: None, damage: Vec::new(), lost: Vec::new() }
+    }
+
+    /// The partition that is read.
+    pub const fn partition(&self) -> Partition {
+        self.partition
+    }
+
+    /// Where the reader is: behind everything that was taken.
+    pub const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// The watermark of the next message; waits for one unless the input is complete.
+    pub async fn next_time(&mut self, stop: &Stop) -> Result<Option<Timestamp>, LogError> {
+        loop {
+            if let Some(head) = &self.head {
+                return Ok(Some(head.time));
+            }
+            let at = self.position.next + self.damage.len() as u64;
+            match self.log.read(self.partition, at).await? {
+                Some(Entry::Record(record)) => {
+                    self.settle(record.rows_before);
+                    self.head = Some(record);
+                }
+                Some(Entry::Damaged(damage)) => self.damage.push(damage),
+                // Look once more after the inputs were declared complete: the last message may have come in between.
+                None if stop.is_draining() || stop.is_now() => {
+                    if self.log.bounds(self.partition).await?.end <= at {
+                        return Ok(None);
+                    }
+                }
+                None => {
+                    stop.or(self.log.wait(self.partition, at)).await.transpose()?;
+                }
+            }
+        }
+    }
+
+    /// Takes the message whose watermark [`Input::next_time`] gave, if it is not after `tick`.
+    pub fn take(&mut self, tick: Timestamp) -> Option<Record> {
+        let record = self.head.take_if(|r| r.time <= tick)?;
+        self.position = Position { next: record.position + 1, rows: record.rows_before + record.batch.num_rows() as u64 };
+        Some(record)
+    }
+
+    /// Messages that turned out to be unreadable since the last call.
+    pub fn take_lost(&mut self) -> Vec<Lost> {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Says how many rows the damaged messages before a readable one held; the first of them answers for all.
+    fn settle(&mut self, rows_before: u64) {
+        let mut rows = rows_before.saturating_sub(self.position.rows);
+        for damage in self.damage.drain(..) {
+            self.position = Position { next: damage.position + 1, rows: self.position.rows + rows };
+            self.lost.push(Lost { damage, rows });
+            rows = 0;
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Issue: what every member's discharge will be, and what that says about the river.
+
+use nilometer_assimilation::{Purpose, stream};
+use nilometer_definitions::Scenario;
+use nilometer_runtime::Card;
+use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
+use nilometer_statistics::quantiles;
+use rand_distr::{Distribution, StandardNormal};
+
+use crate::{
+    Align, EnsembleState, ForecastError,
+    ensemble::{mean, write_forcing},
+    inputs::Position,
+};
+
+const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
+const FUTURE_OCCURRENCE: Purpose = Purpose::Custom(3);
+const FUTURE_OUTPUT_ERROR: Purpose = Purpose::Custom(4);
+const FUTURE_OBSERVATION_ERROR: Purpose = Purpose::Custom(5);
+
+/// What a forecast row says about where it comes from.
+pub(crate) struct Provenance<'a> {
+    pub(crate) catchments: &'a [String],
+    pub(crate) card: &'a Card,
+    pub(crate) weights_sha256: &'a str,
+    pub(crate) scenario: Scenario,
+    pub(crate) filled_steps: u64,
+    pub(crate) observation: Position,
+    pub(crate) forcing: Position,
+}
+
+impl EnsembleState {
+    /// A forecast issued at `issue_time` for the `leads` steps after it. The state may lag behind the issue time; then
+    /// the steps in between run on what is known of their forcing. The state is not changed.
+    ///
+    /// The mean is that of the members; the quantiles are those of the members with the error of a discharge
+    /// measurement, so that they speak about what a gauge will read.
+    pub(crate) fn issue(
+        &mut self,
+        issue_time: Timestamp,
+        leads: usize,
+        align: &Align,
+        about: &Provenance<'_>,
+    ) -> Result<Forecasts, ForecastError> {
+        let parts = &self.parts;
+        let (row_len, members) = (parts.row_len(), parts.shape.members);
+        let lag = usize::try_from(issue_time.seconds_since(self.time) / parts.step_s).unwrap_or(0);
+
+        let mut multiplier = self.numbers[parts.multiplier_row() * row_len..][..row_len].to_vec();
+        let mut multiplier_rng = stream(parts.seed, FUTURE_MULTIPLIER, issue_time.0);
+        let mut occurrence_rng = stream(parts.seed, FUTURE_OCCURRENCE, issue_time.0);
+        let forcing_len = self.model.forcing_len();
+        let horizon = self.model.horizon();
+        for step in 0..horizon {
+            let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
+            let forcing = scenario_forcing(align, about.scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
+            parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
+            let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
+            write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
+        }
+        let discharge_mm = self.model.rollout(&self.numbers[..parts.model_rows * row_len])?;
+
+        let mut output_error = self.numbers[parts.output_error_row() * row_len..][..row_len].to_vec();
+        let mut output_error_rng = stream(parts.seed, FUTURE_OUTPUT_ERROR, issue_time.0);
+        let mut observation_rng = stream(parts.seed, FUTURE_OBSERVATION_ERROR, issue_time.0);
+        let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
+        let (mut corrected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
+        for step in 0..(lag + leads).min(horizon) {
+            parts.output_error.advance(&mut output_error, parts.step_s as f64, &mut output_error_rng)?;
+            let Some(lead) = step.checked_sub(lag) else { continue };
+            for catchment in 0..parts.shape.catchments {
+                let at = catchment * members;
+                let constant_m3_s = parts.discharge_absolute_error_m3_s[catchment];
+                for member in 0..members {
+                    let raw = f64::from(discharge_mm[step * row_len + at + member]) * parts.m3_s_per_mm[catchment];
+                    let q = parts.operators[catchment].corrected_m3_s(raw, f64::from(output_error[at + member]));
+                    let eta: f64 = StandardNormal.sample(&mut observation_rng);
+                    corrected[member] = q as f32;
+                    measured[member] = (q + (parts.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
+                }
+                let summary = &mut summaries[catchment * leads + lead];
+                summary.mean = mean(&corrected);
+                quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)
+                    .map_err(|e| ForecastError::Misfit { model: about.card.name.clone(), problems: vec![e.to_string()] })?;
+            }
+        }
+
+        let mut rows = ForecastsBuilder::new();
+        for (catchment, name) in about.catchments.iter().enumerate() {
+            for lead in 0..leads {
+                let summary = &summaries[catchment * leads + lead];
+                rows.push(ForecastRow {
+                    catchment: name,
+                    variable: Variable::Discharge,
+                    issue_time,
+                    valid_time: issue_time.plus_s((lead as i64 + 1) * parts.step_s),
+                    mean: summary.mean,
+                    quantiles: &summary.quantiles,
+                    members: i32::try_from(members).unwrap_or(i32::MAX),
+                    scenario: about.scenario.name(),
+                    state_time: self.time,
+                    filled_steps: i32::try_from(about.filled_steps).unwrap_or(i32::MAX),
+                    model: &about.card.name,
+                    model_version: &about.card.version,
+                    weights_sha256: about.weights_sha256,
+                    observation_position: about.observation.next,
+                    forcing_position: about.forcing.next,
+                });
+            }
+        }
+        Ok(rows.finish()?)
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+struct Summary {
+    mean: f64,
+    quantiles: [f64; QUANTILE_LEVELS.len()],
+}
+
+/// The forcing `[F, C]` of a step as the scenario has it. Up to the issue time all scenarios use what has arrived.
+fn scenario_forcing(
+    align: &Align,
+    scenario: Scenario,
+    valid_time: Timestamp,
+    issue_time: Timestamp,
+    catchments: usize,
+    inputs: &[Variable],
+) -> Vec<f32> {
+    let assumed = |catchment: usize| match scenario {
+        Scenario::Persistence => align.newest_rain(catchment),
+        Scenario::Perfect | Scenario::Zero => 0.0,
+    };
+    let mut forcing = align.forcing(valid_time, |catchment, _| assumed(catchment));
+    if valid_time > issue_time && scenario != Scenario::Perfect {
+        if let Some(input) = inputs.iter().position(|v| *v == Variable::Precipitation) {
+            for catchment in 0..catchments {
+                forcing[input * catchments + catchment] = assumed(catchment);
+            }
+        }
+    }
+    forcing
+}

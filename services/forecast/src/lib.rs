@@ -1,0 +1,79 @@
+//! The forecast role: owns the state of a partition's catchments, and nothing else does.
+//!
+//! ```text
+//! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──assimilate──▶ state ──issue──▶ Forecasts ──▶ log
+//!                     │                                                                                          │
+//!                     └── late, unknown, damaged ──▶ dead letters ──▶ log                       snapshot: state + positions
+//! ```
+//!
+//! A batch walks through `role.rs` from top to bottom; each line there is one verb whose file has its name.
+//!
+//! Invariants:
+//! - the state, and so every forecast, is a function of the log alone: noise is drawn from streams keyed by
+//!   (seed, purpose, time), inputs are taken in the order of their watermarks, and no clock is read;
+//! - a step is taken once: with its forcing when that is complete, with a filled one when it has waited long enough, and
+//!   every forecast says how many steps were filled;
+//! - rows received = used + rejected + late + missing + pending at every snapshot;
+//! - water is balanced: storage change = rain − evapotranspiration − outflow + analysis increments + noise.
+
+mod align;
+mod budget;
+mod ensemble;
+mod inputs;
+mod issue;
+mod role;
+
+use nilometer_assimilation::AssimilationError;
+use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_runtime::RuntimeError;
+use nilometer_schemas::SchemaError;
+
+pub use align::{Align, Fate, StepForcing};
+pub use budget::WaterBudget;
+pub use ensemble::{EnsembleState, GaugeObservation};
+pub use role::{Dependencies, needed_from, run};
+
+/// Why the role cannot go on. Bad data is never among these.
+#[derive(Debug, thiserror::Error)]
+pub enum ForecastError {
+    /// the model cannot be loaded or run
+    #[error("the model cannot go on")]
+    Model(#[from] RuntimeError),
+    /// the filter refused its inputs
+    #[error("the assimilation cannot go on")]
+    Assimilation(#[from] AssimilationError),
+    /// the log failed
+    #[error("the log cannot go on")]
+    Log(#[from] LogError),
+    /// a snapshot failed
+    #[error("the snapshot cannot go on")]
+    Snapshot(#[from] SnapshotError),
+    /// the balance does not close
+    #[error("a row is unaccounted for")]
+    Balance(#[from] BalanceError),
+    /// our own output breaks its contract
+    #[error("a forecast breaks its contract")]
+    Schema(#[from] SchemaError),
+    /// a dead letter cannot be encoded
+    #[error("a dead letter cannot be encoded")]
+    Encode(#[from] arrow::error::ArrowError),
+    /// the model does not fit the pipeline
+    #[error("model {model} does not fit the pipeline: {}", problems.join("; "))]
+    Misfit {
+        /// package name
+        model: String,
+        /// each with what is accepted
+        problems: Vec<String>,
+    },
+    /// the snapshot was taken by another pipeline
+    #[error("the snapshot is of {found}, the definition now says {expected}; point log.store elsewhere, or remove its snapshots to start again from the log")]
+    OtherPipeline {
+        /// what the snapshot was taken of
+        found: String,
+        /// what the definition says
+        expected: String,
+    },
+    /// the computing thread died
+    #[error("the computing thread ended early")]
+    Thread(#[from] tokio::task::JoinError),
+}

@@ -1,0 +1,480 @@
+//! The role itself: one tick after the other, each a walk from the log to the log.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{
+    Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop, to_ipc,
+};
+use nilometer_runtime::{Package, Runtime};
+use nilometer_schemas::{
+    Contract, DeadLetterRow, DeadLettersBuilder, Flag, Forcings, Forecasts, Observations, Reason, SchemaError, Timestamp,
+    Variable,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Align, EnsembleState, Fate, ForecastError, GaugeObservation, WaterBudget,
+    inputs::{Input, Lost, Position},
+    issue::Provenance,
+};
+
+const PRODUCER: &str = "forecast";
+
+/// What the role needs from outside.
+pub struct Dependencies {
+    /// where it reads and writes
+    pub log: Arc<dyn Log>,
+    /// where its state is kept
+    pub snapshots: Snapshots,
+    /// ONNX Runtime
+    pub runtime: Runtime,
+    /// the verified model
+    pub package: Package,
+    /// its metrics
+    pub metrics: StageMetrics,
+    /// the partition that it owns
+    pub partition: u32,
+}
+
+/// Everything of the role that a snapshot keeps besides the ensemble's numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// what the state is a state of
+    identity: String,
+    /// last tick that was completed
+    tick: Timestamp,
+    /// the time that the state has reached
+    state_time: Timestamp,
+    steps: u64,
+    filled_steps: u64,
+    forcing: Position,
+    observation: Position,
+    align: Align,
+    balance: Balance,
+    budgets: Vec<WaterBudget>,
+}
+
+/// Runs until the inputs are complete or the role is stopped; then the state is saved.
+///
+/// # Errors
+/// [`ForecastError`] when the role cannot go on. Bad data is never a reason.
+pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ForecastError> {
+    let mut role = Box::new(Role::resume(pipeline, dependencies).await?);
+    while let Some(tick) = role.next_tick(&stop).await? {
+        // The computing of a tick must not hold up the reactor, so the role goes to a thread of its own and comes back.
+        let (back, outputs) = tokio::task::spawn_blocking(move || {
+            let outputs = role.compute(tick);
+            (role, outputs)
+        })
+        .await?;
+        role = back;
+        role.commit(outputs?).await?;
+        if stop.is_now() {
+            break;
+        }
+    }
+    role.save().await?;
+    Ok(role.kept.balance)
+}
+
+struct Role {
+    pipeline: Arc<Pipeline>,
+    dependencies: Dependencies,
+    catchments: Vec<String>,
+    leads: usize,
+    state: Option<EnsembleState>,
+    resumed: Option<Vec<f32>>,
+    kept: Kept,
+    forcings: Input,
+    observations: Input,
+    saved: Option<Timestamp>,
+    ticks_since_save: u32,
+}
+
+/// What one tick brought.
+struct Tick {
+    time: Timestamp,
+    forcings: Vec<Record>,
+    observations: Vec<Record>,
+    lost: Vec<(Partition, Lost)>,
+}
+
+/// What one tick leads to.
+struct Outputs {
+    tick: Timestamp,
+    forecasts: Option<Forecasts>,
+    letters: Vec<DeadLetterRow>,
+}
+
+impl Role {
+    async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, ForecastError> {
+        let identity = identity(&pipeline, &dependencies.package);
+        let variables: Vec<Variable> =
+            dependencies.package.card().inputs.iter().map(|i| i.name.parse()).collect::<Result<_, _>>()?;
+        let snapshot = dependencies.snapshots.newest::<Kept>().await?;
+        let (kept, resumed) = match snapshot {
+            Some(s) if s.content.identity != identity => {
+                return Err(ForecastError::OtherPipeline { found: s.content.identity, expected: identity });
+            }
+            Some(s) => {
+                tracing::info!(tick = %s.content.tick, state_time = %s.content.state_time, "resuming from a snapshot");
+                (s.content, Some(s.numbers))
+            }
+            None => {
+                let kept = Kept {
+                    identity,
+                    tick: Timestamp::MIN,
+                    state_time: Timestamp::MIN,
+                    steps: 0,
+                    filled_steps: 0,
+                    forcing: Position::default(),
+                    observation: Position::default(),
+                    align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
+                    balance: Balance::default(),
+                    budgets: Vec::new(),
+                };
+                (kept, None)
+            }
+        };
+        let input = |contract, position| {
+            Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
+        };
+        Ok(Self {
+            catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
+            leads: usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0),
+            state: None,
+            resumed,
+            forcings: input(Contract::Forcing, kept.forcing),
+            observations: input(Contract::Observation, kept.observation),
+            saved: (kept.tick > Timestamp::MIN).then_some(kept.tick),
+            ticks_since_save: 0,
+            kept,
+            pipeline,
+            dependencies,
+        })
+    }
+
+    /// Reads one tick: of every input, all messages up to the earliest watermark that is new. `None` at the end.
+    async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ForecastError> {
+        let first = self.forcings.next_time(stop).await?;
+        let second = self.observations.next_time(stop).await?;
+        let Some(time) = first.into_iter().chain(second).min() else { return Ok(None) };
+        if stop.is_now() {
+            return Ok(None);
+        }
+        let mut tick = Tick { time, forcings: Vec::new(), observations: Vec::new(), lost: Vec::new() };
+        while let Some(record) = self.forcings.take(time) {
+            tick.forcings.push(record);
+            self.forcings.next_time(&Stop::immediate()).await?;
+        }
+        while let Some(record) = self.observations.take(time) {
+            tick.observations.push(record);
+            self.observations.next_time(&Stop::immediate()).await?;
+        }
+        for input in [&mut self.forcings, &mut self.observations] {
+            let partition = input.partition();
+            tick.lost.extend(input.take_lost().into_iter().map(|lost| (partition, lost)));
+        }
+        Ok(Some(tick))
+    }
+
+    /// From rows to a forecast. No I/O.
+    fn compute(&mut self, tick: Tick) -> Result<Outputs, ForecastError> {
+        let _timer = self.dependencies.metrics.seconds.start_timer();
+        let time = tick.time;
+        let mut letters = Vec::new();
+        self.ensure_state(time)?;
+        self.account_lost(&tick, &mut letters);
+        for record in &tick.forcings {
+            self.add_forcings(record, time, &mut letters)?;
+        }
+        for record in &tick.observations {
+            self.add_observations(record, time, &mut letters)?;
+        }
+        self.catch_up(time)?;
+        let forecasts = self.issue(time)?;
+        self.kept.tick = time;
+        Ok(Outputs { tick: time, forecasts, letters })
+    }
+
+    /// Appends what a tick led to and, when it is time, saves the state behind it.
+    async fn commit(&mut self, outputs: Outputs) -> Result<(), ForecastError> {
+        let Outputs { tick, forecasts, letters } = outputs;
+        let sequence = u64::try_from(tick.0).unwrap_or(0);
+        let append = async |contract, batch| {
+            let partition = Partition::new(contract, self.dependencies.partition);
+            let message = Message { time: tick, producer: PRODUCER, sequence, batch };
+            self.dependencies.log.append(partition, message).await
+        };
+        if !letters.is_empty() {
+            let mut builder = DeadLettersBuilder::new();
+            letters.iter().for_each(|letter| builder.push(letter));
+            if let Appended::At(_) = append(Contract::DeadLetter, builder.finish()?.into_batch()).await? {
+                for letter in &letters {
+                    self.dependencies.metrics.dead_letter(letter.reason);
+                    tracing::warn!(reason = %letter.reason, locator = letter.locator, detail = letter.detail, "dead letter");
+                }
+            }
+        }
+        if let Some(forecasts) = forecasts {
+            append(Contract::Forecast, forecasts.into_batch()).await?;
+        }
+        self.dependencies.metrics.messages.inc();
+        self.dependencies.metrics.reached(tick);
+        self.ticks_since_save += 1;
+        if self.ticks_since_save >= self.pipeline.log.snapshot_every { self.save().await } else { Ok(()) }
+    }
+
+    /// The state, made before the first tick or restored from the snapshot.
+    fn ensure_state(&mut self, tick: Timestamp) -> Result<(), ForecastError> {
+        if self.state.is_some() {
+            return Ok(());
+        }
+        let step_s = self.pipeline.time.step.seconds();
+        let wait = usize::try_from(self.pipeline.forecast.wait.seconds() / step_s).unwrap_or(0);
+        let before = tick.ceil_s(step_s).plus_s(-step_s);
+        let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
+        let Dependencies { runtime, package, .. } = &self.dependencies;
+        let mut state = EnsembleState::new(runtime, package, &self.pipeline, self.leads + wait, begin)?;
+        match self.resumed.take() {
+            Some(numbers) if numbers.len() != state.numbers.len() => {
+                return Err(ForecastError::OtherPipeline {
+                    found: format!("{} numbers", numbers.len()),
+                    expected: format!("{} numbers", state.numbers.len()),
+                });
+            }
+            Some(numbers) => {
+                state.numbers = numbers;
+                state.steps = self.kept.steps;
+                state.budgets.clone_from(&self.kept.budgets);
+            }
+            None => self.kept.state_time = begin,
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    fn account_lost(&mut self, tick: &Tick, letters: &mut Vec<DeadLetterRow>) {
+        for (partition, lost) in &tick.lost {
+            self.kept.balance.received += lost.rows;
+            self.kept.balance.reject(Reason::DamagedSegment, lost.rows);
+            letters.push(DeadLetterRow {
+                source: PRODUCER.to_owned(),
+                locator: format!("{partition}@{}", lost.damage.position),
+                reason: Reason::DamagedSegment,
+                detail: lost.damage.detail.clone(),
+                rows: lost.rows,
+                content_type: "application/vnd.apache.arrow.stream",
+                bytes: lost.damage.bytes.to_vec(),
+                ingest_time: tick.time,
+            });
+        }
+    }
+
+    fn add_forcings(&mut self, record: &Record, tick: Timestamp, letters: &mut Vec<DeadLetterRow>) -> Result<(), ForecastError> {
+        let locate = |row| format!("{}@{}#{row}", self.forcings.partition(), record.position);
+        let rows = match Forcings::try_from(record.batch.clone()) {
+            Ok(rows) => rows,
+            Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
+        };
+        let limit = tick.plus_s(self.pipeline.forecast.horizon.seconds() + 2 * 86_400);
+        for row in 0..rows.len() {
+            self.kept.balance.received += 1;
+            if Flag::try_from(rows.flag().value(row))? == Flag::Missing {
+                self.kept.balance.missing += 1;
+                continue;
+            }
+            let variable: Variable = rows.variable().value(row).parse()?;
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            let fate = match self.catchments.iter().position(|c| c == rows.catchment().value(row)) {
+                None => Fate::Rejected(Reason::UnknownStation),
+                Some(catchment) => self.kept.align.add_forcing(
+                    variable,
+                    catchment,
+                    valid_time,
+                    rows.period_s().value(row),
+                    rows.value().value(row),
+                    self.kept.state_time,
+                    limit,
+                ),
+            };
+            let detail = || format!("{variable} of {} at {valid_time}, state at {}", rows.catchment().value(row), self.kept.state_time);
+            letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail(), tick)?);
+        }
+        Ok(())
+    }
+
+    fn add_observations(&mut self, record: &Record, tick: Timestamp, letters: &mut Vec<DeadLetterRow>) -> Result<(), ForecastError> {
+        let locate = |row| format!("{}@{}#{row}", self.observations.partition(), record.position);
+        let rows = match Observations::try_from(record.batch.clone()) {
+            Ok(rows) => rows,
+            Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
+        };
+        let limit = tick.plus_s(self.pipeline.time.step.seconds());
+        for row in 0..rows.len() {
+            self.kept.balance.received += 1;
+            let flag = rows.flag_of(row);
+            if flag == Flag::Missing {
+                self.kept.balance.missing += 1;
+                continue;
+            }
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            let discharge_m3_s = rows.value().value(row);
+            let known = rows.variable().value(row) == Variable::Discharge.name();
+            let station = rows.station().value(row);
+            let fate = match self.pipeline.catchments.iter().position(|c| known && c.station() == station) {
+                None => Fate::Rejected(Reason::UnknownStation),
+                Some(_) if flag == Flag::Fail || discharge_m3_s < 0.0 => Fate::Rejected(Reason::GrossRange),
+                Some(catchment) => {
+                    let observation = GaugeObservation { catchment, valid_time, discharge_m3_s, suspect: flag == Flag::Suspect };
+                    self.kept.align.add_observation(observation, self.kept.state_time, limit)
+                }
+            };
+            let detail = format!("{discharge_m3_s} at {station}, {valid_time}, state at {}", self.kept.state_time);
+            letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?);
+        }
+        Ok(())
+    }
+
+    /// Takes every step that is due by `tick`: with its forcing, or without when it has waited long enough.
+    fn catch_up(&mut self, tick: Timestamp) -> Result<(), ForecastError> {
+        let Some(state) = &mut self.state else { return Ok(()) };
+        let kept = &mut self.kept;
+        loop {
+            let step = state.time().plus_s(self.pipeline.time.step.seconds());
+            let complete = kept.align.is_complete(step);
+            if step > tick || !(complete || step.plus_s(self.pipeline.forecast.wait.seconds()) <= tick) {
+                break;
+            }
+            if !complete {
+                kept.filled_steps += 1;
+                tracing::warn!(%step, "forcing did not arrive in time; the step is filled: no rain, last evapotranspiration");
+            }
+            let (forcing, used) = kept.align.take_step(step);
+            state.advance(&forcing)?;
+            let observations = kept.align.take_observations(step);
+            state.assimilate(&observations)?;
+            kept.balance.used += used + observations.len() as u64;
+            kept.state_time = state.time();
+        }
+        kept.balance.pending = kept.align.pending_forcings() + kept.align.pending_observations();
+        Ok(())
+    }
+
+    fn issue(&mut self, tick: Timestamp) -> Result<Option<Forecasts>, ForecastError> {
+        let due = tick.is_multiple_of_s(self.pipeline.forecast.every.seconds());
+        let Some(state) = self.state.as_mut().filter(|_| due) else { return Ok(None) };
+        let about = Provenance {
+            catchments: &self.catchments,
+            card: self.dependencies.package.card(),
+            weights_sha256: self.dependencies.package.weights_sha256(),
+            scenario: self.pipeline.forecast.scenario,
+            filled_steps: self.kept.filled_steps,
+            observation: self.observations.position(),
+            forcing: self.forcings.position(),
+        };
+        state.issue(tick, self.leads, &self.kept.align, &about).map(Some)
+    }
+
+    /// Saves state and positions in one object, after the balances were held to their laws.
+    async fn save(&mut self) -> Result<(), ForecastError> {
+        self.ticks_since_save = 0;
+        let Some(state) = &self.state else { return Ok(()) };
+        if self.saved == Some(self.kept.tick) {
+            return Ok(());
+        }
+        self.kept.forcing = self.forcings.position();
+        self.kept.observation = self.observations.position();
+        self.kept.steps = state.steps;
+        self.kept.budgets.clone_from(&state.budgets);
+        self.kept.balance.check(&self.dependencies.metrics)?;
+        let residual_mm = state.budget_residual_mm();
+        if residual_mm > WaterBudget::tolerance_mm(state.steps) {
+            tracing::error!(residual_mm, steps = state.steps, "the water budget does not close");
+        }
+        let ordinal = u64::try_from(self.kept.tick.0).unwrap_or(0);
+        self.dependencies.snapshots.save(ordinal, &self.kept, &state.numbers).await?;
+        self.dependencies.metrics.snapshots.inc();
+        self.saved = Some(self.kept.tick);
+        Ok(())
+    }
+
+    /// A whole message that does not keep its contract.
+    fn refuse_batch(
+        &mut self,
+        record: &Record,
+        locator: String,
+        error: &SchemaError,
+        tick: Timestamp,
+        letters: &mut Vec<DeadLetterRow>,
+    ) -> Result<(), ForecastError> {
+        let rows = record.batch.num_rows() as u64;
+        self.kept.balance.received += rows;
+        self.kept.balance.reject(Reason::BrokenContract, rows);
+        letters.push(letter(&record.batch, locator, Reason::BrokenContract, error.to_string(), tick)?);
+        Ok(())
+    }
+}
+
+/// Books one row; a row that is not used becomes a dead letter.
+fn settle(
+    balance: &mut Balance,
+    fate: Fate,
+    batch: &RecordBatch,
+    row: usize,
+    locator: String,
+    detail: String,
+    tick: Timestamp,
+) -> Result<Option<DeadLetterRow>, ForecastError> {
+    let reason = match fate {
+        Fate::Pending => return Ok(None),
+        Fate::Late => {
+            balance.late += 1;
+            Reason::Late
+        }
+        Fate::Rejected(reason) => {
+            balance.reject(reason, 1);
+            reason
+        }
+    };
+    letter(&batch.slice(row, 1), locator, reason, detail, tick).map(Some)
+}
+
+fn letter(batch: &RecordBatch, locator: String, reason: Reason, detail: String, tick: Timestamp) -> Result<DeadLetterRow, ForecastError> {
+    Ok(DeadLetterRow {
+        source: PRODUCER.to_owned(),
+        locator,
+        reason,
+        detail,
+        rows: batch.num_rows() as u64,
+        content_type: "application/vnd.apache.arrow.stream",
+        bytes: to_ipc(batch, &[])?,
+        ingest_time: tick,
+    })
+}
+
+/// What a state is a state of: another model, other members or other catchments cannot go on from it.
+fn identity(pipeline: &Pipeline, package: &Package) -> String {
+    let card = package.card();
+    let catchments: Vec<&str> = pipeline.catchments.iter().map(|c| c.id.as_str()).collect();
+    format!(
+        "model {} {}, step {} s, {} members, catchments {}",
+        card.name,
+        card.version,
+        pipeline.time.step.seconds(),
+        pipeline.assimilation.members,
+        catchments.join(" ")
+    )
+}
+
+/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
+    let oldest = snapshots.oldest::<Kept>().await?;
+    Ok(oldest.map(|s| [(Contract::Forcing, s.content.forcing.next), (Contract::Observation, s.content.observation.next)]))
+}

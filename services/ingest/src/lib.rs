@@ -1,0 +1,60 @@
+//! The ingest role: what arrives becomes rows that keep their contracts, one message a topic and tick.
+//!
+//! ```text
+//! clock ──tick──▶ sources ──RawBatch──▶ queue ──▶ decode ──▶ check ──▶ Observations ──┐
+//!                 (reader)              (bounded)    └────▶ average ──▶ Forcings ─────┼──▶ log
+//!                                                    └── cannot be used ──▶ DeadLetters ┘
+//! ```
+//!
+//! A tick's message carries the tick as its watermark and is appended even when it has no rows, so that whoever reads
+//! several topics knows that nothing earlier is still to come.
+//!
+//! Invariants:
+//! - rows received = used + rejected, every rejected row in a dead letter with its bytes;
+//! - a tick is appended once a topic, whatever crashes: its sequence is the tick.
+
+mod role;
+mod tick;
+
+use nilometer_connectors::SourceError;
+use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_schemas::SchemaError;
+use nilometer_transforms::AverageError;
+
+pub use role::{Dependencies, run};
+pub use tick::{Decoding, Intake, Lines};
+
+/// Why the role cannot go on. Bad data is never among these.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// a source cannot be read at all
+    #[error("source {name} cannot go on")]
+    Source {
+        /// its name
+        name: String,
+        /// why not
+        #[source]
+        source: SourceError,
+    },
+    /// a grid does not fit the catchments
+    #[error("grids cannot be averaged")]
+    Average(#[from] AverageError),
+    /// the log failed
+    #[error("the log cannot go on")]
+    Log(#[from] LogError),
+    /// a snapshot failed
+    #[error("the snapshot cannot go on")]
+    Snapshot(#[from] SnapshotError),
+    /// the balance does not close
+    #[error("a row is unaccounted for")]
+    Balance(#[from] BalanceError),
+    /// our own output breaks its contract
+    #[error("rows break their contract")]
+    Schema(#[from] SchemaError),
+    /// batches of one contract cannot be joined
+    #[error("rows cannot be joined")]
+    Arrow(#[from] arrow::error::ArrowError),
+    /// a thread died
+    #[error("a thread ended early")]
+    Thread(#[from] tokio::task::JoinError),
+}

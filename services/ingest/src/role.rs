@@ -1,0 +1,191 @@
+//! The role itself: a reader that follows the clock, and a walk from raw batches to the log.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::array::RecordBatch;
+use nilometer_connectors::{Cursor, Source};
+use nilometer_engine::{
+    Appended, Balance, Clock, Log, Message, Metrics, Partition, QueueSender, Snapshots, StageMetrics, Stop, queue,
+};
+use nilometer_schemas::{Contract, Timestamp};
+use nilometer_transforms::RawBatch;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    IngestError, Intake, Lines,
+    tick::{Rows, letters_batch},
+};
+
+const PRODUCER: &str = "ingest";
+/// Ticks that are read ahead of the one that is decoded.
+const READ_AHEAD: usize = 4;
+
+/// What the role needs from outside.
+pub struct Dependencies {
+    /// where it writes
+    pub log: Arc<dyn Log>,
+    /// where its cursors and memory are kept
+    pub snapshots: Snapshots,
+    /// what is read, in the order in which a tick takes them
+    pub sources: Vec<Box<dyn Source>>,
+    /// how it is decoded
+    pub lines: Lines,
+    /// what makes ticks
+    pub clock: Clock,
+    /// ticks between snapshots
+    pub snapshot_every: u32,
+    /// the process's metrics
+    pub metrics: Metrics,
+    /// the partition that it feeds
+    pub partition: u32,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// last tick that was appended
+    tick: Option<Timestamp>,
+    /// where each source is after it
+    cursors: BTreeMap<String, Cursor>,
+    intake: Intake,
+}
+
+/// A tick as it was read.
+struct ReadTick {
+    tick: Timestamp,
+    batches: Vec<RawBatch>,
+    cursors: BTreeMap<String, Cursor>,
+}
+
+/// Runs until the clock's history has ended or the role is stopped; then its memory is saved.
+///
+/// # Errors
+/// [`IngestError`] when the role cannot go on.
+pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
+    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, metrics, partition } = dependencies;
+    let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
+    if let Some(tick) = kept.tick {
+        tracing::info!(%tick, "resuming from a snapshot");
+    }
+    let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
+    let reader = tokio::spawn(read_ticks(sources, clock, kept.tick, kept.cursors.clone(), sender, stop.clone()));
+    let mut writer = Writer { log, snapshots, lines: Some(lines), stage: metrics.stage(PRODUCER), partition };
+    let mut since_save = 0;
+    while let Some(read) = receiver.receive().await {
+        let ReadTick { tick, batches, cursors } = read?;
+        let rows = writer.decode(&mut kept, batches).await?;
+        writer.append(tick, rows).await?;
+        kept.tick = Some(tick);
+        kept.cursors = cursors;
+        since_save += 1;
+        if since_save >= snapshot_every {
+            writer.save(&kept).await?;
+            since_save = 0;
+        }
+    }
+    // The receiver is empty and closed: what was read has been appended.
+    drop(receiver);
+    reader.await?;
+    if since_save > 0 {
+        writer.save(&kept).await?;
+    }
+    Ok(kept.intake.balance)
+}
+
+/// Reads every source at every tick and hands over what came. A full queue holds it back.
+async fn read_ticks(
+    mut sources: Vec<Box<dyn Source>>,
+    clock: Clock,
+    mut last: Option<Timestamp>,
+    mut cursors: BTreeMap<String, Cursor>,
+    sender: QueueSender<Result<ReadTick, IngestError>>,
+    stop: Stop,
+) {
+    while let Some(Some(tick)) = stop.or(clock.tick(last)).await {
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = read_sources(&mut sources, &mut cursors, tick);
+            (sources, cursors, read)
+        });
+        let Ok((back, after, read)) = reading.await else { return };
+        (sources, cursors) = (back, after);
+        let failed = read.is_err();
+        let read = read.map(|batches| ReadTick { tick, batches, cursors: cursors.clone() });
+        if sender.send(read).await.is_err() || failed {
+            return;
+        }
+        last = Some(tick);
+    }
+}
+
+fn read_sources(
+    sources: &mut [Box<dyn Source>],
+    cursors: &mut BTreeMap<String, Cursor>,
+    until: Timestamp,
+) -> Result<Vec<RawBatch>, IngestError> {
+    let mut all = Vec::new();
+    for source in sources {
+        let name = source.name().to_owned();
+        let cursor = cursors.get(&name).cloned().unwrap_or_default();
+        let (batches, after) =
+            source.read(&cursor, until).map_err(|source| IngestError::Source { name: name.clone(), source })?;
+        cursors.insert(name, after);
+        all.extend(batches);
+    }
+    Ok(all)
+}
+
+struct Writer {
+    log: Arc<dyn Log>,
+    snapshots: Snapshots,
+    lines: Option<Lines>,
+    stage: StageMetrics,
+    partition: u32,
+}
+
+impl Writer {
+    async fn decode(&mut self, kept: &mut Kept, batches: Vec<RawBatch>) -> Result<Rows, IngestError> {
+        let timer = self.stage.seconds.start_timer();
+        let Some(mut lines) = self.lines.take() else { unreachable!("decode gives the lines back") };
+        let mut intake = std::mem::take(&mut kept.intake);
+        let (lines, intake, rows) = tokio::task::spawn_blocking(move || {
+            let rows = intake.take(&batches, &mut lines);
+            (lines, intake, rows)
+        })
+        .await?;
+        (self.lines, kept.intake) = (Some(lines), intake);
+        timer.observe_duration();
+        rows
+    }
+
+    /// Appends a tick: the letters first, so that nothing is used before what was refused beside it is known.
+    async fn append(&self, tick: Timestamp, rows: Rows) -> Result<(), IngestError> {
+        if !rows.letters.is_empty() {
+            let appended = self.put(Contract::DeadLetter, tick, letters_batch(&rows.letters)?.into_batch()).await?;
+            if appended != Appended::Already {
+                for letter in &rows.letters {
+                    self.stage.dead_letter(letter.reason);
+                    tracing::warn!(source = letter.source, locator = letter.locator, reason = %letter.reason, detail = letter.detail, "dead letter");
+                }
+            }
+        }
+        self.put(Contract::Forcing, tick, rows.forcings.into_batch()).await?;
+        self.put(Contract::Observation, tick, rows.observations.into_batch()).await?;
+        self.stage.messages.inc();
+        self.stage.reached(tick);
+        Ok(())
+    }
+
+    async fn put(&self, contract: Contract, tick: Timestamp, batch: RecordBatch) -> Result<Appended, IngestError> {
+        let sequence = u64::try_from(tick.0).unwrap_or(0);
+        let message = Message { time: tick, producer: PRODUCER, sequence, batch };
+        Ok(self.log.append(Partition::new(contract, self.partition), message).await?)
+    }
+
+    async fn save(&self, kept: &Kept) -> Result<(), IngestError> {
+        kept.intake.balance.check(&self.stage)?;
+        let ordinal = kept.tick.map_or(0, |t| u64::try_from(t.0).unwrap_or(0));
+        self.snapshots.save(ordinal, kept, &[]).await?;
+        self.stage.snapshots.inc();
+        Ok(())
+    }
+}

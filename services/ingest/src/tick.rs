@@ -1,0 +1,167 @@
+//! One tick: from raw batches to rows. No I/O.
+
+use std::collections::BTreeMap;
+
+use arrow::compute::concat_batches;
+use nilometer_engine::Balance;
+use nilometer_schemas::{
+    Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Flag, ForcingRow, Forcings, ForcingsBuilder, Observations,
+    Reason, Timestamp, Variable,
+};
+use nilometer_transforms::{
+    Averager, GeoReference, GridDecoding, RawBatch, TableLayout,
+    check::{CheckRules, CheckState, check},
+    decode,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::IngestError;
+
+/// How a source's bytes become rows.
+pub enum Decoding {
+    /// fields that are averaged over catchments
+    Grid(GridDecoding),
+    /// rows of stations, or of catchments when the variable drives the model
+    Table(TableLayout),
+}
+
+/// What decoding, checks and averages remember from tick to tick.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Intake {
+    checks: CheckState,
+    /// the first accepted geo-reference of each source
+    references: BTreeMap<String, Option<GeoReference>>,
+    /// where every row went
+    pub balance: Balance,
+}
+
+/// How sources are decoded, checked and averaged.
+pub struct Lines {
+    /// by source name
+    pub decodings: BTreeMap<String, Decoding>,
+    /// of the pipeline's stations
+    pub rules: CheckRules,
+    /// of the pipeline's catchments
+    pub averager: Averager,
+}
+
+/// What one tick gave.
+pub(crate) struct Rows {
+    pub(crate) observations: Observations,
+    pub(crate) forcings: Forcings,
+    pub(crate) letters: Vec<DeadLetterRow>,
+}
+
+impl Intake {
+    /// Takes every batch of a tick.
+    pub(crate) fn take(&mut self, batches: &[RawBatch], lines: &mut Lines) -> Result<Rows, IngestError> {
+        let (mut observations, mut forcings, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+        for batch in batches {
+            match lines.decodings.get(&*batch.source) {
+                Some(Decoding::Grid(decoding)) => {
+                    let expected = self.references.entry(batch.source.to_string()).or_default();
+                    self.balance.received += batch.rows();
+                    match average_grid(batch, decoding, expected, &mut lines.averager)? {
+                        Ok(rows) => {
+                            self.balance.used += batch.rows();
+                            forcings.push(rows.into_batch());
+                        }
+                        Err(letter) => self.reject(*letter, &mut letters),
+                    }
+                }
+                Some(Decoding::Table(layout)) => {
+                    let table = decode::table(batch, layout);
+                    self.balance.received += table.received;
+                    for letter in table.dead_letters {
+                        self.reject(letter, &mut letters);
+                    }
+                    let checked = check(&table.rows, &lines.rules, &mut self.checks)?;
+                    self.balance.used += checked.counts.accepted;
+                    for letter in checked.dead_letters {
+                        self.reject(letter, &mut letters);
+                    }
+                    if drives_the_model(table.rows.variable) {
+                        forcings.push(as_forcings(&checked.observations)?.into_batch());
+                    } else {
+                        observations.push(checked.observations.into_batch());
+                    }
+                }
+                None => {
+                    self.balance.received += batch.rows();
+                    let letter = batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned());
+                    self.reject(letter, &mut letters);
+                }
+            }
+        }
+        Ok(Rows {
+            observations: concat_batches(&Contract::Observation.schema(), &observations)?.try_into()?,
+            forcings: concat_batches(&Contract::Forcing.schema(), &forcings)?.try_into()?,
+            letters,
+        })
+    }
+
+    fn reject(&mut self, letter: DeadLetterRow, letters: &mut Vec<DeadLetterRow>) {
+        self.balance.reject(letter.reason, letter.rows);
+        letters.push(letter);
+    }
+}
+
+/// The field of a batch averaged over the catchments, or the batch as a dead letter.
+fn average_grid(
+    batch: &RawBatch,
+    decoding: &GridDecoding,
+    expected: &mut Option<GeoReference>,
+    averager: &mut Averager,
+) -> Result<Result<Forcings, Box<DeadLetterRow>>, IngestError> {
+    let decoded = match decode::grid(batch, decoding, expected) {
+        Ok(decoded) => decoded,
+        Err(letter) => return Ok(Err(letter)),
+    };
+    if decoded.out_of_range_cells > 0 {
+        tracing::warn!(locator = batch.locator, cells = decoded.out_of_range_cells, "cells outside the possible range count as missing");
+    }
+    let forcings = averager.average(&decoded.grids)?;
+    if forcings.flag().values().iter().all(|flag| *flag == Flag::Missing as u8) {
+        let detail = format!(
+            "no catchment has enough valid cells: {} missing, {} outside the possible range",
+            decoded.missing_cells, decoded.out_of_range_cells
+        );
+        return Ok(Err(Box::new(batch.dead_letter(Reason::NoValidCells, detail))));
+    }
+    Ok(Ok(forcings))
+}
+
+/// Whether rows of the variable are forcings; the others are observations.
+const fn drives_the_model(variable: Variable) -> bool {
+    matches!(variable, Variable::Precipitation | Variable::PotentialEvapotranspiration | Variable::AirTemperature)
+}
+
+/// Rows that name a catchment as their station, as that catchment's forcing.
+fn as_forcings(rows: &Observations) -> Result<Forcings, IngestError> {
+    let mut forcings = ForcingsBuilder::new();
+    for row in 0..rows.len() {
+        forcings.push(ForcingRow {
+            catchment: rows.station().value(row),
+            variable: rows.variable().value(row).parse()?,
+            valid_time: Timestamp(rows.valid_time().value(row)),
+            period_s: rows.period_s().value(row),
+            value: arrow::array::Array::is_valid(rows.value(), row).then(|| rows.value().value(row)),
+            valid_weight_fraction: 1.0,
+            flag: rows.flag_of(row),
+            flag_source: rows.flag_source().value(row),
+            member: None,
+            issue_time: None,
+            source: rows.source().value(row),
+            ingest_time: Timestamp(rows.ingest_time().value(row)),
+        });
+    }
+    Ok(forcings.finish()?)
+}
+
+/// Dead letters as one batch.
+pub(crate) fn letters_batch(letters: &[DeadLetterRow]) -> Result<DeadLetters, IngestError> {
+    let mut builder = DeadLettersBuilder::new();
+    letters.iter().for_each(|letter| builder.push(letter));
+    Ok(builder.finish()?)
+}

@@ -1,0 +1,334 @@
+//! From a definition to running roles: what each needs is made here, and nowhere else.
+
+use std::{collections::BTreeMap, fs, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result, anyhow};
+use nilometer_connectors::{Arrival, Source, Window};
+use nilometer_definitions::{Pipeline, SourceDefinition, SourceKind};
+use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Metrics, Partition, Snapshots, Stop};
+use nilometer_ingest::{Decoding, Lines};
+use nilometer_runtime::{Package, Runtime};
+use nilometer_schemas::Contract;
+use nilometer_transforms::{
+    AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
+    check::CheckRules,
+    decode::{self, geotiff::MAX_CELLS},
+};
+use object_store::ObjectStore;
+use prometheus::Registry;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+
+use crate::{
+    http::{self, Health, RoleState},
+    progress,
+    retention::{self, Readers},
+    storage,
+};
+
+/// Parts of a store.
+pub const LOG: &str = "log";
+/// Snapshots of the roles.
+pub const SNAPSHOTS: &str = "snapshots";
+/// Parquet.
+pub const ARCHIVE: &str = "archive";
+
+/// Snapshots kept a role.
+const KEEP: usize = 3;
+
+/// How often the log is trimmed.
+const TRIM_EVERY: Duration = Duration::from_secs(3_600);
+
+/// What is published: role and contract.
+const PUBLISHED: [(&str, Contract); 3] = [
+    ("publish_forecast", Contract::Forecast),
+    ("publish_observation", Contract::Observation),
+    ("publish_dead_letter", Contract::DeadLetter),
+];
+
+/// Whether sources deliver what happens or what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// rows arrive when they are seen
+    Live,
+    /// rows arrive when the definition says that they would have
+    Replay,
+}
+
+/// Every role of one process, ready to run.
+pub struct Run {
+    pipeline: Arc<Pipeline>,
+    clock: Clock,
+    mode: Mode,
+    registry: Registry,
+    metrics: Metrics,
+    store: Arc<dyn ObjectStore>,
+    log: Arc<EmbeddedLog>,
+}
+
+type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
+
+impl Run {
+    /// Opens the store. The roles are made when they run.
+    pub fn new(pipeline: Pipeline, clock: Clock, mode: Mode) -> Result<Self> {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry)?;
+        let store = storage::open(&pipeline.log.store)?;
+        let log = Arc::new(EmbeddedLog::new(store.clone(), LOG, &metrics));
+        Ok(Self { pipeline: Arc::new(pipeline), clock, mode, registry, metrics, store, log })
+    }
+
+    /// Runs every role until the window's end or a signal; then, with `stay`, serves metrics until a signal.
+    pub async fn to_the_end(self, stay: bool) -> Result<()> {
+        let health = Health::default();
+        let server = match self.pipeline.serve.address {
+            Some(address) => {
+                let (bound, server) = http::serve(address, self.registry.clone(), health.clone()).await?;
+                tracing::info!("metrics at http://{bound}/metrics, health at http://{bound}/health");
+                Some(server)
+            }
+            None => None,
+        };
+        let mut lifecycle = Lifecycle::new();
+        let stops: [Stop; 3] = std::array::from_fn(|_| lifecycle.next_role());
+        let lifecycle = Arc::new(lifecycle);
+        let roles = self.roles(&stops)?;
+        let stopping = tokio::spawn(stop_on_signal(lifecycle.clone()));
+        let (from, to) = (self.pipeline.time.from, self.pipeline.time.to);
+        let showing = (self.mode == Mode::Replay).then(|| tokio::spawn(progress::show(self.registry.clone(), from, to)));
+        let trimming = tokio::spawn(trim_regularly(self.log.clone(), self.readers(), self.pipeline.log.retention.seconds()));
+        let ended = supervise(roles, &lifecycle, &health).await;
+        trimming.abort();
+        if let Some(showing) = showing {
+            showing.abort();
+        }
+        let balances = ended?;
+        retention::enforce(&*self.log, &self.readers(), self.pipeline.log.retention.seconds()).await?;
+        for (role, balance) in &balances {
+            tracing::info!(
+                role,
+                received = balance.received,
+                used = balance.used,
+                rejected = balance.rejected_rows(),
+                late = balance.late,
+                missing = balance.missing,
+                pending = balance.pending,
+                "rows"
+            );
+        }
+        if stay && server.is_some() && !stops[0].is_draining() {
+            tracing::info!("the window has ended; serving until SIGTERM");
+            let _ = stopping.await;
+        }
+        Ok(())
+    }
+
+    /// The roles in the order of the flow, with the index of their stop.
+    fn roles(&self, stops: &[Stop; 3]) -> Result<Vec<(usize, &'static str, Role)>> {
+        let pipeline = &self.pipeline;
+        let log = &self.log;
+        let snapshots = |role: &str| self.snapshots(role);
+        let (sources, lines) = intake(pipeline, self.mode)?;
+        let ingest = nilometer_ingest::run(
+            nilometer_ingest::Dependencies {
+                log: log.clone(),
+                snapshots: snapshots("ingest"),
+                sources,
+                lines,
+                clock: self.clock,
+                snapshot_every: if self.mode == Mode::Live { 1 } else { pipeline.log.snapshot_every },
+                metrics: self.metrics.clone(),
+                partition: 0,
+            },
+            stops[0].clone(),
+        );
+        let (runtime, package) = model(pipeline)?;
+        let forecast = nilometer_forecast::run(
+            pipeline.clone(),
+            nilometer_forecast::Dependencies {
+                log: log.clone(),
+                snapshots: snapshots("forecast"),
+                runtime,
+                package,
+                metrics: self.metrics.stage("forecast"),
+                partition: 0,
+            },
+            stops[1].clone(),
+        );
+        let mut roles: Vec<(usize, &'static str, Role)> = vec![
+            (0, "ingest", Box::pin(async move { ingest.await.context("ingest failed") })),
+            (1, "forecast", Box::pin(async move { forecast.await.context("forecast failed") })),
+        ];
+        for (name, contract) in PUBLISHED {
+            let publish = nilometer_publish::run(
+                nilometer_publish::Dependencies {
+                    log: log.clone(),
+                    snapshots: snapshots(name),
+                    archive: storage::below(&self.store, ARCHIVE),
+                    metrics: self.metrics.stage(name),
+                    partition: Partition::new(contract, 0),
+                    snapshot_every: pipeline.log.snapshot_every,
+                },
+                stops[2].clone(),
+            );
+            roles.push((2, name, Box::pin(async move { publish.await.with_context(|| format!("{name} failed")) })));
+        }
+        Ok(roles)
+    }
+
+    fn snapshots(&self, role: &str) -> Snapshots {
+        Snapshots::new(self.store.clone(), SNAPSHOTS, role, KEEP)
+    }
+
+    fn readers(&self) -> Readers {
+        Readers {
+            forecast: self.snapshots("forecast"),
+            publish: PUBLISHED.iter().map(|(name, contract)| (*contract, self.snapshots(name))).collect(),
+        }
+    }
+}
+
+async fn trim_regularly(log: Arc<EmbeddedLog>, readers: Readers, retention_s: i64) {
+    let mut every = tokio::time::interval(TRIM_EVERY);
+    loop {
+        every.tick().await;
+        if let Err(error) = retention::enforce(&*log, &readers, retention_s).await {
+            tracing::warn!(error = format!("{error:#}"), "the log could not be trimmed; tried again in an hour");
+        }
+    }
+}
+
+/// Runs the roles; each that has ended lets those behind it drain. The first failure stops all.
+async fn supervise(
+    roles: Vec<(usize, &'static str, Role)>,
+    lifecycle: &Lifecycle,
+    health: &Health,
+) -> Result<Vec<(&'static str, Balance)>> {
+    let mut running = JoinSet::new();
+    for (stop, name, role) in roles {
+        health.set(name, RoleState::Running);
+        running.spawn(async move { (stop, name, role.await) });
+    }
+    let (mut balances, mut failure) = (Vec::new(), None);
+    while let Some(ended) = running.join_next().await {
+        match ended {
+            Ok((stop, name, Ok(balance))) => {
+                health.set(name, RoleState::Finished);
+                balances.push((name, balance));
+                lifecycle.ended(stop);
+            }
+            Ok((stop, name, Err(error))) => {
+                tracing::error!(role = name, error = format!("{error:#}"), "a role gave up; the others end at their next safe point");
+                health.set(name, RoleState::Failed(format!("{error:#}")));
+                failure.get_or_insert(error);
+                lifecycle.stop();
+                lifecycle.stop_now();
+                lifecycle.ended(stop);
+            }
+            Err(panicked) => {
+                failure.get_or_insert(anyhow!("a role panicked: {panicked}"));
+                lifecycle.stop();
+                lifecycle.stop_now();
+            }
+        }
+    }
+    failure.map_or(Ok(balances), Err)
+}
+
+/// The first SIGTERM or SIGINT ends the roles in order, each after its input; the second ends them at once.
+async fn stop_on_signal(lifecycle: Arc<Lifecycle>) {
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        tracing::error!("signals cannot be received; stop with SIGKILL, which loses nothing");
+        return std::future::pending().await;
+    };
+    tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    tracing::info!("stopping: each role finishes what has reached it");
+    lifecycle.stop();
+    tokio::spawn(async move {
+        tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::warn!("stopping at once");
+        lifecycle.stop_now();
+    });
+}
+
+/// Everything that `validate` can try without running: catchments, sources, the model.
+///
+/// # Errors
+/// The first thing that cannot be made.
+pub fn rehearse(pipeline: &Pipeline) -> Result<()> {
+    intake(pipeline, Mode::Replay)?;
+    let (runtime, package) = model(pipeline)?;
+    nilometer_forecast::EnsembleState::new(&runtime, &package, pipeline, 1, pipeline.time.from)?;
+    Ok(())
+}
+
+fn model(pipeline: &Pipeline) -> Result<(Runtime, Package)> {
+    let package = Package::load(&pipeline.model.package).context("the model package is not usable")?;
+    let runtime = Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?;
+    Ok((runtime, package))
+}
+
+/// The sources and how they are decoded, checked and averaged.
+fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Lines)> {
+    let mut sources = Vec::new();
+    let mut decodings = BTreeMap::new();
+    for (name, definition) in &pipeline.sources {
+        let (source, decoding) = open(pipeline, name, definition, mode).with_context(|| format!("source.{name} cannot be opened"))?;
+        sources.push(source);
+        decodings.insert(name.clone(), decoding);
+    }
+    let stations = pipeline.catchments.iter().map(|c| c.station().to_owned());
+    let rules = CheckRules::new(
+        &pipeline.checks,
+        stations.map(|station| (station.clone(), pipeline.station_checks.get(&station).cloned().unwrap_or_default())),
+    );
+    let options = AverageOptions {
+        min_valid_fraction: pipeline.network.minimum_valid_fraction as f32,
+        ..AverageOptions::default()
+    };
+    let averager = Averager::new(trace(pipeline)?, options);
+    Ok((sources, Lines { decodings, rules, averager }))
+}
+
+fn open(pipeline: &Pipeline, name: &str, definition: &SourceDefinition, mode: Mode) -> Result<(Box<dyn Source>, Decoding)> {
+    let (arrival, window) = match mode {
+        Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
+        Mode::Replay => {
+            (Arrival::Delay { delay: definition.delay }, Window { from: pipeline.time.from, until: pipeline.time.to })
+        }
+    };
+    Ok(match &definition.kind {
+        SourceKind::Geotiff(options) => {
+            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Grid(options.decoding()))
+        }
+        SourceKind::Table(options) => {
+            let layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
+            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
+        }
+    })
+}
+
+/// The catchments, traced upstream from their gauges.
+fn trace(pipeline: &Pipeline) -> Result<Vec<Catchment>> {
+    let network = &pipeline.network;
+    let path = &network.flow_directions;
+    let bytes = fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
+    let raster = decode::raster(&bytes, MAX_CELLS).with_context(|| format!("network.flow_directions: {}", path.display()))?;
+    let directions = FlowDirections::new(&raster).with_context(|| format!("network.flow_directions: {}", path.display()))?;
+    let options = TraceOptions { snap_radius_cells: network.snap_cells, area_tolerance: network.area_tolerance };
+    let mut catchments = Vec::new();
+    for catchment in &pipeline.catchments {
+        let gauge = Gauge {
+            id: catchment.id.clone(),
+            x: catchment.outlet_x_m,
+            y: catchment.outlet_y_m,
+            area_km2: catchment.area_km2,
+        };
+        let traced = directions.trace(&gauge, &options).with_context(|| format!("catchment {} cannot be traced", catchment.id))?;
+        tracing::info!(catchment = %catchment.id, cells = traced.cells.len(), "traced");
+        catchments.push(traced);
+    }
+    Ok(catchments)
+}

@@ -1,0 +1,80 @@
+//! `/metrics` and `/health`.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use axum::{Router, extract::State, http::StatusCode, routing::get};
+use prometheus::{Registry, TextEncoder};
+use serde::Serialize;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// How each role fares.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    roles: Arc<Mutex<Vec<RoleHealth>>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct RoleHealth {
+    role: &'static str,
+    state: RoleState,
+}
+
+/// What a role does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleState {
+    /// it works
+    Running,
+    /// its input is complete and so is its work
+    Finished,
+    /// it gave up, with the error
+    Failed(String),
+}
+
+impl Health {
+    /// Notes what a role does now.
+    pub fn set(&self, role: &'static str, state: RoleState) {
+        let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+        match roles.iter_mut().find(|r| r.role == role) {
+            Some(known) => known.state = state,
+            None => roles.push(RoleHealth { role, state }),
+        }
+    }
+
+    fn render(&self) -> (StatusCode, String) {
+        let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failed = roles.iter().any(|r| matches!(r.state, RoleState::Failed(_)));
+        let status = if failed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        (status, serde_json::json!({"healthy": !failed, "roles": roles}).to_string())
+    }
+}
+
+/// Serves until the process ends. Returns where it listens, which tells the port when 0 was asked for.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve(address: SocketAddr, registry: Registry, health: Health) -> Result<(SocketAddr, JoinHandle<()>)> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("serve.address {address} cannot be listened on"))?;
+    let bound = listener.local_addr()?;
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .with_state(registry)
+        .merge(Router::new().route("/health", get(|State(health): State<Health>| async move { health.render() })).with_state(health));
+    let server = tokio::spawn(async move {
+        if let Err(error) = axum::serve(listener, routes).await {
+            tracing::error!(%error, "the metrics server ended");
+        }
+    });
+    Ok((bound, server))
+}
+
+async fn metrics(State(registry): State<Registry>) -> (StatusCode, String) {
+    match TextEncoder::new().encode_to_string(&registry.gather()) {
+        Ok(text) => (StatusCode::OK, text),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}

@@ -1,0 +1,182 @@
+//! The binary: commands in, roles wired, exit code out.
+
+mod assemble;
+mod hindcast;
+mod http;
+mod progress;
+mod report;
+mod retention;
+mod storage;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use nilometer_definitions::Pipeline;
+use nilometer_engine::Clock;
+use nilometer_schemas::Timestamp;
+use tracing_subscriber::EnvFilter;
+
+use assemble::{Mode, Run};
+
+/// The definition that `nilometer config` prints: complete, commented, the one to start from.
+const EXAMPLE: &str = include_str!("../../../pipelines/definitions/cance.toml");
+
+/// Operational flood and drought forecasting: gauges, radar and models in, probabilistic forecasts out.
+#[derive(Parser)]
+#[command(name = "nilometer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// log lines as JSON, for machines
+    #[arg(long, global = true)]
+    json_logs: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Follow the wall clock: read what arrives, forecast, publish, until SIGTERM
+    Run(Definition),
+    /// Replay the definition's window as live streams, faster than real time; resumes from its snapshot
+    Replay {
+        #[command(flatten)]
+        definition: Definition,
+        /// event seconds a real second; as fast as possible when absent
+        #[arg(long)]
+        speed: Option<f64>,
+        /// keep /metrics and /health up after the end of the window, until SIGTERM
+        #[arg(long)]
+        serve: bool,
+    },
+    /// Replay a window into a fresh store, without serving: the same code over the same log as operations
+    Hindcast {
+        #[command(flatten)]
+        definition: Definition,
+        /// folder or address for the archive; what it held before is replaced
+        #[arg(long)]
+        out: String,
+        /// first tick
+        #[arg(long)]
+        from: Option<Timestamp>,
+        /// last tick
+        #[arg(long)]
+        to: Option<Timestamp>,
+    },
+    /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
+    Report {
+        #[command(flatten)]
+        definition: Definition,
+        /// store of the same window without assimilation, to compare with
+        #[arg(long)]
+        open_loop: Option<String>,
+        /// forecasts issued from here; the window's begin when absent
+        #[arg(long)]
+        from: Option<Timestamp>,
+        /// and verified up to here; the window's end when absent
+        #[arg(long)]
+        to: Option<Timestamp>,
+        /// folder for the files
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Report every problem of a definition, with its path in the file
+    Validate(Definition),
+    /// Print a complete, commented definition to start from
+    Config,
+}
+
+#[derive(Args)]
+struct Definition {
+    /// pipeline definition (TOML)
+    definition: PathBuf,
+    /// override a key, as forecast.scenario=zero; paths are relative to the working folder
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl Definition {
+    fn load(&self) -> Result<Pipeline> {
+        Ok(Pipeline::load(&self.definition, &self.set)?)
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(cli.json_logs);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(execute(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Run(definition) => {
+            let pipeline = definition.load()?;
+            let clock = Clock::Wall { every_s: pipeline.time.step.seconds() };
+            Run::new(pipeline, clock, Mode::Live)?.to_the_end(true).await
+        }
+        Command::Replay { definition, speed, serve } => {
+            let pipeline = definition.load()?;
+            let clock = replay_clock(&pipeline, speed);
+            Run::new(pipeline, clock, Mode::Replay)?.to_the_end(serve).await
+        }
+        Command::Hindcast { definition, out, from, to } => hindcast::hindcast(definition.load()?, &out, from, to).await,
+        Command::Report { definition, open_loop, from, to, out } => {
+            let pipeline = definition.load()?;
+            let request = report::Request {
+                archive: archive(&pipeline.log.store)?,
+                open_loop: open_loop.as_deref().map(archive).transpose()?,
+                from: from.unwrap_or(pipeline.time.from),
+                to: to.unwrap_or(pipeline.time.to),
+                out,
+            };
+            println!("{}", report::report(&pipeline, &request).await?);
+            Ok(())
+        }
+        Command::Validate(definition) => {
+            let pipeline = definition.load()?;
+            // What only opening shows: traced catchments, readable sources, a model that loads.
+            assemble::rehearse(&pipeline)?;
+            println!("{}: no problem found", show(&definition.definition));
+            Ok(())
+        }
+        Command::Config => {
+            print!("{EXAMPLE}");
+            Ok(())
+        }
+    }
+}
+
+fn replay_clock(pipeline: &Pipeline, speed: Option<f64>) -> Clock {
+    let time = &pipeline.time;
+    Clock::Replay { from: time.from, to: time.to, every_s: time.step.seconds(), speed }
+}
+
+fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {
+    Ok(storage::below(&storage::open(store).context("the archive cannot be opened")?, assemble::ARCHIVE))
+}
+
+fn show(path: &Path) -> String {
+    path.display().to_string()
+}
+
+fn start_logging(json: bool) {
+    // Our own crates from info, others from warn; RUST_LOG overrides.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,nilometer=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { builder.json().init() } else { builder.with_target(false).init() }
+}

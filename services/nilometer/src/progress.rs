@@ -1,0 +1,46 @@
+//! Progress of a replay: where each role is, so that a wait is never a mystery.
+
+use std::{
+    io::{IsTerminal, Write},
+    time::{Duration, Instant},
+};
+
+use nilometer_schemas::Timestamp;
+use prometheus::Registry;
+
+/// Event time of a stage as its metric tells it.
+fn reached(registry: &Registry, stage: &str) -> Option<Timestamp> {
+    let family = registry.gather().into_iter().find(|f| f.name() == "nilometer_event_time_seconds")?;
+    let metric = family.get_metric().iter().find(|m| m.get_label().iter().any(|l| l.value() == stage))?.clone();
+    Some(Timestamp((metric.get_gauge().get_value() * 1e6) as i64))
+}
+
+fn total(registry: &Registry, name: &str) -> f64 {
+    let families = registry.gather();
+    let family = families.iter().find(|f| f.name() == name);
+    family.map_or(0.0, |f| f.get_metric().iter().map(|m| m.get_counter().get_value()).sum())
+}
+
+/// Writes a line every now and then until it is dropped: in place on a terminal, a line at a time elsewhere.
+pub async fn show(registry: Registry, from: Timestamp, to: Timestamp) {
+    let terminal = std::io::stderr().is_terminal();
+    let begin = Instant::now();
+    let mut every = tokio::time::interval(Duration::from_millis(if terminal { 250 } else { 2_000 }));
+    every.tick().await;
+    loop {
+        every.tick().await;
+        let Some(at) = reached(&registry, "forecast") else { continue };
+        let share = at.seconds_since(from) as f64 / to.seconds_since(from).max(1) as f64;
+        let line = format!(
+            "forecast at {at}  {:3.0} %  ingest at {}  {:.0} dead letters  {:.0} s",
+            100.0 * share.clamp(0.0, 1.0),
+            reached(&registry, "ingest").unwrap_or(from),
+            total(&registry, "nilometer_dead_letters_total"),
+            begin.elapsed().as_secs_f64()
+        );
+        let mut stderr = std::io::stderr();
+        // Progress that cannot be shown is no reason to stop.
+        let _ = if terminal { write!(stderr, "\r{line}\x1b[K") } else { writeln!(stderr, "{line}") };
+        let _ = stderr.flush();
+    }
+}

@@ -1,0 +1,90 @@
+//! Reads the archive back: observations and forecasts of a window.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::{Context, Result};
+use arrow::array::{Array, RecordBatch};
+use futures::TryStreamExt;
+use nilometer_schemas::{Contract, Forecasts, Observations, QUANTILE_LEVELS, Timestamp};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// Observed discharge by station and time, m³ s⁻¹.
+pub type Observed = BTreeMap<String, BTreeMap<Timestamp, f64>>;
+
+/// One lead time of one forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forecast {
+    pub issue_time: Timestamp,
+    pub valid_time: Timestamp,
+    pub mean: f64,
+    pub quantiles: [f64; QUANTILE_LEVELS.len()],
+}
+
+/// Forecasts by catchment and lead time in seconds, in the order of their issue times.
+pub type Forecasted = BTreeMap<String, BTreeMap<i64, Vec<Forecast>>>;
+
+/// Every batch of a contract whose object's date lies in the window, in key order.
+pub async fn batches(store: &dyn ObjectStore, contract: Contract, from: Timestamp, to: Timestamp) -> Result<Vec<RecordBatch>> {
+    let folder = Path::from(contract.topic());
+    let (first, last) = (format!("date={}", from.date()), format!("date={}", to.date()));
+    let mut keys: Vec<Path> = store
+        .list(Some(&folder))
+        .map_ok(|object| object.location)
+        .try_filter(|key| {
+            let date = key.parts().nth(1).map(|p| p.as_ref().to_owned()).unwrap_or_default();
+            std::future::ready(date >= first && date <= last)
+        })
+        .try_collect()
+        .await
+        .with_context(|| format!("the archive's {contract} cannot be listed"))?;
+    keys.sort();
+    let mut all = Vec::new();
+    for key in keys {
+        let bytes = store.get(&key).await?.bytes().await.with_context(|| format!("{key} cannot be read"))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|b| b.build());
+        for batch in reader.with_context(|| format!("{key} is not Parquet"))? {
+            all.push(batch.with_context(|| format!("{key} is damaged"))?);
+        }
+    }
+    Ok(all)
+}
+
+/// Observed discharge with a value, whatever its flag, valid in the window.
+pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timestamp) -> Result<Observed> {
+    let mut found = Observed::new();
+    for batch in batches(&**store, Contract::Observation, from, to.plus_s(7 * 86_400)).await? {
+        let rows = Observations::try_from(batch)?;
+        for row in 0..rows.len() {
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            if rows.value().is_valid(row) && rows.variable().value(row) == "discharge" && valid_time >= from && valid_time <= to {
+                found.entry(rows.station().value(row).to_owned()).or_default().insert(valid_time, rows.value().value(row));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Forecasts issued in the window.
+pub async fn forecasted(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timestamp) -> Result<Forecasted> {
+    let mut found = Forecasted::new();
+    for batch in batches(&**store, Contract::Forecast, from, to).await? {
+        let rows = Forecasts::try_from(batch)?;
+        let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level).clone());
+        for row in 0..rows.len() {
+            let issue_time = Timestamp(rows.issue_time().value(row));
+            if issue_time < from || issue_time > to {
+                continue;
+            }
+            let forecast = Forecast {
+                issue_time,
+                valid_time: Timestamp(rows.valid_time().value(row)),
+                mean: rows.mean().value(row),
+                quantiles: std::array::from_fn(|q| columns[q].value(row)),
+            };
+            let leads = found.entry(rows.catchment().value(row).to_owned()).or_default();
+            leads.entry(rows.lead_time_s().value(row)).or_default().push(forecast);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,165 @@
+//! The report: how good the archived forecasts were, as a table, a CSV and plots.
+
+mod archive;
+mod plot;
+mod scores;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use nilometer_definitions::Pipeline;
+use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
+use object_store::ObjectStore;
+
+use archive::{Forecast, Forecasted};
+use plot::Hydrograph;
+use scores::{LeadScores, peaks, score};
+
+/// Lead times shown, hours.
+const LEADS_H: [i64; 7] = [1, 2, 3, 6, 9, 12, 24];
+/// The lead time of the plots, hours.
+const PLOTTED_LEAD_H: i64 = 6;
+/// Peaks shown a gauge, and how far apart they lie.
+const PEAKS: usize = 2;
+const PEAKS_APART_S: i64 = 5 * 86_400;
+
+/// What to report on.
+pub struct Request {
+    /// archive of the forecasts
+    pub archive: Arc<dyn ObjectStore>,
+    /// archive of the same run without assimilation
+    pub open_loop: Option<Arc<dyn ObjectStore>>,
+    /// forecasts issued from here
+    pub from: Timestamp,
+    /// to here, and verified up to here
+    pub to: Timestamp,
+    /// folder for `scores.csv` and the plots
+    pub out: PathBuf,
+}
+
+/// Writes the report's files and returns its text.
+///
+/// # Errors
+/// When the archive holds nothing of the window, or a file cannot be written.
+pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
+    let observed = archive::observed(&request.archive, request.from, request.to).await?;
+    let forecasts = archive::forecasted(&request.archive, request.from, request.to).await?;
+    if forecasts.is_empty() {
+        bail!("the archive holds no forecast issued between {} and {}; replay the window first", request.from, request.to);
+    }
+    let open_loop = match &request.open_loop {
+        Some(store) => Some(archive::forecasted(store, request.from, request.to).await?),
+        None => None,
+    };
+    fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
+
+    let mut text = format!("\nForecasts issued {} to {}, rain: {}\n", request.from, request.to, pipeline.forecast.scenario.name());
+    let mut csv = String::from(
+        "catchment,lead_time_s,pairs,nse,nse_without_assimilation,nse_persistence,crps_m3_s,crps_persistence_m3_s,coverage_90\n",
+    );
+    for catchment in &pipeline.catchments {
+        let nothing = Default::default();
+        let gauge = Gauge {
+            id: &catchment.id,
+            observed: observed.get(catchment.station()).unwrap_or(&nothing),
+            forecasts: &forecasts,
+            open_loop: open_loop.as_ref(),
+        };
+        gauge.describe_peaks(&mut text)?;
+        gauge.describe_scores(&mut text, &mut csv)?;
+        gauge.plot(request)?;
+    }
+    let scores = request.out.join("scores.csv");
+    fs::write(&scores, csv).with_context(|| format!("{} cannot be written", scores.display()))?;
+    writeln!(text, "\nCRPS is taken from the {} quantiles; that of persistence is its mean absolute error.", QUANTILE_LEVELS.len())?;
+    writeln!(text, "Written to {}: scores.csv and one hydrograph-*.svg a gauge.", request.out.display())?;
+    Ok(text)
+}
+
+struct Gauge<'a> {
+    id: &'a str,
+    observed: &'a std::collections::BTreeMap<Timestamp, f64>,
+    forecasts: &'a Forecasted,
+    open_loop: Option<&'a Forecasted>,
+}
+
+fn of<'a>(all: &'a Forecasted, id: &str, lead_h: i64) -> &'a [Forecast] {
+    all.get(id).and_then(|leads| leads.get(&(lead_h * 3_600))).map_or(&[], Vec::as_slice)
+}
+
+impl Gauge<'_> {
+    fn describe_peaks(&self, text: &mut String) -> Result<()> {
+        writeln!(text, "\n{}", self.id)?;
+        writeln!(text, "  {:<22}{:>10}   {:<28}{:<28}", "peak", "observed", "forecast 6 h before", "forecast 12 h before")?;
+        for (time, value) in peaks(self.observed, PEAKS, PEAKS_APART_S) {
+            let said = |lead_h: i64| {
+                of(self.forecasts, self.id, lead_h).iter().find(|f| f.valid_time == time).map_or_else(
+                    || "none".to_owned(),
+                    |f| format!("{:.1} [{:.1}, {:.1}]", f.mean, f.quantiles[0], f.quantiles[QUANTILE_LEVELS.len() - 1]),
+                )
+            };
+            writeln!(text, "  {:<22}{value:>10.1}   {:<28}{:<28}m³/s", time.to_string(), said(6), said(12))?;
+        }
+        Ok(())
+    }
+
+    fn describe_scores(&self, text: &mut String, csv: &mut String) -> Result<()> {
+        let show = |v: Option<f64>, digits: usize| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.digits$}"));
+        let mut line = |name: &str, cells: Vec<String>| writeln!(text, "  {name:<26}{}", cells.iter().map(|c| format!("{c:>9}")).collect::<String>());
+        let scores: Vec<LeadScores> = LEADS_H.iter().map(|lead| score(of(self.forecasts, self.id, *lead), self.observed)).collect();
+        let open: Vec<Option<f64>> = LEADS_H
+            .iter()
+            .map(|lead| self.open_loop.and_then(|all| score(of(all, self.id, *lead), self.observed).nse))
+            .collect();
+        let row = |get: &dyn Fn(&LeadScores) -> Option<f64>, digits| scores.iter().map(|s| show(get(s), digits)).collect();
+        line("lead", LEADS_H.iter().map(|h| format!("{h} h")).collect())?;
+        line("NSE", row(&|s| s.nse, 3))?;
+        if self.open_loop.is_some() {
+            line("NSE without assimilation", open.iter().map(|v| show(*v, 3)).collect())?;
+        }
+        line("NSE of persistence", row(&|s| s.nse_persistence, 3))?;
+        line("CRPS, m³/s", row(&|s| s.crps, 3))?;
+        line("CRPS of persistence, m³/s", row(&|s| s.crps_persistence, 3))?;
+        line("in the 90 % interval, %", row(&|s| s.coverage_90.map(|c| 100.0 * c), 1))?;
+        for ((lead, s), open) in LEADS_H.iter().zip(&scores).zip(&open) {
+            let cell = |v: Option<f64>| v.map_or_else(String::new, |v| v.to_string());
+            writeln!(
+                csv,
+                "{},{},{},{},{},{},{},{},{}",
+                self.id,
+                lead * 3_600,
+                s.pairs,
+                cell(s.nse),
+                cell(*open),
+                cell(s.nse_persistence),
+                cell(s.crps),
+                cell(s.crps_persistence),
+                cell(s.coverage_90)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn plot(&self, request: &Request) -> Result<()> {
+        let hydrograph = Hydrograph {
+            title: format!("{}: {PLOTTED_LEAD_H} hours ahead", self.id),
+            observed: self.observed,
+            forecasts: of(self.forecasts, self.id, PLOTTED_LEAD_H),
+            open_loop: self.open_loop.map(|all| of(all, self.id, PLOTTED_LEAD_H)),
+            lead_h: PLOTTED_LEAD_H,
+            from: request.from,
+            to: request.to,
+        };
+        hydrograph.draw(&plot_path(&request.out, self.id))
+    }
+}
+
+fn plot_path(out: &Path, id: &str) -> PathBuf {
+    let safe: String = id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    out.join(format!("hydrograph-{safe}.svg"))
+}

@@ -1,0 +1,39 @@
+//! Retention: what no reader needs any more and the definition does not ask for leaves the log.
+
+use anyhow::Result;
+use nilometer_engine::{Entry, Log, Partition, Snapshots, retain};
+use nilometer_schemas::Contract;
+
+/// The snapshots of the log's readers.
+pub struct Readers {
+    pub forecast: Snapshots,
+    /// with the contract that each publishes
+    pub publish: Vec<(Contract, Snapshots)>,
+}
+
+/// Trims every partition by age, but never what the oldest kept snapshot of one of its readers needs. A topic that has a
+/// reader without a snapshot is left alone.
+///
+/// # Errors
+/// What the log or the snapshots say.
+pub async fn enforce(log: &dyn Log, readers: &Readers, retention_s: i64) -> Result<()> {
+    let Some(inputs) = nilometer_forecast::needed_from(&readers.forecast).await? else { return Ok(()) };
+    for contract in [Contract::Forcing, Contract::Observation, Contract::Forecast, Contract::DeadLetter] {
+        let mut needed: Option<u64> = inputs.iter().find(|(c, _)| *c == contract).map(|(_, from)| *from);
+        let mut known = true;
+        for (_, snapshots) in readers.publish.iter().filter(|(c, _)| *c == contract) {
+            match nilometer_publish::needed_from(snapshots).await? {
+                Some(from) => needed = Some(needed.map_or(from, |n| n.min(from))),
+                None => known = false,
+            }
+        }
+        let partition = Partition::new(contract, 0);
+        let end = log.bounds(partition).await?.end;
+        let newest = if end > 0 { log.read(partition, end - 1).await? } else { None };
+        if let (true, Some(needed), Some(Entry::Record(newest))) = (known, needed, newest) {
+            let gone = retain(log, partition, newest.time.plus_s(-retention_s), needed).await?;
+            tracing::info!(%partition, gone, "retention");
+        }
+    }
+    Ok(())
+}

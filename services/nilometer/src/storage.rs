@@ -1,0 +1,50 @@
+//! Opens what `log.store` names: a folder, `file://…` or `s3://…`.
+
+use std::{fs, path::Path, sync::Arc};
+
+use anyhow::{Context, Result, bail};
+use object_store::{ObjectStore, aws::AmazonS3Builder, local::LocalFileSystem, prefix::PrefixStore};
+
+/// The store at `address`. A folder is made when it does not exist. S3 credentials, region and endpoint come from the
+/// environment variables that AWS tools use.
+///
+/// # Errors
+/// When the address is of another kind, or the folder cannot be made.
+pub fn open(address: &str) -> Result<Arc<dyn ObjectStore>> {
+    if let Some(bucket_and_prefix) = address.strip_prefix("s3://") {
+        let (bucket, prefix) = bucket_and_prefix.split_once('/').unwrap_or((bucket_and_prefix, ""));
+        let store = AmazonS3Builder::from_env()
+            .with_bucket_name(bucket)
+            .build()
+            .with_context(|| format!("{address} cannot be opened"))?;
+        return Ok(Arc::new(PrefixStore::new(store, prefix)));
+    }
+    if address.contains("://") && !address.starts_with("file://") {
+        bail!("{address} is not a store; accepted is a folder, file:///folder or s3://bucket/prefix");
+    }
+    let folder = Path::new(address.strip_prefix("file://").unwrap_or(address));
+    fs::create_dir_all(folder).with_context(|| format!("folder {} cannot be made", folder.display()))?;
+    let store = LocalFileSystem::new_with_prefix(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
+    Ok(Arc::new(store))
+}
+
+/// A part of a store, as a store of its own.
+pub fn below(store: &Arc<dyn ObjectStore>, prefix: &str) -> Arc<dyn ObjectStore> {
+    Arc::new(PrefixStore::new(store.clone(), prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_made_and_other_addresses_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("a b/c");
+        open(inner.to_str().unwrap()).unwrap();
+        open(&format!("file://{}", inner.display())).unwrap();
+        assert!(inner.is_dir());
+        let error = open("ftp://somewhere").unwrap_err().to_string();
+        assert!(error.contains("ftp://somewhere") && error.contains("accepted is"), "{error}");
+    }
+}

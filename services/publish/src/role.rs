@@ -1,0 +1,128 @@
+//! The role itself: message by message from the log to the archive, each topic on its own.
+
+use std::sync::Arc;
+
+use nilometer_engine::{Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop};
+use nilometer_schemas::{Contract, DeadLetters, Forecasts, Forcings, Grids, Observations, Reason, Timestamp};
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use serde::{Deserialize, Serialize};
+
+use crate::{PublishError, archive::{object_key, to_parquet}};
+
+/// What the role needs from outside.
+pub struct Dependencies {
+    /// where it reads
+    pub log: Arc<dyn Log>,
+    /// where its positions are kept, one set a topic
+    pub snapshots: Snapshots,
+    /// where the archive lies
+    pub archive: Arc<dyn ObjectStore>,
+    /// its metrics
+    pub metrics: StageMetrics,
+    /// what it publishes
+    pub partition: Partition,
+    /// messages between snapshots
+    pub snapshot_every: u32,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    next: u64,
+    rows: u64,
+    time: Timestamp,
+    balance: Balance,
+}
+
+/// Publishes one partition until its input is complete.
+///
+/// # Errors
+/// [`PublishError`] when the role cannot go on.
+pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, PublishError> {
+    let mut kept = dependencies.snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
+    let mut since_save = 0;
+    while let Some(entry) = next(&dependencies, kept.next, &stop).await? {
+        let timer = dependencies.metrics.seconds.start_timer();
+        match entry {
+            Entry::Record(record) => publish(&dependencies, &mut kept, record).await?,
+            // Its rows are counted when the message behind it tells how many there were.
+            Entry::Damaged(damage) => kept.next = damage.position + 1,
+        }
+        timer.observe_duration();
+        dependencies.metrics.messages.inc();
+        since_save += 1;
+        if since_save >= dependencies.snapshot_every {
+            save(&dependencies, &kept).await?;
+            since_save = 0;
+        }
+        if stop.is_now() {
+            break;
+        }
+    }
+    if since_save > 0 {
+        save(&dependencies, &kept).await?;
+    }
+    Ok(kept.balance)
+}
+
+/// The next entry, waited for; `None` when the input is complete.
+async fn next(dependencies: &Dependencies, position: u64, stop: &Stop) -> Result<Option<Entry>, PublishError> {
+    loop {
+        // Asked before reading: what is appended before the input is declared complete is read.
+        let complete = stop.is_draining() || stop.is_now();
+        if let Some(entry) = dependencies.log.read(dependencies.partition, position).await? {
+            return Ok(Some(entry));
+        }
+        if complete {
+            return Ok(None);
+        }
+        stop.or(dependencies.log.wait(dependencies.partition, position)).await.transpose()?;
+    }
+}
+
+async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -> Result<(), PublishError> {
+    let lost = record.rows_before.saturating_sub(kept.rows);
+    let rows = record.batch.num_rows() as u64;
+    kept.balance.received += lost + rows;
+    kept.balance.reject(Reason::DamagedSegment, lost);
+    let (time, position) = (record.time, record.position);
+    let batch = match dependencies.partition.contract {
+        Contract::Observation => Observations::try_from(record.batch).map(Observations::into_batch),
+        Contract::Grid => Grids::try_from(record.batch).map(Grids::into_batch),
+        Contract::Forcing => Forcings::try_from(record.batch).map(Forcings::into_batch),
+        Contract::Forecast => Forecasts::try_from(record.batch).map(Forecasts::into_batch),
+        Contract::DeadLetter => DeadLetters::try_from(record.batch).map(DeadLetters::into_batch),
+    };
+    match batch {
+        Err(error) => {
+            tracing::error!(%error, position, "a message does not keep its contract and is not published; it stays in the log");
+            kept.balance.reject(Reason::BrokenContract, rows);
+        }
+        Ok(batch) if rows > 0 => {
+            let key = object_key(&Path::from(""), dependencies.partition, time, position);
+            let bytes = to_parquet(&batch).map_err(|source| PublishError::Parquet { key: key.to_string(), source })?;
+            let stored = dependencies.archive.put(&key, bytes.into()).await;
+            stored.map_err(|source| PublishError::Store { key: key.to_string(), source })?;
+            kept.balance.used += rows;
+        }
+        Ok(_) => {}
+    }
+    *kept = Kept { next: position + 1, rows: record.rows_before + rows, time, balance: std::mem::take(&mut kept.balance) };
+    dependencies.metrics.reached(time);
+    Ok(())
+}
+
+async fn save(dependencies: &Dependencies, kept: &Kept) -> Result<(), PublishError> {
+    kept.balance.check(&dependencies.metrics)?;
+    dependencies.snapshots.save(kept.next, kept, &[]).await?;
+    dependencies.metrics.snapshots.inc();
+    Ok(())
+}
+
+/// The position that the role's oldest kept snapshot needs the partition from; `None` before the first.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<u64>, SnapshotError> {
+    Ok(snapshots.oldest::<Kept>().await?.map(|s| s.content.next))
+}

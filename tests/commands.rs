@@ -1,0 +1,115 @@
+//! The commands as people meet them: what is wrong is said with its place and a remedy.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{fs, process::Command};
+
+use support::{cance, definition, nilometer, root, start, succeed, window};
+
+#[test]
+fn config_prints_the_definition_that_validates() {
+    let output = succeed({
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.arg("config");
+        command
+    });
+    assert_eq!(output.stdout, fs::read(definition()).unwrap());
+    if cance().is_some() {
+        let output = succeed(nilometer("validate", &definition(), &[]));
+        assert!(String::from_utf8_lossy(&output.stdout).contains("no problem found"));
+    }
+}
+
+#[test]
+fn validate_reports_every_problem_with_its_path() {
+    let set = [
+        "time.step=0h",
+        "forecast.horizon=90min",
+        "forecast.colour=blue",
+        "assimilation.members=1",
+        "source.rain.unit=furlong",
+        "source.radar.kind=balloon",
+        "catchment=[]",
+        "network.flow_directions=/nowhere.tif",
+        "model.package=/nowhere",
+    ];
+    let output = nilometer("validate", &definition(), &set.map(str::to_owned)).output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    for path in [
+        "time.step",
+        "forecast.colour",
+        "assimilation.members",
+        "source.rain.unit",
+        "source.radar.kind",
+        "network.flow_directions",
+        "model.package",
+    ] {
+        assert!(said.contains(&format!("{path}: ")), "{path} is not reported in:\n{said}");
+    }
+}
+
+#[test]
+fn a_model_card_with_a_wrong_hash_refuses_to_start() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let package = folder.path().join("hybrid-cance");
+    fs::create_dir(&package).unwrap();
+    for entry in fs::read_dir(root().join("models/zoo/hybrid-cance")).unwrap().flatten() {
+        fs::copy(entry.path(), package.join(entry.file_name())).unwrap();
+    }
+    let weights = package.join("weights.safetensors");
+    let mut bytes = fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&weights, bytes).unwrap();
+    let mut set = window(&folder.path().join("store"), "2014-10-08T00:00:00Z", "2014-10-08T05:00:00Z");
+    set.push(format!("model.package={}", package.display()));
+    for command in ["replay", "run", "validate"] {
+        let output = nilometer(command, &definition(), &set).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{command} started");
+        assert!(said.contains("weights.safetensors has SHA-256") && said.contains("the card says"), "{said}");
+    }
+    assert!(!folder.path().join("store/log").exists(), "not a row was taken");
+}
+
+#[test]
+fn metrics_and_health_are_served_while_a_replay_runs() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // A port that was free a moment ago; the process says in its log when it is taken.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut set = window(&folder.path().join("store"), "2014-10-08T00:00:00Z", "2014-10-08T23:00:00Z");
+    set.push(format!("serve.address={free}"));
+    let mut command = nilometer("replay", &definition(), &set);
+    command.arg("--serve");
+    let mut process = start(command);
+    let get = |path: &str| -> Option<String> {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(free).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        Some(answer)
+    };
+    let begin = std::time::Instant::now();
+    let finished = loop {
+        assert!(process.try_wait().unwrap().is_none(), "the process ended");
+        assert!(begin.elapsed().as_secs() < 60, "the window was not finished in a minute");
+        match get("/health") {
+            Some(answer) if answer.matches("finished").count() == 5 => break answer,
+            _ => std::thread::yield_now(),
+        }
+    };
+    assert!(finished.contains("200 OK") && finished.contains("\"healthy\":true"), "{finished}");
+    let metrics = get("/metrics").unwrap();
+    assert!(metrics.contains("nilometer_rows{fate=\"received\",stage=\"forecast\"}"), "{metrics}");
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert!(process.wait().unwrap().success());
+}

@@ -1,0 +1,113 @@
+//! A process that is killed at any moment and started again gives what an undisturbed one gives.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{collections::BTreeMap, fs, path::{Path, PathBuf}, time::{Duration, Instant}};
+
+use support::{cance, definition, files, nilometer, start, succeed, window};
+
+const FROM: &str = "2014-10-08T00:00:00Z";
+const TO: &str = "2014-10-15T23:00:00Z";
+const KILLS: usize = 20;
+
+/// A small generator with a fixed seed: the instants are arbitrary, and the same in every run.
+struct Arbitrary(u64);
+
+impl Arbitrary {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// How many objects a folder holds, or its highest number: any sign that the process has got further.
+fn progress(folder: &Path) -> u64 {
+    let number = |name: &str| name.trim_end_matches(".arrow").parse::<u64>().ok();
+    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|e| number(&e.file_name().to_string_lossy())).max().unwrap_or(0)
+}
+
+fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>>) {
+    let names = |m: &BTreeMap<PathBuf, Vec<u8>>| m.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(expected), names(found), "the archives hold the same objects");
+    for (name, bytes) in expected {
+        assert!(found[name] == *bytes, "{} differs", name.display());
+    }
+}
+
+#[test]
+fn killed_at_twenty_instants_gives_the_same_archive() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, disturbed) = (folder.path().join("quiet"), folder.path().join("disturbed"));
+    succeed(nilometer("replay", &definition(), &window(&quiet, FROM, TO)));
+    let expected = files(&quiet.join("archive"));
+    assert_eq!(expected.keys().filter(|k| k.starts_with("forecast.v1")).count(), 8 * 24);
+
+    let mut arbitrary = Arbitrary(20_141_104);
+    let watched = ["log/forcing.v1/0", "log/observation.v1/0", "log/forecast.v1/0", "snapshots/forecast", "snapshots/ingest"];
+    let mut killed = 0;
+    for _ in 0..KILLS {
+        let sign = disturbed.join(watched[arbitrary.below(watched.len() as u64) as usize]);
+        let (before, further) = (progress(&sign), arbitrary.below(12));
+        let mut process = start(nilometer("replay", &definition(), &window(&disturbed, FROM, TO)));
+        let begin = Instant::now();
+        // The instant: some objects further than before, and a little more.
+        let moved = |now: u64| if sign.ends_with("forecast.v1/0") { now > before + further } else { now > before };
+        while !moved(progress(&sign)) && process.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(20) {
+            std::hint::spin_loop();
+        }
+        let more = Duration::from_micros(arbitrary.below(20_000));
+        let then = Instant::now();
+        while then.elapsed() < more {
+            std::hint::spin_loop();
+        }
+        killed += usize::from(process.try_wait().unwrap().is_none());
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+    assert!(killed >= KILLS / 2, "only {killed} of {KILLS} kills met a living process: the window is too short");
+    succeed(nilometer("replay", &definition(), &window(&disturbed, FROM, TO)));
+    same(&expected, &files(&disturbed.join("archive")));
+}
+
+#[test]
+fn replaying_twice_gives_identical_content_and_a_second_start_resumes() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (once, twice) = (folder.path().join("once"), folder.path().join("twice with spaces"));
+    let to = "2014-10-10T23:00:00Z";
+    succeed(nilometer("replay", &definition(), &window(&once, FROM, to)));
+    succeed(nilometer("replay", &definition(), &window(&twice, FROM, "2014-10-09T12:00:00Z")));
+    let resumed = succeed(nilometer("replay", &definition(), &window(&twice, FROM, to)));
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("resuming from a snapshot"));
+    same(&files(&once.join("archive")), &files(&twice.join("archive")));
+}
+
+#[test]
+fn sigterm_ends_in_order_and_the_next_start_goes_on() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, stopped) = (folder.path().join("whole"), folder.path().join("stopped"));
+    let to = "2014-10-10T23:00:00Z";
+    succeed(nilometer("replay", &definition(), &window(&whole, FROM, to)));
+    let mut process = start(nilometer("replay", &definition(), &window(&stopped, FROM, to)));
+    while progress(&stopped.join("log/forecast.v1/0")) < 10 {
+        assert!(process.try_wait().unwrap().is_none(), "the window is too short");
+    }
+    let id = process.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(process.wait().unwrap().success(), "a stop is no failure");
+    // Orderly: every tick that was read has become a forecast.
+    let forecasts = progress(&stopped.join("log/forecast.v1/0"));
+    assert_eq!(progress(&stopped.join("log/observation.v1/0")), forecasts);
+    succeed(nilometer("replay", &definition(), &window(&stopped, FROM, to)));
+    same(&files(&whole.join("archive")), &files(&stopped.join("archive")));
+}

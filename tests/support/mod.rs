@@ -1,0 +1,90 @@
+//! What the end-to-end tests share: the binary, the data, and reading the archive back.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test uses a part; a test fails where it cannot go on")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// The workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// The Cance data, or `None` (said loudly) where `ops/setup` has not fetched them.
+pub fn cance() -> Option<PathBuf> {
+    let folder = root().join(".cache/cance");
+    if folder.join(".complete").exists() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: {} is absent; run ops/setup", folder.display());
+    None
+}
+
+pub fn definition() -> PathBuf {
+    root().join("pipelines/definitions/cance.toml")
+}
+
+/// A command of the binary with overrides.
+pub fn nilometer(command: &str, definition: &Path, set: &[String]) -> Command {
+    let mut process = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    process.current_dir(root()).arg(command).arg(definition);
+    for text in set {
+        process.arg("--set").arg(text);
+    }
+    process
+}
+
+/// Overrides that put a replay of `from` to `to` into `store`.
+pub fn window(store: &Path, from: &str, to: &str) -> Vec<String> {
+    vec![
+        format!("log.store={}", store.display()),
+        format!("time.from={from}"),
+        format!("time.to={to}"),
+        "serve.address=127.0.0.1:0".to_owned(),
+        "log.snapshot_every=7".to_owned(),
+    ]
+}
+
+/// Runs to the end and expects success.
+pub fn succeed(mut command: Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+pub fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// Every file below `folder`, by its path below it.
+pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Every row of a topic's archive, in key order.
+pub fn archived(store: &Path, topic: &str) -> Vec<RecordBatch> {
+    files(&store.join("archive").join(topic))
+        .into_values()
+        .flat_map(|bytes| ParquetRecordBatchReaderBuilder::try_new(bytes.into()).unwrap().build().unwrap())
+        .map(|batch| batch.unwrap())
+        .collect()
+}
