@@ -10,6 +10,7 @@ use std::{
 };
 
 use arrow::array::RecordBatch;
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// The workspace.
@@ -84,7 +85,7 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub fn archived(store: &Path, topic: &str) -> Vec<RecordBatch> {
     files(&store.join("archive").join(topic))
         .into_values()
-        .flat_map(|bytes| ParquetRecordBatchReaderBuilder::try_new(bytes.into()).unwrap().build().unwrap())
+        .flat_map(|bytes| ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap())
         .map(|batch| batch.unwrap())
         .collect()
 }

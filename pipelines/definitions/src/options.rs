@@ -11,12 +11,22 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeOptions {
-    /// length of a step and of a tick
+    /// length of a model step
     pub step: Span,
+    /// how often sources are read; a step when absent
+    pub tick: Option<Span>,
     /// first tick of a replay
     pub from: Timestamp,
     /// last tick of a replay
     pub to: Timestamp,
+}
+
+impl TimeOptions {
+    /// Seconds between two readings of the sources.
+    #[must_use]
+    pub fn tick_s(&self) -> i64 {
+        self.tick.unwrap_or(self.step).seconds()
+    }
 }
 
 /// `[[catchment]]`: one gauged catchment. Their order is the order of every catchment axis.

@@ -298,14 +298,19 @@ fn check_time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: 
     if time.from >= time.to {
         say("time.from", format!("is {}, accepted is before time.to = {}", time.from, time.to));
     }
+    let tick = time.tick_s();
+    if tick <= 0 || step % tick != 0 {
+        say("time.tick", format!("is {tick} s, accepted is a divisor of time.step = {}", time.step));
+        return;
+    }
     let Some(forecast) = forecast else { return };
-    for (path, span, smallest) in [
-        ("forecast.horizon", forecast.horizon, step),
-        ("forecast.every", forecast.every, step),
-        ("forecast.wait", forecast.wait, 0),
+    for (path, span, smallest, unit) in [
+        ("forecast.horizon", forecast.horizon, step, step),
+        ("forecast.every", forecast.every, tick, tick),
+        ("forecast.wait", forecast.wait, 0, step),
     ] {
-        if span.seconds() < smallest || span.seconds() % step != 0 {
-            say(path, format!("is {span}, accepted is a multiple of time.step = {} and at least {smallest} s", time.step));
+        if span.seconds() < smallest || span.seconds() % unit != 0 {
+            say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
         }
     }
 }

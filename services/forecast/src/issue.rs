@@ -44,7 +44,9 @@ impl EnsembleState {
     ) -> Result<Forecasts, ForecastError> {
         let parts = &self.parts;
         let (row_len, members) = (parts.row_len(), parts.shape.members);
-        let lag = usize::try_from(issue_time.seconds_since(self.time) / parts.step_s).unwrap_or(0);
+        // Forecasts are valid at the ends of steps; the first one is the first after the issue time.
+        let last_step = issue_time.plus_s(1).ceil_s(parts.step_s).plus_s(-parts.step_s);
+        let lag = usize::try_from(last_step.seconds_since(self.time) / parts.step_s).unwrap_or(0);
 
         let mut multiplier = self.numbers[parts.multiplier_row() * row_len..][..row_len].to_vec();
         let mut multiplier_rng = stream(parts.seed, FUTURE_MULTIPLIER, issue_time.0);
@@ -93,7 +95,7 @@ impl EnsembleState {
                     catchment: name,
                     variable: Variable::Discharge,
                     issue_time,
-                    valid_time: issue_time.plus_s((lead as i64 + 1) * parts.step_s),
+                    valid_time: last_step.plus_s((lead as i64 + 1) * parts.step_s),
                     mean: summary.mean,
                     quantiles: &summary.quantiles,
                     members: i32::try_from(members).unwrap_or(i32::MAX),

@@ -186,7 +186,7 @@ impl Role {
         let _timer = self.dependencies.metrics.seconds.start_timer();
         let time = tick.time;
         let mut letters = Vec::new();
-        self.ensure_state(time)?;
+        self.ensure_state()?;
         self.account_lost(&tick, &mut letters);
         for record in &tick.forcings {
             self.add_forcings(record, time, &mut letters)?;
@@ -229,13 +229,14 @@ impl Role {
     }
 
     /// The state, made before the first tick or restored from the snapshot.
-    fn ensure_state(&mut self, tick: Timestamp) -> Result<(), ForecastError> {
+    fn ensure_state(&mut self) -> Result<(), ForecastError> {
         if self.state.is_some() {
             return Ok(());
         }
         let step_s = self.pipeline.time.step.seconds();
         let wait = usize::try_from(self.pipeline.forecast.wait.seconds() / step_s).unwrap_or(0);
-        let before = tick.ceil_s(step_s).plus_s(-step_s);
+        // The state begins before the definition's first step, also in operations: history that is there warms it up.
+        let before = self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s);
         let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
         let Dependencies { runtime, package, .. } = &self.dependencies;
         let mut state = EnsembleState::new(runtime, package, &self.pipeline, self.leads + wait, begin)?;
@@ -343,6 +344,7 @@ impl Role {
     fn catch_up(&mut self, tick: Timestamp) -> Result<(), ForecastError> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let kept = &mut self.kept;
+        let filled_before = kept.filled_steps;
         loop {
             let step = state.time().plus_s(self.pipeline.time.step.seconds());
             let complete = kept.align.is_complete(step);
@@ -351,7 +353,6 @@ impl Role {
             }
             if !complete {
                 kept.filled_steps += 1;
-                tracing::warn!(%step, "forcing did not arrive in time; the step is filled: no rain, last evapotranspiration");
             }
             let (forcing, used) = kept.align.take_step(step);
             state.advance(&forcing)?;
@@ -359,6 +360,10 @@ impl Role {
             state.assimilate(&observations)?;
             kept.balance.used += used + observations.len() as u64;
             kept.state_time = state.time();
+        }
+        let filled = kept.filled_steps - filled_before;
+        if filled > 0 {
+            tracing::warn!(steps = filled, up_to = %kept.state_time, "forcing did not arrive in time: steps filled without rain and with the last evapotranspiration");
         }
         kept.balance.pending = kept.align.pending_forcings() + kept.align.pending_observations();
         Ok(())

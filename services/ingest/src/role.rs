@@ -34,10 +34,21 @@ pub struct Dependencies {
     pub clock: Clock,
     /// ticks between snapshots
     pub snapshot_every: u32,
+    /// whether sources may give more at a second reading, as in operations; then every tick is planned before it is
+    /// appended
+    pub growing: bool,
     /// the process's metrics
     pub metrics: Metrics,
     /// the partition that it feeds
     pub partition: u32,
+}
+
+/// A tick that was read and may have been appended in part. What was read of it is what a redo reads.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Planned {
+    tick: Timestamp,
+    cursors: BTreeMap<String, Cursor>,
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -48,6 +59,8 @@ struct Kept {
     /// where each source is after it
     cursors: BTreeMap<String, Cursor>,
     intake: Intake,
+    /// the tick after it, where sources may have grown since
+    planned: Option<Planned>,
 }
 
 /// A tick as it was read.
@@ -62,23 +75,28 @@ struct ReadTick {
 /// # Errors
 /// [`IngestError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
-    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, metrics, partition } = dependencies;
+    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, partition } = dependencies;
     let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
     if let Some(tick) = kept.tick {
         tracing::info!(%tick, "resuming from a snapshot");
     }
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
-    let reader = tokio::spawn(read_ticks(sources, clock, kept.tick, kept.cursors.clone(), sender, stop.clone()));
+    let reader = tokio::spawn(read_ticks(sources, clock, kept.clone(), sender, stop.clone()));
     let mut writer = Writer { log, snapshots, lines: Some(lines), stage: metrics.stage(PRODUCER), partition };
     let mut since_save = 0;
     while let Some(read) = receiver.receive().await {
         let ReadTick { tick, batches, cursors } = read?;
+        if growing {
+            kept.planned = Some(Planned { tick, cursors: cursors.clone() });
+            writer.save(&kept).await?;
+        }
         let rows = writer.decode(&mut kept, batches).await?;
         writer.append(tick, rows).await?;
         kept.tick = Some(tick);
         kept.cursors = cursors;
+        kept.planned = None;
         since_save += 1;
-        if since_save >= snapshot_every {
+        if since_save >= snapshot_every && !growing {
             writer.save(&kept).await?;
             since_save = 0;
         }
@@ -96,14 +114,25 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
 async fn read_ticks(
     mut sources: Vec<Box<dyn Source>>,
     clock: Clock,
-    mut last: Option<Timestamp>,
-    mut cursors: BTreeMap<String, Cursor>,
+    kept: Kept,
     sender: QueueSender<Result<ReadTick, IngestError>>,
     stop: Stop,
 ) {
-    while let Some(Some(tick)) = stop.or(clock.tick(last)).await {
+    let Kept { tick: mut last, mut cursors, mut planned, .. } = kept;
+    loop {
+        let redo = planned.take();
+        let next = match &redo {
+            Some(planned) => Some(planned.tick),
+            None => stop.or(clock.tick(last)).await.flatten(),
+        };
+        let Some(tick) = next else { return };
         let reading = tokio::task::spawn_blocking(move || {
-            let read = read_sources(&mut sources, &mut cursors, tick);
+            let before = cursors.clone();
+            let mut read = read_sources(&mut sources, &mut cursors, tick);
+            if let (Some(planned), Ok(batches)) = (redo, &mut read) {
+                cut(batches, &before, &planned.cursors);
+                cursors = planned.cursors;
+            }
             (sources, cursors, read)
         });
         let Ok((back, after, read)) = reading.await else { return };
@@ -132,6 +161,23 @@ fn read_sources(
         all.extend(batches);
     }
     Ok(all)
+}
+
+/// Leaves of each table what the planned reading held: what has grown since belongs to the next tick.
+fn cut(batches: &mut Vec<RawBatch>, before: &BTreeMap<String, Cursor>, planned: &BTreeMap<String, Cursor>) {
+    let lines = |cursors: &BTreeMap<String, Cursor>, name: &str| cursors.get(name).map_or(0, |c| c.lines);
+    let mut room: BTreeMap<String, u64> = BTreeMap::new();
+    for batch in batches.iter_mut() {
+        // A source that counts no lines gives the same at every reading.
+        if lines(planned, &batch.source) > 0 {
+            let left = room
+                .entry(batch.source.to_string())
+                .or_insert_with(|| lines(planned, &batch.source).saturating_sub(lines(before, &batch.source)));
+            batch.truncate(*left);
+            *left -= batch.rows().min(*left);
+        }
+    }
+    batches.retain(|batch| batch.rows() > 0);
 }
 
 struct Writer {
@@ -183,7 +229,9 @@ impl Writer {
 
     async fn save(&self, kept: &Kept) -> Result<(), IngestError> {
         kept.intake.balance.check(&self.stage)?;
-        let ordinal = kept.tick.map_or(0, |t| u64::try_from(t.0).unwrap_or(0));
+        // A plan comes before the state that follows from it.
+        let time = kept.planned.as_ref().map(|p| p.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
+        let ordinal = time.map_or(0, |t| u64::try_from(t.0).unwrap_or(0));
         self.snapshots.save(ordinal, kept, &[]).await?;
         self.stage.snapshots.inc();
         Ok(())

@@ -23,7 +23,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str, from: Option<Timestamp>
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
     let time = &pipeline.time;
-    let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.step.seconds(), speed: None };
+    let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
     pipeline.serve.address = None;
     Run::new(pipeline, clock, Mode::Replay)?.to_the_end(false).await
 }

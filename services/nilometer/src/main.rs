@@ -126,7 +126,7 @@ async fn execute(command: Command) -> Result<()> {
     match command {
         Command::Run(definition) => {
             let pipeline = definition.load()?;
-            let clock = Clock::Wall { every_s: pipeline.time.step.seconds() };
+            let clock = Clock::Wall { every_s: pipeline.time.tick_s() };
             Run::new(pipeline, clock, Mode::Live)?.to_the_end(true).await
         }
         Command::Replay { definition, speed, serve } => {
@@ -163,7 +163,7 @@ async fn execute(command: Command) -> Result<()> {
 
 fn replay_clock(pipeline: &Pipeline, speed: Option<f64>) -> Clock {
     let time = &pipeline.time;
-    Clock::Replay { from: time.from, to: time.to, every_s: time.step.seconds(), speed }
+    Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed }
 }
 
 fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {

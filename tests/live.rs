@@ -1,0 +1,157 @@
+//! Operations: files that grow while the services run, with the wall clock.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::Write as _,
+    path::Path,
+    process::{Child, Command},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use nilometer_schemas::{DeadLetters, Forecasts, Observations, Timestamp};
+use support::{archived, cance, nilometer, root, start};
+
+const GAUGE: &str = "V3517010";
+
+fn this_hour() -> Timestamp {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+    let now = Timestamp(i64::try_from(now).unwrap());
+    now.plus_s(1).ceil_s(3_600).plus_s(-3_600)
+}
+
+fn definition(folder: &Path, from: Timestamp) -> String {
+    let root = root().display().to_string();
+    let mut text = format!(
+        r#"
+name = "live"
+data = "data"
+[time]
+step = "1h"
+tick = "1s"
+from = "{from}"
+to = "{}"
+[[catchment]]
+id = "{GAUGE}"
+area_km2 = 25.3
+outlet_x_m = 828269.0
+outlet_y_m = 6469198.0
+[network]
+flow_directions = "{root}/.cache/cance/france_flow_directions.tif"
+area_tolerance = 0.15
+[model]
+package = "{root}/models/zoo/hybrid-cance"
+[assimilation]
+method = "etkf"
+members = 8
+seed = 1
+discharge_epsilon_mm = 0.005
+discharge_relative_error = 0.1
+discharge_absolute_error_mm = 0.002
+precipitation_sigma = 0.3
+precipitation_tau = "1h"
+output_error_sigma = 0.25
+output_error_tau = "6h"
+[forecast]
+horizon = "6h"
+every = "1s"
+scenario = "zero"
+wait = "0h"
+[log]
+store = "{}"
+"#,
+        from.plus_s(3_600),
+        folder.join("store").display()
+    );
+    for (name, variable, unit, period) in [
+        ("rain", "precipitation", "mm", "1h"),
+        ("evapotranspiration", "potential_evapotranspiration", "mm", "1h"),
+        ("flow", "discharge", "m3 s-1", "0s"),
+    ] {
+        write!(
+            text,
+            "[source.{name}]\nkind = \"table\"\npath = \"{name}.csv\"\nstation = {{ constant = \"{GAUGE}\" }}\n\
+             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = \"value\"\n\
+             variable = \"{variable}\"\nunit = \"{unit}\"\nperiod = \"{period}\"\n"
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn append(path: &Path, text: &str) {
+    OpenOptions::new().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+/// Waits for something that the services will do, at most a minute.
+fn until(process: &mut Child, what: &str, mut done: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !done() {
+        assert!(process.try_wait().unwrap().is_none(), "the process ended before {what}");
+        assert!(begin.elapsed() < Duration::from_secs(60), "{what} did not happen in a minute");
+        std::thread::yield_now();
+    }
+}
+
+fn terminate(mut process: Child) {
+    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
+    assert!(process.wait().unwrap().success());
+}
+
+fn observed(store: &Path) -> Vec<f64> {
+    archived(store, "observation.v1")
+        .into_iter()
+        .map(|b| Observations::try_from(b).unwrap())
+        .flat_map(|o| o.value().iter().flatten().collect::<Vec<_>>())
+        .collect()
+}
+
+#[test]
+fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, store) = (folder.path().join("data"), folder.path().join("store"));
+    fs::create_dir(&data).unwrap();
+    let now = this_hour();
+    for (name, value) in [("rain", 2.0), ("evapotranspiration", 0.05), ("flow", 1.0)] {
+        let mut text = String::from("time,value\n");
+        for hour in -5..=0 {
+            writeln!(text, "{},{}", now.plus_s(hour * 3_600), value + 0.1 * (hour + 5) as f64).unwrap();
+        }
+        fs::write(data.join(format!("{name}.csv")), text).unwrap();
+    }
+    let file = folder.path().join("live.toml");
+    fs::write(&file, definition(folder.path(), now.plus_s(-5 * 3_600))).unwrap();
+
+    let mut process = start(nilometer("run", &file, &[]));
+    until(&mut process, "a forecast", || !archived(&store, "forecast.v1").is_empty());
+    let forecast = Forecasts::try_from(archived(&store, "forecast.v1").remove(0)).unwrap();
+    assert_eq!(forecast.len(), 6);
+    assert!(forecast.state_time().value(0) >= now.0, "history has warmed the state up to this hour");
+    assert!(forecast.valid_time().values().iter().all(|t| Timestamp(*t).is_multiple_of_s(3_600)), "valid at the ends of steps");
+
+    // A line that is half written is not read before its end has come.
+    append(&data.join("flow.csv"), &format!("{},7", now.plus_s(-3_600)));
+    let forecasts = archived(&store, "forecast.v1").len();
+    until(&mut process, "another forecast", || archived(&store, "forecast.v1").len() > forecasts + 1);
+    assert!(archived(&store, "dead_letter.v1").is_empty());
+    append(&data.join("flow.csv"), "7.5\n");
+    until(&mut process, "a dead letter", || !archived(&store, "dead_letter.v1").is_empty());
+    let letter = DeadLetters::try_from(archived(&store, "dead_letter.v1").remove(0)).unwrap();
+    assert_eq!(letter.reason().value(0), "conflicting_duplicate");
+    assert!(String::from_utf8_lossy(letter.bytes().value(0)).ends_with(",77.5"), "the whole line");
+    terminate(process);
+
+    let mut again = start(nilometer("run", &file, &[]));
+    let forecasts = archived(&store, "forecast.v1").len();
+    until(&mut again, "a forecast after the restart", || archived(&store, "forecast.v1").len() > forecasts);
+    terminate(again);
+    let flows = observed(&store);
+    assert_eq!(flows.len(), 6, "each row once, over the restart: {flows:?}");
+}
