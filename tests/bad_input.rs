@@ -30,7 +30,8 @@ fn faulty_data(cance: &Path, folder: &Path) -> PathBuf {
             fs::copy(entry.path(), folder.join(&below).join(entry.file_name())).unwrap();
         }
     }
-    let rain = |hour: &str| folder.join(format!("prcp/2014/10/12/rain_precipitation_20141012{hour}00_20141012{hour}00.tif"));
+    let rain =
+        |hour: &str| folder.join(format!("prcp/2014/10/12/rain_precipitation_20141012{hour}00_20141012{hour}00.tif"));
     let whole = fs::read(rain("05")).unwrap();
     fs::write(rain("05"), &whole[..whole.len() / 2]).unwrap();
     write_grid(&rain("06"), 20);
@@ -41,7 +42,8 @@ fn faulty_data(cance: &Path, folder: &Path) -> PathBuf {
         }
     }
     fs::write(folder.join("qobs/V3524010.csv"), faulty_table()).unwrap();
-    fs::write(folder.join("qobs/V3515010.csv"), "date,debit\n2014-10-12T01:00:00Z,3\n2014-10-12T02:00:00Z,4\n").unwrap();
+    fs::write(folder.join("qobs/V3515010.csv"), "date,debit\n2014-10-12T01:00:00Z,3\n2014-10-12T02:00:00Z,4\n")
+        .unwrap();
 
     let text = fs::read_to_string(definition()).unwrap().replace("../../", &format!("{}/", root().display()));
     let implicit = "time = { first_line = { format = \"%Y%m%d%H%M\", step = \"1h\" } }";
@@ -119,11 +121,13 @@ fn every_fault_gets_a_letter_and_forecasts_go_on() {
     assert_eq!(rows("header_changed"), 2, "both rows of the table");
     assert!(String::from_utf8_lossy(&bytes_of("gross_range")).contains("-9999"), "the bytes as they came");
     assert!(String::from_utf8_lossy(&bytes_of("header_changed")).contains("date,debit"));
-    let truncated = fs::read(folder.path().join("prcp/2014/10/12/rain_precipitation_201410120500_201410120500.tif")).unwrap();
+    let truncated =
+        fs::read(folder.path().join("prcp/2014/10/12/rain_precipitation_201410120500_201410120500.tif")).unwrap();
     assert_eq!(bytes_of("undecodable"), truncated);
     assert!(said.contains("dead letter") && said.contains("reason=gross_range"), "a log line each: {said}");
 
-    let forecasts: Vec<Forecasts> = archived(&store, "forecast.v1").into_iter().map(|b| b.try_into().unwrap()).collect();
+    let forecasts: Vec<Forecasts> =
+        archived(&store, "forecast.v1").into_iter().map(|b| b.try_into().unwrap()).collect();
     assert_eq!(forecasts.len(), 48, "a forecast every hour");
     assert!(forecasts.iter().all(|f| f.len() == 3 * 24), "of every gauge, to the last lead time");
     assert_eq!(forecasts[47].filled_steps().value(0), 2, "the two lost hours of rain were filled, and it says so");
@@ -131,7 +135,8 @@ fn every_fault_gets_a_letter_and_forecasts_go_on() {
     let mut missing = 0;
     for batch in archived(&store, "observation.v1") {
         let rows = Observations::try_from(batch).unwrap();
-        missing += (0..rows.len()).filter(|r| rows.station().value(*r) == "V3524010" && rows.flag().value(*r) == 9).count();
+        missing +=
+            (0..rows.len()).filter(|r| rows.station().value(*r) == "V3524010" && rows.flag().value(*r) == 9).count();
     }
     assert!(missing >= 2, "the agency's missing value and the hour that never came are visible: {missing}");
 }

@@ -4,7 +4,12 @@
 
 mod support;
 
-use std::{collections::BTreeMap, fs, path::{Path, PathBuf}, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use support::{cance, definition, files, nilometer, start, succeed, window};
 
@@ -25,7 +30,13 @@ impl Arbitrary {
 /// How many objects a folder holds, or its highest number: any sign that the process has got further.
 fn progress(folder: &Path) -> u64 {
     let number = |name: &str| name.trim_end_matches(".arrow").parse::<u64>().ok();
-    fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|e| number(&e.file_name().to_string_lossy())).max().unwrap_or(0)
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| number(&e.file_name().to_string_lossy()))
+        .max()
+        .unwrap_or(0)
 }
 
 fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>>) {
@@ -48,7 +59,8 @@ fn killed_at_twenty_instants_gives_the_same_archive() {
     assert_eq!(expected.keys().filter(|k| k.starts_with("forecast.v1")).count(), 8 * 24);
 
     let mut arbitrary = Arbitrary(20_141_104);
-    let watched = ["log/forcing.v1/0", "log/observation.v1/0", "log/forecast.v1/0", "snapshots/forecast", "snapshots/ingest"];
+    let watched =
+        ["log/forcing.v1/0", "log/observation.v1/0", "log/forecast.v1/0", "snapshots/forecast", "snapshots/ingest"];
     let mut killed = 0;
     for _ in 0..KILLS {
         let sign = disturbed.join(watched[arbitrary.below(watched.len() as u64) as usize]);
@@ -57,7 +69,10 @@ fn killed_at_twenty_instants_gives_the_same_archive() {
         let begin = Instant::now();
         // The instant: some objects further than before, and a little more.
         let moved = |now: u64| if sign.ends_with("forecast.v1/0") { now > before + further } else { now > before };
-        while !moved(progress(&sign)) && process.try_wait().unwrap().is_none() && begin.elapsed() < Duration::from_secs(20) {
+        while !moved(progress(&sign))
+            && process.try_wait().unwrap().is_none()
+            && begin.elapsed() < Duration::from_secs(20)
+        {
             std::hint::spin_loop();
         }
         let more = Duration::from_micros(arbitrary.below(20_000));

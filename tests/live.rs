@@ -134,7 +134,10 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
     let forecast = Forecasts::try_from(archived(&store, "forecast.v1").remove(0)).unwrap();
     assert_eq!(forecast.len(), 6);
     assert!(forecast.state_time().value(0) >= now.0, "history has warmed the state up to this hour");
-    assert!(forecast.valid_time().values().iter().all(|t| Timestamp(*t).is_multiple_of_s(3_600)), "valid at the ends of steps");
+    assert!(
+        forecast.valid_time().values().iter().all(|t| Timestamp(*t).is_multiple_of_s(3_600)),
+        "valid at the ends of steps"
+    );
 
     // A line that is half written is not read before its end has come.
     append(&data.join("flow.csv"), &format!("{},7", now.plus_s(-3_600)));

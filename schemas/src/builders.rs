@@ -7,7 +7,9 @@ use arrow::array::{
     TimestampMicrosecondBuilder, UInt8Builder, UInt64Builder,
 };
 
-use crate::{Contract, Flag, Forcings, Forecasts, Grids, Observations, QUANTILE_LEVELS, SchemaError, Timestamp, Variable};
+use crate::{
+    Contract, Flag, Forcings, Forecasts, Grids, Observations, QUANTILE_LEVELS, SchemaError, Timestamp, Variable,
+};
 
 /// One gauge row, borrowing its words. Columns are described at [`Observations`].
 #[derive(Debug, Clone, Copy)]
@@ -68,19 +70,22 @@ impl ObservationsBuilder {
     /// # Errors
     /// [`SchemaError`] when a row breaks the contract (a value that is not finite, a missing one without flag 9).
     pub fn finish(&mut self) -> Result<Observations, SchemaError> {
-        assemble(Contract::Observation, vec![
-            Arc::new(self.station.finish()),
-            Arc::new(self.variable.finish()),
-            Arc::new(self.valid_time.finish().with_timezone("UTC")),
-            Arc::new(self.period_s.finish()),
-            Arc::new(self.value.finish()),
-            Arc::new(self.unit.finish()),
-            Arc::new(self.flag.finish()),
-            Arc::new(self.flag_source.finish()),
-            Arc::new(self.qualifier.finish()),
-            Arc::new(self.source.finish()),
-            Arc::new(self.ingest_time.finish().with_timezone("UTC")),
-        ])?
+        assemble(
+            Contract::Observation,
+            vec![
+                Arc::new(self.station.finish()),
+                Arc::new(self.variable.finish()),
+                Arc::new(self.valid_time.finish().with_timezone("UTC")),
+                Arc::new(self.period_s.finish()),
+                Arc::new(self.value.finish()),
+                Arc::new(self.unit.finish()),
+                Arc::new(self.flag.finish()),
+                Arc::new(self.flag_source.finish()),
+                Arc::new(self.qualifier.finish()),
+                Arc::new(self.source.finish()),
+                Arc::new(self.ingest_time.finish().with_timezone("UTC")),
+            ],
+        )?
         .try_into()
     }
 }
@@ -150,21 +155,24 @@ impl ForcingsBuilder {
     /// # Errors
     /// [`SchemaError`] when a row breaks the contract.
     pub fn finish(&mut self) -> Result<Forcings, SchemaError> {
-        assemble(Contract::Forcing, vec![
-            Arc::new(self.catchment.finish()),
-            Arc::new(self.variable.finish()),
-            Arc::new(self.valid_time.finish().with_timezone("UTC")),
-            Arc::new(self.period_s.finish()),
-            Arc::new(self.value.finish()),
-            Arc::new(self.unit.finish()),
-            Arc::new(self.valid_weight_fraction.finish()),
-            Arc::new(self.flag.finish()),
-            Arc::new(self.flag_source.finish()),
-            Arc::new(self.member.finish()),
-            Arc::new(self.issue_time.finish().with_timezone("UTC")),
-            Arc::new(self.source.finish()),
-            Arc::new(self.ingest_time.finish().with_timezone("UTC")),
-        ])?
+        assemble(
+            Contract::Forcing,
+            vec![
+                Arc::new(self.catchment.finish()),
+                Arc::new(self.variable.finish()),
+                Arc::new(self.valid_time.finish().with_timezone("UTC")),
+                Arc::new(self.period_s.finish()),
+                Arc::new(self.value.finish()),
+                Arc::new(self.unit.finish()),
+                Arc::new(self.valid_weight_fraction.finish()),
+                Arc::new(self.flag.finish()),
+                Arc::new(self.flag_source.finish()),
+                Arc::new(self.member.finish()),
+                Arc::new(self.issue_time.finish().with_timezone("UTC")),
+                Arc::new(self.source.finish()),
+                Arc::new(self.ingest_time.finish().with_timezone("UTC")),
+            ],
+        )?
         .try_into()
     }
 }
@@ -241,22 +249,25 @@ impl GridsBuilder {
     /// # Errors
     /// [`SchemaError`] when a field's cells are not `height × width`, or a cell has no size.
     pub fn finish(&mut self) -> Result<Grids, SchemaError> {
-        assemble(Contract::Grid, vec![
-            Arc::new(self.variable.finish()),
-            Arc::new(self.valid_time.finish().with_timezone("UTC")),
-            Arc::new(self.period_s.finish()),
-            Arc::new(self.unit.finish()),
-            Arc::new(self.crs.finish()),
-            Arc::new(self.width.finish()),
-            Arc::new(self.height.finish()),
-            Arc::new(self.west.finish()),
-            Arc::new(self.north.finish()),
-            Arc::new(self.cell_width.finish()),
-            Arc::new(self.cell_height.finish()),
-            Arc::new(self.values.finish()),
-            Arc::new(self.source.finish()),
-            Arc::new(self.ingest_time.finish().with_timezone("UTC")),
-        ])?
+        assemble(
+            Contract::Grid,
+            vec![
+                Arc::new(self.variable.finish()),
+                Arc::new(self.valid_time.finish().with_timezone("UTC")),
+                Arc::new(self.period_s.finish()),
+                Arc::new(self.unit.finish()),
+                Arc::new(self.crs.finish()),
+                Arc::new(self.width.finish()),
+                Arc::new(self.height.finish()),
+                Arc::new(self.west.finish()),
+                Arc::new(self.north.finish()),
+                Arc::new(self.cell_width.finish()),
+                Arc::new(self.cell_height.finish()),
+                Arc::new(self.values.finish()),
+                Arc::new(self.source.finish()),
+                Arc::new(self.ingest_time.finish().with_timezone("UTC")),
+            ],
+        )?
         .try_into()
     }
 }

@@ -12,9 +12,8 @@ use serde_json::{Value, json};
 use crate::{SchemaError, Variable};
 
 /// Quantile levels of a forecast, in column order.
-pub const QUANTILE_LEVELS: [f64; 19] = [
-    0.05, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95,
-];
+pub const QUANTILE_LEVELS: [f64; 19] =
+    [0.05, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95];
 
 /// The column that holds the quantile of a level: `q05`, `q50`, ….
 #[must_use]

@@ -135,16 +135,19 @@ impl DeadLettersBuilder {
     /// # Errors
     /// [`SchemaError::Arrow`] when the letters are larger than one Arrow column can hold.
     pub fn finish(&mut self) -> Result<DeadLetters, SchemaError> {
-        assemble(Contract::DeadLetter, vec![
-            Arc::new(self.source.finish()),
-            Arc::new(self.locator.finish()),
-            Arc::new(self.reason.finish()),
-            Arc::new(self.detail.finish()),
-            Arc::new(self.rows.finish()),
-            Arc::new(self.content_type.finish()),
-            Arc::new(self.bytes.finish()),
-            Arc::new(self.ingest_time.finish().with_timezone("UTC")),
-        ])?
+        assemble(
+            Contract::DeadLetter,
+            vec![
+                Arc::new(self.source.finish()),
+                Arc::new(self.locator.finish()),
+                Arc::new(self.reason.finish()),
+                Arc::new(self.detail.finish()),
+                Arc::new(self.rows.finish()),
+                Arc::new(self.content_type.finish()),
+                Arc::new(self.bytes.finish()),
+                Arc::new(self.ingest_time.finish().with_timezone("UTC")),
+            ],
+        )?
         .try_into()
     }
 }

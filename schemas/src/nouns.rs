@@ -221,7 +221,12 @@ impl Grids {
     /// The cells of one field, `height × width` from the north-west corner; a null is a missing cell.
     #[must_use]
     pub fn cells(&self, row: usize) -> Float32Array {
-        self.values().value(row).as_any().downcast_ref::<Float32Array>().cloned().unwrap_or_else(|| Float32Array::new_null(0))
+        self.values()
+            .value(row)
+            .as_any()
+            .downcast_ref::<Float32Array>()
+            .cloned()
+            .unwrap_or_else(|| Float32Array::new_null(0))
     }
 }
 
@@ -237,7 +242,13 @@ fn accept_all(_: &DeadLetters) -> Result<(), SchemaError> {
     Ok(())
 }
 
-fn refuse(contract: Contract, column: &'static str, row: usize, value: impl ToString, accepted: &'static str) -> SchemaError {
+fn refuse(
+    contract: Contract,
+    column: &'static str,
+    row: usize,
+    value: impl ToString,
+    accepted: &'static str,
+) -> SchemaError {
     SchemaError::Value { contract: contract.topic().to_owned(), column, row, value: value.to_string(), accepted }
 }
 
@@ -283,7 +294,10 @@ fn check_grids(g: &Grids) -> Result<(), SchemaError> {
         if i64::from(g.values().value_length(row)) != cells {
             return Err(refuse(Contract::Grid, "values", row, g.values().value_length(row), "height × width cells"));
         }
-        if !matches!(g.values().value_type(), DataType::Float32) || g.cell_width().value(row) <= 0.0 || g.cell_height().value(row) <= 0.0 {
+        if !matches!(g.values().value_type(), DataType::Float32)
+            || g.cell_width().value(row) <= 0.0
+            || g.cell_height().value(row) <= 0.0
+        {
             return Err(refuse(Contract::Grid, "cell_width", row, g.cell_width().value(row), "above 0"));
         }
     }
@@ -304,9 +318,15 @@ fn check_forecasts(f: &Forecasts) -> Result<(), SchemaError> {
     for level in &crate::QUANTILE_LEVELS[1..] {
         let upper = f.quantile(*level);
         for row in 0..f.len() {
-            // Written so that a NaN on either side is refused too.
-            if !(lower.value(row) <= upper.value(row)) {
-                return Err(refuse(Contract::Forecast, "quantile", row, upper.value(row), "quantiles that never cross"));
+            let (low, high) = (lower.value(row), upper.value(row));
+            if low.is_nan() || high.is_nan() || low > high {
+                return Err(refuse(
+                    Contract::Forecast,
+                    "quantile",
+                    row,
+                    upper.value(row),
+                    "quantiles that never cross",
+                ));
             }
         }
         lower = upper;

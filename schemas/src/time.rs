@@ -78,9 +78,7 @@ impl FromStr for Timestamp {
             accepted: "RFC 3339 with a zone as 2014-11-04T20:00:00Z, or a date as 2014-11-04".to_owned(),
         };
         let instant = if s.len() == 10 {
-            s.parse::<jiff::civil::Date>()
-                .and_then(|d| d.to_zoned(jiff::tz::TimeZone::UTC))
-                .map(|z| z.timestamp())
+            s.parse::<jiff::civil::Date>().and_then(|d| d.to_zoned(jiff::tz::TimeZone::UTC)).map(|z| z.timestamp())
         } else {
             s.parse::<jiff::Timestamp>()
         };

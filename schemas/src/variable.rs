@@ -24,13 +24,8 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable, in the order of the enumeration.
-    pub const ALL: [Self; 5] = [
-        Self::Discharge,
-        Self::Stage,
-        Self::Precipitation,
-        Self::PotentialEvapotranspiration,
-        Self::AirTemperature,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Discharge, Self::Stage, Self::Precipitation, Self::PotentialEvapotranspiration, Self::AirTemperature];
 
     /// The name in columns and definitions.
     #[must_use]

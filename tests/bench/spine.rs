@@ -13,8 +13,8 @@ use std::{
 };
 
 use nilometer_assimilation::{
-    AnalysisReport, Bounds, CatchmentObservation, EnsembleMut, EnsembleShape, Filter, FilterOptions, Purpose, UpdatableRow,
-    stream,
+    AnalysisReport, Bounds, CatchmentObservation, EnsembleMut, EnsembleShape, Filter, FilterOptions, Purpose,
+    UpdatableRow, stream,
 };
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
@@ -59,7 +59,10 @@ fn main() {
 
 fn steps() {
     println!("\nmodel step, one ONNX Runtime call on one thread");
-    println!("  {:<18}{:>20}{:>14}{:>22}{:>16}", "package", "catchments×members", "call, µs", "catchment-member, ns", "million/s");
+    println!(
+        "  {:<18}{:>20}{:>14}{:>22}{:>16}",
+        "package", "catchments×members", "call, µs", "catchment-member, ns", "million/s"
+    );
     let runtime = Runtime::open(None, &[Provider::Cpu]).unwrap();
     for name in ["exphydro-cance", "hybrid-cance"] {
         let package = Package::load(&root().join("models/zoo").join(name)).unwrap();
@@ -85,14 +88,18 @@ fn steps() {
 
 fn analyses() {
     println!("\nETKF analysis, one discharge a catchment, 32 members, 12 updated rows (ours beside the textbook form)");
-    println!("  {:<18}{:>14}{:>18}{:>30}{:>10}", "catchments", "batch, µs", "catchment, µs", "M×M eigenvalues, catchment, µs", "ratio");
+    println!(
+        "  {:<18}{:>14}{:>18}{:>30}{:>10}",
+        "catchments", "batch, µs", "catchment, µs", "M×M eigenvalues, catchment, µs", "ratio"
+    );
     const MEMBERS: usize = 32;
     const ROWS: usize = 12;
     let textbook = textbook_etkf(MEMBERS, ROWS);
     for catchments in [1, 500, 10_000] {
         let shape = EnsembleShape { states: ROWS, catchments, members: MEMBERS };
         let mut values: Vec<f32> = (0..ROWS * catchments * MEMBERS).map(|i| 100.0 + (i as f32 * 0.37).sin()).collect();
-        let rows: Vec<UpdatableRow> = (0..ROWS).map(|state| UpdatableRow { state, bounds: Bounds::NON_NEGATIVE }).collect();
+        let rows: Vec<UpdatableRow> =
+            (0..ROWS).map(|state| UpdatableRow { state, bounds: Bounds::NON_NEGATIVE }).collect();
         let predicted: Vec<f64> = (0..catchments * MEMBERS).map(|i| (i as f64 * 0.61).sin()).collect();
         let batch: Vec<CatchmentObservation<'_>> = (0..catchments)
             .map(|catchment| CatchmentObservation {
@@ -157,7 +164,10 @@ fn observations(time: Timestamp, rows: usize) -> arrow::array::RecordBatch {
 
 async fn rows_through_the_log() {
     println!("\nembedded log on disk, append and read back (beside the same bytes written and read as plain files)");
-    println!("  {:<16}{:>12}{:>16}{:>16}{:>18}{:>10}", "rows a message", "messages", "rows/s", "messages/s", "plain files, /s", "ratio");
+    println!(
+        "  {:<16}{:>12}{:>16}{:>16}{:>18}{:>10}",
+        "rows a message", "messages", "rows/s", "messages/s", "plain files, /s", "ratio"
+    );
     for (rows, messages) in [(3_usize, 2_000_u64), (1_000, 500), (50_000, 40)] {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
@@ -166,12 +176,15 @@ async fn rows_through_the_log() {
         let batch = observations(Timestamp(0), rows);
         let begin = Instant::now();
         for sequence in 1..=messages {
-            let message = Message { time: Timestamp(sequence as i64), producer: "bench", sequence, batch: batch.clone() };
+            let message =
+                Message { time: Timestamp(sequence as i64), producer: "bench", sequence, batch: batch.clone() };
             log.append(partition, message).await.unwrap();
         }
         let mut read = 0;
         for position in 0..messages {
-            let Some(Entry::Record(record)) = log.read(partition, position).await.unwrap() else { unreachable!("just appended") };
+            let Some(Entry::Record(record)) = log.read(partition, position).await.unwrap() else {
+                unreachable!("just appended")
+            };
             read += record.batch.num_rows();
         }
         let ours = begin.elapsed().as_secs_f64();
@@ -288,6 +301,9 @@ async fn observation_to_forecast() {
     lifecycle.stop();
     role.await.unwrap().unwrap();
     let (median, late) = percentiles(&mut latencies);
-    println!("\nfrom an observation's append to its forecast's append: {CATCHMENTS} catchments × {members} members, 24 lead times, {} rows", CATCHMENTS * 24);
+    println!(
+        "\nfrom an observation's append to its forecast's append: {CATCHMENTS} catchments × {members} members, 24 lead times, {} rows",
+        CATCHMENTS * 24
+    );
     println!("  p50 {:.1} ms   p99 {:.1} ms", median.as_secs_f64() * 1e3, late.as_secs_f64() * 1e3);
 }

@@ -1,6 +1,11 @@
 //! What the end-to-end tests share: the binary, the data, and reading the archive back.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test uses a part; a test fails where it cannot go on")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test uses a part; a test fails where it cannot go on"
+)]
 
 use std::{
     collections::BTreeMap,

@@ -149,12 +149,19 @@ impl Card {
         say(self.time_step_s > 0, format!("time_step_s is {}, accepted is above 0", self.time_step_s));
         say(!self.catchments.is_empty(), "catchments is empty, accepted is at least one".to_owned());
         say(!self.inputs.is_empty(), "no [[input]], accepted is at least one".to_owned());
-        say(self.outputs.iter().any(|o| o.name == "discharge" && o.unit == "mm"), "no [[output]] named discharge in mm".to_owned());
+        say(
+            self.outputs.iter().any(|o| o.name == "discharge" && o.unit == "mm"),
+            "no [[output]] named discharge in mm".to_owned(),
+        );
         for state in &self.states {
             let n = state.initial.len();
             say(
                 n == 1 || n == self.catchments.len(),
-                format!("state {} has {n} initial values, accepted is 1 or {} (one a catchment)", state.name, self.catchments.len()),
+                format!(
+                    "state {} has {n} initial values, accepted is 1 or {} (one a catchment)",
+                    state.name,
+                    self.catchments.len()
+                ),
             );
             say(state.rows > 0, format!("state {} has 0 rows, accepted is at least 1", state.name));
         }
@@ -162,7 +169,12 @@ impl Card {
             if let Some(axis) = weight.catchment_axis {
                 say(
                     weight.shape.get(axis) == Some(&self.catchments.len()),
-                    format!("weight {}: axis {axis} of shape {:?} is not the {} catchments", weight.name, weight.shape, self.catchments.len()),
+                    format!(
+                        "weight {}: axis {axis} of shape {:?} is not the {} catchments",
+                        weight.name,
+                        weight.shape,
+                        self.catchments.len()
+                    ),
                 );
             }
         }

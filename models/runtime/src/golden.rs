@@ -19,7 +19,9 @@ pub fn check_golden(runtime: &Runtime, package: &Package) -> Result<Vec<Differen
     let path = package.file("golden.safetensors");
     let golden = read_tensors(&path)?;
     let get = |name: &str| {
-        golden.get(name).ok_or_else(|| RuntimeError::Package { path: path.clone(), problems: vec![format!("no tensor {name}")] })
+        golden
+            .get(name)
+            .ok_or_else(|| RuntimeError::Package { path: path.clone(), problems: vec![format!("no tensor {name}")] })
     };
     let forcing = get("rollout.forcing")?;
     let (horizon, members) = match forcing.shape[..] {

@@ -31,7 +31,7 @@ impl Graph {
         let session = runtime.session(path)?;
         check_signature(&name, &session, weights, inputs, outputs)?;
         let ort = |e: ort::Error| RuntimeError::Ort { what: name.clone(), detail: e.to_string() };
-        let mut binding = session.create_binding().map_err(|e| ort(e.into()))?;
+        let mut binding = session.create_binding().map_err(ort)?;
         for (weight, tensor) in weights {
             let value = OrtTensor::from_array((tensor.shape.clone(), tensor.values.clone())).map_err(ort)?;
             binding.bind_input(*weight, &value).map_err(ort)?;
@@ -85,11 +85,8 @@ fn check_signature(
     outputs: &[(&'static str, &[usize])],
 ) -> Result<(), RuntimeError> {
     let mut problems = Vec::new();
-    let expected: BTreeMap<&str, usize> = weights
-        .iter()
-        .map(|(n, t)| (*n, t.shape.len()))
-        .chain(inputs.iter().map(|(n, s)| (*n, s.len())))
-        .collect();
+    let expected: BTreeMap<&str, usize> =
+        weights.iter().map(|(n, t)| (*n, t.shape.len())).chain(inputs.iter().map(|(n, s)| (*n, s.len()))).collect();
     let rank = |kind: &ValueType| match kind {
         ValueType::Tensor { shape, .. } => shape.len(),
         _ => usize::MAX,
@@ -98,7 +95,11 @@ fn check_signature(
         match expected.get(input.name()) {
             None => problems.push(format!("the graph takes {}, which the card does not give", input.name())),
             Some(axes) if *axes != rank(input.dtype()) => {
-                problems.push(format!("{} has {} axes in the graph and {axes} by the card", input.name(), rank(input.dtype())));
+                problems.push(format!(
+                    "{} has {} axes in the graph and {axes} by the card",
+                    input.name(),
+                    rank(input.dtype())
+                ));
             }
             Some(_) => {}
         }

@@ -80,7 +80,9 @@ pub enum RuntimeError {
         known: String,
     },
     /// ONNX Runtime's shared library is nowhere
-    #[error("ONNX Runtime's shared library cannot be loaded: {detail}; set runtime.library in the pipeline definition or ORT_DYLIB_PATH, or run ops/setup, which fetches it")]
+    #[error(
+        "ONNX Runtime's shared library cannot be loaded: {detail}; set runtime.library in the pipeline definition or ORT_DYLIB_PATH, or run ops/setup, which fetches it"
+    )]
     Library {
         /// what was tried
         detail: String,

@@ -79,12 +79,13 @@ impl Runtime {
             .and_then(|b| Ok(b.with_flush_to_zero()?))
             .map_err(|e| ort(e.to_string()))?;
         if self.providers.first() == Some(&Provider::Cuda) {
-            builder = builder
-                .with_execution_providers([ep::CUDA::default().build().error_on_failure()])
-                .map_err(|e| RuntimeError::Provider {
-                    provider: Provider::Cuda,
-                    library: self.library.clone(),
-                    detail: e.to_string(),
+            builder =
+                builder.with_execution_providers([ep::CUDA::default().build().error_on_failure()]).map_err(|e| {
+                    RuntimeError::Provider {
+                        provider: Provider::Cuda,
+                        library: self.library.clone(),
+                        detail: e.to_string(),
+                    }
                 })?;
         }
         builder.commit_from_file(graph).map_err(|e| ort(e.to_string()))
@@ -108,6 +109,9 @@ fn find(configured: Option<&Path>) -> Result<PathBuf, RuntimeError> {
         .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so")))
         .max()
         .ok_or_else(|| RuntimeError::Library {
-            detail: format!("none is configured and no .cache/onnxruntime/libonnxruntime.so.* exists at or above {}", here.display()),
+            detail: format!(
+                "none is configured and no .cache/onnxruntime/libonnxruntime.so.* exists at or above {}",
+                here.display()
+            ),
         })
 }

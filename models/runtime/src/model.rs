@@ -46,7 +46,8 @@ impl Model {
         members: usize,
         horizon: usize,
     ) -> Result<Self, RuntimeError> {
-        let (rows, inputs, c, m) = (package.card().state_rows(), package.card().inputs.len(), catchments.len(), members);
+        let (rows, inputs, c, m) =
+            (package.card().state_rows(), package.card().inputs.len(), catchments.len(), members);
         let weights: BTreeMap<&str, Tensor> = package.gathered(catchments);
         let step = Graph::new(
             runtime,

@@ -39,7 +39,8 @@ impl Package {
     pub fn load(folder: &Path) -> Result<Self, RuntimeError> {
         let path = folder.join(CARD);
         let text = fs::read_to_string(&path).map_err(|source| RuntimeError::Read { path: path.clone(), source })?;
-        let card: Card = toml::from_str(&text).map_err(|source| RuntimeError::Card { path, source: Box::new(source) })?;
+        let card: Card =
+            toml::from_str(&text).map_err(|source| RuntimeError::Card { path, source: Box::new(source) })?;
         let mut problems = card.problems();
         for required in ["step.onnx", "rollout.onnx", WEIGHTS] {
             if !card.sha256.contains_key(required) {
@@ -66,7 +67,10 @@ impl Package {
             match weights.get(&weight.name) {
                 None => problems.push(format!("{WEIGHTS} has no {}", weight.name)),
                 Some(t) if t.shape != weight.shape => {
-                    problems.push(format!("{WEIGHTS}: {} has shape {:?}, the card says {:?}", weight.name, t.shape, weight.shape));
+                    problems.push(format!(
+                        "{WEIGHTS}: {} has shape {:?}, the card says {:?}",
+                        weight.name, t.shape, weight.shape
+                    ));
                 }
                 Some(t) if t.values.iter().any(|v| !v.is_finite()) => {
                     problems.push(format!("{WEIGHTS}: {} holds a value that is no finite number", weight.name));

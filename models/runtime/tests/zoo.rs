@@ -1,5 +1,7 @@
 //! Every package of the zoo loads, verifies and reproduces its golden vectors; damaged ones are refused with a reason.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -12,7 +14,8 @@ fn zoo() -> PathBuf {
 }
 
 fn packages() -> Vec<PathBuf> {
-    let mut all: Vec<_> = fs::read_dir(zoo()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("card.toml").exists()).collect();
+    let mut all: Vec<_> =
+        fs::read_dir(zoo()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("card.toml").exists()).collect();
     all.sort();
     assert!(!all.is_empty());
     all

@@ -29,10 +29,10 @@ pub(crate) fn collect<T: DeserializeOwned>(at: &str, mut table: Value) -> Result
         let mut path = split(&error.path().to_string());
         let missing = quoted(&message).filter(|_| message.starts_with("missing field"));
         let unknown = quoted(&message).filter(|_| message.starts_with("unknown field"));
-        if let Some(key) = missing.as_ref().or(unknown.as_ref()) {
-            if path.last() != Some(key) {
-                path.push(key.clone());
-            }
+        if let Some(key) = missing.as_ref().or(unknown.as_ref())
+            && path.last() != Some(key)
+        {
+            path.push(key.clone());
         }
         let name = path.join(".");
         if silenced.contains(&name) {
@@ -59,10 +59,13 @@ pub(crate) fn join(at: &str, name: &str) -> String {
 
 /// Puts the first stand-in at a missing key behind which reading goes on.
 fn stand_in<T: DeserializeOwned>(table: &mut Value, path: &[String]) -> bool {
-    let candidates = STAND_INS
-        .iter()
-        .map(|s| Value::String((*s).to_owned()))
-        .chain([Value::Integer(1), Value::Float(1.0), Value::Boolean(true), Value::Array(Vec::new()), Value::Table(Table::new())]);
+    let candidates = STAND_INS.iter().map(|s| Value::String((*s).to_owned())).chain([
+        Value::Integer(1),
+        Value::Float(1.0),
+        Value::Boolean(true),
+        Value::Array(Vec::new()),
+        Value::Table(Table::new()),
+    ]);
     let here = path.join(".");
     for candidate in candidates {
         let mut tried = table.clone();
@@ -149,7 +152,9 @@ mod tests {
     #[test]
     fn every_problem_is_reported_with_its_path() {
         let found = problems("speed = 'fast'\nmany = [1, 700]\nsurprise = 1\n[inner]\nwidth = -3\ncolour = 'red'");
-        for path in ["top.speed", "top.many.[1]", "top.surprise", "top.inner.width", "top.inner.colour", "top.inner.name"] {
+        for path in
+            ["top.speed", "top.many.[1]", "top.surprise", "top.inner.width", "top.inner.colour", "top.inner.name"]
+        {
             assert!(found.iter().any(|f| f == path), "{path} is not in {found:?}");
         }
         assert_eq!(found.len(), 6, "nothing twice: {found:?}");

@@ -134,11 +134,11 @@ impl Pipeline {
                 problems.push(Problem { path: format!("station_checks.{station}.{key}"), message });
             }
         }
-        if let Some(network) = &network {
-            if !network.flow_directions.is_file() {
-                let message = format!("{} is no file", network.flow_directions.display());
-                problems.push(Problem { path: "network.flow_directions".to_owned(), message });
-            }
+        if let Some(network) = &network
+            && !network.flow_directions.is_file()
+        {
+            let message = format!("{} is no file", network.flow_directions.display());
+            problems.push(Problem { path: "network.flow_directions".to_owned(), message });
         }
         if let Some(data) = &data {
             check_sources(&sources, data, forecast.as_ref(), assimilation.as_ref(), &mut problems);
@@ -147,25 +147,30 @@ impl Pipeline {
             check_model(model, time, &catchments, &sources, &mut problems);
         }
         match (name, data, time, network, model, assimilation, forecast, log) {
-            (Some(name), Some(data), Some(time), Some(network), Some(model), Some(assimilation), Some(forecast), Some(log))
-                if problems.is_empty() =>
-            {
-                Ok(Self {
-                    name,
-                    data,
-                    time,
-                    catchments,
-                    network,
-                    sources,
-                    checks,
-                    station_checks,
-                    model,
-                    assimilation,
-                    forecast,
-                    log,
-                    serve,
-                })
-            }
+            (
+                Some(name),
+                Some(data),
+                Some(time),
+                Some(network),
+                Some(model),
+                Some(assimilation),
+                Some(forecast),
+                Some(log),
+            ) if problems.is_empty() => Ok(Self {
+                name,
+                data,
+                time,
+                catchments,
+                network,
+                sources,
+                checks,
+                station_checks,
+                model,
+                assimilation,
+                forecast,
+                log,
+                serve,
+            }),
             _ => Err(problems),
         }
     }
@@ -232,7 +237,10 @@ impl Reader<'_> {
             Some("table") => self.read(&path, Value::Table(table)).map(SourceKind::Table),
             other => {
                 let found = other.map_or_else(|| "is missing".to_owned(), |k| format!("is {k:?}"));
-                self.problems.push(Problem { path: format!("{path}.kind"), message: format!("{found}; accepted is geotiff or table") });
+                self.problems.push(Problem {
+                    path: format!("{path}.kind"),
+                    message: format!("{found}; accepted is geotiff or table"),
+                });
                 None
             }
         };
@@ -248,11 +256,12 @@ fn absolute(path: &Path) -> PathBuf {
 fn resolve_paths(table: &mut Table, folder: &Path) {
     for key in PATHS {
         let (parents, last) = key.rsplit_once('.').unwrap_or(("", key));
-        let section = if parents.is_empty() { Some(&mut *table) } else { table.get_mut(parents).and_then(Value::as_table_mut) };
-        if let Some(Value::String(path)) = section.and_then(|s| s.get_mut(last)) {
-            if !path.contains("://") {
-                *path = folder.join(&*path).display().to_string();
-            }
+        let section =
+            if parents.is_empty() { Some(&mut *table) } else { table.get_mut(parents).and_then(Value::as_table_mut) };
+        if let Some(Value::String(path)) = section.and_then(|s| s.get_mut(last))
+            && !path.contains("://")
+        {
+            *path = folder.join(&*path).display().to_string();
         }
     }
 }
@@ -261,7 +270,10 @@ fn apply(table: &mut Table, overrides: &[String]) -> Result<(), Vec<Problem>> {
     let mut problems = Vec::new();
     for text in overrides {
         let Some((key, value)) = text.split_once('=') else {
-            problems.push(Problem { path: text.clone(), message: "is no override; accepted is dotted.key=value".to_owned() });
+            problems.push(Problem {
+                path: text.clone(),
+                message: "is no override; accepted is dotted.key=value".to_owned(),
+            });
             continue;
         };
         let mut value = format!("v = {value}")
@@ -269,10 +281,11 @@ fn apply(table: &mut Table, overrides: &[String]) -> Result<(), Vec<Problem>> {
             .ok()
             .and_then(|mut t| t.remove("v"))
             .unwrap_or_else(|| Value::String(value.to_owned()));
-        if let Value::String(path) = &mut value {
-            if PATHS.contains(&key) && !path.contains("://") {
-                *path = absolute(Path::new(&*path)).display().to_string();
-            }
+        if let Value::String(path) = &mut value
+            && PATHS.contains(&key)
+            && !path.contains("://")
+        {
+            *path = absolute(Path::new(&*path)).display().to_string();
         }
         let mut parts: Vec<&str> = key.split('.').collect();
         let last = parts.pop().unwrap_or_default();
@@ -283,7 +296,8 @@ fn apply(table: &mut Table, overrides: &[String]) -> Result<(), Vec<Problem>> {
             Some(section) => {
                 section.insert(last.to_owned(), value);
             }
-            None => problems.push(Problem { path: key.to_owned(), message: "cannot be set: a part of it is no table".to_owned() }),
+            None => problems
+                .push(Problem { path: key.to_owned(), message: "cannot be set: a part of it is no table".to_owned() }),
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -318,7 +332,10 @@ fn check_time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: 
 fn check_assimilation(options: &AssimilationOptions, problems: &mut Vec<Problem>) {
     let mut within = |key: &str, value: f64, low: f64, high: f64| {
         if !(low..=high).contains(&value) {
-            problems.push(Problem { path: format!("assimilation.{key}"), message: format!("is {value}, accepted is {low} to {high}") });
+            problems.push(Problem {
+                path: format!("assimilation.{key}"),
+                message: format!("is {value}, accepted is {low} to {high}"),
+            });
         }
     };
     within("members", options.members as f64, 2.0, 4_096.0);
@@ -337,10 +354,15 @@ fn check_assimilation(options: &AssimilationOptions, problems: &mut Vec<Problem>
     within("store_noise_mm", options.store_noise_mm, 0.0, 100.0);
 }
 
-fn check_catchments(catchments: &[Catchment], station_checks: &BTreeMap<String, CheckOptions>, problems: &mut Vec<Problem>) {
+fn check_catchments(
+    catchments: &[Catchment],
+    station_checks: &BTreeMap<String, CheckOptions>,
+    problems: &mut Vec<Problem>,
+) {
     let mut seen = BTreeSet::new();
     for (index, catchment) in catchments.iter().enumerate() {
-        let mut say = |key: &str, message: String| problems.push(Problem { path: format!("catchment[{index}].{key}"), message });
+        let mut say =
+            |key: &str, message: String| problems.push(Problem { path: format!("catchment[{index}].{key}"), message });
         if !seen.insert(&catchment.id) {
             say("id", format!("{:?} is there already", catchment.id));
         }
@@ -366,16 +388,19 @@ fn check_sources(
             SourceKind::Geotiff(options) => options.problems(data),
             SourceKind::Table(options) => options.problems(data),
         };
-        problems.extend(found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }));
-        let perfect = forecast.filter(|f| f.scenario == Scenario::Perfect && source.variable() == Variable::Precipitation);
-        if let Some(forecast) = perfect {
-            if source.delay.seconds() > -forecast.horizon.seconds() {
-                let message = format!(
-                    "is {}; forecast.scenario = \"perfect\" needs rain that is known ahead: accepted is -{} or less, or another scenario",
-                    source.delay, forecast.horizon
-                );
-                problems.push(Problem { path: format!("source.{name}.delay"), message });
-            }
+        problems.extend(
+            found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }),
+        );
+        let perfect =
+            forecast.filter(|f| f.scenario == Scenario::Perfect && source.variable() == Variable::Precipitation);
+        if let Some(forecast) = perfect
+            && source.delay.seconds() > -forecast.horizon.seconds()
+        {
+            let message = format!(
+                "is {}; forecast.scenario = \"perfect\" needs rain that is known ahead: accepted is -{} or less, or another scenario",
+                source.delay, forecast.horizon
+            );
+            problems.push(Problem { path: format!("source.{name}.delay"), message });
         }
     }
     let observes = sources.values().any(|s| s.variable() == Variable::Discharge);

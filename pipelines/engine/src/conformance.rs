@@ -55,7 +55,11 @@ where
     assert_eq!(log.append(here, message("a", 10, 2)).await?, Appended::At(0));
     assert_eq!(log.append(here, message("a", 10, 2)).await?, Appended::Already, "a retry changes nothing");
     assert_eq!(log.append(here, message("a", 9, 2)).await?, Appended::Already, "an older sequence changes nothing");
-    assert_eq!(log.append(here, message("b", 1, 0)).await?, Appended::At(1), "producers do not mix; no rows is a message");
+    assert_eq!(
+        log.append(here, message("b", 1, 0)).await?,
+        Appended::At(1),
+        "producers do not mix; no rows is a message"
+    );
     assert_eq!(log.append(here, message("a", 11, 3)).await?, Appended::At(2));
     assert_eq!(log.bounds(beside).await?.end, 0, "partitions do not mix");
 
@@ -67,7 +71,11 @@ where
     assert_eq!(log.last_sequence(here, "a").await?, Some(11), "sequences survive a restart");
     assert_eq!(log.last_sequence(here, "b").await?, Some(1));
     assert_eq!(log.last_sequence(here, "nobody").await?, None);
-    assert_eq!(log.append(here, message("a", 11, 3)).await?, Appended::Already, "a retry after a restart changes nothing");
+    assert_eq!(
+        log.append(here, message("a", 11, 3)).await?,
+        Appended::Already,
+        "a retry after a restart changes nothing"
+    );
 
     let (mut rows_before, mut times) = (0, Vec::new());
     for position in 0..3 {
@@ -81,15 +89,17 @@ where
     }
     assert_eq!(times, [10, 1, 11], "each message keeps its time");
 
-    tokio::join!(
-        async { log.wait(here, 3).await.expect("the wait ends") },
-        async { log.append(here, message("a", 12, 1)).await.expect("the append succeeds") }
-    );
+    tokio::join!(async { log.wait(here, 3).await.expect("the wait ends") }, async {
+        log.append(here, message("a", 12, 1)).await.expect("the append succeeds")
+    });
 
     concurrent_writers(&log, beside).await?;
 
     assert_eq!(log.trim(here, 2).await?, 2);
-    assert!(matches!(log.read(here, 1).await, Err(LogError::Expired { start: 2, .. })), "what is gone is an error, not a gap");
+    assert!(
+        matches!(log.read(here, 1).await, Err(LogError::Expired { start: 2, .. })),
+        "what is gone is an error, not a gap"
+    );
     assert_eq!(log.trim(here, 100).await?, 1, "the newest message stays");
     let log = {
         drop(log);

@@ -18,7 +18,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
 use tokio::sync::watch;
 
 use crate::{
-    Appended, Bounds, Damage, EnvelopeError, Entry, Log, LogError, Message, Metrics, Partition, Record,
+    Appended, Bounds, Damage, Entry, EnvelopeError, Log, LogError, Message, Metrics, Partition, Record,
     envelope::{header, numbered, numbers_in, open, seal},
 };
 
@@ -129,7 +129,10 @@ impl EmbeddedLog {
             .join(numbered(position));
         tracing::warn!(%partition, position, detail, kept = %kept, "cut a torn segment from the end of the log");
         self.metrics.torn_segments.inc();
-        self.store.put(&kept, bytes.into()).await.map_err(|source| LogError::Store { key: kept.to_string(), source })?;
+        self.store
+            .put(&kept, bytes.into())
+            .await
+            .map_err(|source| LogError::Store { key: kept.to_string(), source })?;
         self.store.delete(&key).await.map_err(|source| LogError::Store { key: key.to_string(), source })
     }
 }

@@ -22,7 +22,9 @@ const SEAL_BYTES: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub enum EnvelopeError {
     /// the seal is absent, cut or of another length
-    #[error("torn: {bytes} bytes without a seal that fits; accepted is an Arrow IPC stream followed by its 16-byte seal")]
+    #[error(
+        "torn: {bytes} bytes without a seal that fits; accepted is an Arrow IPC stream followed by its 16-byte seal"
+    )]
     Torn {
         /// length of the object
         bytes: usize,
@@ -101,9 +103,7 @@ pub(crate) fn header<T: std::str::FromStr>(
     accepted: &'static str,
 ) -> Result<T, EnvelopeError> {
     let found = headers.get(key);
-    found
-        .and_then(|v| v.parse().ok())
-        .ok_or_else(|| EnvelopeError::Header { key, found: found.cloned(), accepted })
+    found.and_then(|v| v.parse().ok()).ok_or_else(|| EnvelopeError::Header { key, found: found.cloned(), accepted })
 }
 
 /// The name of object number `n` in a folder of numbered objects: names sort as their numbers do.

@@ -129,7 +129,9 @@ pub enum LogError {
         source: EnvelopeError,
     },
     /// the position is gone for good
-    #[error("{partition} starts at {start}, position {position} was removed by retention; resume from a newer snapshot")]
+    #[error(
+        "{partition} starts at {start}, position {position} was removed by retention; resume from a newer snapshot"
+    )]
     Expired {
         /// which partition
         partition: Partition,
@@ -183,7 +185,12 @@ pub trait Log: Send + Sync {
 ///
 /// # Errors
 /// What the log says.
-pub async fn retain(log: &dyn Log, partition: Partition, horizon: Timestamp, needed_from: u64) -> Result<u64, LogError> {
+pub async fn retain(
+    log: &dyn Log,
+    partition: Partition,
+    horizon: Timestamp,
+    needed_from: u64,
+) -> Result<u64, LogError> {
     let Bounds { start, end } = log.bounds(partition).await?;
     // Times grow with positions: find the first message that is young enough. What is damaged counts as old.
     let (mut low, mut high) = (start, needed_from.min(end));

@@ -82,19 +82,43 @@ impl Metrics {
         Ok(Self {
             registry,
             rows: IntGaugeVec::new(
-                opts("rows", "rows by stage since the stage's first start: received = used + rejected + late + missing + pending"),
+                opts(
+                    "rows",
+                    "rows by stage since the stage's first start: received = used + rejected + late + missing + pending",
+                ),
                 &["stage", "fate"],
             )?,
-            rejected: IntGaugeVec::new(opts("rows_rejected", "rows that could not be used, by reason"), &["stage", "reason"])?,
+            rejected: IntGaugeVec::new(
+                opts("rows_rejected", "rows that could not be used, by reason"),
+                &["stage", "reason"],
+            )?,
             messages: IntCounterVec::new(opts("messages_total", "messages or ticks handled"), &["stage"])?,
-            dead_letters: IntCounterVec::new(opts("dead_letters_total", "dead letters written, by reason"), &["stage", "reason"])?,
-            stage_seconds: HistogramVec::new(seconds("stage_seconds", "time that one message or tick took"), &["stage"])?,
-            event_time: GaugeVec::new(opts("event_time_seconds", "newest event time handled, Unix seconds"), &["stage"])?,
+            dead_letters: IntCounterVec::new(
+                opts("dead_letters_total", "dead letters written, by reason"),
+                &["stage", "reason"],
+            )?,
+            stage_seconds: HistogramVec::new(
+                seconds("stage_seconds", "time that one message or tick took"),
+                &["stage"],
+            )?,
+            event_time: GaugeVec::new(
+                opts("event_time_seconds", "newest event time handled, Unix seconds"),
+                &["stage"],
+            )?,
             queue_depth: IntGaugeVec::new(opts("queue_depth", "items waiting in a bounded queue"), &["queue"])?,
             snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["stage"])?,
-            append_seconds: Histogram::with_opts(seconds("log_append_seconds", "time that one append to the log took"))?,
-            torn_segments: IntCounter::with_opts(opts("log_torn_segments_total", "torn segments cut from the end of the log"))?,
-            damaged_segments: IntCounter::with_opts(opts("log_damaged_segments_total", "damaged segments met while reading"))?,
+            append_seconds: Histogram::with_opts(seconds(
+                "log_append_seconds",
+                "time that one append to the log took",
+            ))?,
+            torn_segments: IntCounter::with_opts(opts(
+                "log_torn_segments_total",
+                "torn segments cut from the end of the log",
+            ))?,
+            damaged_segments: IntCounter::with_opts(opts(
+                "log_damaged_segments_total",
+                "damaged segments met while reading",
+            ))?,
         })
     }
 
@@ -154,7 +178,8 @@ impl StageMetrics {
 }
 
 fn build_info() -> Result<IntGaugeVec, prometheus::Error> {
-    let info = IntGaugeVec::new(Opts::new("nilometer_build_info", "always 1; the version is in the label"), &["version"])?;
+    let info =
+        IntGaugeVec::new(Opts::new("nilometer_build_info", "always 1; the version is in the label"), &["version"])?;
     info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     Ok(info)
 }
@@ -178,20 +203,23 @@ mod tests {
         balance.check(&stage).unwrap();
         metrics.queue("raw").set(0);
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
-        assert_eq!(names, [
-            "nilometer_build_info",
-            "nilometer_dead_letters_total",
-            "nilometer_event_time_seconds",
-            "nilometer_log_append_seconds",
-            "nilometer_log_damaged_segments_total",
-            "nilometer_log_torn_segments_total",
-            "nilometer_messages_total",
-            "nilometer_queue_depth",
-            "nilometer_rows",
-            "nilometer_rows_rejected",
-            "nilometer_snapshots_total",
-            "nilometer_stage_seconds",
-        ]);
+        assert_eq!(
+            names,
+            [
+                "nilometer_build_info",
+                "nilometer_dead_letters_total",
+                "nilometer_event_time_seconds",
+                "nilometer_log_append_seconds",
+                "nilometer_log_damaged_segments_total",
+                "nilometer_log_torn_segments_total",
+                "nilometer_messages_total",
+                "nilometer_queue_depth",
+                "nilometer_rows",
+                "nilometer_rows_rejected",
+                "nilometer_snapshots_total",
+                "nilometer_stage_seconds",
+            ]
+        );
         assert!(Metrics::new(&registry).is_err(), "two sets in one registry would hide each other");
     }
 }

@@ -68,7 +68,9 @@ pub enum SnapshotError {
         key: String,
     },
     /// snapshots exist but none can be read
-    #[error("none of the {count} snapshots below {folder} can be read (newest: {newest}); move the folder away to start from the beginning of the log")]
+    #[error(
+        "none of the {count} snapshots below {folder} can be read (newest: {newest}); move the folder away to start from the beginning of the log"
+    )]
     NoneReadable {
         /// where they are
         folder: String,
@@ -102,10 +104,16 @@ impl Snapshots {
     ///
     /// # Errors
     /// [`SnapshotError::Fenced`] when another owner saved this ordinal; otherwise the store's or the encoder's error.
-    pub async fn save<T: Serialize + Sync>(&self, ordinal: u64, content: &T, numbers: &[f32]) -> Result<(), SnapshotError> {
+    pub async fn save<T: Serialize + Sync>(
+        &self,
+        ordinal: u64,
+        content: &T,
+        numbers: &[f32],
+    ) -> Result<(), SnapshotError> {
         let path = self.key(ordinal);
         let key = path.to_string();
-        let content = serde_json::to_string(content).map_err(|source| SnapshotError::Content { key: key.clone(), source })?;
+        let content =
+            serde_json::to_string(content).map_err(|source| SnapshotError::Content { key: key.clone(), source })?;
         let encode = |source| SnapshotError::Encode { key: key.clone(), source };
         let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Float32, false)]));
         let batch = RecordBatch::try_new(schema, vec![Arc::new(Float32Array::from(numbers.to_vec()))])

@@ -1,5 +1,7 @@
 //! The embedded log passes the suite, in memory and on disk, and recovers from damage.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
 use std::{path::PathBuf, sync::Arc};
 
 use nilometer_engine::{
@@ -68,7 +70,11 @@ async fn damage_in_the_middle_is_reported_with_its_bytes_and_its_row_count_is_kn
     let log = on_disk(&folder);
     let Some(Entry::Damaged(damage)) = log.read(LETTERS, 1).await.unwrap() else { panic!("position 1 is damaged") };
     assert_eq!(damage.bytes, bytes);
-    assert!(damage.detail.contains("00000000000000000001.arrow") && damage.detail.contains("checksum"), "{}", damage.detail);
+    assert!(
+        damage.detail.contains("00000000000000000001.arrow") && damage.detail.contains("checksum"),
+        "{}",
+        damage.detail
+    );
     let Some(Entry::Record(behind)) = log.read(LETTERS, 2).await.unwrap() else { panic!("position 2 is intact") };
     assert_eq!(behind.rows_before, 4, "the two rows of the damaged segment are still counted");
 

@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_table_is_cut_at_a_line() {
-        let lines = Lines { header: None, lines: Bytes::from_static(b"a\r\nb\nc"), first_line: 1, start: None, delay_s: None };
+        let lines =
+            Lines { header: None, lines: Bytes::from_static(b"a\r\nb\nc"), first_line: 1, start: None, delay_s: None };
         let mut batch =
             RawBatch { source: "s".into(), locator: "t".into(), arrival: Timestamp(0), payload: Payload::Lines(lines) };
         for (rows, kept) in [(9, 3), (3, 3), (2, 2), (0, 0)] {

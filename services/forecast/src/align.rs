@@ -18,6 +18,30 @@ pub enum Fate {
     Rejected(Reason),
 }
 
+/// One forcing row about the period `(valid_time − period_s, valid_time]`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PeriodForcing {
+    /// what the value is about
+    pub variable: Variable,
+    /// catchment index
+    pub catchment: usize,
+    /// end of the period
+    pub valid_time: Timestamp,
+    /// length of the period, seconds
+    pub period_s: i64,
+    /// depth of the period, or mean over it, in the variable's canonical unit
+    pub value: f64,
+}
+
+/// The times between which a row can wait.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Waiting {
+    /// what is not after it is late: the state has passed it
+    pub reached: Timestamp,
+    /// what is after it is refused: a clock is wrong
+    pub limit: Timestamp,
+}
+
 /// The forcing of one step `[F, C]` as far as it is known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepForcing {
@@ -56,30 +80,22 @@ impl Align {
         }
     }
 
-    /// Takes one forcing row about the period `(valid_time − period_s, valid_time]`, whose part after `reached` is still
-    /// to come. A depth is spread evenly over the steps that its period covers.
-    pub fn add_forcing(
-        &mut self,
-        variable: Variable,
-        catchment: usize,
-        valid_time: Timestamp,
-        period_s: i64,
-        value: f64,
-        reached: Timestamp,
-        limit: Timestamp,
-    ) -> Fate {
+    /// Takes one forcing row, as far as its period is still to come. A depth is spread evenly over the steps that its
+    /// period covers.
+    pub fn add_forcing(&mut self, row: PeriodForcing, waiting: Waiting) -> Fate {
+        let PeriodForcing { variable, catchment, valid_time, period_s, value } = row;
         let Some(input) = self.variables.iter().position(|v| *v == variable) else {
             return Fate::Rejected(Reason::UnknownStation);
         };
-        if valid_time <= reached {
+        if valid_time <= waiting.reached {
             return Fate::Late;
         }
-        if valid_time > limit {
+        if valid_time > waiting.limit {
             return Fate::Rejected(Reason::BadTime);
         }
         let at = input * self.catchments + catchment;
         let begin = valid_time.plus_s(-period_s);
-        let first = begin.plus_s(1).ceil_s(self.step_s).max(reached.plus_s(self.step_s));
+        let first = begin.plus_s(1).ceil_s(self.step_s).max(waiting.reached.plus_s(self.step_s));
         let steps = std::iter::successors(Some(first), |s| Some(s.plus_s(self.step_s)))
             .take_while(|s| s.plus_s(-self.step_s) < valid_time);
         let overlap = |step: Timestamp| {
@@ -106,11 +122,11 @@ impl Align {
     }
 
     /// Takes one observation.
-    pub fn add_observation(&mut self, observation: GaugeObservation, reached: Timestamp, limit: Timestamp) -> Fate {
-        if observation.valid_time <= reached {
+    pub fn add_observation(&mut self, observation: GaugeObservation, waiting: Waiting) -> Fate {
+        if observation.valid_time <= waiting.reached {
             return Fate::Late;
         }
-        if observation.valid_time > limit {
+        if observation.valid_time > waiting.limit {
             return Fate::Rejected(Reason::BadTime);
         }
         self.observations.entry(observation.valid_time.ceil_s(self.step_s)).or_default().push(observation);
@@ -193,6 +209,21 @@ mod tests {
 
     const HOUR: i64 = 3_600;
     const FAR: Timestamp = Timestamp(i64::MAX);
+
+    fn add(
+        align: &mut Align,
+        variable: Variable,
+        valid_time: Timestamp,
+        period_s: i64,
+        value: f64,
+        reached: Timestamp,
+        limit: Timestamp,
+    ) -> Fate {
+        align.add_forcing(
+            PeriodForcing { variable, catchment: 0, valid_time, period_s, value },
+            Waiting { reached, limit },
+        )
+    }
     const RAIN: Variable = Variable::Precipitation;
     const PET: Variable = Variable::PotentialEvapotranspiration;
 
@@ -203,10 +234,10 @@ mod tests {
     #[test]
     fn a_daily_depth_is_spread_over_its_hours_and_used_with_the_last() {
         let mut align = Align::new(HOUR, &[RAIN, PET], 1);
-        assert_eq!(align.add_forcing(PET, 0, hour(24), 24 * HOUR, 2.4, hour(0), FAR), Fate::Pending);
+        assert_eq!(add(&mut align, PET, hour(24), 24 * HOUR, 2.4, hour(0), FAR), Fate::Pending);
         for h in 1..=24 {
             assert!(!align.is_complete(hour(h)), "rain is not known");
-            assert_eq!(align.add_forcing(RAIN, 0, hour(h), HOUR, 1.0, hour(h - 1), FAR), Fate::Pending);
+            assert_eq!(add(&mut align, RAIN, hour(h), HOUR, 1.0, hour(h - 1), FAR), Fate::Pending);
             assert!(align.is_complete(hour(h)));
             let (values, used) = align.take_step(hour(h));
             assert!((values[0] - 1.0).abs() < 1e-6 && (values[1] - 0.1).abs() < 1e-6);
@@ -218,8 +249,8 @@ mod tests {
     #[test]
     fn a_gap_is_filled_without_rain_and_with_the_last_evapotranspiration() {
         let mut align = Align::new(HOUR, &[RAIN, PET], 1);
-        align.add_forcing(RAIN, 0, hour(1), HOUR, 5.0, hour(0), FAR);
-        align.add_forcing(PET, 0, hour(1), HOUR, 0.2, hour(0), FAR);
+        add(&mut align, RAIN, hour(1), HOUR, 5.0, hour(0), FAR);
+        add(&mut align, PET, hour(1), HOUR, 0.2, hour(0), FAR);
         align.take_step(hour(1));
         assert_eq!(align.forcing(hour(2), |_, _| 0.0), [0.0, 0.2]);
         assert_eq!(align.forcing(hour(2), |_, newest| newest), [5.0, 0.2], "persistence is the caller's choice");
@@ -228,11 +259,11 @@ mod tests {
     #[test]
     fn rain_twice_late_or_from_the_future_is_not_taken() {
         let mut align = Align::new(HOUR, &[RAIN], 1);
-        assert_eq!(align.add_forcing(RAIN, 0, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Pending);
-        assert_eq!(align.add_forcing(RAIN, 0, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Rejected(Reason::Duplicate));
-        assert_eq!(align.add_forcing(RAIN, 0, hour(1), HOUR, 5.0, hour(1), FAR), Fate::Late);
-        assert_eq!(align.add_forcing(RAIN, 0, hour(9), HOUR, 5.0, hour(1), hour(8)), Fate::Rejected(Reason::BadTime));
-        assert_eq!(align.add_forcing(PET, 0, hour(3), HOUR, 5.0, hour(1), FAR), Fate::Rejected(Reason::UnknownStation));
+        assert_eq!(add(&mut align, RAIN, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Pending);
+        assert_eq!(add(&mut align, RAIN, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Rejected(Reason::Duplicate));
+        assert_eq!(add(&mut align, RAIN, hour(1), HOUR, 5.0, hour(1), FAR), Fate::Late);
+        assert_eq!(add(&mut align, RAIN, hour(9), HOUR, 5.0, hour(1), hour(8)), Fate::Rejected(Reason::BadTime));
+        assert_eq!(add(&mut align, PET, hour(3), HOUR, 5.0, hour(1), FAR), Fate::Rejected(Reason::UnknownStation));
     }
 
     proptest! {
@@ -243,7 +274,7 @@ mod tests {
             for period_s in cuts {
                 end = end.plus_s(period_s);
                 total += 1.5;
-                prop_assert_eq!(align.add_forcing(RAIN, 0, end, period_s, 1.5, hour(0), FAR), Fate::Pending);
+                prop_assert_eq!(add(&mut align, RAIN, end, period_s, 1.5, hour(0), FAR), Fate::Pending);
             }
             let (mut taken, mut used, mut h) = (0.0, 0, 1);
             while used < (total / 1.5_f64).round() as u64 {

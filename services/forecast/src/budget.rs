@@ -25,7 +25,8 @@ impl WaterBudget {
     /// What is unexplained of `storage_mm`, the water in the stores now.
     #[must_use]
     pub fn residual_mm(&self, storage_mm: f64) -> f64 {
-        let explained = self.precipitation_mm - self.evapotranspiration_mm - self.outflow_mm + self.increment_mm + self.noise_mm;
+        let explained =
+            self.precipitation_mm - self.evapotranspiration_mm - self.outflow_mm + self.increment_mm + self.noise_mm;
         storage_mm - self.initial_mm - explained
     }
 

@@ -102,7 +102,8 @@ impl Parts {
         }
         rows.push(bounds(model_rows, None, None));
         rows.push(bounds(model_rows + 1, None, None));
-        let m3_s_per_mm: Vec<f64> = pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
+        let m3_s_per_mm: Vec<f64> =
+            pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
         let operators = m3_s_per_mm
             .iter()
             .map(|f| {
@@ -114,13 +115,20 @@ impl Parts {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self {
-            shape: EnsembleShape { states: model_rows + 3, catchments: pipeline.catchments.len(), members: options.members },
+            shape: EnsembleShape {
+                states: model_rows + 3,
+                catchments: pipeline.catchments.len(),
+                members: options.members,
+            },
             model_rows,
             step_s: pipeline.time.step.seconds(),
             seed: options.seed,
             inputs,
             discharge_relative_error: options.discharge_relative_error,
-            discharge_absolute_error_m3_s: m3_s_per_mm.iter().map(|f| options.discharge_absolute_error_mm * f).collect(),
+            discharge_absolute_error_m3_s: m3_s_per_mm
+                .iter()
+                .map(|f| options.discharge_absolute_error_mm * f)
+                .collect(),
             m3_s_per_mm,
             operators,
             multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
@@ -150,7 +158,12 @@ fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, For
     for input in &card.inputs {
         match input.name.parse::<Variable>() {
             Ok(v) if v.unit().name() == input.unit => inputs.push(v),
-            Ok(v) => problems.push(format!("input {} is in {:?}, the pipeline delivers {}", input.name, input.unit, v.unit())),
+            Ok(v) => problems.push(format!(
+                "input {} is in {:?}, the pipeline delivers {}",
+                input.name,
+                input.unit,
+                v.unit()
+            )),
             Err(e) => problems.push(format!("input {}: {e}", input.name)),
         }
     }
@@ -250,7 +263,11 @@ impl EnsembleState {
         let parts = &self.parts;
         let (row_len, members, seed) = (parts.row_len(), parts.shape.members, parts.seed);
         let multiplier = &mut self.numbers[parts.multiplier_row() * row_len..][..row_len];
-        parts.multiplier.advance(multiplier, parts.step_s as f64, &mut stream(seed, Purpose::PrecipitationMultiplier, time.0))?;
+        parts.multiplier.advance(
+            multiplier,
+            parts.step_s as f64,
+            &mut stream(seed, Purpose::PrecipitationMultiplier, time.0),
+        )?;
         let mut occurrence = stream(seed, Purpose::PrecipitationOccurrence, time.0);
         write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
         let rain_at = parts.inputs.iter().position(|v| *v == Variable::Precipitation);
@@ -267,12 +284,17 @@ impl EnsembleState {
             let members_of = |values: &[f32]| mean(&values[catchment * members..][..members]);
             budget.evapotranspiration_mm += members_of(fluxes.evapotranspiration_mm);
             budget.outflow_mm += members_of(fluxes.outflow_mm);
-            for member in catchment * members..(catchment + 1) * members {
-                discharge[member] = (f64::from(fluxes.discharge_mm[member]) * parts.m3_s_per_mm[catchment]) as f32;
+            let span = catchment * members..(catchment + 1) * members;
+            for (m3_s, mm) in discharge[span.clone()].iter_mut().zip(&fluxes.discharge_mm[span]) {
+                *m3_s = (f64::from(*mm) * parts.m3_s_per_mm[catchment]) as f32;
             }
         }
         let output_error = &mut own_rows[row_len..][..row_len];
-        parts.output_error.advance(output_error, parts.step_s as f64, &mut stream(seed, Purpose::OutputError, time.0))?;
+        parts.output_error.advance(
+            output_error,
+            parts.step_s as f64,
+            &mut stream(seed, Purpose::OutputError, time.0),
+        )?;
         self.time = time;
         self.steps += 1;
         Ok(())

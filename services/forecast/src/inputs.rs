@@ -80,7 +80,8 @@ impl Input {
     /// Takes the message whose watermark [`Input::next_time`] gave, if it is not after `tick`.
     pub fn take(&mut self, tick: Timestamp) -> Option<Record> {
         let record = self.head.take_if(|r| r.time <= tick)?;
-        self.position = Position { next: record.position + 1, rows: record.rows_before + record.batch.num_rows() as u64 };
+        self.position =
+            Position { next: record.position + 1, rows: record.rows_before + record.batch.num_rows() as u64 };
         Some(record)
     }
 

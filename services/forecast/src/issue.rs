@@ -55,7 +55,8 @@ impl EnsembleState {
         let horizon = self.model.horizon();
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
-            let forcing = scenario_forcing(align, about.scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
+            let forcing =
+                scenario_forcing(align, about.scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
             parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
@@ -82,8 +83,9 @@ impl EnsembleState {
                 }
                 let summary = &mut summaries[catchment * leads + lead];
                 summary.mean = mean(&corrected);
-                quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)
-                    .map_err(|e| ForecastError::Misfit { model: about.card.name.clone(), problems: vec![e.to_string()] })?;
+                quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles).map_err(|e| {
+                    ForecastError::Misfit { model: about.card.name.clone(), problems: vec![e.to_string()] }
+                })?;
             }
         }
 
@@ -134,11 +136,12 @@ fn scenario_forcing(
         Scenario::Perfect | Scenario::Zero => 0.0,
     };
     let mut forcing = align.forcing(valid_time, |catchment, _| assumed(catchment));
-    if valid_time > issue_time && scenario != Scenario::Perfect {
-        if let Some(input) = inputs.iter().position(|v| *v == Variable::Precipitation) {
-            for catchment in 0..catchments {
-                forcing[input * catchments + catchment] = assumed(catchment);
-            }
+    if valid_time > issue_time
+        && scenario != Scenario::Perfect
+        && let Some(input) = inputs.iter().position(|v| *v == Variable::Precipitation)
+    {
+        for catchment in 0..catchments {
+            forcing[input * catchments + catchment] = assumed(catchment);
         }
     }
     forcing

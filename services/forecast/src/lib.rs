@@ -28,7 +28,7 @@ use nilometer_engine::{BalanceError, LogError, SnapshotError};
 use nilometer_runtime::RuntimeError;
 use nilometer_schemas::SchemaError;
 
-pub use align::{Align, Fate, StepForcing};
+pub use align::{Align, Fate, PeriodForcing, StepForcing, Waiting};
 pub use budget::WaterBudget;
 pub use ensemble::{EnsembleState, GaugeObservation};
 pub use role::{Dependencies, needed_from, run};
@@ -66,7 +66,9 @@ pub enum ForecastError {
         problems: Vec<String>,
     },
     /// the snapshot was taken by another pipeline
-    #[error("the snapshot is of {found}, the definition now says {expected}; point log.store elsewhere, or remove its snapshots to start again from the log")]
+    #[error(
+        "the snapshot is of {found}, the definition now says {expected}; point log.store elsewhere, or remove its snapshots to start again from the log"
+    )]
     OtherPipeline {
         /// what the snapshot was taken of
         found: String,

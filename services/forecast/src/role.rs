@@ -9,13 +9,13 @@ use nilometer_engine::{
 };
 use nilometer_runtime::{Package, Runtime};
 use nilometer_schemas::{
-    Contract, DeadLetterRow, DeadLettersBuilder, Flag, Forcings, Forecasts, Observations, Reason, SchemaError, Timestamp,
-    Variable,
+    Contract, DeadLetterRow, DeadLettersBuilder, Flag, Forcings, Forecasts, Observations, Reason, SchemaError,
+    Timestamp, Variable,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Align, EnsembleState, Fate, ForecastError, GaugeObservation, WaterBudget,
+    Align, EnsembleState, Fate, ForecastError, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
     inputs::{Input, Lost, Position},
     issue::Provenance,
 };
@@ -275,13 +275,19 @@ impl Role {
         }
     }
 
-    fn add_forcings(&mut self, record: &Record, tick: Timestamp, letters: &mut Vec<DeadLetterRow>) -> Result<(), ForecastError> {
+    fn add_forcings(
+        &mut self,
+        record: &Record,
+        tick: Timestamp,
+        letters: &mut Vec<DeadLetterRow>,
+    ) -> Result<(), ForecastError> {
         let locate = |row| format!("{}@{}#{row}", self.forcings.partition(), record.position);
         let rows = match Forcings::try_from(record.batch.clone()) {
             Ok(rows) => rows,
             Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
         };
         let limit = tick.plus_s(self.pipeline.forecast.horizon.seconds() + 2 * 86_400);
+        let waiting = Waiting { reached: self.kept.state_time, limit };
         for row in 0..rows.len() {
             self.kept.balance.received += 1;
             if Flag::try_from(rows.flag().value(row))? == Flag::Missing {
@@ -292,29 +298,38 @@ impl Role {
             let valid_time = Timestamp(rows.valid_time().value(row));
             let fate = match self.catchments.iter().position(|c| c == rows.catchment().value(row)) {
                 None => Fate::Rejected(Reason::UnknownStation),
-                Some(catchment) => self.kept.align.add_forcing(
-                    variable,
-                    catchment,
-                    valid_time,
-                    rows.period_s().value(row),
-                    rows.value().value(row),
-                    self.kept.state_time,
-                    limit,
-                ),
+                Some(catchment) => {
+                    let (period_s, value) = (rows.period_s().value(row), rows.value().value(row));
+                    self.kept
+                        .align
+                        .add_forcing(PeriodForcing { variable, catchment, valid_time, period_s, value }, waiting)
+                }
             };
-            let detail = || format!("{variable} of {} at {valid_time}, state at {}", rows.catchment().value(row), self.kept.state_time);
+            let detail = || {
+                format!(
+                    "{variable} of {} at {valid_time}, state at {}",
+                    rows.catchment().value(row),
+                    self.kept.state_time
+                )
+            };
             letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail(), tick)?);
         }
         Ok(())
     }
 
-    fn add_observations(&mut self, record: &Record, tick: Timestamp, letters: &mut Vec<DeadLetterRow>) -> Result<(), ForecastError> {
+    fn add_observations(
+        &mut self,
+        record: &Record,
+        tick: Timestamp,
+        letters: &mut Vec<DeadLetterRow>,
+    ) -> Result<(), ForecastError> {
         let locate = |row| format!("{}@{}#{row}", self.observations.partition(), record.position);
         let rows = match Observations::try_from(record.batch.clone()) {
             Ok(rows) => rows,
             Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
         };
         let limit = tick.plus_s(self.pipeline.time.step.seconds());
+        let waiting = Waiting { reached: self.kept.state_time, limit };
         for row in 0..rows.len() {
             self.kept.balance.received += 1;
             let flag = rows.flag_of(row);
@@ -330,8 +345,9 @@ impl Role {
                 None => Fate::Rejected(Reason::UnknownStation),
                 Some(_) if flag == Flag::Fail || discharge_m3_s < 0.0 => Fate::Rejected(Reason::GrossRange),
                 Some(catchment) => {
-                    let observation = GaugeObservation { catchment, valid_time, discharge_m3_s, suspect: flag == Flag::Suspect };
-                    self.kept.align.add_observation(observation, self.kept.state_time, limit)
+                    let observation =
+                        GaugeObservation { catchment, valid_time, discharge_m3_s, suspect: flag == Flag::Suspect };
+                    self.kept.align.add_observation(observation, waiting)
                 }
             };
             let detail = format!("{discharge_m3_s} at {station}, {valid_time}, state at {}", self.kept.state_time);
@@ -448,7 +464,13 @@ fn settle(
     letter(&batch.slice(row, 1), locator, reason, detail, tick).map(Some)
 }
 
-fn letter(batch: &RecordBatch, locator: String, reason: Reason, detail: String, tick: Timestamp) -> Result<DeadLetterRow, ForecastError> {
+fn letter(
+    batch: &RecordBatch,
+    locator: String,
+    reason: Reason,
+    detail: String,
+    tick: Timestamp,
+) -> Result<DeadLetterRow, ForecastError> {
     Ok(DeadLetterRow {
         source: PRODUCER.to_owned(),
         locator,
@@ -481,5 +503,6 @@ fn identity(pipeline: &Pipeline, package: &Package) -> String {
 /// What the snapshots' store says.
 pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
     let oldest = snapshots.oldest::<Kept>().await?;
-    Ok(oldest.map(|s| [(Contract::Forcing, s.content.forcing.next), (Contract::Observation, s.content.observation.next)]))
+    Ok(oldest
+        .map(|s| [(Contract::Forcing, s.content.forcing.next), (Contract::Observation, s.content.observation.next)]))
 }

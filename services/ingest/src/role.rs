@@ -75,7 +75,8 @@ struct ReadTick {
 /// # Errors
 /// [`IngestError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
-    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, partition } = dependencies;
+    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, partition } =
+        dependencies;
     let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
     if let Some(tick) = kept.tick {
         tracing::info!(%tick, "resuming from a snapshot");

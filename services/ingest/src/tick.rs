@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use arrow::compute::concat_batches;
 use nilometer_engine::Balance;
 use nilometer_schemas::{
-    Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Flag, ForcingRow, Forcings, ForcingsBuilder, Observations,
-    Reason, Timestamp, Variable,
+    Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Flag, ForcingRow, Forcings, ForcingsBuilder,
+    Observations, Reason, Timestamp, Variable,
 };
 use nilometer_transforms::{
     Averager, GeoReference, GridDecoding, RawBatch, TableLayout,
@@ -119,7 +119,11 @@ fn average_grid(
         Err(letter) => return Ok(Err(letter)),
     };
     if decoded.out_of_range_cells > 0 {
-        tracing::warn!(locator = batch.locator, cells = decoded.out_of_range_cells, "cells outside the possible range count as missing");
+        tracing::warn!(
+            locator = batch.locator,
+            cells = decoded.out_of_range_cells,
+            "cells outside the possible range count as missing"
+        );
     }
     let forcings = averager.average(&decoded.grids)?;
     if forcings.flag().values().iter().all(|flag| *flag == Flag::Missing as u8) {

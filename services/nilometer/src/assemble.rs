@@ -81,7 +81,7 @@ impl Run {
     }
 
     /// Runs every role until the window's end or a signal; then, with `stay`, serves metrics until a signal.
-    pub async fn to_the_end(self, stay: bool) -> Result<()> {
+    pub async fn until_the_end(self, stay: bool) -> Result<()> {
         let health = Health::default();
         let server = match self.pipeline.serve.address {
             Some(address) => {
@@ -97,8 +97,10 @@ impl Run {
         let roles = self.roles(&stops)?;
         let stopping = tokio::spawn(stop_on_signal(lifecycle.clone()));
         let (from, to) = (self.pipeline.time.from, self.pipeline.time.to);
-        let showing = (self.mode == Mode::Replay).then(|| tokio::spawn(progress::show(self.registry.clone(), from, to)));
-        let trimming = tokio::spawn(trim_regularly(self.log.clone(), self.readers(), self.pipeline.log.retention.seconds()));
+        let showing =
+            (self.mode == Mode::Replay).then(|| tokio::spawn(progress::show(self.registry.clone(), from, to)));
+        let trimming =
+            tokio::spawn(trim_regularly(self.log.clone(), self.readers(), self.pipeline.log.retention.seconds()));
         let ended = supervise(roles, &lifecycle, &health).await;
         trimming.abort();
         if let Some(showing) = showing {
@@ -221,7 +223,11 @@ async fn supervise(
                 lifecycle.ended(stop);
             }
             Ok((stop, name, Err(error))) => {
-                tracing::error!(role = name, error = format!("{error:#}"), "a role gave up; the others end at their next safe point");
+                tracing::error!(
+                    role = name,
+                    error = format!("{error:#}"),
+                    "a role gave up; the others end at their next safe point"
+                );
                 health.set(name, RoleState::Failed(format!("{error:#}")));
                 failure.get_or_insert(error);
                 lifecycle.stop();
@@ -276,7 +282,8 @@ fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Line
     let mut sources = Vec::new();
     let mut decodings = BTreeMap::new();
     for (name, definition) in &pipeline.sources {
-        let (source, decoding) = open(pipeline, name, definition, mode).with_context(|| format!("source.{name} cannot be opened"))?;
+        let (source, decoding) =
+            open(pipeline, name, definition, mode).with_context(|| format!("source.{name} cannot be opened"))?;
         sources.push(source);
         decodings.insert(name.clone(), decoding);
     }
@@ -293,7 +300,12 @@ fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Line
     Ok((sources, Lines { decodings, rules, averager }))
 }
 
-fn open(pipeline: &Pipeline, name: &str, definition: &SourceDefinition, mode: Mode) -> Result<(Box<dyn Source>, Decoding)> {
+fn open(
+    pipeline: &Pipeline,
+    name: &str,
+    definition: &SourceDefinition,
+    mode: Mode,
+) -> Result<(Box<dyn Source>, Decoding)> {
     let (arrival, window) = match mode {
         Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
         Mode::Replay => {
@@ -315,9 +327,12 @@ fn open(pipeline: &Pipeline, name: &str, definition: &SourceDefinition, mode: Mo
 fn trace(pipeline: &Pipeline) -> Result<Vec<Catchment>> {
     let network = &pipeline.network;
     let path = &network.flow_directions;
-    let bytes = fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
-    let raster = decode::raster(&bytes, MAX_CELLS).with_context(|| format!("network.flow_directions: {}", path.display()))?;
-    let directions = FlowDirections::new(&raster).with_context(|| format!("network.flow_directions: {}", path.display()))?;
+    let bytes =
+        fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
+    let raster =
+        decode::raster(&bytes, MAX_CELLS).with_context(|| format!("network.flow_directions: {}", path.display()))?;
+    let directions =
+        FlowDirections::new(&raster).with_context(|| format!("network.flow_directions: {}", path.display()))?;
     let options = TraceOptions { snap_radius_cells: network.snap_cells, area_tolerance: network.area_tolerance };
     let mut catchments = Vec::new();
     for catchment in &pipeline.catchments {
@@ -327,7 +342,9 @@ fn trace(pipeline: &Pipeline) -> Result<Vec<Catchment>> {
             y: catchment.outlet_y_m,
             area_km2: catchment.area_km2,
         };
-        let traced = directions.trace(&gauge, &options).with_context(|| format!("catchment {} cannot be traced", catchment.id))?;
+        let traced = directions
+            .trace(&gauge, &options)
+            .with_context(|| format!("catchment {} cannot be traced", catchment.id))?;
         tracing::info!(catchment = %catchment.id, cells = traced.cells.len(), "traced");
         catchments.push(traced);
     }

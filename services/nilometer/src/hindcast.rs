@@ -25,12 +25,15 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str, from: Option<Timestamp>
     let time = &pipeline.time;
     let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
     pipeline.serve.address = None;
-    Run::new(pipeline, clock, Mode::Replay)?.to_the_end(false).await
+    Run::new(pipeline, clock, Mode::Replay)?.until_the_end(false).await
 }
 
 async fn empty(store: &dyn object_store::ObjectStore) -> Result<()> {
     use futures::{StreamExt, TryStreamExt};
     use object_store::ObjectStoreExt;
     let keys: Vec<_> = store.list(None).map_ok(|o| o.location).try_collect().await?;
-    futures::stream::iter(keys).map(Ok).try_for_each(|key| async move { store.delete(&key).await.map_err(Into::into) }).await
+    futures::stream::iter(keys)
+        .map(Ok)
+        .try_for_each(|key| async move { store.delete(&key).await.map_err(Into::into) })
+        .await
 }

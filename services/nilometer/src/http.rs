@@ -58,12 +58,14 @@ impl Health {
 /// # Errors
 /// When the address cannot be listened on.
 pub async fn serve(address: SocketAddr, registry: Registry, health: Health) -> Result<(SocketAddr, JoinHandle<()>)> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("serve.address {address} cannot be listened on"))?;
+    let listener =
+        TcpListener::bind(address).await.with_context(|| format!("serve.address {address} cannot be listened on"))?;
     let bound = listener.local_addr()?;
-    let routes = Router::new()
-        .route("/metrics", get(metrics))
-        .with_state(registry)
-        .merge(Router::new().route("/health", get(|State(health): State<Health>| async move { health.render() })).with_state(health));
+    let routes = Router::new().route("/metrics", get(metrics)).with_state(registry).merge(
+        Router::new()
+            .route("/health", get(|State(health): State<Health>| async move { health.render() }))
+            .with_state(health),
+    );
     let server = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
             tracing::error!(%error, "the metrics server ended");

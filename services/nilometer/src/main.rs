@@ -127,12 +127,12 @@ async fn execute(command: Command) -> Result<()> {
         Command::Run(definition) => {
             let pipeline = definition.load()?;
             let clock = Clock::Wall { every_s: pipeline.time.tick_s() };
-            Run::new(pipeline, clock, Mode::Live)?.to_the_end(true).await
+            Run::new(pipeline, clock, Mode::Live)?.until_the_end(true).await
         }
         Command::Replay { definition, speed, serve } => {
             let pipeline = definition.load()?;
             let clock = replay_clock(&pipeline, speed);
-            Run::new(pipeline, clock, Mode::Replay)?.to_the_end(serve).await
+            Run::new(pipeline, clock, Mode::Replay)?.until_the_end(serve).await
         }
         Command::Hindcast { definition, out, from, to } => hindcast::hindcast(definition.load()?, &out, from, to).await,
         Command::Report { definition, open_loop, from, to, out } => {

@@ -24,7 +24,8 @@ pub fn open(address: &str) -> Result<Arc<dyn ObjectStore>> {
     }
     let folder = Path::new(address.strip_prefix("file://").unwrap_or(address));
     fs::create_dir_all(folder).with_context(|| format!("folder {} cannot be made", folder.display()))?;
-    let store = LocalFileSystem::new_with_prefix(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
+    let store =
+        LocalFileSystem::new_with_prefix(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
     Ok(Arc::new(store))
 }
 

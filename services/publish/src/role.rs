@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use nilometer_engine::{Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop};
-use nilometer_schemas::{Contract, DeadLetters, Forecasts, Forcings, Grids, Observations, Reason, Timestamp};
+use nilometer_schemas::{Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 
-use crate::{PublishError, archive::{object_key, to_parquet}};
+use crate::{
+    PublishError,
+    archive::{object_key, to_parquet},
+};
 
 /// What the role needs from outside.
 pub struct Dependencies {
@@ -107,7 +110,8 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
         }
         Ok(_) => {}
     }
-    *kept = Kept { next: position + 1, rows: record.rows_before + rows, time, balance: std::mem::take(&mut kept.balance) };
+    *kept =
+        Kept { next: position + 1, rows: record.rows_before + rows, time, balance: std::mem::take(&mut kept.balance) };
     dependencies.metrics.reached(time);
     Ok(())
 }

@@ -25,7 +25,12 @@ pub struct Forecast {
 pub type Forecasted = BTreeMap<String, BTreeMap<i64, Vec<Forecast>>>;
 
 /// Every batch of a contract whose object's date lies in the window, in key order.
-pub async fn batches(store: &dyn ObjectStore, contract: Contract, from: Timestamp, to: Timestamp) -> Result<Vec<RecordBatch>> {
+pub async fn batches(
+    store: &dyn ObjectStore,
+    contract: Contract,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<RecordBatch>> {
     let folder = Path::from(contract.topic());
     let (first, last) = (format!("date={}", from.date()), format!("date={}", to.date()));
     let mut keys: Vec<Path> = store
@@ -57,8 +62,15 @@ pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timesta
         let rows = Observations::try_from(batch)?;
         for row in 0..rows.len() {
             let valid_time = Timestamp(rows.valid_time().value(row));
-            if rows.value().is_valid(row) && rows.variable().value(row) == "discharge" && valid_time >= from && valid_time <= to {
-                found.entry(rows.station().value(row).to_owned()).or_default().insert(valid_time, rows.value().value(row));
+            if rows.value().is_valid(row)
+                && rows.variable().value(row) == "discharge"
+                && valid_time >= from
+                && valid_time <= to
+            {
+                found
+                    .entry(rows.station().value(row).to_owned())
+                    .or_default()
+                    .insert(valid_time, rows.value().value(row));
             }
         }
     }

@@ -50,7 +50,11 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     let observed = archive::observed(&request.archive, request.from, request.to).await?;
     let forecasts = archive::forecasted(&request.archive, request.from, request.to).await?;
     if forecasts.is_empty() {
-        bail!("the archive holds no forecast issued between {} and {}; replay the window first", request.from, request.to);
+        bail!(
+            "the archive holds no forecast issued between {} and {}; replay the window first",
+            request.from,
+            request.to
+        );
     }
     let open_loop = match &request.open_loop {
         Some(store) => Some(archive::forecasted(store, request.from, request.to).await?),
@@ -58,7 +62,8 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     };
     fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
 
-    let mut text = format!("\nForecasts issued {} to {}, rain: {}\n", request.from, request.to, pipeline.forecast.scenario.name());
+    let mut text =
+        format!("\nForecasts issued {} to {}, rain: {}\n", request.from, request.to, pipeline.forecast.scenario.name());
     let mut csv = String::from(
         "catchment,lead_time_s,pairs,nse,nse_without_assimilation,nse_persistence,crps_m3_s,crps_persistence_m3_s,coverage_90\n",
     );
@@ -76,7 +81,11 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     }
     let scores = request.out.join("scores.csv");
     fs::write(&scores, csv).with_context(|| format!("{} cannot be written", scores.display()))?;
-    writeln!(text, "\nCRPS is taken from the {} quantiles; that of persistence is its mean absolute error.", QUANTILE_LEVELS.len())?;
+    writeln!(
+        text,
+        "\nCRPS is taken from the {} quantiles; that of persistence is its mean absolute error.",
+        QUANTILE_LEVELS.len()
+    )?;
     writeln!(text, "Written to {}: scores.csv and one hydrograph-*.svg a gauge.", request.out.display())?;
     Ok(text)
 }
@@ -95,7 +104,11 @@ fn of<'a>(all: &'a Forecasted, id: &str, lead_h: i64) -> &'a [Forecast] {
 impl Gauge<'_> {
     fn describe_peaks(&self, text: &mut String) -> Result<()> {
         writeln!(text, "\n{}", self.id)?;
-        writeln!(text, "  {:<22}{:>10}   {:<28}{:<28}", "peak", "observed", "forecast 6 h before", "forecast 12 h before")?;
+        writeln!(
+            text,
+            "  {:<22}{:>10}   {:<28}{:<28}",
+            "peak", "observed", "forecast 6 h before", "forecast 12 h before"
+        )?;
         for (time, value) in peaks(self.observed, PEAKS, PEAKS_APART_S) {
             let said = |lead_h: i64| {
                 of(self.forecasts, self.id, lead_h).iter().find(|f| f.valid_time == time).map_or_else(
@@ -110,13 +123,17 @@ impl Gauge<'_> {
 
     fn describe_scores(&self, text: &mut String, csv: &mut String) -> Result<()> {
         let show = |v: Option<f64>, digits: usize| v.map_or_else(|| "-".to_owned(), |v| format!("{v:.digits$}"));
-        let mut line = |name: &str, cells: Vec<String>| writeln!(text, "  {name:<26}{}", cells.iter().map(|c| format!("{c:>9}")).collect::<String>());
-        let scores: Vec<LeadScores> = LEADS_H.iter().map(|lead| score(of(self.forecasts, self.id, *lead), self.observed)).collect();
+        let mut line = |name: &str, cells: Vec<String>| {
+            writeln!(text, "  {name:<26}{}", cells.iter().map(|c| format!("{c:>9}")).collect::<String>())
+        };
+        let scores: Vec<LeadScores> =
+            LEADS_H.iter().map(|lead| score(of(self.forecasts, self.id, *lead), self.observed)).collect();
         let open: Vec<Option<f64>> = LEADS_H
             .iter()
             .map(|lead| self.open_loop.and_then(|all| score(of(all, self.id, *lead), self.observed).nse))
             .collect();
-        let row = |get: &dyn Fn(&LeadScores) -> Option<f64>, digits| scores.iter().map(|s| show(get(s), digits)).collect();
+        let row =
+            |get: &dyn Fn(&LeadScores) -> Option<f64>, digits| scores.iter().map(|s| show(get(s), digits)).collect();
         line("lead", LEADS_H.iter().map(|h| format!("{h} h")).collect())?;
         line("NSE", row(&|s| s.nse, 3))?;
         if self.open_loop.is_some() {
@@ -160,6 +177,7 @@ impl Gauge<'_> {
 }
 
 fn plot_path(out: &Path, id: &str) -> PathBuf {
-    let safe: String = id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
+    let safe: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
     out.join(format!("hydrograph-{safe}.svg"))
 }

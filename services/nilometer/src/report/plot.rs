@@ -75,15 +75,22 @@ impl Hydrograph<'_> {
             chart
                 .draw_series(LineSeries::new(points, colour.stroke_width(width)))
                 .map(|s| {
-                    s.label(label).legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(width)));
+                    s.label(label)
+                        .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(width)));
                 })
                 .map_err(|e| fail(&e))
         };
         if let Some(open_loop) = self.open_loop {
-            let points = open_loop.iter().filter(|f| within(&f.valid_time)).map(|f| (day(f.valid_time), f.mean)).collect();
+            let points =
+                open_loop.iter().filter(|f| within(&f.valid_time)).map(|f| (day(f.valid_time), f.mean)).collect();
             line(points, OPEN_LOOP, 1, "mean without assimilation".to_owned())?;
         }
-        line(shown.iter().map(|f| (day(f.valid_time), f.mean)).collect(), FAN, 2, format!("mean, {} h ahead", self.lead_h))?;
+        line(
+            shown.iter().map(|f| (day(f.valid_time), f.mean)).collect(),
+            FAN,
+            2,
+            format!("mean, {} h ahead", self.lead_h),
+        )?;
         let observed = self.observed.iter().filter(|(t, _)| within(t)).map(|(t, q)| (day(*t), *q)).collect();
         line(observed, OBSERVED, 1, "observed".to_owned())?;
         chart
