@@ -247,7 +247,7 @@ async fn observation_to_forecast() {
         snapshots: Snapshots::new(store, "snapshots", "forecast", 2),
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
         package: Package::load(&pipeline.model.package).unwrap(),
-        metrics: metrics.stage("forecast"),
+        metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
     };
     let role = tokio::spawn(nilometer_forecast::run(pipeline.clone(), dependencies, stop));

@@ -2,7 +2,7 @@
 
 use nilometer_assimilation::{
     AnalysisReport, Ar1, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, EnsembleShape, Filter,
-    FilterOptions, Method, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
+    FilterOptions, Innovation, Method, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
 use nilometer_runtime::{Card, Model, Package, Runtime};
@@ -306,7 +306,8 @@ impl EnsembleState {
     /// # Errors
     /// [`ForecastError::Assimilation`] when the filter refuses, which checked rows cannot cause.
     pub fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
-        let Some(filter) = &mut self.filter else { return Ok(()) };
+        self.report.innovations.clear();
+        let Some(filter) = self.filter.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
         let parts = &self.parts;
         let (members, row_len) = (parts.shape.members, parts.row_len());
         self.predicted.clear();
@@ -378,6 +379,25 @@ impl EnsembleState {
         let members = self.parts.shape.members;
         let store = |row: usize| mean(&self.numbers[row * self.parts.row_len() + catchment * members..][..members]);
         self.parts.stores.iter().map(|s| store(s.state)).sum()
+    }
+
+    /// Ensemble-mean discharge of each catchment at [`EnsembleState::time`] before its output error, m³ s⁻¹.
+    #[must_use]
+    pub fn mean_discharge_m3_s(&self) -> Vec<f64> {
+        let row = &self.numbers[self.parts.discharge_row() * self.parts.row_len()..][..self.parts.row_len()];
+        row.chunks_exact(self.parts.shape.members).map(mean).collect()
+    }
+
+    /// How far the observations of the last [`EnsembleState::assimilate`] lay from their predictions.
+    #[must_use]
+    pub fn innovations(&self) -> &[Innovation] {
+        &self.report.innovations
+    }
+
+    /// The water budget of each catchment since the state began.
+    #[must_use]
+    pub fn budgets(&self) -> &[WaterBudget] {
+        &self.budgets
     }
 
     /// Largest residual of the water budget over the catchments, mm.

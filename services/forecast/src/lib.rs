@@ -21,6 +21,7 @@ mod budget;
 mod ensemble;
 mod inputs;
 mod issue;
+mod metrics;
 mod role;
 
 use nilometer_assimilation::AssimilationError;
@@ -31,6 +32,7 @@ use nilometer_schemas::SchemaError;
 pub use align::{Align, Fate, PeriodForcing, StepForcing, Waiting};
 pub use budget::WaterBudget;
 pub use ensemble::{EnsembleState, GaugeObservation};
+pub use metrics::ForecastMetrics;
 pub use role::{Dependencies, needed_from, run};
 
 /// Why the role cannot go on. Bad data is never among these.

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{
-    Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop, to_ipc,
-};
+use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, Stop, to_ipc};
 use nilometer_runtime::{Package, Runtime};
 use nilometer_schemas::{
     Contract, DeadLetterRow, DeadLettersBuilder, Flag, Forcings, Forecasts, Observations, Reason, SchemaError,
@@ -15,7 +13,7 @@ use nilometer_schemas::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Align, EnsembleState, Fate, ForecastError, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
+    Align, EnsembleState, Fate, ForecastError, ForecastMetrics, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
     inputs::{Input, Lost, Position},
     issue::Provenance,
 };
@@ -33,7 +31,7 @@ pub struct Dependencies {
     /// the verified model
     pub package: Package,
     /// its metrics
-    pub metrics: StageMetrics,
+    pub metrics: ForecastMetrics,
     /// the partition that it owns
     pub partition: u32,
 }
@@ -183,7 +181,7 @@ impl Role {
 
     /// From rows to a forecast. No I/O.
     fn compute(&mut self, tick: Tick) -> Result<Outputs, ForecastError> {
-        let _timer = self.dependencies.metrics.seconds.start_timer();
+        let _timer = self.dependencies.metrics.stage.seconds.start_timer();
         let time = tick.time;
         let mut letters = Vec::new();
         self.ensure_state()?;
@@ -214,7 +212,7 @@ impl Role {
             letters.iter().for_each(|letter| builder.push(letter));
             if let Appended::At(_) = append(Contract::DeadLetter, builder.finish()?.into_batch()).await? {
                 for letter in &letters {
-                    self.dependencies.metrics.dead_letter(letter.reason);
+                    self.dependencies.metrics.stage.dead_letter(letter.reason);
                     tracing::warn!(reason = %letter.reason, locator = letter.locator, detail = letter.detail, "dead letter");
                 }
             }
@@ -222,8 +220,8 @@ impl Role {
         if let Some(forecasts) = forecasts {
             append(Contract::Forecast, forecasts.into_batch()).await?;
         }
-        self.dependencies.metrics.messages.inc();
-        self.dependencies.metrics.reached(tick);
+        self.dependencies.metrics.stage.messages.inc();
+        self.dependencies.metrics.stage.reached(tick);
         self.ticks_since_save += 1;
         if self.ticks_since_save >= self.pipeline.log.snapshot_every { self.save().await } else { Ok(()) }
     }
@@ -374,6 +372,9 @@ impl Role {
             state.advance(&forcing)?;
             let observations = kept.align.take_observations(step);
             state.assimilate(&observations)?;
+            for innovation in state.innovations() {
+                self.dependencies.metrics.innovation.observe(innovation.normalised());
+            }
             kept.balance.used += used + observations.len() as u64;
             kept.state_time = state.time();
         }
@@ -381,6 +382,9 @@ impl Role {
         if filled > 0 {
             tracing::warn!(steps = filled, up_to = %kept.state_time, "forcing did not arrive in time: steps filled without rain and with the last evapotranspiration");
         }
+        let metrics = &self.dependencies.metrics;
+        metrics.filled_steps.set(i64::try_from(kept.filled_steps).unwrap_or(i64::MAX));
+        metrics.state_lag_s.set(tick.seconds_since(kept.state_time) as f64);
         kept.balance.pending = kept.align.pending_forcings() + kept.align.pending_observations();
         Ok(())
     }
@@ -411,14 +415,15 @@ impl Role {
         self.kept.observation = self.observations.position();
         self.kept.steps = state.steps;
         self.kept.budgets.clone_from(&state.budgets);
-        self.kept.balance.check(&self.dependencies.metrics)?;
+        self.kept.balance.check(&self.dependencies.metrics.stage)?;
         let residual_mm = state.budget_residual_mm();
+        self.dependencies.metrics.budget_residual_mm.set(residual_mm);
         if residual_mm > WaterBudget::tolerance_mm(state.steps) {
             tracing::error!(residual_mm, steps = state.steps, "the water budget does not close");
         }
         let ordinal = u64::try_from(self.kept.tick.0).unwrap_or(0);
         self.dependencies.snapshots.save(ordinal, &self.kept, &state.numbers).await?;
-        self.dependencies.metrics.snapshots.inc();
+        self.dependencies.metrics.stage.snapshots.inc();
         self.saved = Some(self.kept.tick);
         Ok(())
     }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use nilometer_connectors::{Arrival, Source, Window};
 use nilometer_definitions::{Pipeline, SourceDefinition, SourceKind};
 use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Metrics, Partition, Snapshots, Stop};
+use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Package, Runtime};
 use nilometer_schemas::Contract;
@@ -155,7 +156,7 @@ impl Run {
                 snapshots: snapshots("forecast"),
                 runtime,
                 package,
-                metrics: self.metrics.stage("forecast"),
+                metrics: ForecastMetrics::new(self.metrics.stage("forecast"), &self.registry)?,
                 partition: 0,
             },
             stops[1].clone(),

@@ -1,0 +1,83 @@
+//! What a forecaster's dashboard needs to know of the role, besides every stage's baseline.
+
+use nilometer_engine::StageMetrics;
+use prometheus::{Gauge, Histogram, HistogramOpts, IntGauge, Opts, Registry, core::Collector};
+
+/// Metrics of the role. None carries a station as a label.
+#[derive(Clone)]
+pub struct ForecastMetrics {
+    /// the baseline
+    pub stage: StageMetrics,
+    /// steps since the state began whose forcing was filled in
+    pub(crate) filled_steps: IntGauge,
+    /// how far the state is behind the tick, because forcing has not arrived
+    pub(crate) state_lag_s: Gauge,
+    /// largest residual of the water budget over the catchments
+    pub(crate) budget_residual_mm: Gauge,
+    /// innovations over their expected standard deviation: mean 0 and variance 1 when the ensemble is honest
+    pub(crate) innovation: Histogram,
+}
+
+impl ForecastMetrics {
+    /// Registers the role's metrics.
+    ///
+    /// # Errors
+    /// [`prometheus::Error`] when the registry already holds one of them.
+    pub fn new(stage: StageMetrics, registry: &Registry) -> Result<Self, prometheus::Error> {
+        let opts = |name: &str, help: &str| Opts::new(name, help).namespace("nilometer").subsystem("forecast");
+        let innovation = HistogramOpts::from(opts(
+            "innovation_normalised",
+            "observed minus predicted log discharge over its expected standard deviation",
+        ))
+        .buckets(vec![-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0]);
+        let metrics = Self {
+            stage,
+            filled_steps: IntGauge::with_opts(opts(
+                "filled_steps",
+                "steps whose forcing was filled in, since the state began",
+            ))?,
+            state_lag_s: Gauge::with_opts(opts(
+                "state_lag_seconds",
+                "event time between the state and the newest tick",
+            ))?,
+            budget_residual_mm: Gauge::with_opts(opts(
+                "water_budget_residual_mm",
+                "largest unexplained storage change over the catchments, mm",
+            ))?,
+            innovation: Histogram::with_opts(innovation)?,
+        };
+        let all: [Box<dyn Collector>; 4] = [
+            Box::new(metrics.filled_steps.clone()),
+            Box::new(metrics.state_lag_s.clone()),
+            Box::new(metrics.budget_residual_mm.clone()),
+            Box::new(metrics.innovation.clone()),
+        ];
+        for collector in all {
+            registry.register(collector)?;
+        }
+        Ok(metrics)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nilometer_engine::Metrics;
+
+    use super::*;
+
+    #[test]
+    fn the_inventory_is_what_dashboards_rely_on() {
+        let registry = Registry::new();
+        ForecastMetrics::new(Metrics::unregistered().stage("forecast"), &registry).unwrap();
+        let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
+        assert_eq!(
+            names,
+            [
+                "nilometer_forecast_filled_steps",
+                "nilometer_forecast_innovation_normalised",
+                "nilometer_forecast_state_lag_seconds",
+                "nilometer_forecast_water_budget_residual_mm",
+            ]
+        );
+    }
+}
