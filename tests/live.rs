@@ -54,8 +54,10 @@ discharge_relative_error = 0.1
 discharge_absolute_error_mm = 0.002
 precipitation_sigma = 0.3
 precipitation_tau = "1h"
-output_error_sigma = 0.25
-output_error_tau = "6h"
+output_error_dry = {{ sigma = 0.1, tau = "33h" }}
+output_error_wet = {{ sigma = 0.3, tau = "4h" }}
+rain_memory = "6h"
+full_wetness_mm = 2.0
 [forecast]
 horizon = "6h"
 every = "1s"

@@ -13,8 +13,8 @@ mod options;
 mod pipeline;
 
 pub use options::{
-    AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    Scenario, ServeOptions, TimeOptions,
+    AssimilationMethod, AssimilationOptions, Catchment, ErrorOptions, ForecastOptions, LogOptions, ModelOptions,
+    NetworkOptions, Scenario, ServeOptions, TimeOptions,
 };
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 

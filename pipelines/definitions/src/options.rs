@@ -147,13 +147,27 @@ pub struct AssimilationOptions {
     /// mean of such rain, mm a step
     #[serde(default)]
     pub occurrence_mean_mm: f64,
-    /// stationary standard deviation of the output error in log space
-    pub output_error_sigma: f64,
-    /// correlation time of the output error
-    pub output_error_tau: Span,
+    /// the output error while no rain has fallen lately
+    pub output_error_dry: ErrorOptions,
+    /// and while it rains
+    pub output_error_wet: ErrorOptions,
+    /// how long rain is remembered for that
+    pub rain_memory: Span,
+    /// remembered rain from which on the wet regime holds, mm
+    pub full_wetness_mm: f64,
     /// standard deviation of the noise that each updatable store gets a step, mm
     #[serde(default)]
     pub store_noise_mm: f64,
+}
+
+/// A regime of the output error.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorOptions {
+    /// stationary standard deviation of the logarithm of discharge
+    pub sigma: f64,
+    /// correlation time
+    pub tau: Span,
 }
 
 /// Rain that a forecast assumes beyond its issue time.

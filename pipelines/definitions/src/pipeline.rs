@@ -349,8 +349,12 @@ fn check_assimilation(options: &AssimilationOptions, problems: &mut Vec<Problem>
     within("precipitation_tau", options.precipitation_tau.seconds() as f64, 1.0, 1e9);
     within("occurrence_probability", options.occurrence_probability, 0.0, 1.0);
     within("occurrence_mean_mm", options.occurrence_mean_mm, 0.0, 100.0);
-    within("output_error_sigma", options.output_error_sigma, 0.0, 5.0);
-    within("output_error_tau", options.output_error_tau.seconds() as f64, 1.0, 1e9);
+    for (regime, error) in [("dry", options.output_error_dry), ("wet", options.output_error_wet)] {
+        within(&format!("output_error_{regime}.sigma"), error.sigma, 0.0, 5.0);
+        within(&format!("output_error_{regime}.tau"), error.tau.seconds() as f64, 1.0, 1e9);
+    }
+    within("rain_memory", options.rain_memory.seconds() as f64, 1.0, 1e9);
+    within("full_wetness_mm", options.full_wetness_mm, 1e-6, 1e4);
     within("store_noise_mm", options.store_noise_mm, 0.0, 100.0);
 }
 

@@ -1,12 +1,13 @@
 //! The ensemble of a partition: one contiguous array, advanced by the model and corrected by observations.
 
 use nilometer_assimilation::{
-    AnalysisReport, Ar1, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, EnsembleShape, Filter,
-    FilterOptions, Innovation, Method, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
+    AnalysisReport, Ar1, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, EnsembleShape, ErrorRegime,
+    Filter, FilterOptions, Innovation, Method, OutputError, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
 };
-use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
+use nilometer_definitions::{AssimilationMethod, AssimilationOptions, ErrorOptions, Pipeline};
 use nilometer_runtime::{Card, Model, Package, Runtime};
 use nilometer_schemas::{Timestamp, Variable};
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +30,8 @@ pub struct GaugeObservation {
     pub suspect: bool,
 }
 
-/// The state of a partition, `[S + 3, C, M]`: the model's rows, then the rain multiplier's noise, the output error and
-/// the discharge that the members had at `time`.
+/// The state of a partition, `[S + 4, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
+/// discharge that the members had at `time` and the recent rain (the same in every member).
 pub struct EnsembleState {
     pub(crate) numbers: Vec<f32>,
     pub(crate) time: Timestamp,
@@ -56,7 +57,7 @@ pub(crate) struct Parts {
     pub(crate) discharge_absolute_error_m3_s: Vec<f64>,
     pub(crate) multiplier: Ar1,
     pub(crate) perturbation: PrecipitationPerturbation,
-    pub(crate) output_error: Ar1,
+    pub(crate) output_error: OutputError,
     rows: Vec<UpdatableRow>,
     /// rows that hold water, with their bounds
     stores: Vec<UpdatableRow>,
@@ -75,6 +76,32 @@ impl Parts {
     pub(crate) const fn discharge_row(&self) -> usize {
         self.model_rows + 2
     }
+    pub(crate) const fn recent_rain_row(&self) -> usize {
+        self.model_rows + 3
+    }
+
+    /// Recent rain of each catchment after a step under `forcing` `[F, C]`, in place.
+    pub(crate) fn remember_rain(&self, recent_mm: &mut [f64], forcing: &[f32]) {
+        let rain = self.inputs.iter().position(|v| *v == Variable::Precipitation);
+        for (catchment, recent_mm) in recent_mm.iter_mut().enumerate() {
+            let rain_mm = rain.map_or(0.0, |input| f64::from(forcing[input * self.shape.catchments + catchment]));
+            *recent_mm = self.output_error.recent_rain_mm(*recent_mm, rain_mm, self.step_s as f64);
+        }
+    }
+
+    /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it.
+    pub(crate) fn advance_output_error(
+        &self,
+        output_error: &mut [f32],
+        recent_mm: &[f64],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(), ForecastError> {
+        for (members, recent_mm) in output_error.chunks_exact_mut(self.shape.members).zip(recent_mm) {
+            self.output_error.advance(members, *recent_mm, self.step_s as f64, rng)?;
+        }
+        Ok(())
+    }
+
     /// Numbers of one row, `C × M`.
     pub(crate) const fn row_len(&self) -> usize {
         self.shape.catchments * self.shape.members
@@ -116,7 +143,7 @@ impl Parts {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             shape: EnsembleShape {
-                states: model_rows + 3,
+                states: model_rows + 4,
                 catchments: pipeline.catchments.len(),
                 members: options.members,
             },
@@ -138,7 +165,12 @@ impl Parts {
                 options.occurrence_probability,
                 options.occurrence_mean_mm,
             )?,
-            output_error: Ar1::new(options.output_error_sigma, options.output_error_tau.seconds() as f64)?,
+            output_error: OutputError::new(
+                regime(options.output_error_dry),
+                regime(options.output_error_wet),
+                options.rain_memory.seconds() as f64,
+                options.full_wetness_mm,
+            )?,
             rows,
             stores,
             noisy_stores,
@@ -146,6 +178,10 @@ impl Parts {
             suspect_variance_factor: options.suspect_error_factor * options.suspect_error_factor,
         })
     }
+}
+
+fn regime(options: ErrorOptions) -> ErrorRegime {
+    ErrorRegime { sigma: options.sigma, tau_s: options.tau.seconds() as f64 }
 }
 
 /// The model's inputs as variables, when the package fits the pipeline.
@@ -221,7 +257,7 @@ impl EnsembleState {
         }
         let (multiplier, output_error) = (parts.multiplier_row() * row_len, parts.output_error_row() * row_len);
         parts.multiplier.initialise(&mut numbers[multiplier..][..row_len], &mut rng);
-        parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng);
+        parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng)?;
         let filter = filter(&pipeline.assimilation)?;
         let budgets = vec![WaterBudget::default(); parts.shape.catchments];
         let mut state = Self {
@@ -245,6 +281,12 @@ impl EnsembleState {
     #[must_use]
     pub const fn time(&self) -> Timestamp {
         self.time
+    }
+
+    /// Recent rain of each catchment, mm.
+    pub(crate) fn recent_rain_mm(&self) -> Vec<f64> {
+        let row = &self.numbers[self.parts.recent_rain_row() * self.parts.row_len()..][..self.parts.row_len()];
+        row.chunks_exact(self.parts.shape.members).map(|of_members| f64::from(of_members[0])).collect()
     }
 
     /// The model's inputs, in the order of its forcing rows.
@@ -289,12 +331,14 @@ impl EnsembleState {
                 *m3_s = (f64::from(*mm) * parts.m3_s_per_mm[catchment]) as f32;
             }
         }
+        let mut recent_mm = Vec::with_capacity(parts.shape.catchments);
+        recent_mm.extend(own_rows[3 * row_len..].chunks_exact(members).map(|of_members| f64::from(of_members[0])));
+        parts.remember_rain(&mut recent_mm, forcing);
+        for (of_members, recent_mm) in own_rows[3 * row_len..].chunks_exact_mut(members).zip(&recent_mm) {
+            of_members.fill(*recent_mm as f32);
+        }
         let output_error = &mut own_rows[row_len..][..row_len];
-        parts.output_error.advance(
-            output_error,
-            parts.step_s as f64,
-            &mut stream(seed, Purpose::OutputError, time.0),
-        )?;
+        parts.advance_output_error(output_error, &recent_mm, &mut stream(seed, Purpose::OutputError, time.0))?;
         self.time = time;
         self.steps += 1;
         Ok(())
@@ -417,7 +461,7 @@ pub(crate) fn write_forcing(
     forcing: &[f32],
     multiplier: &[f32],
     into: &mut [f32],
-    occurrence: &mut rand_chacha::ChaCha8Rng,
+    occurrence: &mut ChaCha8Rng,
 ) -> Result<(), ForecastError> {
     let (catchments, members, row_len) = (parts.shape.catchments, parts.shape.members, parts.row_len());
     for (input, variable) in parts.inputs.iter().enumerate() {

@@ -52,11 +52,14 @@ impl EnsembleState {
         let mut multiplier_rng = stream(parts.seed, FUTURE_MULTIPLIER, issue_time.0);
         let mut occurrence_rng = stream(parts.seed, FUTURE_OCCURRENCE, issue_time.0);
         let forcing_len = self.model.forcing_len();
+        let (mut recent_mm, mut recent_by_step) = (self.recent_rain_mm(), Vec::new());
         let horizon = self.model.horizon();
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
             let forcing =
                 scenario_forcing(align, about.scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
+            parts.remember_rain(&mut recent_mm, &forcing);
+            recent_by_step.extend_from_slice(&recent_mm);
             parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
@@ -69,7 +72,8 @@ impl EnsembleState {
         let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
         let (mut corrected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
-            parts.output_error.advance(&mut output_error, parts.step_s as f64, &mut output_error_rng)?;
+            let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
+            parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_rng)?;
             let Some(lead) = step.checked_sub(lag) else { continue };
             for catchment in 0..parts.shape.catchments {
                 let at = catchment * members;
