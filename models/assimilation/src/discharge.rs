@@ -80,6 +80,12 @@ impl DischargeOperator {
         (log_discharge.exp() - self.epsilon_m3_s).max(0.0)
     }
 
+    /// What is added to discharge before its logarithm, m3/s.
+    #[must_use]
+    pub fn epsilon_m3_s(&self) -> f64 {
+        self.epsilon_m3_s
+    }
+
     /// Member discharge in m3/s, corrected by its output error b: `(q + epsilon) exp(b) - epsilon`, at least 0.
     #[must_use]
     pub fn corrected_m3_s(&self, discharge_m3_s: f64, output_error: f64) -> f64 {

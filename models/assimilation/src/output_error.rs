@@ -63,6 +63,12 @@ impl OutputError {
         before_mm * (-dt_s / self.rain_memory_s).exp() + rain_mm
     }
 
+    /// Whether the wet regime outweighs the dry one.
+    #[must_use]
+    pub fn is_wet(&self, recent_rain_mm: f64) -> bool {
+        recent_rain_mm >= 0.5 * self.full_wetness_mm
+    }
+
     /// Advances the members `[M]` of one catchment by `dt_s` seconds, given its recent rain after the step.
     ///
     /// # Errors

@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+mod calibration;
 mod ensemble;
 mod error;
 mod hydrograph;
@@ -44,6 +45,7 @@ mod interval;
 mod quantile;
 mod series;
 
+pub use calibration::TailScale;
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};

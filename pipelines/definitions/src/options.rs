@@ -206,6 +206,10 @@ pub struct ForecastOptions {
     pub scenario: Scenario,
     /// how long a step waits for its forcing before it is filled in (rain: none; the rest: the last value)
     pub wait: Span,
+    /// how fast intervals learn from forecasts that have come true: the logarithm of a tail's width moves by this much
+    /// for a miss; 0 leaves them as the ensemble has them
+    #[serde(default)]
+    pub calibration_rate: f64,
 }
 
 /// `[log]`: where the log, the snapshots and the archive lie.

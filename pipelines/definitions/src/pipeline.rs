@@ -318,6 +318,9 @@ fn check_time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: 
         return;
     }
     let Some(forecast) = forecast else { return };
+    if !(0.0..=1.0).contains(&forecast.calibration_rate) {
+        say("forecast.calibration_rate", format!("is {}, accepted is 0 to 1", forecast.calibration_rate));
+    }
     for (path, span, smallest, unit) in [
         ("forecast.horizon", forecast.horizon, step, step),
         ("forecast.every", forecast.every, tick, tick),

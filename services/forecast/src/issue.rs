@@ -9,6 +9,7 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
     Align, EnsembleState, ForecastError,
+    calibrate::Calibration,
     ensemble::{mean, write_forcing},
     inputs::Position,
 };
@@ -33,13 +34,14 @@ impl EnsembleState {
     /// A forecast issued at `issue_time` for the `leads` steps after it. The state may lag behind the issue time; then
     /// the steps in between run on what is known of their forcing. The state is not changed.
     ///
-    /// The mean is that of the members; the quantiles are those of the members with the error of a discharge
-    /// measurement, so that they speak about what a gauge will read.
+    /// The mean is that of the members. The quantiles are those of the members with the error of a discharge measurement,
+    /// so that they speak about what a gauge will read, and calibrated on the forecasts that have come true.
     pub(crate) fn issue(
         &mut self,
         issue_time: Timestamp,
         leads: usize,
         align: &Align,
+        calibration: &mut Calibration,
         about: &Provenance<'_>,
     ) -> Result<Forecasts, ForecastError> {
         let parts = &self.parts;
@@ -87,9 +89,11 @@ impl EnsembleState {
                 }
                 let summary = &mut summaries[catchment * leads + lead];
                 summary.mean = mean(&corrected);
-                quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles).map_err(|e| {
-                    ForecastError::Misfit { model: about.card.name.clone(), problems: vec![e.to_string()] }
-                })?;
+                quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
+                let valid_time = last_step.plus_s((lead as i64 + 1) * parts.step_s);
+                let wet = parts.output_error.is_wet(recent_mm[catchment]);
+                let epsilon = parts.operators[catchment].epsilon_m3_s();
+                calibration.issue(valid_time, catchment, lead, wet, &mut summary.quantiles, epsilon)?;
             }
         }
 

@@ -1,7 +1,7 @@
 //! The forecast role: owns the state of a partition's catchments, and nothing else does.
 //!
 //! ```text
-//! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──assimilate──▶ state ──issue──▶ Forecasts ──▶ log
+//! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──assimilate──▶ state ──issue──▶ calibrate ──▶ Forecasts ──▶ log
 //!                     │                                                                                          │
 //!                     └── late, unknown, damaged ──▶ dead letters ──▶ log                       snapshot: state + positions
 //! ```
@@ -18,6 +18,7 @@
 
 mod align;
 mod budget;
+mod calibrate;
 mod ensemble;
 mod inputs;
 mod issue;
@@ -28,6 +29,7 @@ use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};
 use nilometer_runtime::RuntimeError;
 use nilometer_schemas::SchemaError;
+use nilometer_statistics::StatisticsError;
 
 pub use align::{Align, Fate, PeriodForcing, StepForcing, Waiting};
 pub use budget::WaterBudget;
@@ -47,6 +49,9 @@ pub enum ForecastError {
     /// the log failed
     #[error("the log cannot go on")]
     Log(#[from] LogError),
+    /// a distribution cannot be summarised, which finite members cannot cause
+    #[error("the members' distribution cannot be summarised")]
+    Statistics(#[from] StatisticsError),
     /// a snapshot failed
     #[error("the snapshot cannot go on")]
     Snapshot(#[from] SnapshotError),

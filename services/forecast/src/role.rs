@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Align, EnsembleState, Fate, ForecastError, ForecastMetrics, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
+    calibrate::{Calibration, SlotTimes},
     inputs::{Input, Lost, Position},
     issue::Provenance,
 };
@@ -51,6 +52,7 @@ struct Kept {
     forcing: Position,
     observation: Position,
     align: Align,
+    calibrated: SlotTimes,
     balance: Balance,
     budgets: Vec<WaterBudget>,
 }
@@ -84,6 +86,7 @@ struct Role {
     catchments: Vec<String>,
     leads: usize,
     state: Option<EnsembleState>,
+    calibration: Calibration,
     resumed: Option<Vec<f32>>,
     kept: Kept,
     forcings: Input,
@@ -112,6 +115,13 @@ impl Role {
         let identity = identity(&pipeline, &dependencies.package);
         let variables: Vec<Variable> =
             dependencies.package.card().inputs.iter().map(|i| i.name.parse()).collect::<Result<_, _>>()?;
+        let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
+        let calibration = Calibration::new(
+            pipeline.catchments.len(),
+            leads,
+            pipeline.time.step.seconds(),
+            pipeline.forecast.calibration_rate,
+        );
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {
             Some(s) if s.content.identity != identity => {
@@ -130,6 +140,7 @@ impl Role {
                     filled_steps: 0,
                     forcing: Position::default(),
                     observation: Position::default(),
+                    calibrated: calibration.save().1,
                     align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
                     balance: Balance::default(),
                     budgets: Vec::new(),
@@ -142,7 +153,8 @@ impl Role {
         };
         Ok(Self {
             catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
-            leads: usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0),
+            leads,
+            calibration,
             state: None,
             resumed,
             forcings: input(Contract::Forcing, kept.forcing),
@@ -239,14 +251,21 @@ impl Role {
         let Dependencies { runtime, package, .. } = &self.dependencies;
         let mut state = EnsembleState::new(runtime, package, &self.pipeline, self.leads + wait, begin)?;
         match self.resumed.take() {
-            Some(numbers) if numbers.len() != state.numbers.len() => {
-                return Err(ForecastError::OtherPipeline {
-                    found: format!("{} numbers", numbers.len()),
-                    expected: format!("{} numbers", state.numbers.len()),
-                });
-            }
             Some(numbers) => {
-                state.numbers = numbers;
+                let (ensemble, calibrated) = numbers.split_at(numbers.len().min(state.numbers.len()));
+                let fits = ensemble.len() == state.numbers.len()
+                    && self.calibration.restore(calibrated, &self.kept.calibrated);
+                if !fits {
+                    return Err(ForecastError::OtherPipeline {
+                        found: format!("{} numbers", numbers.len()),
+                        expected: format!(
+                            "{} numbers of state and those of {} lead times",
+                            state.numbers.len(),
+                            self.leads
+                        ),
+                    });
+                }
+                state.numbers.copy_from_slice(ensemble);
                 state.steps = self.kept.steps;
                 state.budgets.clone_from(&self.kept.budgets);
             }
@@ -371,6 +390,10 @@ impl Role {
             let (forcing, used) = kept.align.take_step(step);
             state.advance(&forcing)?;
             let observations = kept.align.take_observations(step);
+            // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
+            for observation in observations.iter().filter(|o| !o.suspect && o.valid_time == step) {
+                self.calibration.observe(step, observation.catchment, observation.discharge_m3_s);
+            }
             state.assimilate(&observations)?;
             for innovation in state.innovations() {
                 self.dependencies.metrics.innovation.observe(innovation.normalised());
@@ -401,7 +424,7 @@ impl Role {
             observation: self.observations.position(),
             forcing: self.forcings.position(),
         };
-        state.issue(tick, self.leads, &self.kept.align, &about).map(Some)
+        state.issue(tick, self.leads, &self.kept.align, &mut self.calibration, &about).map(Some)
     }
 
     /// Saves state and positions in one object, after the balances were held to their laws.
@@ -422,7 +445,9 @@ impl Role {
             tracing::error!(residual_mm, steps = state.steps, "the water budget does not close");
         }
         let ordinal = u64::try_from(self.kept.tick.0).unwrap_or(0);
-        self.dependencies.snapshots.save(ordinal, &self.kept, &state.numbers).await?;
+        let (calibrated, times) = self.calibration.save();
+        self.kept.calibrated = times;
+        self.dependencies.snapshots.save(ordinal, &self.kept, &[&state.numbers[..], &calibrated].concat()).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = Some(self.kept.tick);
         Ok(())

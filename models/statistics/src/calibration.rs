@@ -1,0 +1,116 @@
+//! Online calibration of a predictive distribution: its tails are stretched or squeezed until they miss as often as they
+//! should.
+
+use crate::error::StatisticsError;
+
+/// How far a tail may be stretched or squeezed: factors of 1/8 to 8.
+const LARGEST_LOG: f32 = 2.079_441_5;
+
+/// The two tails of a distribution as factors on the distance of a quantile from the median, in the logarithm of the
+/// value. It starts at 1: the distribution as it is.
+///
+/// Every verified forecast moves a tail: `log f ← log f + γ (miss − α)`, where `miss` is 1 when the observation lay
+/// beyond the issued quantile of level α (from its own end) and else 0. Summed over time this bounds the difference of the
+/// share of misses from α by `(largest − first log f) / (γ n)` whatever the data (the argument of Gibbs and Candès 2021,
+/// adaptive conformal inference, on the scale of the quantile instead of its level).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct TailScale {
+    /// logarithm of the factor below the median
+    pub log_lower: f32,
+    /// logarithm of the factor above the median
+    pub log_upper: f32,
+}
+
+impl TailScale {
+    /// Applies the factors to `quantiles` of ascending `levels`, in the logarithm of `value + epsilon`, around the level
+    /// nearest one half. Values stay at least 0 and ascending.
+    ///
+    /// # Errors
+    /// [`StatisticsError::Length`] when there is not one quantile a level, [`StatisticsError::NotFinite`] for one that is
+    /// no finite number.
+    pub fn apply(&self, levels: &[f64], quantiles: &mut [f64], epsilon: f64) -> Result<(), StatisticsError> {
+        if levels.len() != quantiles.len() || levels.is_empty() {
+            return Err(StatisticsError::Length { what: "quantiles", actual: quantiles.len(), expected: levels.len() });
+        }
+        if let Some(index) = quantiles.iter().position(|q| !q.is_finite()) {
+            return Err(StatisticsError::NotFinite { what: "quantiles", index, value: quantiles[index] });
+        }
+        let middle = levels.partition_point(|level| *level < 0.5 - 1e-9).min(levels.len() - 1);
+        let median = (quantiles[middle].max(0.0) + epsilon).ln();
+        let (lower, upper) = (f64::from(self.log_lower).exp(), f64::from(self.log_upper).exp());
+        for (index, quantile) in quantiles.iter_mut().enumerate() {
+            if index != middle {
+                let factor = if index < middle { lower } else { upper };
+                let log = median + factor * ((quantile.max(0.0) + epsilon).ln() - median);
+                *quantile = (log.exp() - epsilon).max(0.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Learns from one verified forecast, whose issued quantiles of level `alpha` and `1 − alpha` were `lower` and
+    /// `upper`. `rate` is γ.
+    pub fn learn(&mut self, observed: f64, lower: f64, upper: f64, alpha: f64, rate: f64) {
+        let step = |miss: bool| (rate * (f64::from(u8::from(miss)) - alpha)) as f32;
+        self.log_lower = (self.log_lower + step(observed < lower)).clamp(-LARGEST_LOG, LARGEST_LOG);
+        self.log_upper = (self.log_upper + step(observed > upper)).clamp(-LARGEST_LOG, LARGEST_LOG);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LEVELS: [f64; 3] = [0.05, 0.5, 0.95];
+
+    /// Standard log-normal observations, in an order without pattern.
+    fn observation(i: u32) -> f64 {
+        let uniform = (f64::from(i) * 0.618_033_988_749_895).fract().clamp(1e-6, 1.0 - 1e-6);
+        // A logistic is near enough to a normal here: what counts is that the scale is known.
+        (0.55 * (uniform / (1.0 - uniform)).ln()).exp()
+    }
+
+    #[test]
+    fn too_wide_and_too_narrow_intervals_end_at_their_level() {
+        for spread in [4.0_f64, 0.3] {
+            let mut scale = TailScale::default();
+            let mut hits = 0;
+            for i in 0..6_000 {
+                let mut quantiles = [(-1.645 * spread).exp(), 1.0, (1.645 * spread).exp()];
+                scale.apply(&LEVELS, &mut quantiles, 1e-9).unwrap();
+                let observed = observation(i);
+                if i >= 2_000 && observed >= quantiles[0] && observed <= quantiles[2] {
+                    hits += 1;
+                }
+                scale.learn(observed, quantiles[0], quantiles[2], 0.05, 0.05);
+            }
+            let share = f64::from(hits) / 4_000.0;
+            assert!((share - 0.9).abs() < 0.02, "spread {spread}: {share} inside");
+        }
+    }
+
+    #[test]
+    fn it_starts_by_changing_nothing_and_refuses_what_is_no_distribution() {
+        let mut quantiles = [1.0, 2.0, 5.0];
+        TailScale::default().apply(&LEVELS, &mut quantiles, 0.1).unwrap();
+        assert!(quantiles.iter().zip([1.0, 2.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-12));
+        assert!(TailScale::default().apply(&LEVELS, &mut [1.0], 0.1).is_err());
+        assert!(TailScale::default().apply(&LEVELS, &mut [1.0, f64::NAN, 2.0], 0.1).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_never_cross_nor_turn_negative(
+            mut quantiles in proptest::collection::vec(0.0_f64..1e4, 3),
+            log_lower in -3.0_f32..3.0,
+            log_upper in -3.0_f32..3.0,
+        ) {
+            quantiles.sort_by(f64::total_cmp);
+            TailScale { log_lower, log_upper }.apply(&LEVELS, &mut quantiles, 0.01).unwrap();
+            prop_assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
+        }
+    }
+}
