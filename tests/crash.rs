@@ -40,8 +40,9 @@ fn progress(folder: &Path) -> u64 {
 }
 
 fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>>) {
-    let names = |m: &BTreeMap<PathBuf, Vec<u8>>| m.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(expected), names(found), "the archives hold the same objects");
+    let absent: Vec<_> = expected.keys().filter(|name| !found.contains_key(*name)).collect();
+    let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    assert!(absent.is_empty() && extra.is_empty(), "missing {absent:?}, not expected {extra:?}");
     for (name, bytes) in expected {
         assert!(found[name] == *bytes, "{} differs", name.display());
     }

@@ -69,7 +69,8 @@ pub fn start(mut command: Command) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Every file below `folder`, by its path below it.
+/// Every object below `folder`, by its path below it. `NAME#N` is no object but what a kill left of one that was being
+/// written: `object_store` writes it there first, renames it when it is whole, and never lists it.
 pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -78,7 +79,7 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else {
+            } else if !path.to_string_lossy().contains('#') {
                 found.insert(path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }

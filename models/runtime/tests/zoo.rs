@@ -103,10 +103,10 @@ fn damage_is_refused_with_file_and_remedy() {
     assert!(error.to_string().contains("card.toml") && cause.contains("surprise"), "{error}: {cause}");
 
     let (_kept, package) = changed("card.toml", |text| {
-        String::from_utf8(text).unwrap().replace("shape = [3, 4, 12]", "shape = [3, 4, 13]").into_bytes()
+        String::from_utf8(text).unwrap().replace("shape = [3, 4, 10]", "shape = [3, 4, 11]").into_bytes()
     });
     let error = package.unwrap_err().to_string();
-    assert!(error.contains("has shape [3, 4, 12], the card says [3, 4, 13]"), "{error}");
+    assert!(error.contains("has shape [3, 4, 10], the card says [3, 4, 11]"), "{error}");
 
     let (_kept, package) = changed("step.onnx", |bytes| bytes[..bytes.len() / 2].to_vec());
     assert!(package.unwrap_err().to_string().contains("step.onnx has SHA-256"));

@@ -18,7 +18,7 @@ const STAND_INS: [&str; 7] = ["x", "1h", "2000-01-01T00:00:00Z", "discharge", "m
 /// The value of `table`, or every problem in it; `at` is the table's own path.
 pub(crate) fn collect<T: DeserializeOwned>(at: &str, mut table: Value) -> Result<T, Vec<Problem>> {
     let mut problems: Vec<Problem> = Vec::new();
-    let mut silenced: Vec<String> = Vec::new();
+    let mut named: Vec<String> = Vec::new();
     for _ in 0..LIMIT {
         let error = match serde_path_to_error::deserialize::<_, T>(table.clone()) {
             Ok(value) if problems.is_empty() => return Ok(value),
@@ -35,12 +35,16 @@ pub(crate) fn collect<T: DeserializeOwned>(at: &str, mut table: Value) -> Result
             path.push(key.clone());
         }
         let name = path.join(".");
-        if silenced.contains(&name) {
-            problems.retain(|p| !p.message.is_empty());
+        // A wrong value that was taken out is missing now, and so are the keys behind a stand-in: no second problem.
+        let reported =
+            named.iter().any(|n| name.strip_prefix(n).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')));
+        if reported && missing.is_none() {
             return Err(problems);
         }
-        problems.push(Problem { path: join(at, &name), message });
-        silenced.push(name);
+        if !reported {
+            problems.push(Problem { path: join(at, &name), message });
+            named.push(name);
+        }
         let progressed = if missing.is_some() { stand_in::<T>(&mut table, &path) } else { remove(&mut table, &path) };
         if !progressed {
             return Err(problems);
@@ -73,7 +77,7 @@ fn stand_in<T: DeserializeOwned>(table: &mut Value, path: &[String]) -> bool {
             return false;
         }
         let refused = serde_path_to_error::deserialize::<_, T>(tried.clone())
-            .is_err_and(|e| e.path().to_string().starts_with(&here));
+            .is_err_and(|e| e.path().to_string() == here && !e.inner().message().starts_with("missing field"));
         if !refused {
             *table = tried;
             return true;
