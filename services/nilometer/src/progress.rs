@@ -32,9 +32,10 @@ pub async fn show(registry: Registry, from: Timestamp, to: Timestamp) {
         let Some(at) = reached(&registry, "forecast") else { continue };
         let share = at.seconds_since(from) as f64 / to.seconds_since(from).max(1) as f64;
         let line = format!(
-            "forecast at {at}  {:3.0} %  ingest at {}  {:.0} dead letters  {:.0} s",
+            "forecast at {at}  {:3.0} %  ingest at {}  published to {}  {:.0} dead letters  {:.0} s",
             100.0 * share.clamp(0.0, 1.0),
             reached(&registry, "ingest").unwrap_or(from),
+            reached(&registry, "publish_forecast").unwrap_or(from),
             total(&registry, "nilometer_dead_letters_total"),
             begin.elapsed().as_secs_f64()
         );

@@ -24,6 +24,8 @@ use scores::{LeadScores, peaks, score};
 const LEADS_H: [i64; 7] = [1, 2, 3, 6, 9, 12, 24];
 /// The lead time of the plots, hours.
 const PLOTTED_LEAD_H: i64 = 6;
+/// How long before the highest peak the plotted single forecast was issued.
+const PLOTTED_WARNING_S: i64 = 12 * 3_600;
 /// Peaks shown a gauge, and how far apart they lie.
 const PEAKS: usize = 2;
 const PEAKS_APART_S: i64 = 5 * 86_400;
@@ -101,6 +103,12 @@ fn of<'a>(all: &'a Forecasted, id: &str, lead_h: i64) -> &'a [Forecast] {
     all.get(id).and_then(|leads| leads.get(&(lead_h * 3_600))).map_or(&[], Vec::as_slice)
 }
 
+/// One forecast of a catchment, in the order of its lead times.
+fn issued_at<'a>(all: &'a Forecasted, id: &str, issue_time: Timestamp) -> Vec<&'a Forecast> {
+    let leads = all.get(id).into_iter().flat_map(|leads| leads.values());
+    leads.filter_map(|f| f.iter().find(|f| f.issue_time == issue_time)).collect()
+}
+
 impl Gauge<'_> {
     fn describe_peaks(&self, text: &mut String) -> Result<()> {
         writeln!(text, "\n{}", self.id)?;
@@ -162,17 +170,36 @@ impl Gauge<'_> {
         Ok(())
     }
 
+    /// Two panels: one lead time over the whole window, and the forecast issued well before the highest peak.
     fn plot(&self, request: &Request) -> Result<()> {
-        let hydrograph = Hydrograph {
+        let ahead = |all| of(all, self.id, PLOTTED_LEAD_H).iter().collect::<Vec<_>>();
+        let mut panels = vec![Hydrograph {
             title: format!("{}: {PLOTTED_LEAD_H} hours ahead", self.id),
             observed: self.observed,
-            forecasts: of(self.forecasts, self.id, PLOTTED_LEAD_H),
-            open_loop: self.open_loop.map(|all| of(all, self.id, PLOTTED_LEAD_H)),
-            lead_h: PLOTTED_LEAD_H,
+            forecasts: ahead(self.forecasts),
+            open_loop: self.open_loop.map(ahead).unwrap_or_default(),
+            which: format!("{PLOTTED_LEAD_H} h ahead"),
             from: request.from,
             to: request.to,
-        };
-        hydrograph.draw(&plot_path(&request.out, self.id))
+        }];
+        if let Some((peak, _)) = peaks(self.observed, 1, PEAKS_APART_S).first() {
+            let issued = peak.plus_s(-PLOTTED_WARNING_S);
+            let at = |all| issued_at(all, self.id, issued);
+            panels.push(Hydrograph {
+                title: format!(
+                    "{}: the forecast of {issued}, {} hours before the peak",
+                    self.id,
+                    PLOTTED_WARNING_S / 3_600
+                ),
+                observed: self.observed,
+                forecasts: at(self.forecasts),
+                open_loop: self.open_loop.map(at).unwrap_or_default(),
+                which: "as issued".to_owned(),
+                from: issued.plus_s(-PLOTTED_WARNING_S),
+                to: issued.plus_s(86_400),
+            });
+        }
+        plot::draw(&plot_path(&request.out, self.id), &panels)
     }
 }
 

@@ -1,10 +1,10 @@
-//! A hydrograph with its fan, as SVG.
+//! Hydrographs with their fans, as SVG.
 
 use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
-use plotters::prelude::*;
+use plotters::{coord::Shift, prelude::*};
 
 use super::archive::Forecast;
 
@@ -12,49 +12,63 @@ const OBSERVED: RGBColor = RGBColor(20, 20, 20);
 const FAN: RGBColor = RGBColor(31, 119, 180);
 const OPEN_LOOP: RGBColor = RGBColor(200, 120, 30);
 
-/// What a plot shows.
+/// What a panel shows.
 pub struct Hydrograph<'a> {
     pub title: String,
     pub observed: &'a BTreeMap<Timestamp, f64>,
-    /// forecasts of one lead time, in the order of their valid times
-    pub forecasts: &'a [Forecast],
+    /// forecasts in the order of their valid times
+    pub forecasts: Vec<&'a Forecast>,
     /// the same without assimilation
-    pub open_loop: Option<&'a [Forecast]>,
-    pub lead_h: i64,
+    pub open_loop: Vec<&'a Forecast>,
+    /// what these forecasts have in common, for the legend
+    pub which: String,
     pub from: Timestamp,
     pub to: Timestamp,
 }
 
+/// Draws panels below each other.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn draw(path: &Path, panels: &[Hydrograph<'_>]) -> Result<()> {
+    let root = SVGBackend::new(path, (1100, 400 * panels.len().max(1) as u32)).into_drawing_area();
+    let drawn = root
+        .fill(&WHITE)
+        .map_err(|e| anyhow!("{e}"))
+        .and_then(|()| panels.iter().zip(root.split_evenly((panels.len().max(1), 1))).try_for_each(|(p, a)| p.draw(&a)))
+        .and_then(|()| root.present().map_err(|e| anyhow!("{e}")));
+    drawn.with_context(|| format!("{} cannot be drawn", path.display()))
+}
+
 impl Hydrograph<'_> {
-    /// Draws observed discharge, the mean and the 50 % and 90 % intervals of one lead time.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn draw(&self, path: &Path) -> Result<()> {
-        let fail = |e: &dyn std::fmt::Display| anyhow!("{} cannot be drawn: {e}", path.display());
+    /// Observed discharge, the mean and the 50 % and 90 % intervals.
+    fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
+        let fail = |e: &dyn std::fmt::Display| anyhow!("{e}");
         let day = |t: Timestamp| t.seconds_since(self.from) as f64 / 86_400.0;
         let within = |t: &Timestamp| *t >= self.from && *t <= self.to;
-        let shown: Vec<&Forecast> = self.forecasts.iter().filter(|f| within(&f.valid_time)).collect();
+        let shown: Vec<&Forecast> = self.forecasts.iter().copied().filter(|f| within(&f.valid_time)).collect();
         let top = shown
             .iter()
             .map(|f| f.quantiles[QUANTILE_LEVELS.len() - 1])
             .chain(self.observed.iter().filter(|(t, _)| within(t)).map(|(_, q)| *q))
             .fold(1e-6, f64::max);
+        let days = day(self.to).max(1e-6);
 
-        let root = SVGBackend::new(path, (1100, 460)).into_drawing_area();
-        root.fill(&WHITE).map_err(|e| fail(&e))?;
-        let mut chart = ChartBuilder::on(&root)
+        let mut chart = ChartBuilder::on(area)
             .caption(&self.title, ("sans-serif", 20))
             .margin(12)
             .x_label_area_size(36)
             .y_label_area_size(64)
-            .build_cartesian_2d(0.0..day(self.to).max(1e-6), 0.0..top * 1.05)
+            .build_cartesian_2d(0.0..days, 0.0..top * 1.05)
             .map_err(|e| fail(&e))?;
         chart
             .configure_mesh()
             .x_desc("UTC")
             .y_desc("discharge, m³/s")
-            .x_label_formatter(&|d| self.from.plus_s((d * 86_400.0) as i64).date())
+            .x_label_formatter(&|d| {
+                let time = self.from.plus_s((d * 86_400.0).round() as i64);
+                if days > 7.0 { time.date() } else { time.to_string()[5..16].replace('T', " ") }
+            })
             .light_line_style(WHITE)
             .draw()
             .map_err(|e| fail(&e))?;
@@ -68,7 +82,7 @@ impl Hydrograph<'_> {
             chart
                 .draw_series(std::iter::once(band))
                 .map_err(|e| fail(&e))?
-                .label(format!("{share} % interval, {} h ahead", self.lead_h))
+                .label(format!("{share} % interval, {}", self.which))
                 .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 20, y + 5)], FAN.mix(strength).filled()));
         }
         let mut line = |points: Vec<(f64, f64)>, colour: RGBColor, width: u32, label: String| {
@@ -80,17 +94,13 @@ impl Hydrograph<'_> {
                 })
                 .map_err(|e| fail(&e))
         };
-        if let Some(open_loop) = self.open_loop {
-            let points =
-                open_loop.iter().filter(|f| within(&f.valid_time)).map(|f| (day(f.valid_time), f.mean)).collect();
-            line(points, OPEN_LOOP, 1, "mean without assimilation".to_owned())?;
+        let means = |all: &[&Forecast]| {
+            all.iter().filter(|f| within(&f.valid_time)).map(|f| (day(f.valid_time), f.mean)).collect::<Vec<_>>()
+        };
+        if !self.open_loop.is_empty() {
+            line(means(&self.open_loop), OPEN_LOOP, 1, "mean without assimilation".to_owned())?;
         }
-        line(
-            shown.iter().map(|f| (day(f.valid_time), f.mean)).collect(),
-            FAN,
-            2,
-            format!("mean, {} h ahead", self.lead_h),
-        )?;
+        line(means(&shown), FAN, 2, format!("mean, {}", self.which))?;
         let observed = self.observed.iter().filter(|(t, _)| within(t)).map(|(t, q)| (day(*t), *q)).collect();
         line(observed, OBSERVED, 1, "observed".to_owned())?;
         chart
@@ -98,8 +108,7 @@ impl Hydrograph<'_> {
             .position(SeriesLabelPosition::UpperRight)
             .background_style(WHITE.mix(0.85))
             .draw()
-            .map_err(|e| fail(&e))?;
-        root.present().map_err(|e| fail(&e))
+            .map_err(|e| fail(&e))
     }
 }
 
