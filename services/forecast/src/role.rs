@@ -129,6 +129,7 @@ impl Role {
             }
             Some(s) => {
                 tracing::info!(tick = %s.content.tick, state_time = %s.content.state_time, "resuming from a snapshot");
+                dependencies.metrics.stage.reached(s.content.tick);
                 (s.content, Some(s.numbers))
             }
             None => {

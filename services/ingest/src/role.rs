@@ -78,12 +78,14 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, partition } =
         dependencies;
     let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
+    let stage = metrics.stage(PRODUCER);
     if let Some(tick) = kept.tick {
         tracing::info!(%tick, "resuming from a snapshot");
+        stage.reached(tick);
     }
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = tokio::spawn(read_ticks(sources, clock, kept.clone(), sender, stop.clone()));
-    let mut writer = Writer { log, snapshots, lines: Some(lines), stage: metrics.stage(PRODUCER), partition };
+    let mut writer = Writer { log, snapshots, lines: Some(lines), stage, partition };
     let mut since_save = 0;
     while let Some(read) = receiver.receive().await {
         let ReadTick { tick, batches, cursors } = read?;

@@ -43,6 +43,7 @@ struct Kept {
 /// [`PublishError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, PublishError> {
     let mut kept = dependencies.snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
+    dependencies.metrics.reached(kept.time);
     let mut since_save = 0;
     while let Some(entry) = next(&dependencies, kept.next, &stop).await? {
         let timer = dependencies.metrics.seconds.start_timer();
