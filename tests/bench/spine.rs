@@ -67,7 +67,8 @@ fn steps() {
     for name in ["exphydro-cance", "hybrid-cance"] {
         let package = Package::load(&root().join("models/zoo").join(name)).unwrap();
         for (catchments, members) in [(1, 1), (25, 20), (500, 20), (3_125, 32)] {
-            let chosen: Vec<usize> = (0..catchments).map(|c| c % GAUGES.len()).collect();
+            let names: Vec<&str> = GAUGES.iter().copied().cycle().take(catchments).collect();
+            let chosen = package.select(&names).unwrap();
             let mut model = Model::new(&runtime, &package, &chosen, members, 1).unwrap();
             let mut state = model.initial_state();
             model.forcing_mut().fill(0.5);

@@ -1,4 +1,4 @@
-"""Command line: ``python -m nilometer_exporter cance --data DIR --flow-directions TIF --out models/zoo``."""
+"""Command line: ``python -m nilometer_exporter cance | camels …``; ``--help`` says more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from .camels.packages import train_package
+from .camels.train import RECIPES
 from .cance import write_packages
 
 
@@ -17,10 +19,25 @@ def main() -> None:
     cance.add_argument("--data", type=Path, required=True, help="folder with prcp, pet, qobs and gauge_attributes.csv")
     cance.add_argument("--flow-directions", type=Path, required=True, help="GeoTIFF of flow directions, codes 1..8 from North")
     cance.add_argument("--out", type=Path, required=True, help="folder that receives one folder per package")
+    cance.set_defaults(run=_cance)
+    camels = commands.add_parser("camels", help="a daily model of many catchments")
+    camels.add_argument("kind", choices=sorted(RECIPES))
+    camels.add_argument("--data", type=Path, required=True, help="folder with forcing, streamflow, attributes and inventory")
+    camels.add_argument("--not-judged", type=Path, help="file of catchments that the card's skill leaves out")
+    camels.add_argument("--out", type=Path, required=True, help="folder that receives one folder per package")
+    camels.set_defaults(run=_camels)
     options = parser.parse_args()
+    options.run(options)
+
+
+def _cance(options: argparse.Namespace) -> None:
     jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_platforms", "cpu")
     write_packages(options.data, options.flow_directions, options.out)
+
+
+def _camels(options: argparse.Namespace) -> None:
+    train_package(options.data, options.kind, options.out, options.not_judged)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from .data import GAUGES, TRAINING_END, TRAINING_START, TrainingData, load
-from .package import Package, write
+from . import streaming
+from .package import Graphs, Package, write
 from .train import RANGES, Recipe, Trained, train
 from .verify import blocks, nse
 
@@ -28,6 +29,24 @@ SOURCE = (
 )
 UNITS = {"f": "mm-1", "smax": "mm", "qmax": "mm h-1", "rain_kernel": "mm-1", "flow_kernel": "mm-1"}
 UNITS |= {"mix": "mm", "offset": "mm"}
+INPUTS = (
+    {"name": "precipitation", "unit": "mm", "standard_name": "lwe_thickness_of_precipitation_amount"},
+    {"name": "potential_evapotranspiration", "unit": "mm", "standard_name": "water_potential_evapotranspiration_amount"},
+)
+
+
+def _graphs(step: streaming.Step, rollout: streaming.Rollout) -> Graphs:
+    return Graphs(
+        lambda weights, _, state, forcing: step(weights, state, forcing),
+        lambda weights, _, state, forcing: rollout(weights, state, forcing),
+        ("discharge", "evapotranspiration", "outflow"),
+    )
+
+
+GRAPHS = {
+    "physical": _graphs(streaming.physical_step, streaming.physical_rollout),
+    "hybrid": _graphs(streaming.hybrid_step, streaming.hybrid_rollout),
+}
 
 
 def write_packages(data_folder: Path, flow_directions: Path, out: Path) -> None:
@@ -58,15 +77,20 @@ def describe(data: TrainingData, kind: str, recipe: Recipe, trained: Trained, sc
         facts[name] |= {"minimum": low, "maximum": high}
     for name in ("rain_kernel", "flow_kernel", "mix"):
         facts.setdefault(name, {})["minimum"] = 0.0
+    facts = {name: facts.get(name, {}) | {"catchment_axis": 0} for name in trained.weights}
     return Package(
         name=NAMES[kind],
-        kind=kind,
         version=VERSION,
         summary=SUMMARIES[kind],
+        time_step_s=3_600,
         catchments=GAUGES,
+        attributes=(),
+        inputs=INPUTS,
+        states=_states(kind, recipe, trained),
+        graphs=GRAPHS[kind],
         weights=trained.weights,
         weight_facts=facts,
-        states=_states(kind, recipe, trained),
+        golden_inputs=golden_inputs(trained.weights, sum(state["rows"] for state in _states(kind, recipe, trained))),
         training={
             "data": SOURCE,
             "from": f"{TRAINING_START:%Y-%m-%dT%H:%M:%SZ}",
@@ -78,11 +102,23 @@ def describe(data: TrainingData, kind: str, recipe: Recipe, trained: Trained, sc
     )
 
 
+def golden_inputs(weights: dict[str, np.ndarray], rows: int) -> dict[str, np.ndarray]:
+    """C = 3, M = 4, T = 48: dry and stormy members, stores near their bounds."""
+    random = np.random.default_rng(20141015)
+    catchments, members, hours = 3, 4, 48
+    rain = random.gamma(0.25, 4.0, (hours, catchments, members)) * np.array([0.0, 0.5, 1.0, 6.0])
+    pet = np.clip(np.sin((np.arange(hours) - 6) * np.pi / 12), 0, None)[:, None, None] * random.uniform(0.1, 0.3, rain.shape)
+    fill = np.array([0.02, 0.6, 0.9, 1.0])
+    state = random.uniform(0.0, 1.5, (rows, catchments, members))
+    state[0] = weights["smax"][:, None] * fill + random.uniform(-0.3, 0.3, (catchments, members))
+    return {"state": state, "forcing": np.stack([rain, pet], axis=1)}
+
+
 def _states(kind: str, recipe: Recipe, trained: Trained) -> tuple[dict[str, Any], ...]:
     state = trained.initial_state
     store = {"name": "soil_store", "unit": "mm", "rows": 1, "minimum": 0.0}
     store["maximum"] = float(np.ceil(trained.weights["smax"].max() / 100 + 1) * 100)
-    store |= {"updatable": True, "initial": state[0].tolist(), "initial_spread": 5.0}
+    store |= {"storage": 1.0, "updatable": True, "initial": state[0].tolist(), "initial_spread": 5.0}
     if kind == "physical":
         return (store,)
     past = recipe.hours - 1

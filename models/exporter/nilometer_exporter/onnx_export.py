@@ -28,7 +28,8 @@ IR_VERSION = 9
 
 _TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "bool": TensorProto.BOOL}
 _TYPES |= {"int32": TensorProto.INT64, "int64": TensorProto.INT64}  # ONNX indexes with int64
-_UNARY = {"neg": "Neg", "exp": "Exp", "tanh": "Tanh", "logistic": "Sigmoid", "stop_gradient": "Identity", "copy": "Identity"}
+_UNARY = {"neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "tanh": "Tanh", "logistic": "Sigmoid"}
+_UNARY |= {"stop_gradient": "Identity", "copy": "Identity"}
 _BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
 _BINARY |= {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual"}
 _CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
@@ -250,7 +251,9 @@ class _Converter:
     def iota(self, axis: int, shape: Shape, dtype: str) -> Tensor:
         stored = (shape[axis], *[1] * (len(shape) - axis - 1))
         limit = self.node("Squeeze", [self.dimension(shape[axis])])
-        return Tensor(self.reshape(self.node("Range", [self.constant(0), limit, self.constant(1)]), stored), shape, dtype, stored)
+        name = self.reshape(self.node("Range", [self.constant(0), limit, self.constant(1)]), stored)
+        name = name if _TYPES[dtype] == TensorProto.INT64 else self.node("Cast", [name], to=_TYPES[dtype])
+        return Tensor(name, shape, dtype, stored)
 
     # -- one method for each primitive that moves data: name of the result ---------------------------------------------
 
@@ -334,12 +337,14 @@ class _Converter:
         ]
         self.stack.append(_Graph())
         results = [self._scan_output(self.whole(t)) for t in self.run(inner.jaxpr, inner.consts, arguments)]
+        nodes = _live(self.graph.nodes, set(results))
+        used = {i for node in nodes for i in _reads(node)}
         body = helper.make_graph(
-            _live(self.graph.nodes, set(results)),
+            nodes,
             self.new_name("scan_body"),
             [_value_info(t.name, t) for t in arguments[carried_from:]],
             [_value_info(n, v.aval) for n, v in zip(results, inner.jaxpr.outvars)],
-            initializer=self.graph.constants,
+            initializer=[c for c in self.graph.constants if c.name in used],
         )
         self.stack.pop()
         outputs = [self.new_name("scan") for _ in results]

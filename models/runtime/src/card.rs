@@ -18,8 +18,11 @@ pub struct Card {
     pub licence: String,
     /// length of a step, seconds
     pub time_step_s: i64,
-    /// catchments that it has parameters for, in the order of the weights' catchment axis
+    /// catchments that it has parameters for, in the order of the weights' catchment axis; none for a model of any catchment
     pub catchments: Vec<String>,
+    /// rows of `attributes`, in order: what tells catchments apart for a model of any catchment
+    #[serde(rename = "attribute", default)]
+    pub attributes: Vec<Attribute>,
     /// rows of `forcing`, in order
     #[serde(rename = "input")]
     pub inputs: Vec<Input>,
@@ -39,9 +42,28 @@ pub struct Card {
     /// what it achieved
     #[serde(rename = "skill", default)]
     pub skills: Vec<Skill>,
+    /// physics probes that it is known to fail
+    #[serde(default)]
+    pub known_failures: Vec<String>,
+    /// largest relative difference from a golden vector; the notes say why where it is not the default
+    #[serde(default = "golden_tolerance")]
+    pub golden_tolerance: f64,
     /// what a user must know
     #[serde(default)]
     pub notes: BTreeMap<String, String>,
+}
+
+/// float32 arithmetic on stores of some hundred mm: 2^-17, seven bits above the rounding.
+const fn golden_tolerance() -> f64 {
+    1e-5
+}
+
+/// A row of `attributes`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Attribute {
+    pub name: String,
 }
 
 /// A row of `forcing`.
@@ -68,6 +90,8 @@ pub struct State {
     pub minimum: Option<f32>,
     /// physical upper bound
     pub maximum: Option<f32>,
+    /// water that a unit of a row holds, mm over the catchment; none where the rows are no store
+    pub storage: Option<f32>,
     /// whether assimilation may change it
     pub updatable: bool,
     /// one value for all catchments or one for each
@@ -133,6 +157,12 @@ impl Card {
         self.states.iter().map(|s| s.rows).sum()
     }
 
+    /// Whether a step gives the output of this name.
+    #[must_use]
+    pub fn gives(&self, output: &str) -> bool {
+        self.outputs.iter().any(|o| o.name == output)
+    }
+
     /// The block that each row of the state belongs to, in order.
     pub fn state_row_blocks(&self) -> impl Iterator<Item = &State> {
         self.states.iter().flat_map(|s| std::iter::repeat_n(s, s.rows))
@@ -147,7 +177,10 @@ impl Card {
             }
         };
         say(self.time_step_s > 0, format!("time_step_s is {}, accepted is above 0", self.time_step_s));
-        say(!self.catchments.is_empty(), "catchments is empty, accepted is at least one".to_owned());
+        say(
+            self.catchments.is_empty() != self.attributes.is_empty(),
+            "accepted are catchments, or [[attribute]] for a model of any catchment, and not both".to_owned(),
+        );
         say(!self.inputs.is_empty(), "no [[input]], accepted is at least one".to_owned());
         say(
             self.outputs.iter().any(|o| o.name == "discharge" && o.unit == "mm"),
@@ -156,9 +189,9 @@ impl Card {
         for state in &self.states {
             let n = state.initial.len();
             say(
-                n == 1 || n == self.catchments.len(),
+                n == 1 || (n > 0 && n == self.catchments.len()),
                 format!(
-                    "state {} has {n} initial values, accepted is 1 or {} (one a catchment)",
+                    "state {} has {n} initial values, accepted is 1, or one for each of the {} catchments",
                     state.name,
                     self.catchments.len()
                 ),

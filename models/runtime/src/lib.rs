@@ -31,14 +31,16 @@ mod graph;
 mod library;
 mod model;
 mod package;
+mod probes;
 
 use std::path::PathBuf;
 
-pub use card::{Card, Input, Output, Skill, State, Training, Weight};
+pub use card::{Attribute, Card, Input, Output, Skill, State, Training, Weight};
 pub use golden::{Difference, check_golden};
 pub use library::{Provider, Runtime};
 pub use model::{Fluxes, Model};
-pub use package::{Package, Tensor};
+pub use package::{Package, Selection, Tensor};
+pub use probes::{Probe, probe};
 
 /// Why a model cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,19 @@ pub enum RuntimeError {
         /// those that it has
         known: String,
     },
+    /// attributes that do not fit the package
+    #[error("model {model}: {given}; accepted is one finite number a catchment for each of its attributes: {wanted}")]
+    Attributes {
+        /// package name
+        model: String,
+        /// what came
+        given: String,
+        /// the card's attributes
+        wanted: String,
+    },
     /// ONNX Runtime's shared library is nowhere
     #[error(
-        "ONNX Runtime's shared library cannot be loaded: {detail}; set runtime.library in the pipeline definition or ORT_DYLIB_PATH, or run ops/setup, which fetches it"
+        "ONNX Runtime's shared library cannot be loaded: {detail}; set model.library in the pipeline definition or ORT_DYLIB_PATH, or run ops/setup, which fetches it"
     )]
     Library {
         /// what was tried

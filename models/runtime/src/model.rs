@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Package, Runtime, RuntimeError, Tensor, graph::Graph};
+use crate::{Package, Runtime, RuntimeError, Selection, Tensor, graph::Graph};
 
 const STATE: &str = "state";
 const FORCING: &str = "forcing";
@@ -23,38 +23,41 @@ pub struct Model {
     rollout: Graph,
 }
 
-/// What one step gave, each `[C, M]` in mm a step.
+/// What one step gave, each `[C, M]` in mm a step; none where the model does not tell.
 #[derive(Debug, Clone, Copy)]
 pub struct Fluxes<'a> {
     /// flow at the outlet
     pub discharge_mm: &'a [f32],
     /// water that evaporated in the step
-    pub evapotranspiration_mm: &'a [f32],
+    pub evapotranspiration_mm: Option<&'a [f32]>,
     /// water that left the stores towards the river in the step
-    pub outflow_mm: &'a [f32],
+    pub outflow_mm: Option<&'a [f32]>,
 }
 
 impl Model {
-    /// Binds `package` to `catchments` (indices from [`Package::select`]), `members` and a rollout of `horizon` steps.
+    /// Binds `package` to the `catchments` of a [`Selection`], `members` and a rollout of `horizon` steps.
     ///
     /// # Errors
     /// [`RuntimeError`] when a graph does not load or does not fit the card.
     pub fn new(
         runtime: &Runtime,
         package: &Package,
-        catchments: &[usize],
+        catchments: &Selection,
         members: usize,
         horizon: usize,
     ) -> Result<Self, RuntimeError> {
         let (rows, inputs, c, m) =
             (package.card().state_rows(), package.card().inputs.len(), catchments.len(), members);
         let weights: BTreeMap<&str, Tensor> = package.gathered(catchments);
+        let (state, flow): (&[usize], &[usize]) = (&[rows, c, m], &[c, m]);
+        let told = [EVAPOTRANSPIRATION, OUTFLOW].into_iter().filter(|o| package.card().gives(o)).map(|o| (o, flow));
+        let outputs: Vec<_> = [(STATE_NEXT, state), (DISCHARGE, flow)].into_iter().chain(told).collect();
         let step = Graph::new(
             runtime,
             &package.file("step.onnx"),
             &weights,
-            &[(STATE, &[rows, c, m]), (FORCING, &[inputs, c, m])],
-            &[(STATE_NEXT, &[rows, c, m]), (DISCHARGE, &[c, m]), (EVAPOTRANSPIRATION, &[c, m]), (OUTFLOW, &[c, m])],
+            &[(STATE, state), (FORCING, &[inputs, c, m])],
+            &outputs,
         )?;
         let rollout = Graph::new(
             runtime,
@@ -65,7 +68,7 @@ impl Model {
         )?;
         let mut initial = Vec::with_capacity(rows * c * m);
         for block in package.card().state_row_blocks() {
-            for catchment in catchments {
+            for catchment in &catchments.places {
                 let value = block.initial.get(*catchment).or_else(|| block.initial.first()).copied().unwrap_or(0.0);
                 initial.extend(std::iter::repeat_n(value, m));
             }
@@ -115,8 +118,8 @@ impl Model {
         state.copy_from_slice(self.step.output(STATE_NEXT));
         Ok(Fluxes {
             discharge_mm: self.step.output(DISCHARGE),
-            evapotranspiration_mm: self.step.output(EVAPOTRANSPIRATION),
-            outflow_mm: self.step.output(OUTFLOW),
+            evapotranspiration_mm: self.step.told(EVAPOTRANSPIRATION),
+            outflow_mm: self.step.told(OUTFLOW),
         })
     }
 

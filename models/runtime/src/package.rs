@@ -23,6 +23,29 @@ pub struct Tensor {
     pub values: Vec<f32>,
 }
 
+/// Catchments that a model is bound to: [`Package::select`] finds them by name, [`Package::describe`] by their attributes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// where each lies on the weights' catchment axis
+    pub(crate) places: Vec<usize>,
+    /// `[A, C]`, empty where the package takes none
+    pub(crate) attributes: Vec<f32>,
+}
+
+impl Selection {
+    /// How many catchments.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there is no catchment.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+}
+
 /// A verified model package.
 #[derive(Debug, Clone)]
 pub struct Package {
@@ -102,33 +125,75 @@ impl Package {
         self.folder.join(name)
     }
 
-    /// Where each catchment lies on the weights' catchment axis. A catchment may be named more than once.
+    /// The catchments of these names, which the package has parameters for. One may be named more than once.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownCatchment`] for one that the card does not list.
-    pub fn select<S: AsRef<str>>(&self, catchments: &[S]) -> Result<Vec<usize>, RuntimeError> {
-        catchments
-            .iter()
-            .map(|wanted| {
-                let wanted = wanted.as_ref();
-                self.card.catchments.iter().position(|c| c == wanted).ok_or_else(|| RuntimeError::UnknownCatchment {
-                    model: self.card.name.clone(),
-                    catchment: wanted.to_owned(),
-                    known: self.card.catchments.join(", "),
-                })
+    /// [`RuntimeError::UnknownCatchment`] for one that the card does not list, [`RuntimeError::Attributes`] when the package
+    /// tells catchments apart by attributes.
+    pub fn select<S: AsRef<str>>(&self, catchments: &[S]) -> Result<Selection, RuntimeError> {
+        if !self.card.attributes.is_empty() {
+            return Err(self.wants_attributes("none are given".to_owned()));
+        }
+        let place = |wanted: &str| {
+            self.card.catchments.iter().position(|c| c == wanted).ok_or_else(|| RuntimeError::UnknownCatchment {
+                model: self.card.name.clone(),
+                catchment: wanted.to_owned(),
+                known: shortened(&self.card.catchments),
             })
-            .collect()
+        };
+        let places = catchments.iter().map(|wanted| place(wanted.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Selection { places, attributes: Vec::new() })
     }
 
-    /// Every weight, gathered along its catchment axis for `catchments` (indices of the card's list).
-    pub(crate) fn gathered(&self, catchments: &[usize]) -> BTreeMap<&str, Tensor> {
+    /// Any catchments, told apart by `attributes` `[A, C]` in the card's order and units.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Attributes`] when their number does not fit, one is no finite number, or the package takes none.
+    pub fn describe(&self, catchments: usize, attributes: Vec<f32>) -> Result<Selection, RuntimeError> {
+        let wanted = &self.card.attributes;
+        if wanted.is_empty() {
+            return Err(self.wants_attributes(format!("{} are given", attributes.len())));
+        }
+        if attributes.len() != wanted.len() * catchments {
+            let given = format!("{} numbers for {catchments} catchments are given", attributes.len());
+            return Err(self.wants_attributes(given));
+        }
+        if let Some(at) = attributes.iter().position(|v| !v.is_finite()) {
+            let (name, catchment) = (&wanted[at / catchments].name, at % catchments);
+            let given = format!("{name} of catchment {catchment} is {}, accepted are finite numbers", attributes[at]);
+            return Err(self.wants_attributes(given));
+        }
+        Ok(Selection { places: (0..catchments).collect(), attributes })
+    }
+
+    fn wants_attributes(&self, given: String) -> RuntimeError {
+        let names: Vec<String> = self.card.attributes.iter().map(|a| a.name.clone()).collect();
+        RuntimeError::Attributes { model: self.card.name.clone(), given, wanted: names.join(", ") }
+    }
+
+    /// What a graph takes for these catchments beside state and forcing: every weight, gathered along its catchment axis, and the
+    /// attributes.
+    pub(crate) fn gathered(&self, selection: &Selection) -> BTreeMap<&str, Tensor> {
+        let catchments = &selection.places;
+        let attributes = (!self.card.attributes.is_empty()).then(|| {
+            let shape = vec![self.card.attributes.len(), catchments.len()];
+            ("attributes", Tensor { shape, values: selection.attributes.clone() })
+        });
         self.card
             .weights
             .iter()
             .filter_map(|w| Some((w.name.as_str(), self.weights.get(&w.name)?, w.catchment_axis)))
             .map(|(name, tensor, axis)| (name, axis.map_or_else(|| tensor.clone(), |a| gather(tensor, a, catchments))))
+            .chain(attributes)
             .collect()
     }
+}
+
+/// The first few names of a long list.
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 10;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} others", names.len() - SHOWN) } else { shown }
 }
 
 /// Rows of `tensor` along `axis`, in the order of `indices`.

@@ -135,12 +135,12 @@ fn in_operations_files_arrive_at_their_modification_time() {
     let root = rain();
     let touch = |path: &str, hours: u64| {
         let file = fs::File::options().write(true).open(root.path().join(path)).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000 + hours * 3600)).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(4_100_000_000 + hours * 3600)).unwrap();
     };
     for hour in [0, 1, 2, 4, 5] {
         touch(&format!("prcp/2014/09/15/rain_201409150{hour}00_x.tif"), 10 - hour);
     }
-    let seen = |hours: i64| Timestamp((1_500_000_000 + hours * 3600) * 1_000_000);
+    let seen = |hours: i64| Timestamp((4_100_000_000 + hours * 3600) * 1_000_000);
     let mut source = open(RAIN, Arrival::WhenSeen, root.path(), Window::ALL);
     let (batches, next) = source.read(&Cursor::default(), seen(8)).unwrap();
     let valid: Vec<String> = told(&batches).into_iter().map(|(_, valid, ..)| valid).collect();
@@ -151,6 +151,22 @@ fn in_operations_files_arrive_at_their_modification_time() {
     assert_eq!(batches.len(), 3, "hours 3, 1 and 0");
     assert!(source.read(&last, seen(30)).unwrap().0.is_empty());
     assert_eq!(source.last_arrival(), None);
+}
+
+#[test]
+fn in_operations_a_file_that_is_moved_into_place_arrives_then() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir_all(root.path().join("prcp/2014/09/15")).unwrap();
+    let now = || Timestamp(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64);
+    let mut source = open(RAIN, Arrival::WhenSeen, root.path(), Window::ALL);
+    let (none, cursor) = source.read(&Cursor::default(), now().plus_s(-60)).unwrap();
+    assert!(none.is_empty());
+    let written = root.path().join("elsewhere.tif");
+    fs::write(&written, b"rain").unwrap();
+    let file = fs::File::options().write(true).open(&written).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000)).unwrap();
+    fs::rename(&written, root.path().join("prcp/2014/09/15/rain_201409150300_x.tif")).unwrap();
+    assert_eq!(source.read(&cursor, now().plus_s(60)).unwrap().0.len(), 1, "its age is no reason to pass it over");
 }
 
 #[test]

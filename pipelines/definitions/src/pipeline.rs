@@ -8,7 +8,7 @@ use std::{
 
 use nilometer_connectors::{GeotiffOptions, TableOptions};
 use nilometer_runtime::Package;
-use nilometer_schemas::Variable;
+use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Span, check::CheckOptions};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -311,6 +311,9 @@ fn check_time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: 
     }
     if time.from >= time.to {
         say("time.from", format!("is {}, accepted is before time.to = {}", time.from, time.to));
+    }
+    if time.from < Timestamp(0) {
+        say("time.from", format!("is {}, accepted is 1970-01-01T00:00:00Z or later", time.from));
     }
     let tick = time.tick_s();
     if tick <= 0 || step % tick != 0 {

@@ -8,14 +8,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Range,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use nilometer_schemas::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
-use tokio::sync::watch;
+use tokio::sync::{OnceCell, watch};
 
 use crate::{
     Appended, Bounds, Damage, Entry, EnvelopeError, Log, LogError, Message, Metrics, Partition, Record,
@@ -33,7 +33,7 @@ pub struct EmbeddedLog {
     store: Arc<dyn ObjectStore>,
     root: Path,
     metrics: Metrics,
-    ends: Mutex<HashMap<Partition, watch::Sender<Tail>>>,
+    ends: Mutex<HashMap<Partition, Arc<OnceCell<watch::Sender<Tail>>>>>,
 }
 
 /// What an append must know of a partition.
@@ -60,17 +60,11 @@ impl EmbeddedLog {
         self.folder(partition).join(numbered(position))
     }
 
-    fn ends(&self) -> MutexGuard<'_, HashMap<Partition, watch::Sender<Tail>>> {
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The partition's tail as we know it; the first use of a partition finds it in the store.
+    /// The partition's tail as we know it; the first use of a partition finds it in the store, once for all who ask.
     async fn tail(&self, partition: Partition) -> Result<watch::Sender<Tail>, LogError> {
-        if let Some(known) = self.ends().get(&partition) {
-            return Ok(known.clone());
-        }
-        let found = self.find_tail(partition).await?;
-        Ok(self.ends().entry(partition).or_insert_with(|| watch::Sender::new(found)).clone())
+        let known = self.ends.lock().unwrap_or_else(PoisonError::into_inner).entry(partition).or_default().clone();
+        let found = known.get_or_try_init(|| async { self.find_tail(partition).await.map(watch::Sender::new) }).await?;
+        Ok(found.clone())
     }
 
     async fn find_tail(&self, partition: Partition) -> Result<Tail, LogError> {
@@ -221,7 +215,7 @@ impl Log for EmbeddedLog {
 
     async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
         let tail = self.tail(partition).await?;
-        let (start, end) = (tail.borrow().start, tail.borrow().end);
+        let Range { start, end } = span(&tail);
         Ok(Bounds { start, end })
     }
 
@@ -231,7 +225,7 @@ impl Log for EmbeddedLog {
 
     async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError> {
         let tail = self.tail(partition).await?;
-        let (start, end) = (tail.borrow().start, tail.borrow().end);
+        let Range { start, end } = span(&tail);
         let before = before.min(end.saturating_sub(1));
         for position in start..before {
             let key = self.key(partition, position);
@@ -243,6 +237,12 @@ impl Log for EmbeddedLog {
         }
         Ok(before.saturating_sub(start))
     }
+}
+
+/// First position and the one behind the last, from one borrow: a second while a writer waits would wait for that writer.
+fn span(tail: &watch::Sender<Tail>) -> Range<u64> {
+    let known = tail.borrow();
+    known.start..known.end
 }
 
 /// Moves the tail forward, never back: the later of two writers may come to tell first.

@@ -59,8 +59,10 @@ pub(crate) struct Parts {
     pub(crate) perturbation: PrecipitationPerturbation,
     pub(crate) output_error: OutputError,
     rows: Vec<UpdatableRow>,
-    /// rows that hold water, with their bounds
-    stores: Vec<UpdatableRow>,
+    /// water that a unit of each of the model's rows holds, mm; 0 where it is no store
+    storage: Vec<f64>,
+    /// whether the model says where its water went
+    balances: bool,
     noisy_stores: Vec<UpdatableRow>,
     store_noise_mm: f64,
     suspect_variance_factor: f64,
@@ -112,14 +114,11 @@ impl Parts {
         let model_rows = card.state_rows();
         let inputs = fitting_inputs(pipeline, card)?;
         let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
-        let (mut rows, mut stores, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rows, mut storage, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
         for (row, block) in card.state_row_blocks().enumerate() {
             let updatable = bounds(row, block.minimum, block.maximum);
-            // Blocks named `…_store` hold water; the others remember what has already left.
-            let holds_water = block.name.ends_with("_store");
-            if holds_water {
-                stores.push(updatable);
-            }
+            let holds_water = block.storage.is_some();
+            storage.push(block.storage.map_or(0.0, f64::from));
             if block.updatable && holds_water {
                 noisy_stores.push(updatable);
             }
@@ -172,7 +171,8 @@ impl Parts {
                 options.full_wetness_mm,
             )?,
             rows,
-            stores,
+            storage,
+            balances: card.gives("outflow") && card.gives("evapotranspiration"),
             noisy_stores,
             store_noise_mm: options.store_noise_mm,
             suspect_variance_factor: options.suspect_error_factor * options.suspect_error_factor,
@@ -313,7 +313,7 @@ impl EnsembleState {
         let mut occurrence = stream(seed, Purpose::PrecipitationOccurrence, time.0);
         write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
         let rain_at = parts.inputs.iter().position(|v| *v == Variable::Precipitation);
-        if let Some(input) = rain_at {
+        if let Some(input) = rain_at.filter(|_| parts.balances) {
             let rain = &self.model.forcing_mut()[input * row_len..][..row_len];
             for (budget, rain) in self.budgets.iter_mut().zip(rain.chunks_exact(members)) {
                 budget.precipitation_mm += mean(rain);
@@ -324,8 +324,8 @@ impl EnsembleState {
         let discharge = &mut own_rows[2 * row_len..][..row_len];
         for (catchment, budget) in self.budgets.iter_mut().enumerate() {
             let members_of = |values: &[f32]| mean(&values[catchment * members..][..members]);
-            budget.evapotranspiration_mm += members_of(fluxes.evapotranspiration_mm);
-            budget.outflow_mm += members_of(fluxes.outflow_mm);
+            budget.evapotranspiration_mm += fluxes.evapotranspiration_mm.map_or(0.0, members_of);
+            budget.outflow_mm += fluxes.outflow_mm.map_or(0.0, members_of);
             let span = catchment * members..(catchment + 1) * members;
             for (m3_s, mm) in discharge[span.clone()].iter_mut().zip(&fluxes.discharge_mm[span]) {
                 *m3_s = (f64::from(*mm) * parts.m3_s_per_mm[catchment]) as f32;
@@ -387,10 +387,10 @@ impl EnsembleState {
         let mut rng = stream(parts.seed, Purpose::ObservationPerturbation, self.time.0);
         filter.assimilate(&mut ensemble, &batch, &mut rng, &mut self.report)?;
         for increment in &self.report.increments {
-            if parts.stores.iter().any(|s| s.state == increment.state) {
+            if let Some(share) = parts.storage.get(increment.state) {
                 let budget = &mut self.budgets[increment.catchment];
-                budget.increment_mm += increment.mean_increment;
-                budget.clipped_mm += increment.mean_clipped;
+                budget.increment_mm += share * increment.mean_increment;
+                budget.clipped_mm += share * increment.mean_clipped;
             }
         }
         Ok(())
@@ -412,7 +412,7 @@ impl EnsembleState {
                     let eta: f64 = StandardNormal.sample(&mut rng);
                     *value = store.bounds.clip((f64::from(*value) + parts.store_noise_mm * eta) as f32);
                 }
-                budget.noise_mm += mean(values) - before;
+                budget.noise_mm += parts.storage[store.state] * (mean(values) - before);
             }
         }
     }
@@ -422,7 +422,8 @@ impl EnsembleState {
     pub fn storage_mm(&self, catchment: usize) -> f64 {
         let members = self.parts.shape.members;
         let store = |row: usize| mean(&self.numbers[row * self.parts.row_len() + catchment * members..][..members]);
-        self.parts.stores.iter().map(|s| store(s.state)).sum()
+        let rows = self.parts.storage.iter().enumerate();
+        rows.filter(|(_, share)| **share > 0.0).map(|(row, share)| share * store(row)).sum()
     }
 
     /// Ensemble-mean discharge of each catchment at [`EnsembleState::time`] before its output error, m³ s⁻¹.

@@ -77,6 +77,7 @@ impl Run {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         let store = storage::open(&pipeline.log.store)?;
+        storage::sweep(&pipeline.log.store)?;
         let log = Arc::new(EmbeddedLog::new(store.clone(), LOG, &metrics));
         Ok(Self { pipeline: Arc::new(pipeline), clock, mode, registry, metrics, store, log })
     }

@@ -3,6 +3,7 @@
 mod assemble;
 mod hindcast;
 mod http;
+mod models;
 mod progress;
 mod report;
 mod retention;
@@ -86,6 +87,34 @@ enum Command {
     Validate(Definition),
     /// Print a complete, commented definition to start from
     Config,
+    /// Model packages: which there are, what their cards say, whether golden vectors and physics hold
+    Models {
+        #[command(subcommand)]
+        command: Models,
+    },
+}
+
+#[derive(Subcommand)]
+enum Models {
+    /// A line a package
+    List {
+        /// folder of packages
+        #[arg(default_value = "models/zoo")]
+        zoo: PathBuf,
+    },
+    /// The card of a package whose files are what it says
+    Show {
+        /// folder of the package
+        package: PathBuf,
+    },
+    /// Run golden vectors and physics probes
+    Check {
+        /// folder of the package
+        package: PathBuf,
+        /// ONNX Runtime's shared library; found as the pipelines find it when absent
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
 }
 
 #[derive(Args)]
@@ -156,6 +185,15 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Config => {
             print!("{EXAMPLE}");
+            Ok(())
+        }
+        Command::Models { command } => {
+            let text = match command {
+                Models::List { zoo } => models::list(&zoo)?,
+                Models::Show { package } => models::show(&package)?,
+                Models::Check { package, library } => models::check(&package, library.as_deref())?,
+            };
+            print!("{text}");
             Ok(())
         }
     }

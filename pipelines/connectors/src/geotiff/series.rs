@@ -3,9 +3,9 @@
 use std::{
     fs,
     io::{self, Read},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -160,13 +160,12 @@ impl Source for GeotiffSeries {
     }
 }
 
+/// When a file was written or moved to where it is, whichever is later: a rename keeps the one and sets the other.
 fn modified(path: &Path) -> io::Result<Timestamp> {
-    let modified = fs::metadata(path)?.modified()?;
-    let us = match modified.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => i64::try_from(after.as_micros()).unwrap_or(i64::MAX),
-        Err(before) => i64::try_from(before.duration().as_micros()).map_or(i64::MIN, |us| -us),
-    };
-    Ok(Timestamp(us))
+    let metadata = fs::metadata(path)?;
+    let modified = metadata.mtime() * 1_000_000 + metadata.mtime_nsec() / 1_000;
+    let changed = metadata.ctime() * 1_000_000 + metadata.ctime_nsec() / 1_000;
+    Ok(Timestamp(modified.max(changed)))
 }
 
 /// The UTC year of an instant, within the calendar.

@@ -16,7 +16,10 @@ use nilometer_schemas::{
     DeadLetterRow, Flag, ObservationRow, Observations, ObservationsBuilder, Reason, SchemaError, Timestamp,
 };
 
-pub use options::{CheckOptions, CheckRules, FlatLineOptions, GapOptions, RateOptions, SpikeOptions, possible_range};
+pub use options::{
+    CheckOptions, CheckRules, FlatLineOptions, GapOptions, RateOptions, SpikeOptions, possible_range,
+    possible_range_over,
+};
 pub use state::{CheckState, MEMORY};
 
 use crate::decode::RawRows;

@@ -79,6 +79,18 @@ pub const fn possible_range(variable: Variable) -> Range {
     }
 }
 
+/// What a value of a period can be on Earth: as [`possible_range`], and no more rain than the envelope of the world's records,
+/// 425 mm × (hours)^0.47 (after WMO-No. 1045, annex II).
+#[must_use]
+pub fn possible_range_over(variable: Variable, period_s: i64) -> Range {
+    let range = possible_range(variable);
+    if variable != Variable::Precipitation {
+        return range;
+    }
+    let hours = (period_s.max(60) as f64) / 3_600.0;
+    Range { min: range.min, max: range.max.min(425.0 * hours.powf(0.47)) }
+}
+
 impl CheckOptions {
     /// These options where `over` says nothing, `over` where it does.
     #[must_use]

@@ -13,7 +13,7 @@ use tiff::{
     tags::Tag,
 };
 
-use crate::{Conversion, ConvertError, GeoReference, RasterGrid, grid::same_crs};
+use crate::{Conversion, ConvertError, GeoReference, RasterGrid, check::possible_range_over, grid::same_crs};
 
 /// Cells that a file may hold unless told otherwise (a 0.05° global grid has 26 million).
 pub const MAX_CELLS: u64 = 64_000_000;
@@ -100,7 +100,7 @@ impl DecodeError {
 }
 
 /// Reads a field: `value = sample × scale`, converted to the variable's canonical unit (rates × `period_s`). No-data and
-/// non-finite samples, and values outside `valid_range`, are missing.
+/// non-finite samples, and values outside `valid_range` (when there is none: impossible ones), are missing.
 ///
 /// # Errors
 /// [`DecodeError`]; with `expected` set also when the field lies elsewhere.
@@ -122,13 +122,12 @@ pub fn geotiff(
         return Err(DecodeError::Shape { found: Box::new(file.georeference), expected: Box::new(expected.clone()) });
     }
     let mut field = file.read(|sample| conversion.apply(sample))?;
-    if let Some(range) = decoding.valid_range {
-        for value in field.values.iter_mut().filter(|v| v.is_finite() && !range.contains(f64::from(**v))) {
-            *value = f32::NAN;
-            field.out_of_range_cells += 1;
-        }
-        field.missing_cells += field.out_of_range_cells;
+    let range = decoding.valid_range.unwrap_or_else(|| possible_range_over(decoding.variable, period_s));
+    for value in field.values.iter_mut().filter(|v| v.is_finite() && !range.contains(f64::from(**v))) {
+        *value = f32::NAN;
+        field.out_of_range_cells += 1;
     }
+    field.missing_cells += field.out_of_range_cells;
     Ok(field)
 }
 

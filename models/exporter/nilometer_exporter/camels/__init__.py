@@ -1,0 +1,1 @@
+"""Daily models of many catchments, trained on CAMELS-US: data, models, training, scores, packages."""
