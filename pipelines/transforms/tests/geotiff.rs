@@ -62,6 +62,16 @@ fn tenths_of_a_millimetre_with_no_data_and_impossible_cells() {
 }
 
 #[test]
+fn what_cannot_fall_on_earth_is_missing_without_a_range_too() {
+    let decoding = GridDecoding { valid_range: None, ..rain() };
+    let bytes = file::<colortype::GrayI32>(&SAMPLES, Compression::Uncompressed, "65535");
+    let hourly = geotiff(&bytes, &decoding, 3_600, None).unwrap();
+    assert_eq!(hourly.out_of_range_cells, 2, "-0.1 mm and 999.9 mm in an hour");
+    let daily = geotiff(&bytes, &decoding, 86_400, None).unwrap();
+    assert_eq!(daily.out_of_range_cells, 1, "999.9 mm have fallen in a day");
+}
+
+#[test]
 fn every_sample_type_gives_the_same_values() {
     fn check(bytes: &[u8]) {
         let field = raster(bytes, MAX_CELLS).unwrap();
