@@ -76,6 +76,9 @@ impl Counts {
     }
 }
 
+/// How far ahead of its arrival a row may lie: as far as weather is foretold.
+const FARTHEST_S: i64 = 16 * 86_400;
+
 /// Checks the rows of one batch, in order of valid time (rows of one time in the order in which they came), against
 /// what was seen before. A rejected row does not enter the state, so its hour shows as a gap.
 ///
@@ -93,6 +96,15 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
             None => {
                 Verdict::Reject(Reason::UnknownStation, format!("station {station:?} is not one of the pipeline's"))
             }
+            // Were it remembered, everything that is true would be out of order behind it.
+            Some(_) if time > rows.ingest_time[row].plus_s(FARTHEST_S) => Verdict::Reject(
+                Reason::BadTime,
+                format!(
+                    "{time} is more than {} days after the row came, at {}",
+                    FARTHEST_S / 86_400,
+                    rows.ingest_time[row]
+                ),
+            ),
             Some(options) => state.series(station, rows.variable).judge(time, value, rows.variable, options),
         };
         let accepted = match verdict {

@@ -69,6 +69,21 @@ fn run(lines: &[(&str, i64, &str)], state: &mut CheckState) -> Checked {
 }
 
 #[test]
+fn a_row_of_the_far_future_is_a_dead_letter_and_leaves_no_trace() {
+    let (mut state, mut untouched) = (CheckState::default(), CheckState::default());
+    let checked = check(&rows(&[("a", 1, "5"), ("a", 700_000, "6")]), &rules(), &mut state).unwrap();
+    checked.counts.assert_balance(&checked);
+    assert_eq!(checked.counts.rejected, [(Reason::BadTime, 1)].into());
+    assert!(
+        checked.dead_letters[0].detail.contains("2049-11-08T16:00:00Z is more than 16 days after"),
+        "{:?}",
+        checked.dead_letters[0].detail
+    );
+    check(&rows(&[("a", 1, "5")]), &rules(), &mut untouched).unwrap();
+    assert_eq!(state, untouched);
+}
+
+#[test]
 fn a_hole_becomes_rows_and_a_late_row_fills_it() {
     let mut state = CheckState::default();
     let checked = run(&[("a", 1, "1"), ("a", 4, "2"), ("b", 9, "5")], &mut state);
