@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..exphydro import hamon_pet
 from . import lstm
 from .data import FORCING
 
@@ -80,11 +81,6 @@ def unit_hydrograph(shape: Array, scale: Array) -> Array:
     return weights / weights.sum(axis=0)
 
 
-def hamon(temperature: Array, day_length: Array) -> Array:
-    """Potential evapotranspiration, mm a day, of °C and days."""
-    return 29.8 * 24 * day_length * 0.611 * jnp.exp(17.3 * temperature / (temperature + 237.3)) / (temperature + 273.2)
-
-
 def smaller(a: Array, b: Array) -> Array:
     return jnp.where(a < b, a, b)
 
@@ -138,7 +134,7 @@ def run(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: 
     components, count = stores.shape[1], forcing.shape[0]
     row = lambda name: jax.lax.index_in_dim(forcing, ROWS[name], 1, keepdims=False)  # noqa: E731
     temperature = (row("minimum_air_temperature") + row("maximum_air_temperature")) / 2
-    potential = hamon(temperature, row("day_length")) * prepared["evaporation"]
+    potential = hamon_pet(temperature, row("day_length")) * prepared["evaporation"]
 
     def day(stores, now):
         rain, temperature, potential, moved = now

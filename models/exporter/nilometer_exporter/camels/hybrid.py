@@ -16,10 +16,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..exphydro import Snow, Soil, discharge, hamon_pet, snow_step, soil_step
 from ..head import elu
 from . import lstm
 from .data import FORCING
-from .hbv import ROWS, between, hamon, positive, smaller, within
+from .hbv import ROWS, between, positive, within
 
 Array = jax.Array
 Weights = Mapping[str, Array]
@@ -92,43 +93,21 @@ def prepare_regional(weights: Weights, attributes: Array) -> dict[str, Array]:
     return parameters
 
 
-def smooth(x: Array) -> Array:
-    """A step from 0 to 1 that has a derivative."""
-    return (jnp.tanh(5 * x) + 1) / 2
-
-
-def flow(soil: Array, p: Mapping[str, Array]) -> Array:
-    """Base flow and surface runoff of a soil store."""
-    wet, below = smooth(soil), soil - p["smax"]
-    over = smooth(below)
-    base = p["qmax"] * (over + smooth(-below) * jnp.exp(-p["f"] * jnp.where(below < 0, -below, 0.0)))
-    return wet * (base + over * below)
-
-
-def step(snow: Array, soil: Array, weather: tuple[Array, ...], p: Mapping[str, Array]):
-    """``(snow, soil, evapotranspiration, outflow)`` after a day of ``(precipitation, temperature, potential)``."""
-    precipitation, temperature, potential = weather
-    solid = smooth(p["tmin"] - temperature) * precipitation
-    liquid = smooth(temperature - p["tmin"]) * precipitation
-    warm = temperature - p["tmax"]
-    melt = smooth(warm) * smooth(snow) * smaller(snow, p["df"] * warm)
-    below = soil - p["smax"]
-    evaporated = smooth(soil) * potential * (smooth(below) + smooth(-below) * soil / p["smax"])
-    out = flow(soil, p)
-    return snow + solid - melt, soil + liquid + melt - evaporated - out, evaporated, out
-
-
 def run_physical(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: tuple[Array, ...]):
     """``discharge``, ``evapotranspiration`` and ``outflow``, each ``[T, N]`` in mm a day, and the state after ``forcing [T, F, N]``."""
     physical = lambda i: jax.lax.index_in_dim(prepared["physical"], i, 0, keepdims=False)  # noqa: E731
     p = {name: within(physical(i), limits) for i, (name, limits) in enumerate(RANGES.items())}
+    snow_parameters, soil_parameters = Snow(p["df"], p["tmax"], p["tmin"]), Soil(p["f"], p["smax"], p["qmax"])
     row = lambda name: jax.lax.index_in_dim(forcing, ROWS[name], 1, keepdims=False)  # noqa: E731
     temperature = (row("minimum_air_temperature") + row("maximum_air_temperature")) / 2
-    weather = (row("precipitation"), temperature, hamon(temperature, row("day_length")))
+    weather = (row("precipitation"), temperature, hamon_pet(temperature, row("day_length")))
 
     def day(stores, weather):
-        snow, soil, evaporated, out = step(*stores, weather, p)
-        return (snow, soil), (flow(soil, p), evaporated, out)
+        snow, soil = stores
+        precipitation, temperature, potential = weather
+        snow, water = snow_step(snow, precipitation, temperature, snow_parameters)
+        soil, evaporated, out = soil_step(soil, water, potential, soil_parameters)
+        return (snow, soil), (discharge(soil, soil_parameters), evaporated, out)
 
     stores, (simulated, evaporated, out) = jax.lax.scan(day, state, weather)
     return {"discharge": simulated, "evapotranspiration": evaporated, "outflow": out}, stores

@@ -39,8 +39,8 @@ SUMMARIES = {
 # Physics probes that `nilometer models check` finds wanting: what a network learned, not what it was told.
 KNOWN_FAILURES = {
     "lstm": ("no water from nothing", "dry-down is monotone", "warmer winter melts earlier"),
-    # The last digit of a float32 store of 1500 mm is 1.2e-4 mm, more than the probe allows; smooth steps let stores fall below 0.
-    "hybrid-regional": ("water balance closes", "no water from nothing", "stores and flow are not negative"),
+    # The head gives water of its own, and smooth steps let stores fall a little below 0.
+    "hybrid-regional": ("no water from nothing", "stores and flow are not negative"),
 }
 NETWORK, WATER = {"unit": "1", "updatable": False}, {"unit": "mm", "minimum": 0.0, "updatable": True}
 HEAD_WINDOW = {"name": "head_window", **NETWORK}
