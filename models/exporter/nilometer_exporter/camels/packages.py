@@ -40,6 +40,7 @@ SUMMARIES = {
 KNOWN_FAILURES = {
     "lstm": ("no water from nothing", "dry-down is monotone", "warmer winter melts earlier"),
     # The head gives water of its own, and smooth steps let stores fall a little below 0.
+    "hybrid-local": ("no water from nothing",),
     "hybrid-regional": ("no water from nothing", "stores and flow are not negative"),
 }
 NETWORK, WATER = {"unit": "1", "updatable": False}, {"unit": "mm", "minimum": 0.0, "updatable": True}
