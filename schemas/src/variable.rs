@@ -20,12 +20,32 @@ pub enum Variable {
     PotentialEvapotranspiration,
     /// air temperature near the ground
     AirTemperature,
+    /// its minimum over a period
+    MinimumAirTemperature,
+    /// its maximum over a period
+    MaximumAirTemperature,
+    /// time between sunrise and sunset of a day
+    DayLength,
+    /// shortwave radiation that reaches the ground
+    ShortwaveRadiation,
+    /// partial pressure of water vapour near the ground
+    VapourPressure,
 }
 
 impl Variable {
     /// Every variable, in the order of the enumeration.
-    pub const ALL: [Self; 5] =
-        [Self::Discharge, Self::Stage, Self::Precipitation, Self::PotentialEvapotranspiration, Self::AirTemperature];
+    pub const ALL: [Self; 10] = [
+        Self::Discharge,
+        Self::Stage,
+        Self::Precipitation,
+        Self::PotentialEvapotranspiration,
+        Self::AirTemperature,
+        Self::MinimumAirTemperature,
+        Self::MaximumAirTemperature,
+        Self::DayLength,
+        Self::ShortwaveRadiation,
+        Self::VapourPressure,
+    ];
 
     /// The name in columns and definitions.
     #[must_use]
@@ -36,6 +56,11 @@ impl Variable {
             Self::Precipitation => "precipitation",
             Self::PotentialEvapotranspiration => "potential_evapotranspiration",
             Self::AirTemperature => "air_temperature",
+            Self::MinimumAirTemperature => "minimum_air_temperature",
+            Self::MaximumAirTemperature => "maximum_air_temperature",
+            Self::DayLength => "day_length",
+            Self::ShortwaveRadiation => "shortwave_radiation",
+            Self::VapourPressure => "vapour_pressure",
         }
     }
 
@@ -46,7 +71,10 @@ impl Variable {
             Self::Discharge => Unit::CubicMetrePerSecond,
             Self::Stage => Unit::Metre,
             Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
-            Self::AirTemperature => Unit::DegreeCelsius,
+            Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => Unit::DegreeCelsius,
+            Self::DayLength => Unit::Day,
+            Self::ShortwaveRadiation => Unit::WattPerSquareMetre,
+            Self::VapourPressure => Unit::Pascal,
         }
     }
 
@@ -58,8 +86,17 @@ impl Variable {
             Self::Stage => "water_surface_height_above_reference_datum",
             Self::Precipitation => "lwe_thickness_of_precipitation_amount",
             Self::PotentialEvapotranspiration => "water_potential_evapotranspiration_amount",
-            Self::AirTemperature => "air_temperature",
+            Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => "air_temperature",
+            Self::DayLength => "duration_of_daylight",
+            Self::ShortwaveRadiation => "surface_downwelling_shortwave_flux_in_air",
+            Self::VapourPressure => "water_vapor_partial_pressure_in_air",
         }
+    }
+
+    /// Whether values drive a catchment's model; the others are what a gauge observes.
+    #[must_use]
+    pub const fn is_forcing(self) -> bool {
+        !matches!(self, Self::Discharge | Self::Stage)
     }
 
     /// Whether values of a period add up over shorter or longer periods (depths do, states and rates do not).
@@ -122,11 +159,35 @@ pub enum Unit {
     /// kelvin
     #[serde(rename = "K")]
     Kelvin,
+    /// day
+    #[serde(rename = "d")]
+    Day,
+    /// hour
+    #[serde(rename = "h")]
+    Hour,
+    /// second
+    #[serde(rename = "s")]
+    Second,
+    /// watt a square metre
+    #[serde(rename = "W m-2")]
+    WattPerSquareMetre,
+    /// megajoule a square metre and day
+    #[serde(rename = "MJ m-2 d-1")]
+    MegajoulePerSquareMetreDay,
+    /// pascal
+    #[serde(rename = "Pa")]
+    Pascal,
+    /// hectopascal
+    #[serde(rename = "hPa")]
+    Hectopascal,
+    /// kilopascal
+    #[serde(rename = "kPa")]
+    Kilopascal,
 }
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 19] = [
         Self::CubicMetrePerSecond,
         Self::CubicFootPerSecond,
         Self::LitrePerSecond,
@@ -138,6 +199,14 @@ impl Unit {
         Self::MillimetrePerDay,
         Self::DegreeCelsius,
         Self::Kelvin,
+        Self::Day,
+        Self::Hour,
+        Self::Second,
+        Self::WattPerSquareMetre,
+        Self::MegajoulePerSquareMetreDay,
+        Self::Pascal,
+        Self::Hectopascal,
+        Self::Kilopascal,
     ];
 
     /// The spelling in columns, metadata and definitions.
@@ -155,6 +224,14 @@ impl Unit {
             Self::MillimetrePerDay => "mm d-1",
             Self::DegreeCelsius => "degC",
             Self::Kelvin => "K",
+            Self::Day => "d",
+            Self::Hour => "h",
+            Self::Second => "s",
+            Self::WattPerSquareMetre => "W m-2",
+            Self::MegajoulePerSquareMetreDay => "MJ m-2 d-1",
+            Self::Pascal => "Pa",
+            Self::Hectopascal => "hPa",
+            Self::Kilopascal => "kPa",
         }
     }
 }

@@ -63,6 +63,13 @@ impl OutputError {
         before_mm * (-dt_s / self.rain_memory_s).exp() + rain_mm
     }
 
+    /// Stationary standard deviation of b with this recent rain.
+    #[must_use]
+    pub fn sigma(&self, recent_rain_mm: f64) -> f64 {
+        let wetness = (recent_rain_mm / self.full_wetness_mm).clamp(0.0, 1.0);
+        self.dry.sigma + wetness * (self.wet.sigma - self.dry.sigma)
+    }
+
     /// Whether the wet regime outweighs the dry one.
     #[must_use]
     pub fn is_wet(&self, recent_rain_mm: f64) -> bool {

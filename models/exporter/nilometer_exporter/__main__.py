@@ -1,4 +1,4 @@
-"""Command line: ``python -m nilometer_exporter cance | camels …``; ``--help`` says more."""
+"""Command line: ``python -m nilometer_exporter cance | camels | refresh …``; ``--help`` says more."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import jax
 from .camels.packages import train_package
 from .camels.train import RECIPES
 from .cance import write_packages
+from .refresh import refresh as rewrite
 
 
 def main() -> None:
@@ -26,8 +27,19 @@ def main() -> None:
     camels.add_argument("--not-judged", type=Path, help="file of catchments that the card's skill leaves out")
     camels.add_argument("--out", type=Path, required=True, help="folder that receives one folder per package")
     camels.set_defaults(run=_camels)
+    refresh = commands.add_parser("refresh", help="writes packages again: the same weights, graphs by today's exporter")
+    refresh.add_argument("packages", type=Path, nargs="+", help="folders of packages")
+    refresh.set_defaults(run=_refresh)
     options = parser.parse_args()
     options.run(options)
+
+
+def _refresh(options: argparse.Namespace) -> None:
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_platforms", "cpu")
+    for folder in options.packages:
+        rewrite(folder)
+        print(f"{folder}: written again")
 
 
 def _cance(options: argparse.Namespace) -> None:

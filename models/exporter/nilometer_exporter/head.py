@@ -13,6 +13,7 @@ nothing in cross-validation but the date.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -70,11 +71,26 @@ def rollout(rain: Array, flow: Array, head: Head) -> Array:
     return _positive(mixed).transpose(1, 0, 2)
 
 
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def _windows(series: Array, width: int, hours: int) -> Array:
     """``[C, 2, width, T, M]`` from ``series [C, 2, width - 1 + T, M]``: hour t of lag k is hour t + k; one Gather in ONNX."""
     lag = jax.lax.broadcasted_iota(jnp.int32, (width, hours), 0)
     hour = jax.lax.broadcasted_iota(jnp.int32, (width, hours), 1)
     return series.at[:, :, lag + hour].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def _windows_and_nothing(series: Array, width: int, hours: int) -> tuple[Array, None]:
+    return _windows(series, width, hours), None
+
+
+def _overlaid(width: int, hours: int, _: None, slope: Array) -> tuple[Array]:
+    """The slope of the series: every lag's, laid over each other where their hours are. A scatter would be slow and unordered."""
+    lags = (jax.lax.index_in_dim(slope, lag, 2, keepdims=False) for lag in range(width))
+    zero, flat = jnp.zeros((), slope.dtype), (0, 0, 0)
+    return (sum(jax.lax.pad(of_lag, zero, (flat, flat, (k, width - 1 - k, 0), flat)) for k, of_lag in enumerate(lags)),)
+
+
+_windows.defvjp(_windows_and_nothing, _overlaid)
 
 
 def between(array: Array, start: int, end: int, axis: int = 0) -> Array:

@@ -28,10 +28,10 @@ IR_VERSION = 9
 
 _TYPES = {"float32": TensorProto.FLOAT, "float64": TensorProto.DOUBLE, "bool": TensorProto.BOOL}
 _TYPES |= {"int32": TensorProto.INT64, "int64": TensorProto.INT64}  # ONNX indexes with int64
-_UNARY = {"neg": "Neg", "abs": "Abs", "exp": "Exp", "log": "Log", "tanh": "Tanh", "logistic": "Sigmoid"}
+_UNARY = {"neg": "Neg", "abs": "Abs", "sqrt": "Sqrt", "exp": "Exp", "log": "Log", "tanh": "Tanh", "logistic": "Sigmoid"}
 _UNARY |= {"stop_gradient": "Identity", "copy": "Identity"}
-_BINARY = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
-_BINARY |= {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual"}
+_BINARY = {"add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
+_BINARY |= {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal"}
 _CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
 # Jitted functions that are one ONNX operator, in float32 (ONNX Runtime has no float64 kernel for them).
 FUSED = {"elu": "Elu"}
@@ -195,6 +195,8 @@ class _Converter:
             return self.scan(equation, inputs)
         if primitive in _CALLS:
             return self.call(equation, inputs)
+        if primitive == "split":
+            return self.split(equation, inputs)
         result = equation.outvars[0].aval
         shape, dtype = tuple(result.shape), str(result.dtype)
 
@@ -204,6 +206,12 @@ class _Converter:
             return [self.elementwise(_BINARY[primitive], inputs, shape, dtype)]
         if primitive == "square" or primitive == "integer_pow" and params["y"] == 2:
             return [self.elementwise("Mul", inputs * 2, shape, dtype)]
+        if primitive == "integer_pow":
+            power = self.literal(params["y"], dtype)
+            return [self.elementwise("Pow", [inputs[0], power], shape, dtype)]
+        if primitive == "dim_as_value":
+            size = self.node("Squeeze", [self.dimension(params["dim"])])
+            return [Tensor(size, (), dtype, ())]
         if primitive == "select_n":
             condition, otherwise, chosen = inputs
             return [self.elementwise("Where", [condition, chosen, otherwise], shape, dtype)]
@@ -222,10 +230,19 @@ class _Converter:
 
     def call(self, equation: Any, inputs: list[Tensor]) -> list[Tensor]:
         operator = FUSED.get(equation.params.get("name", ""))
-        if operator and inputs[0].dtype == "float32":
+        # Their derivatives go by the same name, with more that comes in or out.
+        if operator and len(inputs) == len(equation.outvars) == 1 and inputs[0].dtype == "float32":
             return [Tensor(self.node(operator, [inputs[0].name]), inputs[0].shape, inputs[0].dtype, inputs[0].stored)]
         inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
         return self.run(inner.jaxpr, inner.consts, inputs)
+
+    def split(self, equation: Any, inputs: list[Tensor]) -> list[Tensor]:
+        outputs = [self.new_name("split") for _ in equation.outvars]
+        sizes = self.dimension_list(equation.params["sizes"])
+        node = helper.make_node("Split", [self.whole(inputs[0]), sizes], outputs, name=outputs[0], axis=equation.params["axis"])
+        self.graph.nodes.append(node)
+        shapes = [tuple(variable.aval.shape) for variable in equation.outvars]
+        return [Tensor(name, shape, inputs[0].dtype, shape) for name, shape in zip(outputs, shapes)]
 
     def elementwise(self, operator: str, inputs: list[Tensor], shape: Shape, dtype: str) -> Tensor:
         rank = max(len(t.stored) for t in inputs)
@@ -268,6 +285,13 @@ class _Converter:
 
     def _concatenate(self, inputs: list[Tensor], shape: Shape, params: dict[str, Any]) -> str:
         return self.node("Concat", [self.whole(t) for t in inputs], axis=params["dimension"])
+
+    def _pad(self, inputs: list[Tensor], shape: Shape, params: dict[str, Any]) -> str:
+        source, value = inputs
+        low, high, inner = zip(*params["padding_config"])
+        if any(inner) or any(_static(size) and size < 0 for size in (*low, *high)):
+            raise NotImplementedError("primitive 'pad' has an ONNX form here only around an array")
+        return self.node("Pad", [self.whole(source), self.dimension_list([*low, *high]), value.name])
 
     def _reduce_sum(self, inputs: list[Tensor], shape: Shape, params: dict[str, Any]) -> str:
         return self.node("ReduceSum", [self.whole(inputs[0]), self.constant(list(params["axes"]))], keepdims=0)
@@ -327,8 +351,8 @@ class _Converter:
         params = equation.params
         inner = params["jaxpr"]
         carried_from, scanned_from = params["num_consts"], params["num_consts"] + params["num_carry"]
-        if params["reverse"] or scanned_from == len(inputs):
-            raise NotImplementedError("primitive 'scan' in reverse or without sequences has no ONNX form in this exporter")
+        if scanned_from == len(inputs):
+            raise NotImplementedError("primitive 'scan' without sequences has no ONNX form in this exporter")
         outer = [self.whole(t) for t in inputs[carried_from:]]
         arguments = inputs[:carried_from]
         arguments += [
@@ -349,7 +373,11 @@ class _Converter:
         self.stack.pop()
         outputs = [self.new_name("scan") for _ in results]
         count = len(inputs) - scanned_from
-        self.graph.nodes.append(helper.make_node("Scan", outer, outputs, name=outputs[0], body=body, num_scan_inputs=count))
+        # A scan in reverse, as every derivative of one is, reads and writes its sequences from their ends.
+        sequences = {"scan_input_directions": count, "scan_output_directions": len(results) - params["num_carry"]}
+        backwards = {name: [1] * number for name, number in sequences.items() if params["reverse"] and number}
+        node = helper.make_node("Scan", outer, outputs, name=outputs[0], body=body, num_scan_inputs=count, **backwards)
+        self.graph.nodes.append(node)
         return [
             Tensor(name, tuple(v.aval.shape), str(v.aval.dtype), tuple(v.aval.shape))
             for name, v in zip(outputs, equation.outvars)

@@ -15,6 +15,7 @@ import onnx
 from jax import export
 from safetensors.numpy import save_file
 
+from . import learning
 from .onnx_export import to_onnx
 
 # name -> unit and CF standard name of what a step gives beside the state.
@@ -24,7 +25,8 @@ OUTPUTS = {
     "outflow": ("mm", "runoff_amount"),
     "quantiles": ("mm", "runoff_amount"),
 }
-FILES = ("step.onnx", "rollout.onnx", "weights.safetensors", "golden.safetensors")
+GRAPHS = ("step", "rollout", "gradient", "train_step")
+FILES = (*(f"{graph}.onnx" for graph in GRAPHS), "weights.safetensors", "golden.safetensors")
 
 
 Graph = Callable[[Mapping[str, Any], Any, Any, Any], tuple[Any, ...]]
@@ -42,10 +44,27 @@ class Graphs:
     outputs: tuple[str, ...]
     rolled: tuple[str, ...] = ("discharge",)
 
-    def function(self, graph: str) -> tuple[Graph, tuple[str, ...]]:
-        if graph == "step":
-            return self.step, ("state_next", *self.outputs)
-        return self.rollout, (*self.rolled, "state_next")
+    def call(self, graph: str, weights: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+        """The named outputs of one of :data:`GRAPHS` for its named inputs; ``values`` are those beside the weights."""
+        given = weights, values.get("attributes"), values["state"], values["forcing"]
+        match graph:
+            case "step":
+                return dict(zip(("state_next", *self.outputs), self.step(*given), strict=True))
+            case "rollout":
+                return dict(zip((*self.rolled, "state_next"), self.rollout(*given), strict=True))
+            case "gradient":
+                found = learning.gradient(self.rollout, *given, *(values[name] for name in ("observed", "weight", "epsilon")))
+                return dict(zip(("loss", "state_gradient", "forcing_gradient"), found, strict=True))
+        names = learning.trained(weights)
+        moments = ({name: values[f"{name}.{moment}"] for name in names} for moment in ("first", "second"))
+        batch = (values[name] for name in ("observed", "weight", "scale", "rate"))
+        moved, first, second, count, loss = learning.train_step(
+            self.rollout, given[0], *moments, values["count"], *given[1:], *batch
+        )
+        found = {f"{name}.next": value for name, value in moved.items()}
+        found |= {f"{name}.first.next": value for name, value in first.items()}
+        found |= {f"{name}.second.next": value for name, value in second.items()}
+        return found | {"count.next": count, "loss": loss}
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,7 @@ class Package:
     notes: Mapping[str, str]
     known_failures: tuple[str, ...] = ()
     golden_tolerance: float = 1e-5
+    gradient_tolerance: float = 1e-3
 
     @property
     def rows(self) -> int:
@@ -88,7 +108,7 @@ def write(package: Package, folder: Path) -> None:
     """Writes the package to ``folder``; the same package gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     package = replace(package, weights={n: np.ascontiguousarray(v, np.float32) for n, v in package.weights.items()})
-    for graph in ("step", "rollout"):
+    for graph in GRAPHS:
         onnx.save(build_graph(package, graph, np.float32), folder / f"{graph}.onnx")
     save_file(dict(package.weights), folder / "weights.safetensors")
     save_file(golden(package), folder / "golden.safetensors")
@@ -99,48 +119,71 @@ def write(package: Package, folder: Path) -> None:
 
 
 def build_graph(package: Package, graph: str, dtype: Any) -> onnx.ModelProto:
-    """The ``step`` or ``rollout`` graph with symbolic catchments C, members M and time steps T."""
+    """One of :data:`GRAPHS` with symbolic catchments C, members M and time steps T."""
     catchments, members, steps = export.symbolic_shape("C, M, T", constraints=["T >= 1"])
+    spec = lambda *shape: jax.ShapeDtypeStruct(shape, dtype)  # noqa: E731
     shape = lambda name, value: (catchments, *value.shape[1:]) if package.is_local(name) else value.shape  # noqa: E731
-    inputs = {name: jax.ShapeDtypeStruct(shape(name, value), dtype) for name, value in package.weights.items()}
+    weights = {name: spec(*shape(name, value)) for name, value in package.weights.items()}
+    inputs = dict(weights)
     if package.attributes:
-        inputs["attributes"] = jax.ShapeDtypeStruct((len(package.attributes), catchments), dtype)
+        inputs["attributes"] = spec(len(package.attributes), catchments)
     ensemble = (len(package.inputs), catchments, members)
-    inputs["state"] = jax.ShapeDtypeStruct((package.rows, catchments, members), dtype)
-    inputs["forcing"] = jax.ShapeDtypeStruct(ensemble if graph == "step" else (steps, *ensemble), dtype)
-    function, outputs = package.graphs.function(graph)
+    inputs["state"] = spec(package.rows, catchments, members)
+    inputs["forcing"] = spec(*ensemble) if graph == "step" else spec(steps, *ensemble)
+    if graph in ("gradient", "train_step"):
+        inputs |= {"observed": spec(steps, catchments), "weight": spec(steps, catchments)}
+    if graph == "gradient":
+        inputs["epsilon"] = spec(1)
+    if graph == "train_step":
+        moving = {name: weights[name] for name in learning.trained(weights)}
+        inputs |= {f"{name}.{moment}": value for moment in ("first", "second") for name, value in moving.items()}
+        inputs |= {"count": spec(1), "scale": spec(catchments), "rate": spec(1)}
+    outputs: list[str] = []
 
     def flat(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-        values = dict(zip(inputs, arrays))
-        weights = {name: values[name] for name in package.weights}
-        return function(weights, values.get("attributes"), values["state"], values["forcing"])
+        values = dict(zip(inputs, arrays, strict=True))
+        found = package.graphs.call(graph, {name: values[name] for name in weights}, values)
+        outputs[:] = found
+        return tuple(found.values())
 
     return to_onnx(flat, inputs, outputs, name=f"{package.name}_{graph}")
 
 
 def golden(package: Package) -> dict[str, np.ndarray]:
-    """The golden inputs and float64 results, stored as float32; the step's forcing is that of the wettest time step."""
+    """The golden inputs and float64 results, stored as float32; the step's forcing is that of the wettest time step.
+
+    What the gradients learn from is the mean of the members, a little larger, after a third of the time as a warm-up. Of
+    ``train_step`` the first moments are kept, a tenth of the gradient: the weights themselves hardly tell.
+    """
     # safetensors writes memory as it lies, so every array is made contiguous.
     given = {name: np.ascontiguousarray(value, np.float32) for name, value in package.golden_inputs.items()}
-    state, forcing, attributes = given["state"], given["forcing"], given.get("attributes")
-    catchments = state.shape[1]
-    double = lambda value: None if value is None else jnp.asarray(value, jnp.float64)  # noqa: E731
-    weights = {n: double(v[:catchments] if package.is_local(n) else v) for n, v in package.weights.items()}
+    steps, _, catchments, _ = given["forcing"].shape
+    double = lambda values: {name: jnp.asarray(value, jnp.float64) for name, value in values.items()}  # noqa: E731
+    weights = double({n: v[:catchments] if package.is_local(n) else v for n, v in package.weights.items()})
 
-    def run(graph: str, forcing: np.ndarray) -> dict[str, np.ndarray]:
-        function, outputs = package.graphs.function(graph)
-        results = function(weights, double(attributes), double(state), double(forcing))
-        named = {"state": state, "forcing": forcing} | dict(zip(outputs, results, strict=True))
-        return {f"{graph}.{name}": np.asarray(value, np.float32, order="C") for name, value in named.items()}
+    def run(graph: str, values: dict[str, np.ndarray], kept: Callable[[str], bool] = lambda name: True) -> dict[str, np.ndarray]:
+        zeros = {f"{n}.{m}": jnp.zeros_like(weights[n]) for n in learning.trained(weights) for m in ("first", "second")}
+        results = package.graphs.call(graph, weights, double(values) | zeros)
+        named = values | {name: value for name, value in results.items() if kept(name)}
+        return {f"{graph}.{name}": np.asarray(value, np.float32, order="C") for name, value in named.items() if name != "attributes"}
 
-    found = run("step", forcing[np.argmax(forcing[:, 0].sum(axis=(1, 2)))]) | run("rollout", forcing)
-    return found if attributes is None else found | {"attributes": attributes}
+    wettest = np.argmax(given["forcing"][:, 0].sum(axis=(1, 2)))
+    found = run("step", given | {"forcing": given["forcing"][wettest]}) | run("rollout", given)
+    observed = 1.2 * found["rollout.discharge"].mean(axis=2) + np.float32(0.01)
+    weight = np.repeat(np.arange(steps)[:, None] >= steps // 3, catchments, axis=1).astype(np.float32)
+    lesson = given | {"observed": observed, "weight": weight}
+    found |= run("gradient", lesson | {"epsilon": np.array([0.01], np.float32)})
+    scale = np.maximum(observed.std(axis=0), np.float32(0.1))
+    batch = lesson | {"scale": scale, "count": np.zeros(1, np.float32), "rate": np.array([1e-3], np.float32)}
+    found |= run("train_step", batch, lambda name: name == "loss" or name.endswith(".first.next"))
+    return found | ({"attributes": given["attributes"]} if "attributes" in given else {})
 
 
 def _card(package: Package, hashes: Mapping[str, str]) -> str:
     top = {"name": package.name, "version": package.version, "summary": package.summary, "licence": "Apache-2.0"}
     top |= {"time_step_s": package.time_step_s, "catchments": list(package.catchments)}
     top |= {"golden_tolerance": package.golden_tolerance} if package.golden_tolerance != 1e-5 else {}
+    top |= {"gradient_tolerance": package.gradient_tolerance} if package.gradient_tolerance != 1e-3 else {}
     top |= {"known_failures": list(package.known_failures)} if package.known_failures else {}
     tables = [_table(None, top)]
     tables += [_table("[[attribute]]", row) for row in package.attributes]
@@ -150,7 +193,8 @@ def _card(package: Package, hashes: Mapping[str, str]) -> str:
         unit, standard_name = OUTPUTS[name]
         tables.append(_table("[[output]]", {"name": name, "unit": unit, "standard_name": standard_name}))
     for name, value in package.weights.items():
-        tables.append(_table("[[weight]]", {"name": name, "shape": list(value.shape), **package.weight_facts.get(name, {})}))
+        facts = package.weight_facts.get(name, {}) | ({"frozen": True} if name in learning.FROZEN else {})
+        tables.append(_table("[[weight]]", {"name": name, "shape": list(value.shape), **facts}))
     tables += [_table("[sha256]", hashes), _table("[training]", package.training)]
     tables += [_table("[[skill]]", row) for row in package.skill]
     tables.append(_table("[notes]", package.notes))

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import onnxruntime
 
-from nilometer_exporter import cance
+from nilometer_exporter import cance, learning
 from nilometer_exporter.camels import graphs, hbv, hybrid, lstm
 from nilometer_exporter.camels.data import FORCING
 from nilometer_exporter.package import Graphs, Package, build_graph
@@ -42,7 +42,7 @@ def _camels(kind: str, dtype) -> Package:
         fixed |= {"attribute_mean": random.normal(size=ATTRIBUTES), "attribute_deviation": random.uniform(1, 2, ATTRIBUTES)}
     if kind.startswith("lstm"):
         fixed |= {"root_deviation": np.array([1.0]), "ladder": lstm.ladder()}
-        raw = lstm.start(0, 8, fixed)
+        raw = lstm.start(0, 8, fixed, feedback)
     elif kind == "dhbv":
         raw = hbv.start(0, 8, fixed, 2)
         raw["dynamic"] = raw["dynamic"] + random.normal(0, 0.3, raw["dynamic"].shape)
@@ -120,7 +120,24 @@ def run(loaded: onnxruntime.InferenceSession, kind: str, state: np.ndarray, forc
 
 def jax_results(kind: str, graph: str, state: np.ndarray, forcing: np.ndarray) -> dict[str, np.ndarray]:
     of = package(kind, state.dtype.type)
-    function, names = of.graphs.function(graph)
-    weights_ = {name: jax.numpy.asarray(value) for name, value in of.weights.items()}
-    results = function(weights_, attributes_of(kind, state.dtype), jax.numpy.asarray(state), jax.numpy.asarray(forcing))
-    return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
+    array = jax.numpy.asarray
+    values = {"state": array(state), "forcing": array(forcing), "attributes": attributes_of(kind, state.dtype)}
+    results = of.graphs.call(graph, {name: array(value) for name, value in of.weights.items()}, values)
+    return {name: np.asarray(result) for name, result in results.items()}
+
+
+def lesson(kind: str, graph: str, steps: int, dtype=np.float64) -> dict[str, np.ndarray]:
+    """Inputs of ``gradient`` or ``train_step`` beside the weights: what was observed, a third of it missing, and moments of Adam."""
+    random, of = np.random.default_rng(5), package(kind, dtype)
+    state, forcing = ensemble(kind, steps, dtype)
+    values = {"state": state, "forcing": forcing, "observed": random.gamma(1, 1, (steps, 3))}
+    values["weight"] = random.random((steps, 3)) > 0.3
+    if of.attributes:
+        values["attributes"] = attributes_of(kind, dtype)
+    if graph == "gradient":
+        values["epsilon"] = np.array([0.01])
+    else:
+        moving = {name: of.weights[name].shape for name in learning.trained(of.weights)}
+        values |= {f"{n}.{m}": random.gamma(1, 0.01, shape) for n, shape in moving.items() for m in ("first", "second")}
+        values |= {"count": np.array([3.0]), "scale": random.uniform(0.5, 2, 3), "rate": np.array([1e-3])}
+    return {name: np.asarray(value, dtype) for name, value in values.items()}

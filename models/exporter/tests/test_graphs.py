@@ -7,7 +7,7 @@ import onnx
 import pytest
 from numpy.testing import assert_allclose
 
-from models import CAMELS, attributes_of, ensemble, jax_results, onnx_results, package, run, session
+from models import CAMELS, attributes_of, ensemble, jax_results, lesson, onnx_results, package, run, session
 from nilometer_exporter.onnx_export import to_onnx
 from nilometer_exporter.package import build_graph, golden
 
@@ -22,6 +22,34 @@ def test_export_is_exact_in_float64(kind, graph):
     for name, value in exported.items():
         assert np.isfinite(value).all()
         assert_allclose(value, expected[name], atol=1e-9, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("graph", ["gradient", "train_step"])
+def test_derivatives_are_exact_in_float64(kind, graph):
+    of, given = package(kind), lesson(kind, graph, 12)
+    loaded = session(build_graph(of, graph, np.float64).SerializeToString())
+    found = dict(zip((o.name for o in loaded.get_outputs()), loaded.run(None, of.weights | given)))
+    expected = of.graphs.call(graph, {n: jnp.asarray(w) for n, w in of.weights.items()}, {n: jnp.asarray(v) for n, v in given.items()})
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert_allclose(value, expected[name], atol=1e-9, rtol=1e-9, err_msg=name)
+
+
+def test_gradient_is_the_slope_of_its_own_loss(kind):
+    """Against central differences: what JAX derives is what the graph's loss does."""
+    of, given = package(kind), lesson(kind, "gradient", 8)
+    loaded = session(build_graph(of, "gradient", np.float64).SerializeToString())
+    run = lambda change: dict(zip((o.name for o in loaded.get_outputs()), loaded.run(None, of.weights | given | change)))  # noqa: E731
+    found, random = run({}), np.random.default_rng(7)
+    # A step that no threshold of the models lies in, and rain that stays rain.
+    for name, slope in (("state", "state_gradient"), ("forcing", "forcing_gradient")):
+        direction = random.normal(size=given[name].shape) * 1e-6
+        if name == "forcing":
+            direction[:, 0] *= given[name][:, 0] > 1e-3
+            direction[:, 6:] = 0
+        rise = run({name: given[name] + direction})["loss"] - run({name: given[name] - direction})["loss"]
+        along = (found[slope] * direction).sum(axis=tuple(range(found[slope].ndim - 2)))
+        assert_allclose(rise / 2, along, rtol=2e-3, atol=1e-9)
 
 
 @pytest.mark.parametrize("graph", ["step", "rollout"])

@@ -48,6 +48,9 @@ pub struct Card {
     /// largest relative difference from a golden vector; the notes say why where it is not the default
     #[serde(default = "golden_tolerance")]
     pub golden_tolerance: f64,
+    /// largest difference of a derivative from its golden vector, as a share of that vector's norm
+    #[serde(default = "gradient_tolerance")]
+    pub gradient_tolerance: f64,
     /// what a user must know
     #[serde(default)]
     pub notes: BTreeMap<String, String>,
@@ -56,6 +59,14 @@ pub struct Card {
 /// float32 arithmetic on stores of some hundred mm: 2^-17, seven bits above the rounding.
 const fn golden_tolerance() -> f64 {
     1e-5
+}
+
+/// Inputs that are not weather but what the gauge read a step before: its discharge (mm a step), and 1 where it is missing.
+pub const FEEDBACK: [&str; 2] = ["discharge_before", "discharge_before_missing"];
+
+/// Derivatives of many steps multiply their float32 rounding.
+const fn gradient_tolerance() -> f64 {
+    1e-3
 }
 
 /// A row of `attributes`.
@@ -126,6 +137,9 @@ pub struct Weight {
     pub minimum: Option<f64>,
     /// upper bound in training
     pub maximum: Option<f64>,
+    /// whether it is a statistic of the training, which fine-tuning leaves alone
+    #[serde(default)]
+    pub frozen: bool,
 }
 
 /// What a package was trained on.

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Model, Package, Runtime, RuntimeError, Selection, Tensor, package::read_tensors};
+use crate::{
+    Batch, Gradient, Model, Package, Runtime, RuntimeError, Selection, Tensor, TrainStep, package::read_tensors,
+};
 
 /// The largest difference of one output from its golden vector.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
     /// which output, as `step.discharge`
     pub output: String,
-    /// largest |found − golden| / (1 + |golden|)
+    /// largest |found − golden| / (1 + |golden|); of a derivative ‖found − golden‖ / ‖golden‖, of the worst catchment where it has one
     pub relative: f64,
+    /// how large it may be, by the card
+    pub limit: f64,
 }
 
 /// Runs the package's golden vectors, both graphs, and `step` repeated against `rollout`.
@@ -33,7 +37,8 @@ pub fn check_golden(runtime: &Runtime, package: &Package) -> Result<Vec<Differen
     let mut model = Model::new(runtime, package, &golden_catchments(package, &golden, catchments)?, members, horizon)?;
     let mut differences = Vec::new();
     let mut compare = |output: &str, found: &[f32], expected: &[f32]| {
-        differences.push(Difference { output: output.to_owned(), relative: largest(found, expected) });
+        let limit = package.card().golden_tolerance;
+        differences.push(Difference { output: output.to_owned(), relative: largest(found, expected), limit });
     };
 
     let mut state = get("step.state")?.values.clone();
@@ -60,7 +65,76 @@ pub fn check_golden(runtime: &Runtime, package: &Package) -> Result<Vec<Differen
         repeated.extend_from_slice(model.step(&mut state)?.discharge_mm);
     }
     compare("step repeated = rollout", &repeated, &discharge);
+    differences.extend(check_derivatives(runtime, package, &golden)?);
     Ok(differences)
+}
+
+/// The `gradient` and `train_step` graphs, where the package has them.
+fn check_derivatives(
+    runtime: &Runtime,
+    package: &Package,
+    golden: &BTreeMap<String, Tensor>,
+) -> Result<Vec<Difference>, RuntimeError> {
+    let (Some(forcing), Some(epsilon)) = (golden.get("gradient.forcing"), golden.get("gradient.epsilon")) else {
+        return Ok(Vec::new());
+    };
+    let get = |name: &str| golden.get(name).map_or(&[][..], |t| t.values.as_slice());
+    let [steps, _, catchments, members] = forcing.shape[..] else { return Ok(Vec::new()) };
+    let selection = golden_catchments(package, golden, catchments)?;
+    let limit = package.card().gradient_tolerance;
+    let mut differences = Vec::new();
+    let mut compare = |output: String, relative: f64| differences.push(Difference { output, relative, limit });
+
+    let mut gradient = Gradient::new(runtime, package, &selection, members, steps)?;
+    let lesson = ["state", "forcing", "observed", "weight"].map(|name| get(&format!("gradient.{name}")).to_vec());
+    let slopes = gradient.run(&lesson[0], &lesson[1], &lesson[2], &lesson[3], epsilon.values[0])?;
+    for (name, found) in [("loss", slopes.loss), ("state_gradient", slopes.state), ("forcing_gradient", slopes.forcing)]
+    {
+        let name = format!("gradient.{name}");
+        compare(name.clone(), worst_catchment(found, get(&name), catchments, members));
+    }
+
+    let mut train = TrainStep::new(runtime, package, &selection, members, steps)?;
+    let [state, forcing, observed, weight] = &lesson;
+    let batch = Batch { state, forcing, observed, weight, scale: get("train_step.scale") };
+    let loss = train.step(&batch, get("train_step.rate").first().copied().unwrap_or(0.0))?;
+    compare("train_step.loss".to_owned(), distance(&[loss], get("train_step.loss")));
+    // One number for all weights: a layer with hardly any slope is all rounding.
+    let (mut found, mut expected) = (Vec::new(), Vec::new());
+    for (name, moment) in train.first_moments() {
+        found.extend_from_slice(moment);
+        expected.extend_from_slice(get(&format!("train_step.{name}.first.next")));
+    }
+    compare("train_step.first_moments".to_owned(), distance(&found, &expected));
+    Ok(differences)
+}
+
+/// The largest [`distance`] of a catchment in arrays `[…, C, M]`.
+fn worst_catchment(found: &[f32], expected: &[f32], catchments: usize, members: usize) -> f64 {
+    if found.len() != expected.len() {
+        return f64::INFINITY;
+    }
+    let of = |values: &[f32], catchment: usize| -> Vec<f32> {
+        values
+            .chunks_exact(catchments * members)
+            .flat_map(|row| &row[catchment * members..][..members])
+            .copied()
+            .collect()
+    };
+    (0..catchments)
+        .map(|c| distance(&of(found, c), &of(expected, c)))
+        .fold(0.0, |a, b| if b > a || b.is_nan() { b } else { a })
+}
+
+/// ‖found − expected‖ / ‖expected‖.
+fn distance(found: &[f32], expected: &[f32]) -> f64 {
+    if found.len() != expected.len() {
+        return f64::INFINITY;
+    }
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let apart = norm(&mut found.iter().zip(expected).map(|(f, e)| f64::from(*f) - f64::from(*e)));
+    let length = norm(&mut expected.iter().map(|e| f64::from(*e)));
+    if apart == 0.0 { 0.0 } else { apart / length }
 }
 
 /// The first `catchments` of the card, or those of the golden attributes.

@@ -14,8 +14,8 @@ pub(crate) struct Graph {
     name: String,
     session: Session,
     binding: IoBinding,
-    inputs: BTreeMap<&'static str, OrtTensor<f32>>,
-    outputs: BTreeMap<&'static str, Vec<f32>>,
+    inputs: BTreeMap<String, OrtTensor<f32>>,
+    outputs: BTreeMap<String, Vec<f32>>,
 }
 
 impl Graph {
@@ -24,8 +24,8 @@ impl Graph {
         runtime: &Runtime,
         path: &Path,
         weights: &BTreeMap<&str, Tensor>,
-        inputs: &[(&'static str, &[usize])],
-        outputs: &[(&'static str, &[usize])],
+        inputs: &[(&str, &[usize])],
+        outputs: &[(&str, &[usize])],
     ) -> Result<Self, RuntimeError> {
         let name = path.display().to_string();
         let session = runtime.session(path)?;
@@ -38,19 +38,30 @@ impl Graph {
         }
         let mut bound_inputs = BTreeMap::new();
         for (input, shape) in inputs {
-            bound_inputs.insert(*input, OrtTensor::<f32>::new(session.allocator(), shape.to_vec()).map_err(ort)?);
+            bound_inputs
+                .insert((*input).to_owned(), OrtTensor::<f32>::new(session.allocator(), shape.to_vec()).map_err(ort)?);
         }
         let mut read_outputs = BTreeMap::new();
         for (output, shape) in outputs {
             let value = OrtTensor::<f32>::new(session.allocator(), shape.to_vec()).map_err(ort)?;
             binding.bind_output(*output, value).map_err(ort)?;
-            read_outputs.insert(*output, vec![0.0; shape.iter().product()]);
+            read_outputs.insert((*output).to_owned(), vec![0.0; shape.iter().product()]);
         }
         Ok(Self { name, session, binding, inputs: bound_inputs, outputs: read_outputs })
     }
 
+    /// Replaces the weights that were bound before; every name and shape must be as it was.
+    pub(crate) fn bind_weights(&mut self, weights: &BTreeMap<&str, Tensor>) -> Result<(), RuntimeError> {
+        let ort = |e: ort::Error| RuntimeError::Ort { what: self.name.clone(), detail: e.to_string() };
+        for (weight, tensor) in weights {
+            let value = OrtTensor::from_array((tensor.shape.clone(), tensor.values.clone())).map_err(ort)?;
+            self.binding.bind_input(*weight, &value).map_err(ort)?;
+        }
+        Ok(())
+    }
+
     /// The numbers of an input, to be written before [`Graph::run`].
-    pub(crate) fn input_mut(&mut self, name: &'static str) -> &mut [f32] {
+    pub(crate) fn input_mut(&mut self, name: &str) -> &mut [f32] {
         let tensor = self.inputs.get_mut(name).expect("inputs are named by the constructor's caller");
         tensor.extract_tensor_mut().1
     }
@@ -60,23 +71,23 @@ impl Graph {
         let ort = |e: ort::Error| RuntimeError::Ort { what: self.name.clone(), detail: e.to_string() };
         for (name, tensor) in &self.inputs {
             // What lies on another device is copied when it is bound, so bind after every write.
-            self.binding.bind_input(*name, tensor).map_err(ort)?;
+            self.binding.bind_input(name, tensor).map_err(ort)?;
         }
         let results = self.session.run_binding(&self.binding).map_err(ort)?;
         for (name, values) in &mut self.outputs {
-            let (_, numbers) = results[*name].try_extract_tensor::<f32>().map_err(ort)?;
+            let (_, numbers) = results[name.as_str()].try_extract_tensor::<f32>().map_err(ort)?;
             values.copy_from_slice(numbers);
         }
         Ok(())
     }
 
     /// The numbers of an output of the last run.
-    pub(crate) fn output(&self, name: &'static str) -> &[f32] {
+    pub(crate) fn output(&self, name: &str) -> &[f32] {
         self.told(name).unwrap_or(&[])
     }
 
     /// The same, when the graph was bound to give it.
-    pub(crate) fn told(&self, name: &'static str) -> Option<&[f32]> {
+    pub(crate) fn told(&self, name: &str) -> Option<&[f32]> {
         self.outputs.get(name).map(Vec::as_slice)
     }
 }
@@ -86,8 +97,8 @@ fn check_signature(
     name: &str,
     session: &Session,
     weights: &BTreeMap<&str, Tensor>,
-    inputs: &[(&'static str, &[usize])],
-    outputs: &[(&'static str, &[usize])],
+    inputs: &[(&str, &[usize])],
+    outputs: &[(&str, &[usize])],
 ) -> Result<(), RuntimeError> {
     let mut problems = Vec::new();
     let expected: BTreeMap<&str, usize> =

@@ -3,6 +3,7 @@
 //! ```text
 //! folder ──Package::load──▶ Package ──Model::new──▶ Model ──step──▶ state′, fluxes      (one call, all catchments × members)
 //!   card, graphs, weights     verified               bound  ──rollout──▶ discharge[T, C, M]
+//!                                └──Gradient──▶ ∂misfit/∂(state, forcing)      └──TrainStep──▶ weights′
 //! ```
 //!
 //! Invariants:
@@ -28,6 +29,7 @@
 mod card;
 mod golden;
 mod graph;
+mod learning;
 mod library;
 mod model;
 mod package;
@@ -35,12 +37,13 @@ mod probes;
 
 use std::path::PathBuf;
 
-pub use card::{Attribute, Card, Input, Output, Skill, State, Training, Weight};
+pub use card::{Attribute, Card, FEEDBACK, Input, Output, Skill, State, Training, Weight};
 pub use golden::{Difference, check_golden};
+pub use learning::{Batch, Gradient, Slopes, TrainStep};
 pub use library::{Provider, Runtime};
 pub use model::{Fluxes, Model};
 pub use package::{Package, Selection, Tensor};
-pub use probes::{Probe, probe};
+pub use probes::{PROBES, Probe, probe};
 
 /// Why a model cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +129,16 @@ pub enum RuntimeError {
         found: usize,
         /// the length that fits
         expected: usize,
+    },
+    /// an optimiser's step that led nowhere
+    #[error(
+        "a training step of rate {rate} gave loss {loss} or weights that are no numbers; the weights are as before: try a smaller rate"
+    )]
+    Diverged {
+        /// loss before the step
+        loss: f32,
+        /// learning rate
+        rate: f32,
     },
     /// the model computed something that is no number
     #[error("{model} gave {value} as {output} of catchment {catchment}, member {member}; accepted are finite numbers")]

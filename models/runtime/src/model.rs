@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::{Package, Runtime, RuntimeError, Selection, Tensor, graph::Graph};
 
-const STATE: &str = "state";
-const FORCING: &str = "forcing";
+pub(crate) const STATE: &str = "state";
+pub(crate) const FORCING: &str = "forcing";
 const STATE_NEXT: &str = "state_next";
 const DISCHARGE: &str = "discharge";
 const EVAPOTRANSPIRATION: &str = "evapotranspiration";
 const OUTFLOW: &str = "outflow";
+const QUANTILES: &str = "quantiles";
+/// Quantiles of a head that gives them: levels 0.05 to 0.95 in steps of 0.05.
+const LEVELS: usize = 19;
 
 /// A package bound to `C` catchments and `M` members: state `[S, C, M]`, forcing `[F, C, M]`, member fastest.
 pub struct Model {
@@ -21,6 +24,8 @@ pub struct Model {
     initial: Vec<f32>,
     step: Graph,
     rollout: Graph,
+    /// file and SHA-256 of each graph
+    graphs: [(&'static str, String); 2],
 }
 
 /// What one step gave, each `[C, M]` in mm a step; none where the model does not tell.
@@ -59,12 +64,17 @@ impl Model {
             &[(STATE, state), (FORCING, &[inputs, c, m])],
             &outputs,
         )?;
+        let (flows, quantiles) = ([horizon, c, m], [horizon, LEVELS, c, m]);
+        let mut rolled: Vec<(&str, &[usize])> = vec![(DISCHARGE, &flows), (STATE_NEXT, state)];
+        if package.card().gives(QUANTILES) {
+            rolled.push((QUANTILES, &quantiles));
+        }
         let rollout = Graph::new(
             runtime,
             &package.file("rollout.onnx"),
             &weights,
             &[(STATE, &[rows, c, m]), (FORCING, &[horizon, inputs, c, m])],
-            &[(DISCHARGE, &[horizon, c, m]), (STATE_NEXT, &[rows, c, m])],
+            &rolled,
         )?;
         let mut initial = Vec::with_capacity(rows * c * m);
         for block in package.card().state_row_blocks() {
@@ -74,7 +84,32 @@ impl Model {
             }
         }
         let name = package.card().name.clone();
-        Ok(Self { name, catchments: c, members, horizon, inputs, initial, step, rollout })
+        let graphs = ["step.onnx", "rollout.onnx"].map(|graph| (graph, package.sha256(graph).to_owned()));
+        Ok(Self { name, catchments: c, members, horizon, inputs, initial, step, rollout, graphs })
+    }
+
+    /// Takes up the weights of `package`, another training of the same model, between two steps: state and forcing stay as they are,
+    /// and the next step runs on the new weights.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Package`] when graphs or weights are not of the same model; nothing is replaced then.
+    pub fn swap_weights(&mut self, package: &Package, catchments: &Selection) -> Result<(), RuntimeError> {
+        let refuse =
+            |problem: String| Err(RuntimeError::Package { path: package.file("card.toml"), problems: vec![problem] });
+        if catchments.len() != self.catchments {
+            return refuse(format!("{} catchments, the running model has {}", catchments.len(), self.catchments));
+        }
+        for (graph, hash) in &self.graphs {
+            if package.sha256(graph) != hash {
+                return refuse(format!(
+                    "{graph} is another graph than that of the running {}; accepted are other weights of the same graphs",
+                    self.name
+                ));
+            }
+        }
+        let weights = package.gathered(catchments);
+        self.step.bind_weights(&weights)?;
+        self.rollout.bind_weights(&weights)
     }
 
     /// The card's initial state `[S, C, M]`, the same in every member.
@@ -135,6 +170,18 @@ impl Model {
         Ok(self.rollout.output(DISCHARGE))
     }
 
+    /// Discharge `[T, C, M]` of the last rollout, mm a step.
+    #[must_use]
+    pub fn rollout_discharge(&self) -> &[f32] {
+        self.rollout.output(DISCHARGE)
+    }
+
+    /// Quantiles `[T, 19, C, M]` of levels 0.05 to 0.95 of the last rollout's discharge, mm a step, if the model gives them.
+    #[must_use]
+    pub fn rollout_quantiles(&self) -> Option<&[f32]> {
+        self.rollout.told(QUANTILES)
+    }
+
     /// The state `[S, C, M]` at the end of the last rollout.
     #[must_use]
     pub fn rollout_state(&self) -> &[f32] {
@@ -157,6 +204,6 @@ impl Model {
     }
 }
 
-fn check_length(what: &'static str, found: usize, expected: usize) -> Result<(), RuntimeError> {
+pub(crate) fn check_length(what: &'static str, found: usize, expected: usize) -> Result<(), RuntimeError> {
     if found == expected { Ok(()) } else { Err(RuntimeError::Shape { what, found, expected }) }
 }

@@ -116,7 +116,13 @@ impl Package {
     /// SHA-256 of the weights file: which weights made a forecast.
     #[must_use]
     pub fn weights_sha256(&self) -> &str {
-        self.card.sha256.get(WEIGHTS).map_or("", String::as_str)
+        self.sha256(WEIGHTS)
+    }
+
+    /// SHA-256 of a file of the package, empty for one that the card does not list.
+    #[must_use]
+    pub fn sha256(&self, file: &str) -> &str {
+        self.card.sha256.get(file).map_or("", String::as_str)
     }
 
     /// A file of the package.

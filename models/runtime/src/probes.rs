@@ -17,6 +17,21 @@ pub struct Probe {
     pub found: String,
 }
 
+/// The questions, by the names that a card's `known_failures` use.
+pub const PROBES: [&str; 7] = [
+    "water balance closes",
+    "no water from nothing",
+    "stores and flow are not negative",
+    "more rain never less flow",
+    "dry-down is monotone",
+    "warmer winter melts earlier",
+    "doubled area leaves mm unchanged",
+];
+
+/// The attribute that is a catchment's area.
+const AREA: &str = "area_gages2";
+/// How much the depth of flow may change when the area doubles, as a share.
+const AREA_SHARE: f64 = 0.01;
 /// What may be lost or made in a step, mm; float32 stores of some hundred mm round by 3·10⁻⁵.
 const BALANCE_MM: f64 = 1e-4;
 /// Flow and stores may fall this far below 0, mm: smooth steps leave residues.
@@ -69,6 +84,7 @@ pub fn probe(runtime: &Runtime, package: &Package) -> Result<Vec<Probe>, Runtime
         ground.more_rain_more_flow()?,
         ground.dry_down()?,
         ground.warmer_melts_earlier()?,
+        ground.doubled_area(&ordinary)?,
     ])
 }
 
@@ -83,7 +99,16 @@ impl Ground<'_> {
 
     /// Runs [`STEPS`] steps from the card's initial state.
     fn run(&self, members: usize, weather: impl Fn(usize, usize) -> Weather) -> Result<Trace, RuntimeError> {
-        let mut model = Model::new(self.runtime, self.package, &self.catchments, members, 1)?;
+        self.run_at(&self.catchments, members, weather)
+    }
+
+    fn run_at(
+        &self,
+        catchments: &Selection,
+        members: usize,
+        weather: impl Fn(usize, usize) -> Weather,
+    ) -> Result<Trace, RuntimeError> {
+        let mut model = Model::new(self.runtime, self.package, catchments, members, 1)?;
         let mut state = model.initial_state();
         let columns = self.catchments.len() * members;
         let mut trace = Trace {
@@ -104,7 +129,8 @@ impl Ground<'_> {
             }
             let fluxes = model.step(&mut state)?;
             trace.discharge_mm.extend(fluxes.discharge_mm.iter().map(|q| f64::from(*q)));
-            let after = self.stored_after(&state, columns, &mut trace.lowest_store_mm);
+            let after = self.stored(&state, columns);
+            trace.lowest_store_mm = trace.lowest_store_mm.min(self.lowest_store(&state, columns));
             if let (Some(evaporated), Some(outflow)) = (fluxes.evapotranspiration_mm, fluxes.outflow_mm) {
                 for column in 0..columns {
                     let lost = f64::from(evaporated[column]) + f64::from(outflow[column]);
@@ -119,18 +145,19 @@ impl Ground<'_> {
 
     /// Water in the stores, mm, a column each.
     fn stored(&self, state: &[f32], columns: usize) -> Vec<f64> {
-        self.stored_after(state, columns, &mut f64::INFINITY.clone())
-    }
-
-    fn stored_after(&self, state: &[f32], columns: usize, lowest_mm: &mut f64) -> Vec<f64> {
         let mut total = vec![0.0; columns];
-        for (row, share) in state.chunks(columns).zip(&self.storage).filter(|(_, share)| **share > 0.0) {
+        for (row, share) in state.chunks(columns).zip(&self.storage) {
             for (total, value) in total.iter_mut().zip(row) {
                 *total += share * f64::from(*value);
-                *lowest_mm = lowest_mm.min(f64::from(*value));
             }
         }
         total
+    }
+
+    /// The lowest value of any store, mm.
+    fn lowest_store(&self, state: &[f32], columns: usize) -> f64 {
+        let stores = state.chunks(columns).zip(&self.storage).filter(|(_, share)| **share > 0.0);
+        stores.flat_map(|(row, _)| row).map(|value| f64::from(*value)).fold(f64::INFINITY, f64::min)
     }
 
     /// A row of forcing in a temperate year that begins in winter.
@@ -154,7 +181,7 @@ impl Ground<'_> {
     fn balance(&self, trace: &Trace) -> Probe {
         let told = self.holds_water() && self.package.card().gives("outflow");
         Probe {
-            name: "water balance closes",
+            name: PROBES[0],
             holds: told.then_some(trace.imbalance_mm <= BALANCE_MM),
             found: if told {
                 format!("largest error {:.1e} mm a step", trace.imbalance_mm)
@@ -174,7 +201,7 @@ impl Ground<'_> {
             held = held.max(trace.storage_mm[(WARM - 1) * trace.columns + column]);
         }
         Ok(Probe {
-            name: "no water from nothing",
+            name: PROBES[1],
             holds: Some(given <= held + 1.0),
             found: format!("{given:.2} mm in {} dry steps, {held:.2} mm held before", STEPS - WARM),
         })
@@ -196,7 +223,7 @@ impl Ground<'_> {
             }
         }
         Ok(Probe {
-            name: "more rain never less flow",
+            name: PROBES[3],
             holds: Some(least >= -1e-3),
             found: format!("24 mm more rain bring at least {least:.2} mm in 60 steps"),
         })
@@ -216,7 +243,7 @@ impl Ground<'_> {
             rise = flow.windows(2).map(|w| w[1] - w[0]).fold(rise, f64::max);
         }
         Ok(Probe {
-            name: "dry-down is monotone",
+            name: PROBES[4],
             holds: Some(rise <= 1e-3),
             found: format!("largest rise {rise:.1e} mm a step without rain"),
         })
@@ -224,7 +251,7 @@ impl Ground<'_> {
 
     /// A warmer winter brings its melt earlier.
     fn warmer_melts_earlier(&self) -> Result<Probe, RuntimeError> {
-        const NAME: &str = "warmer winter melts earlier";
+        const NAME: &str = PROBES[5];
         if !self.package.card().inputs.iter().any(|i| i.name == "minimum_air_temperature") {
             return Ok(Probe { name: NAME, holds: None, found: "sees no temperature".to_owned() });
         }
@@ -245,6 +272,33 @@ impl Ground<'_> {
             found: format!("with 4 °C more the centre of flow moves by {later:+.1} steps at most"),
         })
     }
+
+    /// A catchment of twice the area gives the same depth of water.
+    fn doubled_area(&self, ordinary: &Trace) -> Result<Probe, RuntimeError> {
+        const NAME: &str = PROBES[6];
+        let Some(area) = self.package.card().attributes.iter().position(|a| a.name == AREA) else {
+            return Ok(Probe { name: NAME, holds: Some(true), found: "is not told the area".to_owned() });
+        };
+        let mut doubled = self.catchments.clone();
+        let count = doubled.len();
+        for value in &mut doubled.attributes[area * count..][..count] {
+            *value *= 2.0;
+        }
+        let trace = self.run_at(&doubled, ordinary.members, |t, member| Weather {
+            rain_mm: showers(t) * (1.0 + 2.0 * member as f64),
+            ..Weather::default()
+        })?;
+        let change = |column: usize| {
+            let volume = |of: &Trace| of.series(column).skip(WARM).sum::<f64>();
+            (volume(&trace) / volume(ordinary).max(1e-9) - 1.0).abs()
+        };
+        let largest = (0..trace.columns).map(change).fold(0.0, f64::max);
+        Ok(Probe {
+            name: NAME,
+            holds: Some(largest <= AREA_SHARE),
+            found: format!("twice the area changes the depth of flow by {:.1} % at most", 100.0 * largest),
+        })
+    }
 }
 
 impl Trace {
@@ -258,7 +312,7 @@ fn not_negative(trace: &Trace, stores: bool) -> Probe {
     let flow = trace.discharge_mm.iter().copied().fold(f64::INFINITY, f64::min);
     let lowest = if stores { trace.lowest_store_mm } else { 0.0 };
     Probe {
-        name: "stores and flow are not negative",
+        name: PROBES[2],
         holds: Some(flow >= -NEGATIVE_MM && lowest >= -NEGATIVE_MM),
         found: format!("lowest flow {flow:.1e} mm, lowest store {lowest:.1e} mm"),
     }

@@ -43,8 +43,7 @@ fn golden_vectors_are_reproduced() {
     for folder in packages() {
         let package = Package::load(&folder).unwrap();
         for difference in check_golden(&runtime(), &package).unwrap() {
-            let limit = package.card().golden_tolerance;
-            assert!(difference.relative < limit, "{}: {difference:?}", package.card().name);
+            assert!(difference.relative < difference.limit, "{}: {difference:?}", package.card().name);
         }
     }
 }

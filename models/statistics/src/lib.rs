@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  observed [T] ───┐
-//!                  ├─▶ paired ─▶ nse, mnse, kge_2009, kge_2012, pbias        one number per series
+//!                  ├─▶ paired ─▶ nse, mnse, kge, pbias, high and low flow    one number per series
 //!  simulated [T] ──┘
 //!
 //!  members [M] ──────▶ crps_ensemble (biased or fair)  ┐
@@ -38,17 +38,21 @@
 //! ```
 
 mod calibration;
+mod duration;
 mod ensemble;
 mod error;
 mod hydrograph;
 mod interval;
+mod peak;
 mod quantile;
 mod series;
 
 pub use calibration::TailScale;
+pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};
+pub use peak::peak_timing_error;
 pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
 pub use series::{Paired, mean, paired};

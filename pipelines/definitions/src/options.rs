@@ -1,8 +1,8 @@
 //! The sections of a definition that are not a connector's or a check's own.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
-use nilometer_runtime::Provider;
+use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
 use serde::Deserialize;
@@ -41,10 +41,13 @@ pub struct Catchment {
     pub parameters: Option<String>,
     /// published area, km²
     pub area_km2: f64,
-    /// easting of the gauge in the grids' coordinate reference system, m
-    pub outlet_x_m: f64,
+    /// easting of the gauge in the grids' coordinate reference system, m; needed where there are grids
+    pub outlet_x_m: Option<f64>,
     /// northing of the gauge, m
-    pub outlet_y_m: f64,
+    pub outlet_y_m: Option<f64>,
+    /// static attributes by name, for a model that tells catchments apart by them
+    #[serde(default)]
+    pub attributes: BTreeMap<String, f64>,
 }
 
 impl Catchment {
@@ -58,6 +61,12 @@ impl Catchment {
     #[must_use]
     pub fn parameters(&self) -> &str {
         self.parameters.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Its attributes of these names, NaN where one is unknown.
+    #[must_use]
+    pub fn attributes_of(&self, names: &[Attribute]) -> Vec<f32> {
+        names.iter().map(|a| self.attributes.get(&a.name).map_or(f32::NAN, |v| *v as f32)).collect()
     }
 
     /// m³ s⁻¹ of one mm over the catchment in a step of `step_s` seconds: area/1000·10⁶/step.
@@ -115,7 +124,7 @@ pub enum AssimilationMethod {
 pub struct AssimilationOptions {
     /// the filter
     pub method: AssimilationMethod,
-    /// ensemble members
+    /// ensemble members; a single one is the model by itself, without noise, and its uncertainty that of its head or of the output error
     pub members: usize,
     /// seed of every random draw
     pub seed: u64,
@@ -200,6 +209,13 @@ impl Scenario {
 pub struct ForecastOptions {
     /// how far ahead
     pub horizon: Span,
+    /// the lead times that go out, in steps; all up to the horizon when empty
+    #[serde(default)]
+    pub leads: Vec<u32>,
+    /// forecasts valid after this go out; before it the state warms up
+    pub from: Option<Timestamp>,
+    /// and those valid up to this
+    pub until: Option<Timestamp>,
     /// how often
     pub every: Span,
     /// rain beyond the issue time
@@ -210,6 +226,16 @@ pub struct ForecastOptions {
     /// for a miss; 0 leaves them as the ensemble has them
     #[serde(default)]
     pub calibration_rate: f64,
+}
+
+impl ForecastOptions {
+    /// Nobody asks for what lies behind the last lead time, so the horizon ends there. One beyond it stays, to be reported.
+    pub(crate) fn look_no_further_than_leads(&mut self, step: Span) {
+        if let Some(last) = self.leads.iter().max() {
+            let last = Span::from_seconds(i64::from(*last).saturating_mul(step.seconds()));
+            self.horizon = last.min(self.horizon);
+        }
+    }
 }
 
 /// `[log]`: where the log, the snapshots and the archive lie.

@@ -6,8 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nilometer_connectors::{GeotiffOptions, TableOptions};
-use nilometer_runtime::Package;
+use nilometer_connectors::{
+    CamelsOptions, GeotiffOptions, TableOptions,
+    camels::{CamelsCatchment, CamelsColumn, CamelsInventory, DISCHARGE, FORCING},
+};
+use nilometer_runtime::{FEEDBACK, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Span, check::CheckOptions};
 use serde::de::DeserializeOwned;
@@ -20,7 +23,13 @@ use crate::{
 };
 
 /// Keys whose value is a path. In the file they are relative to the file; overridden, to the working folder.
-const PATHS: [&str; 5] = ["data", "network.flow_directions", "model.package", "model.library", "log.store"];
+const PATHS: [&str; 6] =
+    ["data", "network.flow_directions", "source.path", "model.package", "model.library", "log.store"];
+/// Sections whose value may be one word, and the key that it is.
+const SHORT: [(&str, &str); 1] = [("model", "model.package")];
+
+/// Problems of one kind worth reading at once.
+const SHOWN: usize = 20;
 
 /// A valid definition.
 #[derive(Debug, Clone)]
@@ -33,8 +42,8 @@ pub struct Pipeline {
     pub time: TimeOptions,
     /// catchments, in the order of every catchment axis
     pub catchments: Vec<Catchment>,
-    /// how catchments are traced and grids averaged
-    pub network: NetworkOptions,
+    /// how catchments are traced and grids averaged; there when a source delivers grids
+    pub network: Option<NetworkOptions>,
     /// sources by name
     pub sources: BTreeMap<String, SourceDefinition>,
     /// quality control of every station
@@ -69,6 +78,8 @@ pub enum SourceKind {
     Geotiff(GeotiffOptions),
     /// a CSV or Parquet table
     Table(TableOptions),
+    /// one column of a folder in the CAMELS layout
+    Camels(CamelsOptions, CamelsColumn),
 }
 
 impl SourceDefinition {
@@ -78,6 +89,7 @@ impl SourceDefinition {
         match &self.kind {
             SourceKind::Geotiff(o) => o.variable,
             SourceKind::Table(o) => o.variable,
+            SourceKind::Camels(_, column) => column.variable,
         }
     }
 }
@@ -103,16 +115,28 @@ impl Pipeline {
         let mut problems = Vec::new();
         let mut reader = Reader { table: &mut table, problems: &mut problems };
         let name: Option<String> = reader.section("name");
-        let data: Option<PathBuf> = reader.section("data");
         let time: Option<TimeOptions> = reader.section("time");
-        let catchments = reader.catchments();
-        let network: Option<NetworkOptions> = reader.section("network");
-        let sources = reader.sources();
+        let mut forecast: Option<ForecastOptions> = reader.section("forecast");
+        if let (Some(forecast), Some(time)) = (&mut forecast, &time) {
+            forecast.look_no_further_than_leads(time.step);
+        }
+        let folder = reader.camels();
+        let (data, network, sources, catchments): (Option<PathBuf>, Option<NetworkOptions>, _, _);
+        match &folder {
+            Some(folder) => {
+                (data, network) = (Some(PathBuf::new()), None);
+                (sources, catchments) = (folder.sources(forecast.as_ref()), folder.catchments());
+            }
+            None => {
+                data = reader.section("data");
+                network = reader.optional("network");
+                (sources, catchments) = (reader.sources(), reader.catchments());
+            }
+        }
         let checks: CheckOptions = reader.optional("checks");
         let station_checks: BTreeMap<String, CheckOptions> = reader.optional("station_checks");
         let model: Option<ModelOptions> = reader.section("model");
         let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
-        let forecast: Option<ForecastOptions> = reader.section("forecast");
         let log: Option<LogOptions> = reader.section("log");
         let serve: ServeOptions = reader.optional("serve");
         for key in table.keys() {
@@ -134,43 +158,33 @@ impl Pipeline {
                 problems.push(Problem { path: format!("station_checks.{station}.{key}"), message });
             }
         }
-        if let Some(network) = &network
-            && !network.flow_directions.is_file()
-        {
-            let message = format!("{} is no file", network.flow_directions.display());
-            problems.push(Problem { path: "network.flow_directions".to_owned(), message });
-        }
+        check_network(network.as_ref(), &sources, &catchments, &mut problems);
         if let Some(data) = &data {
             check_sources(&sources, data, forecast.as_ref(), assimilation.as_ref(), &mut problems);
         }
         if let (Some(model), Some(time)) = (&model, &time) {
-            check_model(model, time, &catchments, &sources, &mut problems);
+            check_model(model, time, &catchments, &sources, folder.as_ref(), &mut problems);
         }
-        match (name, data, time, network, model, assimilation, forecast, log) {
-            (
-                Some(name),
-                Some(data),
-                Some(time),
-                Some(network),
-                Some(model),
-                Some(assimilation),
-                Some(forecast),
-                Some(log),
-            ) if problems.is_empty() => Ok(Self {
-                name,
-                data,
-                time,
-                catchments,
-                network,
-                sources,
-                checks,
-                station_checks,
-                model,
-                assimilation,
-                forecast,
-                log,
-                serve,
-            }),
+        match (name, data, time, model, assimilation, forecast, log) {
+            (Some(name), Some(data), Some(time), Some(model), Some(assimilation), Some(forecast), Some(log))
+                if problems.is_empty() =>
+            {
+                Ok(Self {
+                    name,
+                    data,
+                    time,
+                    catchments,
+                    network,
+                    sources,
+                    checks,
+                    station_checks,
+                    model,
+                    assimilation,
+                    forecast,
+                    log,
+                    serve,
+                })
+            }
             _ => Err(problems),
         }
     }
@@ -216,6 +230,37 @@ impl Reader<'_> {
         }
     }
 
+    /// `[source]` as one folder in the CAMELS layout.
+    fn camels(&mut self) -> Option<Folder> {
+        let one = |t: &Table| t.get("kind").is_some_and(Value::is_str);
+        if !self.table.get("source").and_then(Value::as_table).is_some_and(one) {
+            return None;
+        }
+        let Some(Value::Table(mut table)) = self.table.remove("source") else { return None };
+        let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
+        let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
+        match table.remove("kind").as_ref().and_then(Value::as_str) {
+            Some("camels") => {}
+            other => {
+                let message =
+                    format!("is {:?}; accepted is camels, or [source.NAME] tables", other.unwrap_or_default());
+                self.problems.push(Problem { path: "source.kind".to_owned(), message });
+            }
+        }
+        let read = self.read::<CamelsOptions>("source", Value::Table(table));
+        let options = read.unwrap_or_else(|| CamelsOptions { path: PathBuf::new(), leave_out: vec![], only: vec![] });
+        let mut inventory = CamelsInventory::default();
+        if self.problems.iter().all(|p| !p.path.starts_with("source")) {
+            match options.inventory() {
+                Ok(found) => inventory = found,
+                Err(found) => self
+                    .problems
+                    .extend(found.into_iter().map(|(key, message)| Problem { path: join("source", &key), message })),
+            }
+        }
+        Some(Folder { options, inventory, forcing_delay, discharge_delay: discharge_delay.unwrap_or_default() })
+    }
+
     fn sources(&mut self) -> BTreeMap<String, SourceDefinition> {
         let Some(Value::Table(sources)) = self.table.remove("source") else {
             let message = "is missing; accepted is one [source.NAME] or more".to_owned();
@@ -245,6 +290,45 @@ impl Reader<'_> {
             }
         };
         Some(SourceDefinition { delay: delay?, kind: kind? })
+    }
+}
+
+/// A folder that is the whole of a definition's input.
+struct Folder {
+    options: CamelsOptions,
+    inventory: CamelsInventory,
+    forcing_delay: Option<Span>,
+    discharge_delay: Span,
+}
+
+impl Folder {
+    /// A source a column. Unless the definition says when forcing arrives, a perfect scenario knows it as far as it looks.
+    fn sources(&self, forecast: Option<&ForecastOptions>) -> BTreeMap<String, SourceDefinition> {
+        let ahead = forecast.filter(|f| f.scenario == Scenario::Perfect);
+        let foresight = ahead.map_or(Span::default(), |f| Span::from_seconds(-f.horizon.seconds()));
+        let forcing_delay = self.forcing_delay.unwrap_or(foresight);
+        FORCING
+            .into_iter()
+            .map(|column| (column, forcing_delay))
+            .chain([(DISCHARGE, self.discharge_delay)])
+            .map(|(column, delay)| {
+                let kind = SourceKind::Camels(self.options.clone(), column);
+                (column.variable.name().to_owned(), SourceDefinition { delay, kind })
+            })
+            .collect()
+    }
+
+    fn catchments(&self) -> Vec<Catchment> {
+        let catchment = |c: &CamelsCatchment| Catchment {
+            id: c.id.clone(),
+            station: None,
+            parameters: None,
+            area_km2: c.area_km2,
+            outlet_x_m: None,
+            outlet_y_m: None,
+            attributes: c.attributes.clone(),
+        };
+        self.inventory.catchments.iter().map(catchment).collect()
     }
 }
 
@@ -281,6 +365,7 @@ fn apply(table: &mut Table, overrides: &[String]) -> Result<(), Vec<Problem>> {
             .ok()
             .and_then(|mut t| t.remove("v"))
             .unwrap_or_else(|| Value::String(value.to_owned()));
+        let key = SHORT.iter().find(|(short, _)| *short == key && value.is_str()).map_or(key, |(_, whole)| whole);
         if let Value::String(path) = &mut value
             && PATHS.contains(&key)
             && !path.contains("://")
@@ -324,6 +409,13 @@ fn check_time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: 
     if !(0.0..=1.0).contains(&forecast.calibration_rate) {
         say("forecast.calibration_rate", format!("is {}, accepted is 0 to 1", forecast.calibration_rate));
     }
+    let steps = u32::try_from(forecast.horizon.seconds() / step).unwrap_or(u32::MAX);
+    if forecast.leads.iter().any(|lead| *lead == 0 || *lead > steps) {
+        say(
+            "forecast.leads",
+            format!("is {:?}, accepted are steps from 1 to forecast.horizon = {steps}", forecast.leads),
+        );
+    }
     for (path, span, smallest, unit) in [
         ("forecast.horizon", forecast.horizon, step, step),
         ("forecast.every", forecast.every, tick, tick),
@@ -344,7 +436,8 @@ fn check_assimilation(options: &AssimilationOptions, problems: &mut Vec<Problem>
             });
         }
     };
-    within("members", options.members as f64, 2.0, 4_096.0);
+    let fewest = if options.method == AssimilationMethod::None { 1.0 } else { 2.0 };
+    within("members", options.members as f64, fewest, 4_096.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);
     within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);
@@ -386,6 +479,32 @@ fn check_catchments(
     }
 }
 
+/// Grids need flow directions, and gauges to trace them from.
+fn check_network(
+    network: Option<&NetworkOptions>,
+    sources: &BTreeMap<String, SourceDefinition>,
+    catchments: &[Catchment],
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |path: String, message: String| problems.push(Problem { path, message });
+    let grids = sources.values().any(|s| matches!(s.kind, SourceKind::Geotiff(_)));
+    match network {
+        Some(network) if !network.flow_directions.is_file() => {
+            let message = format!("{} is no file", network.flow_directions.display());
+            say("network.flow_directions".to_owned(), message);
+        }
+        None if grids => say("network".to_owned(), "is missing; a source delivers grids".to_owned()),
+        _ => {}
+    }
+    for (index, catchment) in catchments.iter().enumerate().filter(|_| network.is_some()) {
+        for (key, value) in [("outlet_x_m", catchment.outlet_x_m), ("outlet_y_m", catchment.outlet_y_m)] {
+            if value.is_none() {
+                say(format!("catchment[{index}].{key}"), "is missing; [network] traces catchments from it".to_owned());
+            }
+        }
+    }
+}
+
 fn check_sources(
     sources: &BTreeMap<String, SourceDefinition>,
     data: &Path,
@@ -397,6 +516,7 @@ fn check_sources(
         let found = match &source.kind {
             SourceKind::Geotiff(options) => options.problems(data),
             SourceKind::Table(options) => options.problems(data),
+            SourceKind::Camels(..) => Vec::new(),
         };
         problems.extend(
             found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }),
@@ -425,6 +545,7 @@ fn check_model(
     time: &TimeOptions,
     catchments: &[Catchment],
     sources: &BTreeMap<String, SourceDefinition>,
+    folder: Option<&Folder>,
     problems: &mut Vec<Problem>,
 ) {
     let mut say = |message: String| problems.push(Problem { path: "model.package".to_owned(), message });
@@ -440,12 +561,38 @@ fn check_model(
         say(format!("{} has steps of {} s, time.step is {}", card.name, card.time_step_s, time.step));
     }
     for input in &card.inputs {
-        if !sources.values().any(|s| s.variable().name() == input.name) {
-            say(format!("{} needs {}, which no source delivers", card.name, input.name));
+        // What the gauge read a step before is an observation, not a forcing.
+        let name = if FEEDBACK.contains(&input.name.as_str()) { Variable::Discharge.name() } else { &input.name };
+        if !sources.values().any(|s| s.variable().name() == name) {
+            say(format!("{} needs {name}, which no source delivers", card.name));
         }
     }
-    let names: Vec<&str> = catchments.iter().map(Catchment::parameters).collect();
-    if let Err(error) = package.select(&names) {
-        say(error.to_string());
+    if card.attributes.is_empty() {
+        let names: Vec<&str> = catchments.iter().map(Catchment::parameters).collect();
+        if let Err(error) = package.select(&names) {
+            say(error.to_string());
+        }
+        return;
+    }
+    let before = problems.len();
+    for catchment in catchments {
+        for attribute in &card.attributes {
+            if problems.len() - before >= SHOWN {
+                let message = "and more of this kind may follow".to_owned();
+                return problems.push(Problem { path: "catchment.attributes".to_owned(), message });
+            }
+            let file = folder.and_then(|f| f.inventory.files.get(&attribute.name));
+            let place = file.map_or_else(String::new, |f| format!("{f}: "));
+            let found = match catchment.attributes.get(&attribute.name) {
+                Some(value) if value.is_finite() => continue,
+                Some(value) => value.to_string(),
+                None => "absent".to_owned(),
+            };
+            let message = format!(
+                "{place}attribute {} of catchment {} is {found}, accepted is a finite number; {} needs it",
+                attribute.name, catchment.id, card.name
+            );
+            problems.push(Problem { path: "catchment.attributes".to_owned(), message });
+        }
     }
 }

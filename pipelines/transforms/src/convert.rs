@@ -79,10 +79,29 @@ impl Conversion {
                 Unit::MillimetrePerDay => per(86_400.0)?,
                 _ => return refuse("mm, in, mm h-1, mm d-1"),
             },
-            Variable::AirTemperature => match unit {
-                Unit::DegreeCelsius => (1.0, 0.0),
-                Unit::Kelvin => (1.0, -KELVIN_AT_ZERO_CELSIUS),
-                _ => return refuse("degC, K"),
+            Variable::AirTemperature | Variable::MinimumAirTemperature | Variable::MaximumAirTemperature => {
+                match unit {
+                    Unit::DegreeCelsius => (1.0, 0.0),
+                    Unit::Kelvin => (1.0, -KELVIN_AT_ZERO_CELSIUS),
+                    _ => return refuse("degC, K"),
+                }
+            }
+            Variable::DayLength => match unit {
+                Unit::Day => (1.0, 0.0),
+                Unit::Hour => (1.0 / 24.0, 0.0),
+                Unit::Second => (1.0 / 86_400.0, 0.0),
+                _ => return refuse("d, h, s"),
+            },
+            Variable::ShortwaveRadiation => match unit {
+                Unit::WattPerSquareMetre => (1.0, 0.0),
+                Unit::MegajoulePerSquareMetreDay => (1e6 / 86_400.0, 0.0),
+                _ => return refuse("W m-2, MJ m-2 d-1"),
+            },
+            Variable::VapourPressure => match unit {
+                Unit::Pascal => (1.0, 0.0),
+                Unit::Hectopascal => (100.0, 0.0),
+                Unit::Kilopascal => (1_000.0, 0.0),
+                _ => return refuse("Pa, hPa, kPa"),
             },
         };
         Ok(Self { variable, period_s, factor, offset })
@@ -130,6 +149,9 @@ mod tests {
         close(convert(2.0, Unit::Inch, Variable::Precipitation, 3600), 50.8);
         close(convert(6.0, Unit::MillimetrePerHour, Variable::Precipitation, 1800), 3.0);
         close(convert(2.4, Unit::MillimetrePerDay, Variable::PotentialEvapotranspiration, 3600), 0.1);
+        close(convert(12.0, Unit::Hour, Variable::DayLength, 86_400), 0.5);
+        close(convert(8.64, Unit::MegajoulePerSquareMetreDay, Variable::ShortwaveRadiation, 86_400), 100.0);
+        close(convert(1.2, Unit::Kilopascal, Variable::VapourPressure, 86_400), 1_200.0);
         close(convert(273.15, Unit::Kelvin, Variable::AirTemperature, 0), 0.0);
         close(Conversion::new(Unit::Millimetre, Variable::Precipitation, 3600).unwrap().scaled(0.1).apply(12.0), 1.2);
     }

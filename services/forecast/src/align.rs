@@ -60,6 +60,8 @@ pub struct Align {
     /// newest complete value of each variable and catchment, `[F, C]`; 0 before the first
     newest: Vec<f32>,
     steps: BTreeMap<Timestamp, StepForcing>,
+    /// end of the newest rain
+    rain_until: Timestamp,
     /// forcing rows that wait, by valid time
     rows: BTreeMap<Timestamp, u64>,
     observations: BTreeMap<Timestamp, Vec<GaugeObservation>>,
@@ -75,6 +77,7 @@ impl Align {
             catchments,
             newest: vec![0.0; variables.len() * catchments],
             steps: BTreeMap::new(),
+            rain_until: Timestamp::MIN,
             rows: BTreeMap::new(),
             observations: BTreeMap::new(),
         }
@@ -116,6 +119,9 @@ impl Align {
                 .or_insert_with(|| StepForcing { values: vec![0.0; numbers], covered_s: vec![0.0; numbers] });
             forcing.values[at] += (value * f64::from(overlap(step)) / whole) as f32;
             forcing.covered_s[at] += overlap(step);
+        }
+        if variable == Variable::Precipitation {
+            self.rain_until = self.rain_until.max(valid_time);
         }
         *self.rows.entry(valid_time).or_default() += 1;
         Fate::Pending
@@ -179,6 +185,12 @@ impl Align {
             }
         }
         values
+    }
+
+    /// How far rain is known: behind it even a perfect forecast of the weather knows nothing.
+    #[must_use]
+    pub const fn rain_until(&self) -> Timestamp {
+        self.rain_until
     }
 
     /// Newest rain known of a catchment, mm a step.

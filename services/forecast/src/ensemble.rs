@@ -5,7 +5,7 @@ use nilometer_assimilation::{
     Filter, FilterOptions, Innovation, Method, OutputError, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, ErrorOptions, Pipeline};
-use nilometer_runtime::{Card, Model, Package, Runtime};
+use nilometer_runtime::{Card, FEEDBACK, Model, Package, Runtime, Selection};
 use nilometer_schemas::{Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -30,8 +30,9 @@ pub struct GaugeObservation {
     pub suspect: bool,
 }
 
-/// The state of a partition, `[S + 4, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
-/// discharge that the members had at `time` and the recent rain (the same in every member).
+/// The state of a partition, `[S + 5, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
+/// discharge that the members had at `time`, the recent rain and the discharge that the gauge read at `time` (mm a step, NaN
+/// where it read none); the last two are the same in every member.
 pub struct EnsembleState {
     pub(crate) numbers: Vec<f32>,
     pub(crate) time: Timestamp,
@@ -51,6 +52,10 @@ pub(crate) struct Parts {
     pub(crate) step_s: i64,
     pub(crate) seed: u64,
     pub(crate) inputs: Vec<Variable>,
+    /// whether two more inputs are the gauge's discharge of the step before and whether it is missing
+    pub(crate) feedback: bool,
+    /// whether the one member is the model by itself, without noise
+    pub(crate) control: bool,
     pub(crate) m3_s_per_mm: Vec<f64>,
     pub(crate) operators: Vec<DischargeOperator>,
     pub(crate) discharge_relative_error: f64,
@@ -81,6 +86,9 @@ impl Parts {
     pub(crate) const fn recent_rain_row(&self) -> usize {
         self.model_rows + 3
     }
+    pub(crate) const fn gauged_row(&self) -> usize {
+        self.model_rows + 4
+    }
 
     /// Recent rain of each catchment after a step under `forcing` `[F, C]`, in place.
     pub(crate) fn remember_rain(&self, recent_mm: &mut [f64], forcing: &[f32]) {
@@ -98,6 +106,9 @@ impl Parts {
         recent_mm: &[f64],
         rng: &mut ChaCha8Rng,
     ) -> Result<(), ForecastError> {
+        if self.control {
+            return Ok(());
+        }
         for (members, recent_mm) in output_error.chunks_exact_mut(self.shape.members).zip(recent_mm) {
             self.output_error.advance(members, *recent_mm, self.step_s as f64, rng)?;
         }
@@ -113,6 +124,7 @@ impl Parts {
         let options = &pipeline.assimilation;
         let model_rows = card.state_rows();
         let inputs = fitting_inputs(pipeline, card)?;
+        let control = options.members == 1;
         let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
         let (mut rows, mut storage, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
         for (row, block) in card.state_row_blocks().enumerate() {
@@ -142,14 +154,16 @@ impl Parts {
             .collect::<Result<_, _>>()?;
         Ok(Self {
             shape: EnsembleShape {
-                states: model_rows + 4,
+                states: model_rows + 5,
                 catchments: pipeline.catchments.len(),
                 members: options.members,
             },
             model_rows,
             step_s: pipeline.time.step.seconds(),
             seed: options.seed,
+            feedback: inputs.len() < card.inputs.len(),
             inputs,
+            control,
             discharge_relative_error: options.discharge_relative_error,
             discharge_absolute_error_m3_s: m3_s_per_mm
                 .iter()
@@ -159,9 +173,9 @@ impl Parts {
             operators,
             multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
             perturbation: PrecipitationPerturbation::new(
-                options.precipitation_sigma,
+                if control { 0.0 } else { options.precipitation_sigma },
                 0.0,
-                options.occurrence_probability,
+                if control { 0.0 } else { options.occurrence_probability },
                 options.occurrence_mean_mm,
             )?,
             output_error: OutputError::new(
@@ -174,7 +188,7 @@ impl Parts {
             storage,
             balances: card.gives("outflow") && card.gives("evapotranspiration"),
             noisy_stores,
-            store_noise_mm: options.store_noise_mm,
+            store_noise_mm: if control { 0.0 } else { options.store_noise_mm },
             suspect_variance_factor: options.suspect_error_factor * options.suspect_error_factor,
         })
     }
@@ -191,7 +205,13 @@ fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, For
         problems.push(format!("its step is {} s, time.step is {} s", card.time_step_s, pipeline.time.step.seconds()));
     }
     let mut inputs = Vec::new();
-    for input in &card.inputs {
+    let fed: Vec<&str> = card.inputs.iter().map(|i| i.name.as_str()).filter(|name| FEEDBACK.contains(name)).collect();
+    if !fed.is_empty() && !card.inputs.iter().map(|i| i.name.as_str()).skip(card.inputs.len() - fed.len()).eq(FEEDBACK)
+    {
+        problems
+            .push(format!("its inputs have {}; accepted are both of {FEEDBACK:?}, behind the weather", fed.join(", ")));
+    }
+    for input in card.inputs.iter().filter(|i| !FEEDBACK.contains(&i.name.as_str())) {
         match input.name.parse::<Variable>() {
             Ok(v) if v.unit().name() == input.unit => inputs.push(v),
             Ok(v) => problems.push(format!(
@@ -240,15 +260,14 @@ impl EnsembleState {
     ) -> Result<Self, ForecastError> {
         let card = package.card();
         let parts = Parts::new(pipeline, card)?;
-        let names: Vec<&str> = pipeline.catchments.iter().map(|c| c.parameters()).collect();
-        let model = Model::new(runtime, package, &package.select(&names)?, parts.shape.members, horizon)?;
+        let model = Model::new(runtime, package, &selection(package, pipeline)?, parts.shape.members, horizon)?;
         let mut numbers = model.initial_state();
-        numbers.resize(parts.shape.value_count()?, 0.0);
+        numbers.resize(parts.shape.states * parts.row_len(), 0.0);
         let row_len = parts.row_len();
         let mut rng = stream(parts.seed, Purpose::InitialState, time.0);
         for (row, block) in card.state_row_blocks().enumerate() {
             let bounds = Bounds { minimum: block.minimum, maximum: block.maximum };
-            if block.initial_spread > 0.0 {
+            if block.initial_spread > 0.0 && !parts.control {
                 for value in &mut numbers[row * row_len..][..row_len] {
                     let eta: f32 = StandardNormal.sample(&mut rng);
                     *value = bounds.clip(*value + block.initial_spread * eta);
@@ -256,8 +275,11 @@ impl EnsembleState {
             }
         }
         let (multiplier, output_error) = (parts.multiplier_row() * row_len, parts.output_error_row() * row_len);
-        parts.multiplier.initialise(&mut numbers[multiplier..][..row_len], &mut rng);
-        parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng)?;
+        if !parts.control {
+            parts.multiplier.initialise(&mut numbers[multiplier..][..row_len], &mut rng);
+            parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng)?;
+        }
+        numbers[parts.gauged_row() * row_len..].fill(f32::NAN);
         let filter = filter(&pipeline.assimilation)?;
         let budgets = vec![WaterBudget::default(); parts.shape.catchments];
         let mut state = Self {
@@ -305,13 +327,14 @@ impl EnsembleState {
         let parts = &self.parts;
         let (row_len, members, seed) = (parts.row_len(), parts.shape.members, parts.seed);
         let multiplier = &mut self.numbers[parts.multiplier_row() * row_len..][..row_len];
-        parts.multiplier.advance(
-            multiplier,
-            parts.step_s as f64,
-            &mut stream(seed, Purpose::PrecipitationMultiplier, time.0),
-        )?;
+        if !parts.control {
+            let mut rng = stream(seed, Purpose::PrecipitationMultiplier, time.0);
+            parts.multiplier.advance(multiplier, parts.step_s as f64, &mut rng)?;
+        }
         let mut occurrence = stream(seed, Purpose::PrecipitationOccurrence, time.0);
         write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
+        let gauged = &self.numbers[parts.gauged_row() * row_len..][..row_len];
+        write_feedback(parts, gauged, self.model.forcing_mut());
         let rain_at = parts.inputs.iter().position(|v| *v == Variable::Precipitation);
         if let Some(input) = rain_at.filter(|_| parts.balances) {
             let rain = &self.model.forcing_mut()[input * row_len..][..row_len];
@@ -332,11 +355,14 @@ impl EnsembleState {
             }
         }
         let mut recent_mm = Vec::with_capacity(parts.shape.catchments);
-        recent_mm.extend(own_rows[3 * row_len..].chunks_exact(members).map(|of_members| f64::from(of_members[0])));
+        recent_mm.extend(
+            own_rows[3 * row_len..4 * row_len].chunks_exact(members).map(|of_members| f64::from(of_members[0])),
+        );
         parts.remember_rain(&mut recent_mm, forcing);
-        for (of_members, recent_mm) in own_rows[3 * row_len..].chunks_exact_mut(members).zip(&recent_mm) {
+        for (of_members, recent_mm) in own_rows[3 * row_len..4 * row_len].chunks_exact_mut(members).zip(&recent_mm) {
             of_members.fill(*recent_mm as f32);
         }
+        own_rows[4 * row_len..].fill(f32::NAN);
         let output_error = &mut own_rows[row_len..][..row_len];
         parts.advance_output_error(output_error, &recent_mm, &mut stream(seed, Purpose::OutputError, time.0))?;
         self.time = time;
@@ -351,6 +377,7 @@ impl EnsembleState {
     /// [`ForecastError::Assimilation`] when the filter refuses, which checked rows cannot cause.
     pub fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
         self.report.innovations.clear();
+        self.read_gauges(observations);
         let Some(filter) = self.filter.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
         let parts = &self.parts;
         let (members, row_len) = (parts.shape.members, parts.row_len());
@@ -394,6 +421,17 @@ impl EnsembleState {
             }
         }
         Ok(())
+    }
+
+    /// Keeps what the gauges read at the state's time, for a model that is fed with it.
+    fn read_gauges(&mut self, observations: &[GaugeObservation]) {
+        let parts = &self.parts;
+        let (members, row_len) = (parts.shape.members, parts.row_len());
+        let gauged = &mut self.numbers[parts.gauged_row() * row_len..][..row_len];
+        for observation in observations.iter().filter(|o| parts.feedback && o.valid_time == self.time) {
+            let mm = observation.discharge_m3_s / parts.m3_s_per_mm[observation.catchment];
+            gauged[observation.catchment * members..][..members].fill(mm as f32);
+        }
     }
 
     /// Noise of the updatable stores before the step that ends at `time`.
@@ -476,6 +514,30 @@ pub(crate) fn write_forcing(
         }
     }
     Ok(())
+}
+
+/// Writes the two inputs behind the weather: the discharge `gauged` `[C, M]` at the step's begin, and where it is missing.
+pub(crate) fn write_feedback(parts: &Parts, gauged: &[f32], into: &mut [f32]) {
+    if !parts.feedback {
+        return;
+    }
+    let row_len = parts.row_len();
+    let (discharge, missing) = into[parts.inputs.len() * row_len..].split_at_mut(row_len);
+    for ((discharge, missing), gauged) in discharge.iter_mut().zip(missing).zip(gauged) {
+        (*discharge, *missing) = if gauged.is_nan() { (0.0, 1.0) } else { (*gauged, 0.0) };
+    }
+}
+
+/// The pipeline's catchments as the package tells them apart: by name or by attributes.
+fn selection(package: &Package, pipeline: &Pipeline) -> Result<Selection, ForecastError> {
+    let wanted = &package.card().attributes;
+    if wanted.is_empty() {
+        let names: Vec<&str> = pipeline.catchments.iter().map(|c| c.parameters()).collect();
+        return Ok(package.select(&names)?);
+    }
+    let by_catchment: Vec<Vec<f32>> = pipeline.catchments.iter().map(|c| c.attributes_of(wanted)).collect();
+    let attributes = (0..wanted.len()).flat_map(|a| by_catchment.iter().map(move |of| of[a])).collect();
+    Ok(package.describe(by_catchment.len(), attributes)?)
 }
 
 pub(crate) fn mean(values: &[f32]) -> f64 {

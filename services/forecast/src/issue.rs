@@ -10,7 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{
     Align, EnsembleState, ForecastError,
     calibrate::Calibration,
-    ensemble::{mean, write_forcing},
+    ensemble::{mean, write_feedback, write_forcing},
     inputs::Position,
 };
 
@@ -18,6 +18,43 @@ const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
 const FUTURE_OCCURRENCE: Purpose = Purpose::Custom(3);
 const FUTURE_OUTPUT_ERROR: Purpose = Purpose::Custom(4);
 const FUTURE_OBSERVATION_ERROR: Purpose = Purpose::Custom(5);
+
+/// Quantiles of the standard normal distribution at [`QUANTILE_LEVELS`].
+const STANDARD_NORMAL: [f64; QUANTILE_LEVELS.len()] = {
+    const UPPER: [f64; 9] = [
+        0.125_661_346_855_074,
+        0.253_347_103_135_8,
+        0.385_320_466_407_568,
+        0.524_400_512_708_041,
+        0.674_489_750_196_082,
+        0.841_621_233_572_914,
+        1.036_433_389_493_79,
+        1.281_551_565_544_6,
+        1.644_853_626_951_473,
+    ];
+    let mut all = [0.0; QUANTILE_LEVELS.len()];
+    let mut i = 0;
+    while i < UPPER.len() {
+        all[UPPER.len() - 1 - i] = -UPPER[i];
+        all[UPPER.len() + 1 + i] = UPPER[i];
+        i += 1;
+    }
+    all
+};
+
+/// Which lead times go out: `steps` up to the horizon, of these the `chosen`, and only what is valid in `(from, until]`.
+pub(crate) struct Leads {
+    pub(crate) steps: usize,
+    pub(crate) chosen: Vec<u32>,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+impl Leads {
+    fn wants(&self, lead: usize) -> bool {
+        self.chosen.is_empty() || self.chosen.iter().any(|c| *c as usize == lead + 1)
+    }
+}
 
 /// What a forecast row says about where it comes from.
 pub(crate) struct Provenance<'a> {
@@ -31,24 +68,36 @@ pub(crate) struct Provenance<'a> {
 }
 
 impl EnsembleState {
-    /// A forecast issued at `issue_time` for the `leads` steps after it. The state may lag behind the issue time; then
-    /// the steps in between run on what is known of their forcing. The state is not changed.
+    /// A forecast issued at `issue_time` for `leads` after it; none when nothing of it goes out. The state may lag behind the
+    /// issue time; then the steps in between run on what is known of their forcing. The state is not changed.
     ///
     /// The mean is that of the members. The quantiles are those of the members with the error of a discharge measurement,
-    /// so that they speak about what a gauge will read, and calibrated on the forecasts that have come true.
+    /// so that they speak about what a gauge will read; of a single member those of the model's head, or of the output error.
+    /// Both are calibrated on the forecasts that have come true.
     pub(crate) fn issue(
         &mut self,
         issue_time: Timestamp,
-        leads: usize,
+        leads: &Leads,
         align: &Align,
         calibration: &mut Calibration,
         about: &Provenance<'_>,
-    ) -> Result<Forecasts, ForecastError> {
+    ) -> Result<Option<Forecasts>, ForecastError> {
         let parts = &self.parts;
         let (row_len, members) = (parts.row_len(), parts.shape.members);
         // Forecasts are valid at the ends of steps; the first one is the first after the issue time.
         let last_step = issue_time.plus_s(1).ceil_s(parts.step_s).plus_s(-parts.step_s);
         let lag = usize::try_from(last_step.seconds_since(self.time) / parts.step_s).unwrap_or(0);
+        let valid_at = |lead: usize| last_step.plus_s((lead as i64 + 1) * parts.step_s);
+        // A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
+        let known = if about.scenario == Scenario::Perfect { align.rain_until() } else { Timestamp(i64::MAX) };
+        let until = known.min(leads.until);
+        let goes_out: Vec<bool> = (0..leads.steps)
+            .map(|lead| leads.wants(lead) && valid_at(lead) > leads.from && valid_at(lead) <= until)
+            .collect();
+        if !goes_out.contains(&true) {
+            return Ok(None);
+        }
+        let leads = leads.steps;
 
         let mut multiplier = self.numbers[parts.multiplier_row() * row_len..][..row_len].to_vec();
         let mut multiplier_rng = stream(parts.seed, FUTURE_MULTIPLIER, issue_time.0);
@@ -56,17 +105,25 @@ impl EnsembleState {
         let forcing_len = self.model.forcing_len();
         let (mut recent_mm, mut recent_by_step) = (self.recent_rain_mm(), Vec::new());
         let horizon = self.model.horizon();
+        let unknown = vec![f32::NAN; row_len];
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
             let forcing =
                 scenario_forcing(align, about.scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
             parts.remember_rain(&mut recent_mm, &forcing);
             recent_by_step.extend_from_slice(&recent_mm);
-            parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
+            if !parts.control {
+                parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
+            }
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
+            // Only the first step can know what the gauge read before it.
+            let gauged = if step == 0 { &self.numbers[parts.gauged_row() * row_len..][..row_len] } else { &unknown };
+            write_feedback(parts, gauged, into);
         }
-        let discharge_mm = self.model.rollout(&self.numbers[..parts.model_rows * row_len])?;
+        self.model.rollout(&self.numbers[..parts.model_rows * row_len])?;
+        let discharge_mm = self.model.rollout_discharge();
+        let head = self.model.rollout_quantiles().filter(|_| parts.control);
 
         let mut output_error = self.numbers[parts.output_error_row() * row_len..][..row_len].to_vec();
         let mut output_error_rng = stream(parts.seed, FUTURE_OUTPUT_ERROR, issue_time.0);
@@ -76,21 +133,36 @@ impl EnsembleState {
         for step in 0..(lag + leads).min(horizon) {
             let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
             parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_rng)?;
-            let Some(lead) = step.checked_sub(lag) else { continue };
+            let Some(lead) = step.checked_sub(lag).filter(|lead| goes_out[*lead]) else { continue };
             for catchment in 0..parts.shape.catchments {
                 let at = catchment * members;
                 let constant_m3_s = parts.discharge_absolute_error_m3_s[catchment];
                 for member in 0..members {
                     let raw = f64::from(discharge_mm[step * row_len + at + member]) * parts.m3_s_per_mm[catchment];
                     let q = parts.operators[catchment].corrected_m3_s(raw, f64::from(output_error[at + member]));
-                    let eta: f64 = StandardNormal.sample(&mut observation_rng);
                     corrected[member] = q as f32;
+                    if parts.control {
+                        continue;
+                    }
+                    let eta: f64 = StandardNormal.sample(&mut observation_rng);
                     measured[member] = (q + (parts.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
                 }
                 let summary = &mut summaries[catchment * leads + lead];
                 summary.mean = mean(&corrected);
-                quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
-                let valid_time = last_step.plus_s((lead as i64 + 1) * parts.step_s);
+                if let Some(head) = head {
+                    for (level, quantile) in summary.quantiles.iter_mut().enumerate() {
+                        let mm = head[(step * QUANTILE_LEVELS.len() + level) * row_len + at];
+                        *quantile = f64::from(mm) * parts.m3_s_per_mm[catchment];
+                    }
+                } else if parts.control {
+                    let sigma = parts.output_error.sigma(recent_mm[catchment]);
+                    for (quantile, z) in summary.quantiles.iter_mut().zip(STANDARD_NORMAL) {
+                        *quantile = parts.operators[catchment].corrected_m3_s(summary.mean, sigma * z);
+                    }
+                } else {
+                    quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
+                }
+                let valid_time = valid_at(lead);
                 let wet = parts.output_error.is_wet(recent_mm[catchment]);
                 let epsilon = parts.operators[catchment].epsilon_m3_s();
                 calibration.issue(valid_time, catchment, lead, wet, &mut summary.quantiles, epsilon)?;
@@ -99,13 +171,13 @@ impl EnsembleState {
 
         let mut rows = ForecastsBuilder::new();
         for (catchment, name) in about.catchments.iter().enumerate() {
-            for lead in 0..leads {
+            for lead in (0..leads).filter(|lead| goes_out[*lead]) {
                 let summary = &summaries[catchment * leads + lead];
                 rows.push(ForecastRow {
                     catchment: name,
                     variable: Variable::Discharge,
                     issue_time,
-                    valid_time: last_step.plus_s((lead as i64 + 1) * parts.step_s),
+                    valid_time: valid_at(lead),
                     mean: summary.mean,
                     quantiles: &summary.quantiles,
                     members: i32::try_from(members).unwrap_or(i32::MAX),
@@ -120,7 +192,7 @@ impl EnsembleState {
                 });
             }
         }
-        Ok(rows.finish()?)
+        Ok(Some(rows.finish()?))
     }
 }
 

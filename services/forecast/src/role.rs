@@ -1,6 +1,6 @@
 //! The role itself: one tick after the other, each a walk from the log to the log.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 use nilometer_definitions::Pipeline;
@@ -16,7 +16,7 @@ use crate::{
     Align, EnsembleState, Fate, ForecastError, ForecastMetrics, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
     calibrate::{Calibration, SlotTimes},
     inputs::{Input, Lost, Position},
-    issue::Provenance,
+    issue::{Leads, Provenance},
 };
 
 const PRODUCER: &str = "forecast";
@@ -84,7 +84,10 @@ struct Role {
     pipeline: Arc<Pipeline>,
     dependencies: Dependencies,
     catchments: Vec<String>,
-    leads: usize,
+    /// where each catchment and each station lies on the catchment axis; looked up, never walked through
+    place_of_catchment: HashMap<String, usize>,
+    place_of_station: HashMap<String, usize>,
+    leads: Leads,
     state: Option<EnsembleState>,
     calibration: Calibration,
     resumed: Option<Vec<f32>>,
@@ -154,7 +157,21 @@ impl Role {
         };
         Ok(Self {
             catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
-            leads,
+            place_of_catchment: pipeline.catchments.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect(),
+            // Of several catchments with one station the first is observed.
+            place_of_station: pipeline
+                .catchments
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(i, c)| (c.station().to_owned(), i))
+                .collect(),
+            leads: Leads {
+                steps: leads,
+                chosen: pipeline.forecast.leads.clone(),
+                from: pipeline.forecast.from.unwrap_or(Timestamp::MIN),
+                until: pipeline.forecast.until.unwrap_or(Timestamp(i64::MAX)),
+            },
             calibration,
             state: None,
             resumed,
@@ -250,7 +267,7 @@ impl Role {
         let before = self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s);
         let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
         let Dependencies { runtime, package, .. } = &self.dependencies;
-        let mut state = EnsembleState::new(runtime, package, &self.pipeline, self.leads + wait, begin)?;
+        let mut state = EnsembleState::new(runtime, package, &self.pipeline, self.leads.steps + wait, begin)?;
         match self.resumed.take() {
             Some(numbers) => {
                 let (ensemble, calibrated) = numbers.split_at(numbers.len().min(state.numbers.len()));
@@ -262,7 +279,7 @@ impl Role {
                         expected: format!(
                             "{} numbers of state and those of {} lead times",
                             state.numbers.len(),
-                            self.leads
+                            self.leads.steps
                         ),
                     });
                 }
@@ -314,23 +331,24 @@ impl Role {
             }
             let variable: Variable = rows.variable().value(row).parse()?;
             let valid_time = Timestamp(rows.valid_time().value(row));
-            let fate = match self.catchments.iter().position(|c| c == rows.catchment().value(row)) {
+            let fate = match self.place_of_catchment.get(rows.catchment().value(row)) {
                 None => Fate::Rejected(Reason::UnknownStation),
-                Some(catchment) => {
+                Some(&catchment) => {
                     let (period_s, value) = (rows.period_s().value(row), rows.value().value(row));
                     self.kept
                         .align
                         .add_forcing(PeriodForcing { variable, catchment, valid_time, period_s, value }, waiting)
                 }
             };
-            let detail = || {
-                format!(
-                    "{variable} of {} at {valid_time}, state at {}",
-                    rows.catchment().value(row),
-                    self.kept.state_time
-                )
-            };
-            letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail(), tick)?);
+            if fate == Fate::Pending {
+                continue;
+            }
+            let detail = format!(
+                "{variable} of {} at {valid_time}, state at {}",
+                rows.catchment().value(row),
+                self.kept.state_time
+            );
+            letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?);
         }
         Ok(())
     }
@@ -359,15 +377,18 @@ impl Role {
             let discharge_m3_s = rows.value().value(row);
             let known = rows.variable().value(row) == Variable::Discharge.name();
             let station = rows.station().value(row);
-            let fate = match self.pipeline.catchments.iter().position(|c| known && c.station() == station) {
+            let fate = match self.place_of_station.get(station).filter(|_| known) {
                 None => Fate::Rejected(Reason::UnknownStation),
                 Some(_) if flag == Flag::Fail || discharge_m3_s < 0.0 => Fate::Rejected(Reason::GrossRange),
-                Some(catchment) => {
+                Some(&catchment) => {
                     let observation =
                         GaugeObservation { catchment, valid_time, discharge_m3_s, suspect: flag == Flag::Suspect };
                     self.kept.align.add_observation(observation, waiting)
                 }
             };
+            if fate == Fate::Pending {
+                continue;
+            }
             let detail = format!("{discharge_m3_s} at {station}, {valid_time}, state at {}", self.kept.state_time);
             letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?);
         }
@@ -425,7 +446,7 @@ impl Role {
             observation: self.observations.position(),
             forcing: self.forcings.position(),
         };
-        state.issue(tick, self.leads, &self.kept.align, &mut self.calibration, &about).map(Some)
+        state.issue(tick, &self.leads, &self.kept.align, &mut self.calibration, &about)
     }
 
     /// Saves state and positions in one object, after the balances were held to their laws.

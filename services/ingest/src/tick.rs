@@ -6,7 +6,7 @@ use arrow::compute::concat_batches;
 use nilometer_engine::Balance;
 use nilometer_schemas::{
     Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Flag, ForcingRow, Forcings, ForcingsBuilder,
-    Observations, Reason, Timestamp, Variable,
+    Observations, Reason, Timestamp,
 };
 use nilometer_transforms::{
     Averager, GeoReference, GridDecoding, RawBatch, TableLayout,
@@ -81,7 +81,7 @@ impl Intake {
                     for letter in checked.dead_letters {
                         self.reject(letter, &mut letters);
                     }
-                    if drives_the_model(table.rows.variable) {
+                    if table.rows.variable.is_forcing() {
                         forcings.push(as_forcings(&checked.observations)?.into_batch());
                     } else {
                         observations.push(checked.observations.into_batch());
@@ -134,11 +134,6 @@ fn average_grid(
         return Ok(Err(Box::new(batch.dead_letter(Reason::NoValidCells, detail))));
     }
     Ok(Ok(forcings))
-}
-
-/// Whether rows of the variable are forcings; the others are observations.
-const fn drives_the_model(variable: Variable) -> bool {
-    matches!(variable, Variable::Precipitation | Variable::PotentialEvapotranspiration | Variable::AirTemperature)
 }
 
 /// Rows that name a catchment as their station, as that catchment's forcing.

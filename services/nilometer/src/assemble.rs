@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fs, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use nilometer_connectors::{Arrival, Source, Window};
-use nilometer_definitions::{Pipeline, SourceDefinition, SourceKind};
+use nilometer_connectors::{Arrival, CamelsSeries, Source, Window};
+use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
 use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
@@ -283,9 +283,10 @@ fn model(pipeline: &Pipeline) -> Result<(Runtime, Package)> {
 fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Lines)> {
     let mut sources = Vec::new();
     let mut decodings = BTreeMap::new();
+    let folder = camels(pipeline, mode)?;
     for (name, definition) in &pipeline.sources {
-        let (source, decoding) =
-            open(pipeline, name, definition, mode).with_context(|| format!("source.{name} cannot be opened"))?;
+        let (source, decoding) = open(pipeline, name, definition, mode, folder.as_ref())
+            .with_context(|| format!("source.{name} cannot be opened"))?;
         sources.push(source);
         decodings.insert(name.clone(), decoding);
     }
@@ -294,11 +295,13 @@ fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Line
         &pipeline.checks,
         stations.map(|station| (station.clone(), pipeline.station_checks.get(&station).cloned().unwrap_or_default())),
     );
-    let options = AverageOptions {
-        min_valid_fraction: pipeline.network.minimum_valid_fraction as f32,
-        ..AverageOptions::default()
-    };
-    let averager = Averager::new(trace(pipeline)?, options);
+    let mut options = AverageOptions::default();
+    let mut traced = Vec::new();
+    if let Some(network) = &pipeline.network {
+        options.min_valid_fraction = network.minimum_valid_fraction as f32;
+        traced = trace(pipeline, network)?;
+    }
+    let averager = Averager::new(traced, options);
     Ok((sources, Lines { decodings, rules, averager }))
 }
 
@@ -307,6 +310,7 @@ fn open(
     name: &str,
     definition: &SourceDefinition,
     mode: Mode,
+    folder: Option<&CamelsSeries>,
 ) -> Result<(Box<dyn Source>, Decoding)> {
     let (arrival, window) = match mode {
         Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
@@ -322,12 +326,27 @@ fn open(
             let layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
             (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
         }
+        SourceKind::Camels(_, column) => {
+            let folder = folder.context("a CAMELS folder is a record of the past; use replay or hindcast")?;
+            (folder.source(name, *column, definition.delay.seconds()), Decoding::Table(column.layout()?))
+        }
     })
 }
 
+/// The rows of the definition's folder in the CAMELS layout, if it names one: all that a forecast of the window can know.
+pub fn camels(pipeline: &Pipeline, mode: Mode) -> Result<Option<CamelsSeries>> {
+    let options = pipeline.sources.values().find_map(|s| match &s.kind {
+        SourceKind::Camels(options, _) => Some(options),
+        _ => None,
+    });
+    let Some(options) = options.filter(|_| mode == Mode::Replay) else { return Ok(None) };
+    let until = pipeline.time.to.plus_s(pipeline.forecast.horizon.seconds());
+    let begin = pipeline.time.from.plus_s(-pipeline.time.step.seconds());
+    Ok(Some(CamelsSeries::load(options, begin, until)?))
+}
+
 /// The catchments, traced upstream from their gauges.
-fn trace(pipeline: &Pipeline) -> Result<Vec<Catchment>> {
-    let network = &pipeline.network;
+fn trace(pipeline: &Pipeline, network: &NetworkOptions) -> Result<Vec<Catchment>> {
     let path = &network.flow_directions;
     let bytes =
         fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
@@ -337,11 +356,12 @@ fn trace(pipeline: &Pipeline) -> Result<Vec<Catchment>> {
         FlowDirections::new(&raster).with_context(|| format!("network.flow_directions: {}", path.display()))?;
     let options = TraceOptions { snap_radius_cells: network.snap_cells, area_tolerance: network.area_tolerance };
     let mut catchments = Vec::new();
+    let outlet = |metres: Option<f64>| metres.context("a catchment without outlet cannot be traced");
     for catchment in &pipeline.catchments {
         let gauge = Gauge {
             id: catchment.id.clone(),
-            x: catchment.outlet_x_m,
-            y: catchment.outlet_y_m,
+            x: outlet(catchment.outlet_x_m)?,
+            y: outlet(catchment.outlet_y_m)?,
             area_km2: catchment.area_km2,
         };
         let traced = directions

@@ -1,39 +1,138 @@
 //! Hindcast: a replay into a fresh store.
 
+use std::str::FromStr;
+
 use anyhow::{Context, Result, bail};
+use nilometer_connectors::camels::Gap;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::Clock;
-use nilometer_schemas::{Contract, Timestamp};
+use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
-    assemble::{Mode, Run},
+    assemble::{self, Mode, Run},
     storage,
 };
+
+const DAY_S: i64 = 86_400;
+/// Gaps worth reading at once.
+const SHOWN: usize = 20;
+
+/// The end of a window: a time, or a day to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Until(pub Timestamp);
+
+impl FromStr for Until {
+    type Err = SchemaError;
+    fn from_str(text: &str) -> Result<Self, SchemaError> {
+        let begin: Timestamp = text.parse()?;
+        Ok(Self(if text.len() == "2014-11-04".len() { begin.plus_s(DAY_S) } else { begin }))
+    }
+}
+
+/// What differs from the definition.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// the state begins here and warms up until --from, without forecasts going out
+    #[arg(long, requires_all = ["from", "to"])]
+    warm_up_from: Option<Timestamp>,
+    /// what is valid after this is forecast: a time, or a day from its begin
+    #[arg(long)]
+    from: Option<Timestamp>,
+    /// and up to this: a time, or a day to its end
+    #[arg(long)]
+    to: Option<Until>,
+    /// lead times that go out, in steps, as 1,2,4,8,10; those of the definition when absent
+    #[arg(long, value_delimiter = ',')]
+    leads: Vec<u32>,
+    /// how observations change the state: etkf, enkf or none; as the definition says when absent
+    #[arg(long)]
+    assimilation: Option<String>,
+}
+
+impl Options {
+    /// The same as overrides of the definition, so that they are checked with all of it.
+    pub fn overrides(&self) -> Vec<String> {
+        let mut set = Vec::new();
+        let mut say = |key: &str, value: Option<String>| set.extend(value.map(|v| format!("{key}={v}")));
+        let quoted = |time: Timestamp| format!("\"{time}\"");
+        say("time.from", self.warm_up_from.or(self.from).map(quoted));
+        say("time.to", self.to.map(|to| quoted(to.0)));
+        // The same days at every lead time, so that scores by lead time compare.
+        say("forecast.from", self.warm_up_from.and(self.from).map(quoted));
+        say("forecast.until", self.warm_up_from.and(self.to).map(|to| quoted(to.0)));
+        say("forecast.leads", (!self.leads.is_empty()).then(|| format!("{:?}", self.leads)));
+        say("assimilation.method", self.assimilation.as_ref().map(|method| format!("{method:?}")));
+        set
+    }
+}
 
 /// Replays the window into `out`, which is emptied of an earlier run first.
 ///
 /// # Errors
 /// When the store cannot be emptied or the run fails.
-pub async fn hindcast(mut pipeline: Pipeline, out: &str, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<()> {
-    pipeline.time.from = from.unwrap_or(pipeline.time.from);
-    pipeline.time.to = to.unwrap_or(pipeline.time.to);
+pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     out.clone_into(&mut pipeline.log.store);
-    if pipeline.time.from >= pipeline.time.to {
-        bail!("--from is {}, accepted is before --to = {}", pipeline.time.from, pipeline.time.to);
-    }
+    begin_where_forcing_does(&mut pipeline)?;
     // Nothing is deleted for a run that cannot begin.
-    crate::assemble::rehearse(&pipeline)?;
+    assemble::rehearse(&pipeline)?;
     let store = storage::open(out)?;
-    for part in [crate::assemble::LOG, crate::assemble::ARCHIVE] {
+    for part in [assemble::LOG, assemble::ARCHIVE] {
         only_ours(&*storage::below(&store, part), &format!("{part} of {out}")).await?;
     }
-    for part in [crate::assemble::LOG, crate::assemble::SNAPSHOTS, crate::assemble::ARCHIVE] {
+    for part in [assemble::LOG, assemble::SNAPSHOTS, assemble::ARCHIVE] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
     let time = &pipeline.time;
     let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
     pipeline.serve.address = None;
     Run::new(pipeline, clock, Mode::Replay)?.until_the_end(false).await
+}
+
+/// A folder of the past is looked through before it is run: the warm-up begins behind the last hole in its days, and a number
+/// that is missing after that is a reason not to run.
+fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
+    let Some(folder) = assemble::camels(pipeline, Mode::Replay)? else { return Ok(()) };
+    let time = &mut pipeline.time;
+    let issued_from = pipeline.forecast.from.unwrap_or(time.from);
+    let Some(begin) = folder.unbroken_from(time.to) else {
+        let end = folder.forcing_until().map_or_else(|| "nowhere".to_owned(), |end| end.plus_s(-DAY_S).date());
+        bail!("source.path: forcing ends with {end}, accepted is --to on that day or before");
+    };
+    if begin > issued_from {
+        bail!(
+            "source.path: the days before {} have no forcing, accepted is --from = {} or later, or a complete folder",
+            begin.date(),
+            begin.date()
+        );
+    }
+    if begin > time.from {
+        tracing::warn!(from = %begin, "the days before have no forcing, so the warm-up is shorter than asked for");
+    }
+    // The first tick is the end of the first day, and the state before it that day's begin.
+    time.from = begin.max(time.from).plus_s(time.step.seconds());
+    let basins: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
+    let gaps = folder.gaps(&basins, time.from.plus_s(-time.step.seconds()), time.to);
+    if !gaps.is_empty() {
+        let more = gaps.len().saturating_sub(SHOWN);
+        let lines: Vec<String> = gaps.iter().take(SHOWN).map(say).collect();
+        let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+        bail!(
+            "source.path: forcing is missing inside the window; accepted is a number each day: complete the files, choose another window, or name the basins in source.leave_out\n  {}{more}",
+            lines.join("\n  ")
+        );
+    }
+    Ok(())
+}
+
+fn say(gap: &Gap) -> String {
+    let file = gap.file.as_deref().unwrap_or("forcing_*.parquet");
+    format!(
+        "{file}: {} of basin {} on {} day(s) from {}",
+        gap.column,
+        gap.basin,
+        gap.days,
+        gap.first.plus_s(-DAY_S).date()
+    )
 }
 
 /// Refuses what another program may have put there.

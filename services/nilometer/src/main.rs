@@ -8,6 +8,7 @@ mod progress;
 mod report;
 mod retention;
 mod storage;
+mod verify;
 
 use std::{
     path::{Path, PathBuf},
@@ -59,12 +60,28 @@ enum Command {
         /// folder or address for the archive; what it held before is replaced
         #[arg(long)]
         out: String,
-        /// first tick
+        #[command(flatten)]
+        options: hindcast::Options,
+    },
+    /// Score every forecast of an archive: a row a catchment and lead time, and the medians
+    Verify {
+        /// the store, as `hindcast --out` named it
+        store: String,
+        /// folder in the CAMELS layout with what the gauges read; the store's own observations when absent
+        #[arg(long)]
+        observations: Option<PathBuf>,
+        /// what is valid after this counts: a time, or a day from its begin
         #[arg(long)]
         from: Option<Timestamp>,
-        /// last tick
+        /// and up to this: a time, or a day to its end
         #[arg(long)]
-        to: Option<Timestamp>,
+        to: Option<hindcast::Until>,
+        /// file of catchments that do not count, separated by blanks or lines
+        #[arg(long)]
+        leave_out: Option<PathBuf>,
+        /// folder for scores.csv and scores.parquet; verification below the store when absent
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
     Report {
@@ -128,7 +145,13 @@ struct Definition {
 
 impl Definition {
     fn load(&self) -> Result<Pipeline> {
-        Ok(Pipeline::load(&self.definition, &self.set)?)
+        self.load_with(Vec::new())
+    }
+
+    /// With overrides of the command's own options, which --set overrides in turn.
+    fn load_with(&self, mut overrides: Vec<String>) -> Result<Pipeline> {
+        overrides.extend_from_slice(&self.set);
+        Ok(Pipeline::load(&self.definition, &overrides)?)
     }
 }
 
@@ -163,7 +186,9 @@ async fn execute(command: Command) -> Result<()> {
             let clock = replay_clock(&pipeline, speed);
             Run::new(pipeline, clock, Mode::Replay)?.until_the_end(serve).await
         }
-        Command::Hindcast { definition, out, from, to } => hindcast::hindcast(definition.load()?, &out, from, to).await,
+        Command::Hindcast { definition, out, options } => {
+            hindcast::hindcast(definition.load_with(options.overrides())?, &out).await
+        }
         Command::Report { definition, open_loop, from, to, out } => {
             let pipeline = definition.load()?;
             let request = report::Request {
@@ -174,6 +199,24 @@ async fn execute(command: Command) -> Result<()> {
                 out,
             };
             println!("{}", report::report(&pipeline, &request).await?);
+            Ok(())
+        }
+        Command::Verify { store, observations, from, to, leave_out, out } => {
+            let names = match &leave_out {
+                Some(path) => {
+                    std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", show(path)))?
+                }
+                None => String::new(),
+            };
+            let request = verify::Request {
+                archive: archive(&store)?,
+                observations,
+                from: from.unwrap_or(Timestamp::MIN),
+                to: to.map_or(Timestamp(i64::MAX), |to| to.0),
+                leave_out: names.split_whitespace().map(str::to_owned).collect(),
+                out: out.unwrap_or_else(|| Path::new(&store).join("verification")),
+            };
+            print!("{}", verify::verify(&request).await?);
             Ok(())
         }
         Command::Validate(definition) => {

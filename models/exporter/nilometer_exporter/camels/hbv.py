@@ -145,7 +145,8 @@ def run(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: 
 
     stores, (outflow, evaporated) = jax.lax.scan(day, stores, (row("precipitation"), temperature, potential, moved))
     flows = jnp.concatenate([routed, outflow])
-    discharge = sum(prepared["hydrograph"][i] * between(flows, LENGTH - 1 - i, count) for i in range(LENGTH))
+    share = lambda i: jax.lax.index_in_dim(prepared["hydrograph"], i, 0, keepdims=False)  # noqa: E731
+    discharge = sum(share(i) * between(flows, LENGTH - 1 - i, count) for i in range(LENGTH))
     fluxes = {"discharge": discharge, "evapotranspiration": evaporated, "outflow": outflow}
     return fluxes, (hidden, memory, stores, between(flows, count, LENGTH - 1))
 

@@ -5,7 +5,7 @@ are catchments times members; attributes are ``[A, C]``. Everything is in physic
 quantiles that cannot cross: a middle one, and positive steps up and down from it, on the square root of discharge.
 
 With feedback (``lstm-ar``) two more rows of forcing are the discharge observed a step before (mm) and 1 where it is missing; then
-the model's own takes its place (Nearing et al. 2022).
+the model's own takes its place (Nearing et al. 2022). The head keeps a share of it, the recession, and adds what is new.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ Array = jax.Array
 Weights = Mapping[str, Array]
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 MIDDLE = LEVELS.index(0.5)
+SMALL = 1e-4  # mm a step, under roots
 
 
-def start(seed: int, hidden: int, statistics: dict[str, np.ndarray]) -> dict[str, Array]:
+def start(seed: int, hidden: int, statistics: dict[str, np.ndarray], feedback: bool = False) -> dict[str, Array]:
     """First weights: orthogonal recurrence, forget bias 3."""
     keys = jax.random.split(jax.random.key(seed), 4)
     forcing, attributes = len(statistics["forcing_mean"]), len(statistics["attribute_mean"])
@@ -31,7 +32,8 @@ def start(seed: int, hidden: int, statistics: dict[str, np.ndarray]) -> dict[str
     bias = jnp.zeros(4 * hidden).at[hidden : 2 * hidden].set(3.0)
     head = jnp.zeros(1 + len(LEVELS)).at[2:].set(-2.0)
     width = 1 / np.sqrt(hidden)
-    return {
+    recession = {"recession": jnp.zeros((1, hidden)), "recession_bias": jnp.ones(1)}
+    return (recession if feedback else {}) | {
         "recurrent": square,
         "input": uniform(keys[1], (4 * hidden, forcing), width),
         "static": uniform(keys[2], (4 * hidden, attributes), width),
@@ -84,42 +86,62 @@ def run(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: 
     """
     if len(state) == 2:
         states, *state = remember(weights, prepared, forcing, *state)
+        kept = None
     else:
-        states, state = fed(weights, prepared, forcing, state)
-    mean, quantiles = head(weights, states if keep is None else states * keep)
+        states, before, state = fed(weights, prepared, forcing, state)
+        kept = recession(weights, states, before)
+    mean, quantiles = head(weights, states if keep is None else states * keep, kept)
     return {"discharge": mean, "quantiles": quantiles}, tuple(state)
 
 
 def fed(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: tuple[Array, ...]):
-    """As :func:`remember`, with the model's own discharge where the observed one is missing."""
+    """As :func:`remember`, and the discharge before each step ``[T, N]``: the model's own where the observed one is missing."""
     count = forcing.shape[1]
-    missing = jax.lax.slice_in_dim(forcing, count - 1, count, axis=1)
-    observed = jax.lax.slice_in_dim(forcing, count - 2, count - 1, axis=1)
+    row = lambda array, i, axis: jax.lax.slice_in_dim(array, i, i + 1, axis=axis)  # noqa: E731
+    missing = row(forcing, count - 1, 1)
+    observed = jnp.where(missing > 0, 0.0, row(forcing, count - 2, 1))
     weather = jax.lax.slice_in_dim(forcing, 0, count - 2, axis=1)
-    forcing = jnp.concatenate([weather, jnp.where(missing > 0, 0.0, observed), missing], axis=1)
-    gates = weights["input"] @ scaled_forcing(weights, forcing) + prepared["gates"]
-    column = jax.lax.slice_in_dim(weights["input"], count - 2, count - 1, axis=1)
-    column = column / jax.lax.slice_in_dim(weights["forcing_deviation"], count - 2, count - 1, axis=0)
+    # The root of the discharge before enters step by step.
+    known = jnp.concatenate([weather, jnp.zeros_like(observed), missing], axis=1)
+    gates = weights["input"] @ scaled_forcing(weights, known) + prepared["gates"]
+    column = row(weights["input"], count - 2, 1) / row(weights["forcing_deviation"], count - 2, 0)
 
     def once(carry, now):
-        gates, missing = now
+        gates, observed, missing = now
         hidden, memory, last = carry
-        hidden, memory = cell(weights, gates + column * (missing * last), hidden, memory)
-        return (hidden, memory, head(weights, hidden)[0][None]), hidden
+        before = observed + missing * last
+        hidden, memory = cell(weights, gates + column * jnp.sqrt(before + SMALL), hidden, memory)
+        last = mean_discharge(weights, weights["head"] @ hidden, recession(weights, hidden, before))
+        return (hidden, memory, last), (hidden, before)
 
-    state, states = jax.lax.scan(once, state, (gates, missing))
-    return states, state
+    state, (states, before) = jax.lax.scan(once, state, (gates, observed, missing))
+    return states, before, state
 
 
-def head(weights: Weights, hidden: Array) -> tuple[Array, Array]:
-    """Mean ``[..., N]`` and quantiles ``[..., Q, N]`` of discharge, mm a step, from ``hidden [..., H, N]``."""
-    raw = weights["head"] @ hidden + weights["head_bias"][:, None]
-    mean = softplus(jax.lax.index_in_dim(raw, 0, raw.ndim - 2, keepdims=False)) * weights["discharge_deviation"]
+def recession(weights: Weights, hidden: Array, before: Array) -> Array:
+    """The share of the discharge ``before [..., 1, N]`` that is still there, mm a step."""
+    return before * jax.nn.sigmoid(weights["recession"] @ hidden + weights["recession_bias"][:, None])
+
+
+def mean_discharge(weights: Weights, raw: Array, kept: Array | None) -> Array:
+    """``[..., 1, N]``, mm a step, from the head's first row."""
+    first = jax.lax.slice_in_dim(raw, 0, 1, axis=raw.ndim - 2) + jax.lax.index_in_dim(weights["head_bias"], 0)[:, None]
+    new = softplus(first) * weights["discharge_deviation"]
+    return new if kept is None else new + kept
+
+
+def head(weights: Weights, hidden: Array, kept: Array | None) -> tuple[Array, Array]:
+    """Mean ``[..., N]`` and quantiles ``[..., Q, N]`` of discharge, mm a step, from ``hidden [..., H, N]`` and what is ``kept [..., 1, N]``."""
+    raw = weights["head"] @ hidden
+    mean = mean_discharge(weights, raw, kept)
+    raw = raw + weights["head_bias"][:, None]
     middle = jax.lax.slice_in_dim(raw, 1, 2, axis=raw.ndim - 2)
+    if kept is not None:
+        middle = middle + jnp.sqrt(kept + SMALL) / weights["root_deviation"]
     steps = softplus(jax.lax.slice_in_dim(raw, 2, raw.shape[-2], axis=raw.ndim - 2))
     root = middle + weights["ladder"] @ steps
     root = jnp.where(root > 0, root, 0.0) * weights["root_deviation"]
-    return mean, root * root
+    return jax.lax.index_in_dim(mean, 0, mean.ndim - 2, keepdims=False), root * root
 
 
 def softplus(x: Array) -> Array:

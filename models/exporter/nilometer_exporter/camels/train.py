@@ -1,7 +1,7 @@
 """Trains the daily models: windows of a warm-up year and a year that counts, all catchments mixed.
 
 Regional models learn from random batches of windows. Local ones have no common weight, so each catchment sees its whole record in every
-iteration. Nothing here looks at the validation years; ``judge`` does, and what it says goes to the log and the card.
+iteration. Nothing here looks at the validation years; ``packages.package`` does, and what it says goes to the log and the card.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Recipe:
 
 RECIPES = {
     "lstm": Recipe("lstm", 28, 2e-3, hidden=128, dropout=0.3, quantile_weight=0.5),
-    "lstm-ar": Recipe("lstm-ar", 20, 3e-3, hidden=64, dropout=0.2, quantile_weight=0.5),
+    "lstm-ar": Recipe("lstm-ar", 24, 2e-3, hidden=128, dropout=0.3, quantile_weight=0.5),
     "dhbv": Recipe("dhbv", 30, 3e-3, batch=48, dropout=0.3, root_weight=0.3),
     "hybrid-regional": Recipe("hybrid-regional", 40, 2e-3, root_weight=0.3),
     "hybrid-local": Recipe("hybrid-local", 250, 1e-2, root_weight=0.3),
@@ -56,7 +56,7 @@ def start(data: Catchments, recipe: Recipe) -> tuple[Weights, dict[str, jax.Arra
     kind, catchments = recipe.kind, len(data.names)
     fixed = statistics(data, feedback=kind == "lstm-ar")
     if kind.startswith("lstm"):
-        return fixed, lstm.start(recipe.seed, recipe.hidden, fixed)
+        return fixed, lstm.start(recipe.seed, recipe.hidden, fixed, feedback=kind == "lstm-ar")
     fixed = {name: value for name, value in fixed.items() if name not in ("ladder", "root_deviation")}
     if kind == "dhbv":
         return fixed, hbv.start(recipe.seed, recipe.hidden, fixed, recipe.components)
@@ -77,7 +77,7 @@ def statistics(data: Catchments, feedback: bool) -> Weights:
     forcing, flow = data.forcing[period(TRAINING)], data.discharge[period(TRAINING)]
     mean, deviation = np.nanmean(forcing, axis=(0, 2)), np.nanstd(forcing, axis=(0, 2))
     if feedback:
-        mean, deviation = np.append(mean, [0.0, 0.0]), np.append(deviation, [np.nanstd(flow), 1.0])
+        mean, deviation = np.append(mean, [0.0, 0.0]), np.append(deviation, [np.nanstd(np.sqrt(flow)), 1.0])
     found = {
         "forcing_mean": mean,
         "forcing_deviation": deviation,
@@ -237,15 +237,17 @@ def _numbers(weights) -> Weights:
 
 
 def with_gaps(forcing: np.ndarray, random: np.random.Generator, length: float = 5.0) -> np.ndarray:
-    """Takes observations away: a share of up to 60 % in gaps of mean ``length`` days, nearly all in a fifth of the windows."""
+    """Takes observations away in gaps of mean ``length`` days: none in half of the windows, nearly all in a tenth, else up to 60 %."""
     days, _, columns = forcing.shape
     forcing = forcing.copy()
-    share = np.where(random.random(columns) < 0.2, 0.95, 0.6 * random.random(columns))
+    lot = random.random(columns)
+    share = np.where(lot < 0.5, 0.0, np.where(lot < 0.6, 0.95, 0.6 * random.random(columns)))
     gone = random.random(columns) < share
-    begins = np.clip(share / (1 - np.minimum(share, 0.99)) / length, 0, 1)
+    # A gap ends with probability 1/length; it begins as often as keeps the share.
+    begins = np.clip(share / (1 - share) / length, 0, 1)
     for t in range(days):
         drawn = random.random(columns)
-        gone = np.where(gone, drawn >= (1 - share) / length, drawn < begins * (1 - share))
+        gone = np.where(gone, drawn >= 1 / length, drawn < begins)
         forcing[t, -2] = np.where(gone, 0.0, forcing[t, -2])
         forcing[t, -1] = np.maximum(forcing[t, -1], gone)
     return forcing

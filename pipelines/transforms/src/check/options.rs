@@ -75,12 +75,17 @@ pub const fn possible_range(variable: Variable) -> Range {
         Variable::Stage => Range { min: -500.0, max: 9_000.0 },
         Variable::Precipitation => Range { min: 0.0, max: 2_000.0 },
         Variable::PotentialEvapotranspiration => Range { min: 0.0, max: 50.0 },
-        Variable::AirTemperature => Range { min: -95.0, max: 60.0 },
+        Variable::AirTemperature | Variable::MinimumAirTemperature | Variable::MaximumAirTemperature => {
+            Range { min: -95.0, max: 60.0 }
+        }
+        Variable::DayLength => Range { min: 0.0, max: 1.0 },
+        Variable::ShortwaveRadiation => Range { min: 0.0, max: 1_400.0 },
+        Variable::VapourPressure => Range { min: 0.0, max: 10_000.0 },
     }
 }
 
 /// What a value of a period can be on Earth: as [`possible_range`], and no more rain than the envelope of the world's records,
-/// 425 mm × (hours)^0.47 (after WMO-No. 1045, annex II).
+/// 425 mm × (hours)^0.47: the published fit through them, recalled and not opened again.
 #[must_use]
 pub fn possible_range_over(variable: Variable, period_s: i64) -> Range {
     let range = possible_range(variable);

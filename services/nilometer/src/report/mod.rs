@@ -16,6 +16,7 @@ use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
+pub use archive::observed;
 use archive::{Forecast, Forecasted};
 use plot::Hydrograph;
 use scores::{LeadScores, peaks, score};
@@ -49,7 +50,7 @@ pub struct Request {
 /// # Errors
 /// When the archive holds nothing of the window, or a file cannot be written.
 pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
-    let observed = archive::observed(&request.archive, request.from, request.to).await?;
+    let observed = observed(&request.archive, request.from, request.to).await?;
     let forecasts = archive::forecasted(&request.archive, request.from, request.to).await?;
     if forecasts.is_empty() {
         bail!(

@@ -1,0 +1,224 @@
+//! Verify: how good the forecasts of an archive were, a row a catchment and lead time, and their medians.
+
+mod scores;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use futures::TryStreamExt;
+use nilometer_connectors::{CamelsOptions, camels};
+use nilometer_schemas::{Contract, Forecasts, QUANTILE_LEVELS, Timestamp};
+use object_store::{ObjectStore, ObjectStoreExt};
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
+
+use crate::report;
+use scores::{METRICS, Pairs, Scores};
+
+/// What to verify.
+pub struct Request {
+    /// the archive of the forecasts
+    pub archive: Arc<dyn ObjectStore>,
+    /// folder in the CAMELS layout with what the gauges read; the archive's own observations when absent
+    pub observations: Option<PathBuf>,
+    /// what is valid after this counts
+    pub from: Timestamp,
+    /// and up to this
+    pub to: Timestamp,
+    /// catchments that do not count
+    pub leave_out: BTreeSet<String>,
+    /// folder for the files
+    pub out: PathBuf,
+}
+
+type Observed = BTreeMap<String, BTreeMap<Timestamp, f64>>;
+
+/// Scores every forecast whose observation there is; writes `scores.csv` and `scores.parquet` and gives the table of medians.
+///
+/// # Errors
+/// When archive or observations cannot be read, or no forecast meets an observation.
+pub async fn verify(request: &Request) -> Result<String> {
+    let observed = observations(request).await?;
+    let (pairs, unmatched) = pairs(request, &observed).await?;
+    if pairs.is_empty() {
+        bail!(
+            "no forecast of the archive meets an observation; accepted are observations of the same catchments and days ({} catchments have some)",
+            observed.len()
+        );
+    }
+    let rows: Vec<Row> = pairs
+        .iter()
+        .map(|((catchment, lead_time_s), pairs)| Row { catchment, lead_time_s: *lead_time_s, scores: pairs.scores() })
+        .collect();
+    fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
+    write_csv(&request.out.join("scores.csv"), &rows)?;
+    write_parquet(&request.out.join("scores.parquet"), &rows)?;
+    medians(&rows, unmatched, &request.out)
+}
+
+struct Row<'a> {
+    catchment: &'a str,
+    lead_time_s: i64,
+    scores: Scores,
+}
+
+async fn observations(request: &Request) -> Result<Observed> {
+    match &request.observations {
+        Some(path) => {
+            let leave_out = request.leave_out.iter().cloned().collect();
+            let options = CamelsOptions { path: path.clone(), leave_out, only: Vec::new() };
+            Ok(camels::discharge_m3_s(&options, request.from, request.to)?)
+        }
+        None => {
+            let mut observed = report::observed(&request.archive, request.from, request.to).await?;
+            observed.retain(|station, _| !request.leave_out.contains(station));
+            Ok(observed)
+        }
+    }
+}
+
+type ByCatchmentAndLead = BTreeMap<(String, i64), Pairs>;
+
+/// Forecasts beside what came, and how many forecasts nothing came for.
+async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
+    let folder = object_store::path::Path::from(Contract::Forecast.topic());
+    let mut keys: Vec<_> =
+        request.archive.list(Some(&folder)).map_ok(|o| o.location).try_collect().await.context("no archive")?;
+    keys.sort();
+    let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
+    for key in keys {
+        let bytes = request.archive.get(&key).await?.bytes().await.with_context(|| format!("{key} cannot be read"))?;
+        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|b| b.build());
+        for batch in reader.with_context(|| format!("{key} is not Parquet"))? {
+            let rows = Forecasts::try_from(batch.with_context(|| format!("{key} is damaged"))?)?;
+            unmatched += add(&rows, request, observed, &mut pairs);
+        }
+    }
+    Ok((pairs, unmatched))
+}
+
+/// Adds the rows of a batch; gives how many had no observation.
+fn add(rows: &Forecasts, request: &Request, observed: &Observed, pairs: &mut ByCatchmentAndLead) -> u64 {
+    let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level));
+    let mut unmatched = 0;
+    for row in 0..rows.len() {
+        let (catchment, valid_time) = (rows.catchment().value(row), Timestamp(rows.valid_time().value(row)));
+        if valid_time <= request.from || valid_time > request.to || request.leave_out.contains(catchment) {
+            continue;
+        }
+        let Some(value) = observed.get(catchment).and_then(|series| series.get(&valid_time)) else {
+            unmatched += 1;
+            continue;
+        };
+        let quantiles = columns.map(|column| column.value(row));
+        pairs.entry((catchment.to_owned(), rows.lead_time_s().value(row))).or_default().add(
+            valid_time,
+            *value,
+            rows.mean().value(row),
+            &quantiles,
+        );
+    }
+    unmatched
+}
+
+fn write_csv(path: &Path, rows: &[Row<'_>]) -> Result<()> {
+    let mut text = String::from("catchment,lead_time_s,pairs");
+    METRICS.iter().for_each(|(name, _)| {
+        text.push(',');
+        text.push_str(name);
+    });
+    text.push('\n');
+    for row in rows {
+        write!(text, "{},{},{}", row.catchment, row.lead_time_s, row.scores.pairs)?;
+        for value in row.scores.values {
+            match value {
+                Some(value) => write!(text, ",{value}")?,
+                None => text.push(','),
+            }
+        }
+        text.push('\n');
+    }
+    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))
+}
+
+fn write_parquet(path: &Path, rows: &[Row<'_>]) -> Result<()> {
+    let mut columns: Vec<(&str, ArrayRef)> = vec![
+        ("catchment", Arc::new(StringArray::from_iter_values(rows.iter().map(|r| r.catchment)))),
+        ("lead_time_s", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.lead_time_s)))),
+        ("pairs", Arc::new(Int64Array::from_iter_values(rows.iter().map(|r| r.scores.pairs as i64)))),
+    ];
+    for (metric, (name, _)) in METRICS.iter().enumerate() {
+        columns.push((name, Arc::new(rows.iter().map(|r| r.scores.values[metric]).collect::<Float64Array>())));
+    }
+    let batch = RecordBatch::try_from_iter(columns)?;
+    let file = fs::File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None)?;
+    writer.write(&batch)?;
+    writer.close()?;
+    Ok(())
+}
+
+/// A line a metric, a column a lead time.
+fn medians(rows: &[Row<'_>], unmatched: u64, out: &Path) -> Result<String> {
+    let leads: BTreeSet<i64> = rows.iter().map(|r| r.lead_time_s).collect();
+    let of_lead = |lead: i64| rows.iter().filter(move |r| r.lead_time_s == lead);
+    let mut text = String::from("median over catchments");
+    let pad = METRICS.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0).max(text.len());
+    text = format!("{text:<pad$}");
+    for lead in &leads {
+        write!(text, "{:>12}", show_lead(*lead))?;
+    }
+    text.push('\n');
+    for (metric, (_, label)) in METRICS.iter().enumerate() {
+        write!(text, "{label:<pad$}")?;
+        for lead in &leads {
+            let mut values: Vec<f64> = of_lead(*lead).filter_map(|r| r.scores.values[metric]).collect();
+            match median(&mut values) {
+                Some(value) => write!(text, "{value:>12.4}")?,
+                None => write!(text, "{:>12}", "-")?,
+            }
+        }
+        text.push('\n');
+    }
+    write!(text, "{:<pad$}", "share of catchments with NSE < 0")?;
+    for lead in &leads {
+        let all: Vec<f64> = of_lead(*lead).filter_map(|r| r.scores.values[0]).collect();
+        let below = all.iter().filter(|nse| **nse < 0.0).count();
+        write!(text, "{:>12.4}", below as f64 / all.len().max(1) as f64)?;
+    }
+    write!(text, "\n{:<pad$}", "catchments with a score")?;
+    for lead in &leads {
+        write!(text, "{:>12}", of_lead(*lead).filter(|r| r.scores.values[0].is_some()).count())?;
+    }
+    let pairs: usize = rows.iter().map(|r| r.scores.pairs).sum();
+    writeln!(
+        text,
+        "\n{pairs} forecasts met an observation, {unmatched} did not; a row a catchment and lead time in {}",
+        out.display()
+    )?;
+    Ok(text)
+}
+
+fn show_lead(lead_time_s: i64) -> String {
+    if lead_time_s % 86_400 == 0 {
+        format!("{} d", lead_time_s / 86_400)
+    } else {
+        format!("{:.4} h", lead_time_s as f64 / 3_600.0)
+    }
+}
+
+fn median(values: &mut [f64]) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[half]),
+        _ => Some(f64::midpoint(values[half - 1], values[half])),
+    }
+}

@@ -1,0 +1,93 @@
+//! Scores of one catchment at one lead time.
+
+use std::collections::BTreeMap;
+
+use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
+use nilometer_statistics::{
+    crps_quantiles, high_flow_bias, kge_2009, low_flow_bias, mean, mnse, nse, pbias, peak_timing_error,
+};
+
+/// Columns and what the table calls them, in the order of [`Scores::values`].
+pub const METRICS: [(&str, &str); 11] = [
+    ("nse", "NSE"),
+    ("kge", "KGE (2009)"),
+    ("mnse", "modified NSE, j = 1"),
+    ("abs_fhv_percent", "|bias of the highest 2 %|, %"),
+    ("flv_percent", "bias of the lowest 30 % (log), %"),
+    ("pbias_percent", "bias, 100 (o - s) / o, %"),
+    ("peak_timing_steps", "peak timing, steps"),
+    ("crps_m3_s", "CRPS, m3/s"),
+    ("crps_over_mean", "CRPS over mean observed flow"),
+    ("coverage_90", "share in the 90 % interval"),
+    ("width_90_over_mean", "width of it over mean flow"),
+];
+/// How far a simulated peak is looked for on either side, in steps.
+const PEAK_WINDOW: usize = 3;
+
+/// Scores; none where one is undefined, as the NSE of a dry river.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// forecasts that met an observation
+    pub pairs: usize,
+    /// by [`METRICS`]
+    pub values: [Option<f64>; METRICS.len()],
+}
+
+/// Forecasts and what came, m³ s⁻¹.
+#[derive(Debug, Clone, Default)]
+pub struct Pairs {
+    valid: BTreeMap<Timestamp, (f64, f64)>,
+    crps: Vec<f64>,
+    widths: Vec<f64>,
+    covered: usize,
+}
+
+impl Pairs {
+    /// Adds one forecast; of two for one time the later one counts in series scores.
+    pub fn add(&mut self, valid_time: Timestamp, observed: f64, mean: f64, quantiles: &[f64; QUANTILE_LEVELS.len()]) {
+        self.valid.insert(valid_time, (observed, mean));
+        let (lower, upper) = (quantiles[0], quantiles[QUANTILE_LEVELS.len() - 1]);
+        self.crps.extend(crps_quantiles(&QUANTILE_LEVELS, quantiles, observed).ok());
+        self.widths.push(upper - lower);
+        self.covered += usize::from(lower <= observed && observed <= upper);
+    }
+
+    /// All scores.
+    pub fn scores(&self) -> Scores {
+        let (observed, simulated): (Vec<f64>, Vec<f64>) = self.valid.values().copied().unzip();
+        let mean_observed = mean(&observed).ok().filter(|m| *m > 0.0);
+        let crps = mean(&self.crps).ok();
+        let over_mean = |value: Option<f64>| Some(value? / mean_observed?);
+        let count = self.widths.len();
+        Scores {
+            pairs: count,
+            values: [
+                nse(&observed, &simulated).ok(),
+                kge_2009(&observed, &simulated).ok(),
+                mnse(&observed, &simulated).ok(),
+                high_flow_bias(&observed, &simulated).ok().map(f64::abs),
+                low_flow_bias(&observed, &simulated).ok(),
+                pbias(&observed, &simulated).ok(),
+                self.peak_timing(),
+                crps,
+                over_mean(crps),
+                (count > 0).then(|| self.covered as f64 / count as f64),
+                over_mean(mean(&self.widths).ok()),
+            ],
+        }
+    }
+
+    /// On an even axis of the shortest step between two pairs, gaps as NaN.
+    fn peak_timing(&self) -> Option<f64> {
+        let times: Vec<Timestamp> = self.valid.keys().copied().collect();
+        let step_s = times.windows(2).map(|pair| pair[1].seconds_since(pair[0])).min()?;
+        let (first, last) = (*times.first()?, *times.last()?);
+        let length = usize::try_from(last.seconds_since(first) / step_s).ok()? + 1;
+        let (mut observed, mut simulated) = (vec![f64::NAN; length], vec![f64::NAN; length]);
+        for (time, (o, s)) in &self.valid {
+            let at = usize::try_from(time.seconds_since(first) / step_s).ok()?;
+            (observed[at], simulated[at]) = (*o, *s);
+        }
+        peak_timing_error(&observed, &simulated, PEAK_WINDOW).ok()?
+    }
+}

@@ -1,0 +1,345 @@
+//! Many catchments from one folder: `hindcast` runs them all, `verify` scores them, and what is wrong with the folder or the model is
+//! said before the first row.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::Arc,
+};
+
+use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray};
+use nilometer_schemas::{Forecasts, Timestamp};
+use parquet::arrow::ArrowWriter;
+use sha2::{Digest, Sha256};
+use support::{archived, root, succeed};
+
+const BASINS: [&str; 3] = ["01000001", "01000002", "02000001"];
+/// 1990-01-01 as days since 1970.
+const FIRST_DAY: i32 = 7_305;
+const DAYS: i32 = 120;
+
+/// A folder in the CAMELS layout with made weather: three basins in two files, 120 days from 1990-01-01.
+struct Folder {
+    at: tempfile::TempDir,
+    /// hundredths by column, of a basin and day
+    forcing: fn(usize, i32) -> [Option<i32>; 6],
+}
+
+const COLUMNS: [&str; 6] = ["prcp_mm_x100", "tmin_c_x100", "tmax_c_x100", "dayl_s_x100", "srad_wm2_x100", "vp_pa_x100"];
+
+fn weather(basin: usize, day: i32) -> [Option<i32>; 6] {
+    let rain = if (day + basin as i32) % 6 < 2 { 900 + 300 * basin as i32 } else { 0 };
+    [rain, 200, 1_400, 4_320_000, 15_000, 80_000].map(Some)
+}
+
+impl Folder {
+    fn new(forcing: fn(usize, i32) -> [Option<i32>; 6]) -> Self {
+        let folder = Self { at: tempfile::tempdir().unwrap(), forcing };
+        fs::create_dir_all(folder.path().join("days")).unwrap();
+        fs::create_dir_all(folder.path().join("attributes")).unwrap();
+        for (file, basins) in [("huc01", &[0, 1][..]), ("huc02", &[2])] {
+            folder.write_forcing(file, basins);
+            folder.write_discharge(file, basins);
+        }
+        let inventory: String = BASINS.iter().fold("basin,lat,area_m2\n".to_owned(), |mut text, basin| {
+            writeln!(text, "{basin},45.0,864000000.0").unwrap();
+            text
+        });
+        fs::write(folder.path().join("basin_inventory.csv"), inventory).unwrap();
+        // The attributes of the package's own training means: a middling catchment.
+        let card = fs::read_to_string(root().join("models/zoo/dhbv/card.toml")).unwrap();
+        let names: Vec<&str> = card
+            .split("[[attribute]]\n")
+            .skip(1)
+            .map(|t| t.lines().next().unwrap().trim_start_matches("name = \"").trim_end_matches('"'))
+            .collect();
+        let weights = fs::read(root().join("models/zoo/dhbv/weights.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
+        let means: Vec<String> = tensors
+            .tensor("attribute_mean")
+            .unwrap()
+            .data()
+            .chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()).to_string())
+            .collect();
+        let mut text = format!("gauge_id;{};rock\n", names.join(";"));
+        for basin in BASINS {
+            writeln!(text, "{basin};{};Granite, mostly", means.join(";")).unwrap();
+        }
+        fs::write(folder.path().join("attributes/camels_clim.txt"), text).unwrap();
+        folder
+    }
+
+    fn path(&self) -> &Path {
+        self.at.path()
+    }
+
+    fn write_forcing(&self, file: &str, basins: &[usize]) {
+        let rows: Vec<(usize, i32)> = basins.iter().flat_map(|b| (0..DAYS).map(|d| (*b, d))).collect();
+        let mut columns = keys(&rows);
+        for (at, name) in COLUMNS.iter().enumerate() {
+            let values: Int32Array = rows.iter().map(|(b, d)| (self.forcing)(*b, *d)[at]).collect();
+            columns.push((*name, Arc::new(values)));
+        }
+        write(&self.path().join(format!("days/forcing_made_{file}.parquet")), columns);
+    }
+
+    fn write_discharge(&self, file: &str, basins: &[usize]) {
+        let rows: Vec<(usize, i32)> = basins.iter().flat_map(|b| (0..DAYS).map(|d| (*b, d))).collect();
+        let mut columns = keys(&rows);
+        // A recession and a pulse every sixth day, with a day missing and one that is impossible.
+        let flow = |b: usize, d: i32| match d {
+            70 => None,
+            71 => Some(-999),
+            _ => Some(50_000 + 10_000 * b as i32 + 40_000 * i32::from((d + b as i32) % 6 == 2)),
+        };
+        let values: Int32Array = rows.iter().map(|(b, d)| flow(*b, *d)).collect();
+        columns.push(("q_cfs_x100", Arc::new(values)));
+        write(&self.path().join(format!("days/streamflow_made_{file}.parquet")), columns);
+    }
+}
+
+fn keys(rows: &[(usize, i32)]) -> Vec<(&'static str, ArrayRef)> {
+    let basins: StringArray = rows.iter().map(|(b, _)| Some(BASINS[*b])).collect();
+    let dates: Date32Array = rows.iter().map(|(_, d)| Some(FIRST_DAY + d)).collect();
+    vec![("basin", Arc::new(basins)), ("date", Arc::new(dates))]
+}
+
+fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn hindcast(folder: &Path, package: &Path, out: &Path, more: &[&str]) -> Command {
+    hindcast_to("1990-04-20", folder, package, out, more)
+}
+
+fn hindcast_to(day: &str, folder: &Path, package: &Path, out: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.current_dir(root()).arg("hindcast").arg("pipelines/definitions/camels-daily.toml");
+    command.args(["--set", &format!("source.path={}", folder.display())]);
+    command.args(["--set", &format!("model={}", package.display())]);
+    command.args(["--warm-up-from", "1990-01-01", "--from", "1990-02-01", "--to", day]);
+    command.args(["--leads", "1,3", "--assimilation", "none", "--out"]).arg(out).args(more);
+    command
+}
+
+fn zoo(name: &str) -> PathBuf {
+    root().join("models/zoo").join(name)
+}
+
+/// 1990-02-01 to 1990-04-20.
+const FORECAST_DAYS: usize = 28 + 31 + 20;
+
+type Means = BTreeMap<(String, i64), BTreeMap<Timestamp, f64>>;
+
+fn means(store: &Path) -> Means {
+    let mut found = Means::new();
+    for batch in archived(store, "forecast.v1") {
+        let rows = Forecasts::try_from(batch).unwrap();
+        for row in 0..rows.len() {
+            let key = (rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            found.entry(key).or_default().insert(valid_time, rows.mean().value(row));
+            let quantiles: Vec<f64> =
+                nilometer_schemas::QUANTILE_LEVELS.iter().map(|level| rows.quantile(*level).value(row)).collect();
+            assert!(quantiles.is_sorted() && quantiles[0] >= 0.0, "{quantiles:?}");
+        }
+    }
+    found
+}
+
+#[test]
+fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
+    let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
+    let said = succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]));
+    let means = means(out.path());
+    assert_eq!(
+        means.len(),
+        BASINS.len() * 2,
+        "every basin at both lead times: {}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    let first: Timestamp = "1990-02-02".parse().unwrap();
+    for basin in BASINS {
+        let [day, three] = [1, 3].map(|lead| &means[&(basin.to_owned(), lead * 86_400)]);
+        assert_eq!((day.len(), three.len()), (FORECAST_DAYS, FORECAST_DAYS));
+        assert_eq!((day.keys().next(), three.keys().next()), (Some(&first), Some(&first)), "a day is valid at its end");
+        // Weather known beforehand and nothing assimilated: three days ahead says what one day ahead says.
+        for (time, value) in day {
+            assert!((value - three[time]).abs() < 1e-4 * value, "{basin} {time}: {value} and {}", three[time]);
+        }
+    }
+    let wet = |basin: &str| means[&(basin.to_owned(), 86_400)].values().sum::<f64>();
+    assert!(wet(BASINS[2]) > wet(BASINS[0]), "more rain, more flow");
+
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    verify.current_dir(root()).arg("verify").arg(out.path()).arg("--observations").arg(folder.path());
+    let table = String::from_utf8(succeed(verify).stdout).unwrap();
+    assert!(table.contains("NSE") && table.contains("1 d") && table.contains("3 d"), "{table}");
+    let csv = fs::read_to_string(out.path().join("verification/scores.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 1 + BASINS.len() * 2);
+    let row = csv.lines().find(|l| l.starts_with(&format!("{},86400,", BASINS[0]))).unwrap();
+    // The missing and the impossible day are no pairs.
+    assert!(row.starts_with(&format!("{},86400,{},", BASINS[0], FORECAST_DAYS - 2)), "{row}");
+    let nse: f64 = row.split(',').nth(3).unwrap().parse().unwrap();
+    assert!((nse - own_nse(&means[&(BASINS[0].to_owned(), 86_400)])).abs() < 1e-9, "{nse}");
+    assert!(out.path().join("verification/scores.parquet").exists());
+}
+
+/// Nash–Sutcliffe efficiency of the first basin, from its definition.
+fn own_nse(means: &BTreeMap<Timestamp, f64>) -> f64 {
+    let pairs: Vec<(f64, f64)> = (31..31 + FORECAST_DAYS as i32)
+        .filter(|d| *d != 70 && *d != 71)
+        .map(|d| {
+            let cfs = 500.0 + 400.0 * f64::from(u8::from(d % 6 == 2));
+            let time = Timestamp(0).plus_s(i64::from(FIRST_DAY + d + 1) * 86_400);
+            (cfs * 0.028_316_846_592, means[&time])
+        })
+        .collect();
+    let mean = pairs.iter().map(|(o, _)| o).sum::<f64>() / pairs.len() as f64;
+    let error: f64 = pairs.iter().map(|(o, s)| (o - s).powi(2)).sum();
+    1.0 - error / pairs.iter().map(|(o, _)| (o - mean).powi(2)).sum::<f64>()
+}
+
+#[test]
+fn a_hindcast_without_warm_up_data_begins_where_its_forcing_does() {
+    // Nothing before 1990-01-16: the warm-up is shorter, and says so.
+    let folder = Folder::new(weather);
+    let rows: Vec<(usize, i32)> = (0..3).flat_map(|b| (15..DAYS).map(move |d| (b, d))).collect();
+    for file in ["huc01", "huc02"] {
+        fs::remove_file(folder.path().join(format!("days/forcing_made_{file}.parquet"))).unwrap();
+    }
+    let mut columns = keys(&rows);
+    for (at, name) in COLUMNS.iter().enumerate() {
+        let values: Int32Array = rows.iter().map(|(b, d)| weather(*b, *d)[at]).collect();
+        columns.push((*name, Arc::new(values)));
+    }
+    write(&folder.path().join("days/forcing_late.parquet"), columns);
+    let out = tempfile::tempdir().unwrap();
+    let output = succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("warm-up is shorter"));
+    assert_eq!(means(out.path()).len(), BASINS.len() * 2);
+}
+
+fn refused(output: &Output, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_run_is_refused_with_file_field_and_remedy() {
+    let run = |folder: &Folder| {
+        let out = tempfile::tempdir().unwrap();
+        let output = hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]).output().unwrap();
+        assert!(!out.path().join("log").exists(), "nothing is written before the input is known to be good");
+        output
+    };
+    let edit = |file: &str, change: &dyn Fn(String) -> String| {
+        let folder = Folder::new(weather);
+        let path = folder.path().join(file);
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+        run(&folder)
+    };
+
+    let output = edit("attributes/camels_clim.txt", &|text| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut cells: Vec<&str> = lines[2].split(';').collect();
+        cells[1] = "NaN";
+        lines[2] = cells.join(";");
+        lines.join("\n")
+    });
+    refused(&output, &["attributes/camels_clim.txt", "p_mean", BASINS[1], "NaN", "finite number"]);
+
+    let output = edit("basin_inventory.csv", &|text| text.replacen("864000000.0", "", 1));
+    refused(&output, &["basin_inventory.csv", "area_m2", BASINS[0], "above 0", "leave_out"]);
+    let output = edit("basin_inventory.csv", &|text| {
+        text.lines().filter(|l| !l.starts_with(BASINS[2])).map(|l| format!("{l}\n")).collect()
+    });
+    refused(&output, &["basin_inventory.csv", BASINS[2], "no row"]);
+
+    let gap = Folder::new(|basin, day| {
+        let mut values = weather(basin, day);
+        if basin == 1 && (50..53).contains(&day) {
+            values[2] = None;
+        }
+        values
+    });
+    let output = run(&gap);
+    refused(&output, &["forcing_made_huc01.parquet", "tmax_c_x100", BASINS[1], "3 day(s)", "1990-02-20", "leave_out"]);
+    let out = tempfile::tempdir().unwrap();
+    let left_out = format!("source.leave_out=[\"{}\"]", BASINS[1]);
+    succeed(hindcast(gap.path(), &zoo("dhbv"), out.path(), &["--set", &left_out]));
+    assert_eq!(means(out.path()).len(), 2 * 2, "the others run without it");
+
+    let folder = Folder::new(weather);
+    folder.write_forcing("again", &[0]);
+    refused(&run(&folder), &[BASINS[0], "two rows", "forcing_made_again.parquet", "forcing_made_huc01.parquet"]);
+
+    let folder = Folder::new(weather);
+    let rows: Vec<(usize, i32)> = (0..DAYS).map(|d| (2, d)).collect();
+    write(&folder.path().join("days/forcing_made_huc02.parquet"), keys(&rows));
+    refused(&run(&folder), &["forcing_made_huc02.parquet", "prcp_mm_x100", "absent"]);
+
+    let out = tempfile::tempdir().unwrap();
+    let folder = Folder::new(weather);
+    let output = hindcast_to("1990-12-31", folder.path(), &zoo("dhbv"), out.path(), &[]).output().unwrap();
+    refused(&output, &["1990-04-30", "--to"]);
+    let output = hindcast(Path::new("/nowhere"), &zoo("dhbv"), out.path(), &[]).output().unwrap();
+    refused(&output, &["source.path", "/nowhere", "CAMELS layout"]);
+    let output = hindcast(folder.path(), &zoo("hybrid-cance"), out.path(), &[]).output().unwrap();
+    refused(&output, &["hybrid-cance", "3600 s", "time.step is 1d", "potential_evapotranspiration", BASINS[0]]);
+}
+
+/// A copy of a package with a file changed, and its hash on the card made to fit.
+fn changed(name: &str, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(zoo(name)).unwrap().flatten() {
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    let path = folder.path().join(file);
+    let old = fs::read(&path).unwrap();
+    let hash = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let new = change(old.clone());
+    fs::write(&path, &new).unwrap();
+    let card = folder.path().join("card.toml");
+    if file != "card.toml" {
+        fs::write(&card, fs::read_to_string(&card).unwrap().replace(&hash(&old), &hash(&new))).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_package_that_does_not_fit_is_refused_before_the_first_row() {
+    let folder = Folder::new(weather);
+    let run = |package: &tempfile::TempDir| {
+        let out = tempfile::tempdir().unwrap();
+        hindcast(folder.path(), package.path(), out.path(), &[]).output().unwrap()
+    };
+    let truncated = changed("dhbv", "step.onnx", |mut bytes| {
+        bytes.truncate(bytes.len() / 2);
+        bytes
+    });
+    refused(&run(&truncated), &["step.onnx", "ONNX Runtime says"]);
+    let text =
+        |change: fn(String) -> String| move |bytes: Vec<u8>| change(String::from_utf8(bytes).unwrap()).into_bytes();
+    let unknown = changed("dhbv", "card.toml", text(|card| format!("colour = \"blue\"\n{card}")));
+    refused(&run(&unknown), &["card.toml", "colour"]);
+    let unit = changed("dhbv", "card.toml", text(|card| card.replacen("unit = \"mm\"", "unit = \"inch\"", 1)));
+    refused(&run(&unit), &["precipitation", "inch", "mm"]);
+    let shape = changed("dhbv", "card.toml", text(|card| card.replacen("shape = [6]", "shape = [7]", 1)));
+    refused(&run(&shape), &["weights.safetensors", "forcing_mean", "[6]", "[7]"]);
+}
