@@ -14,6 +14,7 @@ use std::{
 };
 
 use nilometer_schemas::{DeadLetters, Forecasts, Observations, Timestamp};
+use sha2::{Digest, Sha256};
 use support::{archived, cance, nilometer, root, start};
 
 const GAUGE: &str = "V3517010";
@@ -159,4 +160,64 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
     terminate(again);
     let flows = observed(&store);
     assert_eq!(flows.len(), 6, "each row once, over the restart: {flows:?}");
+}
+
+/// SHA-256 of the weights that made each forecast, in order.
+fn hashes(store: &Path) -> Vec<String> {
+    archived(store, "forecast.v1")
+        .into_iter()
+        .map(|b| Forecasts::try_from(b).unwrap().weights_sha256().value(0).to_owned())
+        .collect()
+}
+
+/// Writes other weights into a package's folder; gives their hash.
+fn train_on(package: &Path, factor: f32) -> String {
+    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let (weights, card) = (package.join("weights.safetensors"), package.join("card.toml"));
+    let old = fs::read(&weights).unwrap();
+    let header = 8 + usize::try_from(u64::from_le_bytes(old[..8].try_into().unwrap())).unwrap();
+    let scaled = old[header..].as_chunks::<4>().0.iter().flat_map(|b| (f32::from_le_bytes(*b) * factor).to_le_bytes());
+    let new: Vec<u8> = old[..header].iter().copied().chain(scaled).collect();
+    fs::write(&weights, &new).unwrap();
+    fs::write(&card, fs::read_to_string(&card).unwrap().replace(&hex(&old), &hex(&new))).unwrap();
+    hex(&new)
+}
+
+#[test]
+fn a_hangup_swaps_the_weights_between_two_steps_and_refuses_damaged_ones() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (data, store, package) =
+        (folder.path().join("data"), folder.path().join("store"), folder.path().join("hybrid-cance"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&package).unwrap();
+    for file in fs::read_dir(root().join("models/zoo/hybrid-cance")).unwrap().flatten() {
+        fs::copy(file.path(), package.join(file.file_name())).unwrap();
+    }
+    let now = this_hour();
+    for (name, value) in [("rain", 2.0), ("evapotranspiration", 0.05), ("flow", 1.0)] {
+        fs::write(data.join(format!("{name}.csv")), format!("time,value\n{now},{value}\n")).unwrap();
+    }
+    let file = folder.path().join("live.toml");
+    fs::write(&file, definition(folder.path(), now.plus_s(-3_600))).unwrap();
+    let hang_up = |process: &Child| {
+        assert!(Command::new("kill").args(["-HUP", &process.id().to_string()]).status().unwrap().success());
+    };
+
+    let mut process = start(nilometer("run", &file, &[format!("model.package={}", package.display())]));
+    until(&mut process, "a forecast", || !hashes(&store).is_empty());
+    let new = train_on(&package, 1.001);
+    hang_up(&process);
+    until(&mut process, "a forecast by the new weights", || hashes(&store).last() == Some(&new));
+    fs::write(package.join("weights.safetensors"), "damaged").unwrap();
+    hang_up(&process);
+    let count = hashes(&store).len();
+    until(&mut process, "forecasts after that", || hashes(&store).len() > count + 2);
+    terminate(process);
+    let hashes = hashes(&store);
+    assert_eq!(hashes.last(), Some(&new), "what is damaged is not used");
+    assert!(hashes.iter().skip_while(|h| **h != new).all(|h| *h == new), "old weights never come back");
+    assert_eq!(observed(&store).len(), 1, "no row is lost or read twice");
 }

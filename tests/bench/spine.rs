@@ -247,7 +247,8 @@ async fn observation_to_forecast() {
         log: log.clone(),
         snapshots: Snapshots::new(store, "snapshots", "forecast", 2),
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
-        package: Package::load(&pipeline.model.package).unwrap(),
+        reload: tokio::sync::watch::channel(0).1,
+        models: nilometer_runtime::Mixture::load(&pipeline.model.package).unwrap(),
         metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
     };

@@ -1,4 +1,4 @@
-"""Command line: ``python -m nilometer_exporter cance | camels | refresh …``; ``--help`` says more."""
+"""Command line: ``python -m nilometer_exporter cance | camels | blend | refresh …``; ``--help`` says more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import jax
 
+from .blend import fit
+from .camels.data import VALIDATION
 from .camels.packages import train_package
 from .camels.train import RECIPES
 from .cance import write_packages
@@ -27,6 +29,12 @@ def main() -> None:
     camels.add_argument("--not-judged", type=Path, help="file of catchments that the card's skill leaves out")
     camels.add_argument("--out", type=Path, required=True, help="folder that receives one folder per package")
     camels.set_defaults(run=_camels)
+    blend = commands.add_parser("blend", help="shares of a blend, from its members' hindcasts of the validation years")
+    blend.add_argument("--hindcasts", type=Path, nargs="+", required=True, help="stores that nilometer hindcast wrote, one a member")
+    blend.add_argument("--data", type=Path, required=True, help="folder with what the gauges read")
+    blend.add_argument("--not-judged", type=Path, help="file of catchments that are left out")
+    blend.add_argument("--out", type=Path, required=True, help="folder of the blend, beside those of its members")
+    blend.set_defaults(run=lambda given: fit(given.hindcasts, given.data, given.not_judged, VALIDATION, given.out))
     refresh = commands.add_parser("refresh", help="writes packages again: the same weights, graphs by today's exporter")
     refresh.add_argument("packages", type=Path, nargs="+", help="folders of packages")
     refresh.set_defaults(run=_refresh)

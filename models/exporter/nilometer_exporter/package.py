@@ -185,23 +185,24 @@ def _card(package: Package, hashes: Mapping[str, str]) -> str:
     top |= {"golden_tolerance": package.golden_tolerance} if package.golden_tolerance != 1e-5 else {}
     top |= {"gradient_tolerance": package.gradient_tolerance} if package.gradient_tolerance != 1e-3 else {}
     top |= {"known_failures": list(package.known_failures)} if package.known_failures else {}
-    tables = [_table(None, top)]
-    tables += [_table("[[attribute]]", row) for row in package.attributes]
-    tables += [_table("[[input]]", row) for row in package.inputs]
-    tables += [_table("[[state]]", row) for row in package.states]
+    tables = [toml_table(None, top)]
+    tables += [toml_table("[[attribute]]", row) for row in package.attributes]
+    tables += [toml_table("[[input]]", row) for row in package.inputs]
+    tables += [toml_table("[[state]]", row) for row in package.states]
     for name in package.graphs.outputs:
         unit, standard_name = OUTPUTS[name]
-        tables.append(_table("[[output]]", {"name": name, "unit": unit, "standard_name": standard_name}))
+        tables.append(toml_table("[[output]]", {"name": name, "unit": unit, "standard_name": standard_name}))
     for name, value in package.weights.items():
         facts = package.weight_facts.get(name, {}) | ({"frozen": True} if name in learning.FROZEN else {})
-        tables.append(_table("[[weight]]", {"name": name, "shape": list(value.shape), **facts}))
-    tables += [_table("[sha256]", hashes), _table("[training]", package.training)]
-    tables += [_table("[[skill]]", row) for row in package.skill]
-    tables.append(_table("[notes]", package.notes))
+        tables.append(toml_table("[[weight]]", {"name": name, "shape": list(value.shape), **facts}))
+    tables += [toml_table("[sha256]", hashes), toml_table("[training]", package.training)]
+    tables += [toml_table("[[skill]]", row) for row in package.skill]
+    tables.append(toml_table("[notes]", package.notes))
     return "\n".join(tables)
 
 
-def _table(header: str | None, values: Mapping[str, Any]) -> str:
+def toml_table(header: str | None, values: Mapping[str, Any]) -> str:
+    """A table of a card as TOML."""
     lines = [header] if header else []
     lines += [f"{_key(key)} = {_value(value)}" for key, value in values.items()]
     return "\n".join(lines) + "\n"

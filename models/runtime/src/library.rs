@@ -92,6 +92,41 @@ impl Runtime {
     }
 }
 
+/// Where the nodes of a package's graphs would run on CUDA.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CudaReport {
+    /// every node of the graph has a CUDA kernel
+    All,
+    /// some would fall back to the processor, as ONNX Runtime says
+    FallsBack(String),
+    /// this library or machine has no CUDA, so nobody can say
+    Unknown(String),
+}
+
+impl Runtime {
+    /// Asks ONNX Runtime to place a whole graph on CUDA, without the processor to fall back on.
+    #[must_use]
+    pub fn cuda_report(&self, graph: &Path) -> CudaReport {
+        let with_cuda = Session::builder(&self.environment)
+            .and_then(|b| Ok(b.with_execution_providers([ep::CUDA::default().build().error_on_failure()])?));
+        match with_cuda {
+            Err(e) => CudaReport::Unknown(first_line(&e.to_string())),
+            Ok(builder) => match builder
+                .with_config_entry("session.disable_cpu_ep_fallback", "1")
+                .map_err(|e| e.to_string())
+                .and_then(|mut b| b.commit_from_file(graph).map_err(|e| e.to_string()))
+            {
+                Ok(_) => CudaReport::All,
+                Err(e) => CudaReport::FallsBack(first_line(&e)),
+            },
+        }
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
 fn find(configured: Option<&Path>) -> Result<PathBuf, RuntimeError> {
     let named = configured.map(Path::to_owned).or_else(|| std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from));
     if let Some(path) = named {

@@ -236,7 +236,7 @@ pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, Runt
         .collect()
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 

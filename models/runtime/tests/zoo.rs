@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nilometer_runtime::{Model, Package, Provider, Runtime, RuntimeError, check_golden, probe};
+use nilometer_runtime::{Batch, Model, Package, Provider, Runtime, RuntimeError, TrainStep, check_golden, probe};
 
 fn zoo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../zoo")
@@ -95,6 +95,76 @@ fn a_member_does_not_feel_the_others() {
     };
     let (alone, among) = (one(1), one(32));
     assert!((alone.0 - among.0).abs() < 1e-5 && (alone.1 - among.1).abs() < 1e-5, "{alone:?} {among:?}");
+}
+
+/// `hybrid-cance` trained on: every weight a little larger, the card's hash made to fit.
+fn trained_on() -> (tempfile::TempDir, Package) {
+    use sha2::{Digest, Sha256};
+    let (folder, _) = changed("weights.safetensors", |bytes| {
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let scaled =
+            bytes[header..].as_chunks::<4>().0.iter().flat_map(|b| (f32::from_le_bytes(*b) * 1.01).to_le_bytes());
+        bytes[..header].iter().copied().chain(scaled).collect()
+    });
+    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let [old, new] = [zoo().join("hybrid-cance"), folder.path().to_owned()]
+        .map(|at| hex(&fs::read(at.join("weights.safetensors")).unwrap()));
+    let card = folder.path().join("card.toml");
+    fs::write(&card, fs::read_to_string(&card).unwrap().replace(&old, &new)).unwrap();
+    let package = Package::load(folder.path()).unwrap();
+    (folder, package)
+}
+
+#[test]
+fn swapped_weights_act_from_the_next_step_on_and_leave_the_state_alone() {
+    let old = Package::load(&zoo().join("hybrid-cance")).unwrap();
+    let (_kept, new) = trained_on();
+    let catchments = old.select(&["V3524010", "V3517010"]).unwrap();
+    let model = |package: &Package| Model::new(&runtime(), package, &catchments, 4, 3).unwrap();
+    let step = |model: &mut Model, state: &mut [f32]| {
+        model.forcing_mut().fill(2.0);
+        model.step(state).unwrap().discharge_mm.to_vec()
+    };
+    let mut running = model(&old);
+    let mut state = running.initial_state();
+    step(&mut running, &mut state);
+    let (mut by_old, mut by_new) = (state.clone(), state.clone());
+    running.swap_weights(&new, &catchments).unwrap();
+    let swapped = step(&mut running, &mut state);
+    assert_eq!(swapped, step(&mut model(&new), &mut by_new), "as a model that began with the new weights");
+    assert_eq!(state, by_new);
+    assert_ne!(swapped, step(&mut model(&old), &mut by_old));
+    running.rollout_forcing_mut().fill(2.0);
+    let mut fresh = model(&new);
+    fresh.rollout_forcing_mut().fill(2.0);
+    assert_eq!(running.rollout(&state).unwrap(), fresh.rollout(&state).unwrap(), "in the rollout too");
+
+    let other = Package::load(&zoo().join("exphydro-cance")).unwrap();
+    let error =
+        running.swap_weights(&other, &other.select(&["V3524010", "V3517010"]).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("step.onnx") && error.contains("hybrid-cance"), "{error}");
+    assert_eq!(step(&mut running, &mut state.clone()), step(&mut fresh, &mut state), "and nothing was replaced");
+}
+
+#[test]
+fn training_steps_lower_the_loss_and_an_absurd_one_is_not_taken() {
+    let package = Package::load(&zoo().join("hybrid-cance")).unwrap();
+    let catchments = package.select(&["V3524010"]).unwrap();
+    let (steps, rows) = (48, package.card().state_rows());
+    let mut train = TrainStep::new(&runtime(), &package, &catchments, 1, steps).unwrap();
+    let state = Model::new(&runtime(), &package, &catchments, 1, 1).unwrap().initial_state();
+    assert_eq!(state.len(), rows);
+    let forcing: Vec<f32> = (0..2 * steps).map(|i| if i % 2 == 0 && i % 14 < 6 { 3.0 } else { 0.1 }).collect();
+    let observed: Vec<f32> = (0..steps).map(|t| 0.3 + 0.02 * t as f32).collect();
+    let weight = vec![1.0; steps];
+    let batch = Batch { state: &state, forcing: &forcing, observed: &observed, weight: &weight, scale: &[0.5] };
+    let losses: Vec<f32> = (0..30).map(|_| train.step(&batch, 1e-3).unwrap()).collect();
+    assert!(losses[29] < 0.9 * losses[0], "{losses:?}");
+    let before = train.weights().clone();
+    let error = train.step(&batch, f32::INFINITY).unwrap_err().to_string();
+    assert!(error.contains("rate inf") && error.contains("as before"), "{error}");
+    assert_eq!(*train.weights(), before);
+    assert!(train.step(&Batch { scale: &[], ..batch }, 1e-3).unwrap_err().to_string().contains("scale has 0"));
 }
 
 #[test]

@@ -45,6 +45,12 @@ impl TailScale {
                 *quantile = (log.exp() - epsilon).max(0.0);
             }
         }
+        // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
+        let mut floor = 0.0;
+        for quantile in quantiles {
+            *quantile = quantile.max(floor);
+            floor = *quantile;
+        }
         Ok(())
     }
 
@@ -65,6 +71,13 @@ mod tests {
     use super::*;
 
     const LEVELS: [f64; 3] = [0.05, 0.5, 0.95];
+
+    #[test]
+    fn quantiles_of_a_nearly_dry_river_do_not_cross() {
+        let mut quantiles = [0.0, 3e-14, 3.1e-14];
+        TailScale { log_lower: 0.5, log_upper: 0.3 }.apply(&LEVELS, &mut quantiles, 2.3).unwrap();
+        assert!(quantiles.is_sorted() && quantiles[0] >= 0.0, "{quantiles:?}");
+    }
 
     /// Standard log-normal observations, in an order without pattern.
     fn observation(i: u32) -> f64 {

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
 use nilometer_statistics::{
-    CrpsEstimator, StatisticsError, coverage, crps_ensemble, crps_of_sorted, crps_quantiles, interval_score, kge_2009,
-    kge_2012, mean, mnse, nse, paired, pbias, pinball, quantile_of_sorted, quantiles,
+    CrpsEstimator, StatisticsError, coverage, crps_ensemble, crps_of_sorted, crps_quantiles, high_flow_bias,
+    interval_score, kge_2009, kge_2012, low_flow_bias, mean, mnse, nse, paired, pbias, peak_timing_error, pinball,
+    quantile_of_sorted, quantiles,
 };
 
 const OBSERVED: [f64; 6] = [1.0, 2.0, 4.0, 3.0, 2.5, 1.5];
@@ -23,6 +24,56 @@ fn scores_of_a_series() {
     assert_close(kge_2012(&OBSERVED, &SIMULATED).unwrap(), 0.853_693);
     assert_close(mnse(&OBSERVED, &SIMULATED).unwrap(), 0.68);
     assert_close(pbias(&OBSERVED, &SIMULATED).unwrap(), 2.857_143);
+}
+
+/// A linear reservoir under rain from a linear congruential generator, as `oracles/hydrographs.py` has it.
+fn made(keep: f64) -> Vec<f64> {
+    let (mut seed, mut flow) = (42_u64, 1.0);
+    let mut next = || {
+        seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+        flow = keep * flow + (1.0 - keep) * (seed as f64 / 2_147_483_648.0 - 0.9).max(0.0) * 200.0;
+        flow
+    };
+    (0..1_500).map(|_| next()).collect()
+}
+
+#[test]
+fn scores_of_a_long_series() {
+    let observed = made(0.9);
+    let simulated = [&made(0.85)[2..752], &made(0.92)[749..1_499]].concat();
+    let close =
+        |found: f64, golden: f64| assert!((found - golden).abs() < 1e-10 * (1.0 + golden.abs()), "{found} {golden}");
+    close(nse(&observed, &simulated).unwrap(), 0.474_294_197_307_027_5);
+    close(mnse(&observed, &simulated).unwrap(), 0.452_042_299_123_050_7);
+    close(kge_2009(&observed, &simulated).unwrap(), 0.746_500_911_320_199_8);
+    close(kge_2012(&observed, &simulated).unwrap(), 0.746_358_279_621_882_4);
+    assert!((pbias(&observed, &simulated).unwrap() - 0.040_131_66).abs() < 1e-8);
+    close(high_flow_bias(&observed, &simulated).unwrap(), 8.625_332_799_594_686);
+    close(low_flow_bias(&observed, &simulated).unwrap(), 28.827_129_392_823_63);
+    assert_eq!(peak_timing_error(&observed, &simulated, 3).unwrap(), Some(1.4));
+    // A gap beside a peak, and level tops.
+    let mut gapped = observed.clone();
+    gapped[233] = f64::NAN;
+    assert_eq!(peak_timing_error(&gapped, &simulated, 3).unwrap(), Some(4.0 / 3.0));
+    let level: Vec<f64> = observed.iter().map(|o| (o * 2.0).round_ties_even() / 2.0).collect();
+    assert_eq!(peak_timing_error(&level, &simulated, 3).unwrap(), Some(1.4));
+    assert_eq!(peak_timing_error(&[1.0; 300], &[1.0; 300], 3).unwrap(), None, "no peak");
+}
+
+#[test]
+fn crps_of_nineteen_quantiles() {
+    let levels: Vec<f64> = (1..20).map(|i| f64::from(i) / 20.0).collect();
+    let quantiles: Vec<f64> = (0..19).map(|i| 0.1 + 0.15 * f64::from(i) + 0.01 * f64::from(i * i)).collect();
+    for (observed, golden) in [(0.1, 1.47), (1.0, 0.854_210_526_315_789_5), (7.5, 3.95)] {
+        assert!((crps_quantiles(&levels, &quantiles, observed).unwrap() - golden).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn biases_of_too_short_or_level_series_are_refused() {
+    assert!(matches!(high_flow_bias(&[1.0; 10], &[1.0; 10]), Err(StatisticsError::Undefined { .. })));
+    assert!(matches!(low_flow_bias(&[1.0; 100], &OBSERVED.repeat(20)[..100]), Err(StatisticsError::Undefined { .. })));
+    assert!(peak_timing_error(&[1.0], &[], 3).is_err());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use nilometer_connectors::{
     CamelsOptions, GeotiffOptions, TableOptions,
     camels::{CamelsCatchment, CamelsColumn, CamelsInventory, DISCHARGE, FORCING},
 };
-use nilometer_runtime::{FEEDBACK, Package};
+use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Span, check::CheckOptions};
 use serde::de::DeserializeOwned;
@@ -549,13 +549,27 @@ fn check_model(
     problems: &mut Vec<Problem>,
 ) {
     let mut say = |message: String| problems.push(Problem { path: "model.package".to_owned(), message });
-    let package = match Package::load(&model.package) {
-        Ok(package) => package,
+    let models = match Mixture::load(&model.package) {
+        Ok(models) => models,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|c| format!(": {c}")).unwrap_or_default();
             return say(format!("{error}{cause}"));
         }
     };
+    for member in models.members() {
+        check_package(&member.package, time, catchments, sources, folder, problems);
+    }
+}
+
+fn check_package(
+    package: &Package,
+    time: &TimeOptions,
+    catchments: &[Catchment],
+    sources: &BTreeMap<String, SourceDefinition>,
+    folder: Option<&Folder>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |message: String| problems.push(Problem { path: "model.package".to_owned(), message });
     let card = package.card();
     if card.time_step_s != time.step.seconds() {
         say(format!("{} has steps of {} s, time.step is {}", card.name, card.time_step_s, time.step));

@@ -299,6 +299,14 @@ impl EnsembleState {
         Ok(state)
     }
 
+    /// Goes on with other weights of the same model; the state stays as it is.
+    ///
+    /// # Errors
+    /// [`ForecastError::Model`] when `package` is not of the same model; then nothing has changed.
+    pub fn swap_weights(&mut self, package: &Package, pipeline: &Pipeline) -> Result<(), ForecastError> {
+        Ok(self.model.swap_weights(package, &selection(package, pipeline)?)?)
+    }
+
     /// The time that the state has reached.
     #[must_use]
     pub const fn time(&self) -> Timestamp {

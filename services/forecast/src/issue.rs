@@ -2,7 +2,6 @@
 
 use nilometer_assimilation::{Purpose, stream};
 use nilometer_definitions::Scenario;
-use nilometer_runtime::Card;
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 use nilometer_statistics::quantiles;
 use rand_distr::{Distribution, StandardNormal};
@@ -59,7 +58,8 @@ impl Leads {
 /// What a forecast row says about where it comes from.
 pub(crate) struct Provenance<'a> {
     pub(crate) catchments: &'a [String],
-    pub(crate) card: &'a Card,
+    pub(crate) model: &'a str,
+    pub(crate) model_version: &'a str,
     pub(crate) weights_sha256: &'a str,
     pub(crate) scenario: Scenario,
     pub(crate) filled_steps: u64,
@@ -67,37 +67,57 @@ pub(crate) struct Provenance<'a> {
     pub(crate) forcing: Position,
 }
 
+/// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
+#[derive(Debug, Clone)]
+pub(crate) struct Outlook {
+    summaries: Vec<Summary>,
+    /// whether rain lets the river rise, so that its errors are those of floods
+    wet: Vec<bool>,
+    members: usize,
+}
+
+impl Leads {
+    /// Which lead times of a forecast of `issue_time` go out, and when each is valid: at the ends of steps, the first one after
+    /// the issue time. A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
+    pub(crate) fn going_out(&self, issue_time: Timestamp, step_s: i64, scenario: Scenario, align: &Align) -> GoingOut {
+        let last_step = issue_time.plus_s(1).ceil_s(step_s).plus_s(-step_s);
+        let known = if scenario == Scenario::Perfect { align.rain_until() } else { Timestamp(i64::MAX) };
+        let until = known.min(self.until);
+        let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= until;
+        let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
+        GoingOut { last_step, valid: valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect() }
+    }
+}
+
+/// The valid time of each lead that goes out.
+pub(crate) struct GoingOut {
+    last_step: Timestamp,
+    valid: Vec<Option<Timestamp>>,
+}
+
+impl GoingOut {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.valid.iter().all(Option::is_none)
+    }
+}
+
 impl EnsembleState {
-    /// A forecast issued at `issue_time` for `leads` after it; none when nothing of it goes out. The state may lag behind the
-    /// issue time; then the steps in between run on what is known of their forcing. The state is not changed.
+    /// What the model says at `issue_time`. The state may lag behind it; then the steps in between run on what is known of their
+    /// forcing. The state is not changed.
     ///
     /// The mean is that of the members. The quantiles are those of the members with the error of a discharge measurement,
     /// so that they speak about what a gauge will read; of a single member those of the model's head, or of the output error.
-    /// Both are calibrated on the forecasts that have come true.
-    pub(crate) fn issue(
+    pub(crate) fn outlook(
         &mut self,
         issue_time: Timestamp,
-        leads: &Leads,
+        going_out: &GoingOut,
         align: &Align,
-        calibration: &mut Calibration,
-        about: &Provenance<'_>,
-    ) -> Result<Option<Forecasts>, ForecastError> {
+        scenario: Scenario,
+    ) -> Result<Outlook, ForecastError> {
         let parts = &self.parts;
         let (row_len, members) = (parts.row_len(), parts.shape.members);
-        // Forecasts are valid at the ends of steps; the first one is the first after the issue time.
-        let last_step = issue_time.plus_s(1).ceil_s(parts.step_s).plus_s(-parts.step_s);
-        let lag = usize::try_from(last_step.seconds_since(self.time) / parts.step_s).unwrap_or(0);
-        let valid_at = |lead: usize| last_step.plus_s((lead as i64 + 1) * parts.step_s);
-        // A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
-        let known = if about.scenario == Scenario::Perfect { align.rain_until() } else { Timestamp(i64::MAX) };
-        let until = known.min(leads.until);
-        let goes_out: Vec<bool> = (0..leads.steps)
-            .map(|lead| leads.wants(lead) && valid_at(lead) > leads.from && valid_at(lead) <= until)
-            .collect();
-        if !goes_out.contains(&true) {
-            return Ok(None);
-        }
-        let leads = leads.steps;
+        let lag = usize::try_from(going_out.last_step.seconds_since(self.time) / parts.step_s).unwrap_or(0);
+        let leads = going_out.valid.len();
 
         let mut multiplier = self.numbers[parts.multiplier_row() * row_len..][..row_len].to_vec();
         let mut multiplier_rng = stream(parts.seed, FUTURE_MULTIPLIER, issue_time.0);
@@ -109,7 +129,7 @@ impl EnsembleState {
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
             let forcing =
-                scenario_forcing(align, about.scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
+                scenario_forcing(align, scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
             parts.remember_rain(&mut recent_mm, &forcing);
             recent_by_step.extend_from_slice(&recent_mm);
             if !parts.control {
@@ -129,11 +149,12 @@ impl EnsembleState {
         let mut output_error_rng = stream(parts.seed, FUTURE_OUTPUT_ERROR, issue_time.0);
         let mut observation_rng = stream(parts.seed, FUTURE_OBSERVATION_ERROR, issue_time.0);
         let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
+        let mut wet = vec![false; parts.shape.catchments * leads];
         let (mut corrected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
             let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
             parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_rng)?;
-            let Some(lead) = step.checked_sub(lag).filter(|lead| goes_out[*lead]) else { continue };
+            let Some(lead) = step.checked_sub(lag).filter(|lead| going_out.valid[*lead].is_some()) else { continue };
             for catchment in 0..parts.shape.catchments {
                 let at = catchment * members;
                 let constant_m3_s = parts.discharge_absolute_error_m3_s[catchment];
@@ -162,37 +183,77 @@ impl EnsembleState {
                 } else {
                     quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
                 }
-                let valid_time = valid_at(lead);
-                let wet = parts.output_error.is_wet(recent_mm[catchment]);
-                let epsilon = parts.operators[catchment].epsilon_m3_s();
-                calibration.issue(valid_time, catchment, lead, wet, &mut summary.quantiles, epsilon)?;
+                wet[catchment * leads + lead] = parts.output_error.is_wet(recent_mm[catchment]);
             }
         }
+        Ok(Outlook { summaries, wet, members })
+    }
+}
 
+impl Outlook {
+    /// One voice of several: the weighted mean of the means, and of each quantile, which keeps the sharpness that the models have
+    /// (Ratcliff 1979, Psychol. Bull. 86, 446).
+    pub(crate) fn mixed(mut outlooks: Vec<(f64, Self)>) -> Option<Self> {
+        let (first_weight, mut mixed) = outlooks.pop()?;
+        let scale = |summary: &mut Summary, weight: f64| {
+            summary.mean *= weight;
+            summary.quantiles.iter_mut().for_each(|q| *q *= weight);
+        };
+        if outlooks.is_empty() {
+            return Some(mixed);
+        }
+        mixed.summaries.iter_mut().for_each(|s| scale(s, first_weight));
+        for (weight, other) in outlooks {
+            mixed.members += other.members;
+            for (into, summary) in mixed.summaries.iter_mut().zip(&other.summaries) {
+                into.mean += weight * summary.mean;
+                for (into, quantile) in into.quantiles.iter_mut().zip(summary.quantiles) {
+                    *into += weight * quantile;
+                }
+            }
+        }
+        Some(mixed)
+    }
+
+    /// The forecast rows of `issue_time`: quantiles calibrated on the forecasts that have come true. `epsilon_m3_s` of a catchment
+    /// is what its flow's logarithm begins at.
+    pub(crate) fn issue(
+        mut self,
+        issue_time: Timestamp,
+        state_time: Timestamp,
+        going_out: &GoingOut,
+        epsilon_m3_s: impl Fn(usize) -> f64,
+        calibration: &mut Calibration,
+        about: &Provenance<'_>,
+    ) -> Result<Forecasts, ForecastError> {
+        let leads = going_out.valid.len();
         let mut rows = ForecastsBuilder::new();
         for (catchment, name) in about.catchments.iter().enumerate() {
-            for lead in (0..leads).filter(|lead| goes_out[*lead]) {
-                let summary = &summaries[catchment * leads + lead];
+            for (lead, valid_time) in going_out.valid.iter().enumerate().filter_map(|(l, at)| Some((l, (*at)?))) {
+                let at = catchment * leads + lead;
+                let summary = &mut self.summaries[at];
+                let epsilon = epsilon_m3_s(catchment);
+                calibration.issue(valid_time, catchment, lead, self.wet[at], &mut summary.quantiles, epsilon)?;
                 rows.push(ForecastRow {
                     catchment: name,
                     variable: Variable::Discharge,
                     issue_time,
-                    valid_time: valid_at(lead),
+                    valid_time,
                     mean: summary.mean,
                     quantiles: &summary.quantiles,
-                    members: i32::try_from(members).unwrap_or(i32::MAX),
+                    members: i32::try_from(self.members).unwrap_or(i32::MAX),
                     scenario: about.scenario.name(),
-                    state_time: self.time,
+                    state_time,
                     filled_steps: i32::try_from(about.filled_steps).unwrap_or(i32::MAX),
-                    model: &about.card.name,
-                    model_version: &about.card.version,
+                    model: about.model,
+                    model_version: about.model_version,
                     weights_sha256: about.weights_sha256,
                     observation_position: about.observation.next,
                     forcing_position: about.forcing.next,
                 });
             }
         }
-        Ok(Some(rows.finish()?))
+        Ok(rows.finish()?)
     }
 }
 

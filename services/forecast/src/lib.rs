@@ -23,6 +23,7 @@ mod ensemble;
 mod inputs;
 mod issue;
 mod metrics;
+mod mixture;
 mod role;
 
 use nilometer_assimilation::AssimilationError;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use arrow::array::RecordBatch;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, Stop, to_ipc};
-use nilometer_runtime::{Package, Runtime};
+use nilometer_runtime::{FEEDBACK, Mixture, Runtime};
 use nilometer_schemas::{
     Contract, DeadLetterRow, DeadLettersBuilder, Flag, Forcings, Forecasts, Observations, Reason, SchemaError,
     Timestamp, Variable,
@@ -13,10 +13,11 @@ use nilometer_schemas::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Align, EnsembleState, Fate, ForecastError, ForecastMetrics, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
+    Align, Fate, ForecastError, ForecastMetrics, GaugeObservation, PeriodForcing, Waiting, WaterBudget,
     calibrate::{Calibration, SlotTimes},
     inputs::{Input, Lost, Position},
     issue::{Leads, Provenance},
+    mixture::States,
 };
 
 const PRODUCER: &str = "forecast";
@@ -29,8 +30,10 @@ pub struct Dependencies {
     pub snapshots: Snapshots,
     /// ONNX Runtime
     pub runtime: Runtime,
-    /// the verified model
-    pub package: Package,
+    /// the verified model, or several that are mixed
+    pub models: Mixture,
+    /// changes when the weights are to be read again
+    pub reload: tokio::sync::watch::Receiver<u64>,
     /// its metrics
     pub metrics: ForecastMetrics,
     /// the partition that it owns
@@ -72,6 +75,14 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
         .await?;
         role = back;
         role.commit(outputs?).await?;
+        if role.dependencies.reload.has_changed().unwrap_or(false) {
+            role.dependencies.reload.mark_unchanged();
+            role = tokio::task::spawn_blocking(move || {
+                role.reload();
+                role
+            })
+            .await?;
+        }
         if stop.is_now() {
             break;
         }
@@ -88,7 +99,7 @@ struct Role {
     place_of_catchment: HashMap<String, usize>,
     place_of_station: HashMap<String, usize>,
     leads: Leads,
-    state: Option<EnsembleState>,
+    state: Option<States>,
     calibration: Calibration,
     resumed: Option<Vec<f32>>,
     kept: Kept,
@@ -115,9 +126,10 @@ struct Outputs {
 
 impl Role {
     async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, ForecastError> {
-        let identity = identity(&pipeline, &dependencies.package);
-        let variables: Vec<Variable> =
-            dependencies.package.card().inputs.iter().map(|i| i.name.parse()).collect::<Result<_, _>>()?;
+        let identity = identity(&pipeline, &dependencies.models);
+        let inputs = dependencies.models.first().card().inputs.iter().map(|i| i.name.as_str());
+        let weather = inputs.filter(|name| !FEEDBACK.contains(name));
+        let variables: Vec<Variable> = weather.map(str::parse).collect::<Result<_, _>>()?;
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
         let calibration = Calibration::new(
             pipeline.catchments.len(),
@@ -228,6 +240,28 @@ impl Role {
         Ok(Outputs { tick: time, forecasts, letters })
     }
 
+    /// Reads the package again and goes on with its weights between two steps. What cannot be used is said, and the old ones stay.
+    fn reload(&mut self) {
+        let folder = &self.pipeline.model.package;
+        let swapped = Mixture::load(folder).map_err(ForecastError::from).and_then(|models| {
+            if let Some(state) = &mut self.state {
+                state.swap_weights(&models, &self.pipeline)?;
+            }
+            Ok(models)
+        });
+        match swapped {
+            Ok(models) => {
+                tracing::info!(model = models.name(), from = self.dependencies.models.weights_sha256(), to = models.weights_sha256(), after = %self.kept.tick, "weights swapped");
+                self.dependencies.models = models;
+            }
+            Err(error) => {
+                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+                let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                tracing::error!(folder = %folder.display(), why, "the weights stay as they were");
+            }
+        }
+    }
+
     /// Appends what a tick led to and, when it is time, saves the state behind it.
     async fn commit(&mut self, outputs: Outputs) -> Result<(), ForecastError> {
         let Outputs { tick, forecasts, letters } = outputs;
@@ -266,26 +300,21 @@ impl Role {
         // The state begins before the definition's first step, also in operations: history that is there warms it up.
         let before = self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s);
         let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
-        let Dependencies { runtime, package, .. } = &self.dependencies;
-        let mut state = EnsembleState::new(runtime, package, &self.pipeline, self.leads.steps + wait, begin)?;
+        let Dependencies { runtime, models, .. } = &self.dependencies;
+        let mut state = States::new(runtime, models, &self.pipeline, self.leads.steps + wait, begin)?;
         match self.resumed.take() {
             Some(numbers) => {
-                let (ensemble, calibrated) = numbers.split_at(numbers.len().min(state.numbers.len()));
-                let fits = ensemble.len() == state.numbers.len()
-                    && self.calibration.restore(calibrated, &self.kept.calibrated);
-                if !fits {
+                let calibrated = state.restore(&numbers, &self.kept.budgets, self.kept.steps);
+                if !calibrated.is_some_and(|c| self.calibration.restore(c, &self.kept.calibrated)) {
                     return Err(ForecastError::OtherPipeline {
                         found: format!("{} numbers", numbers.len()),
                         expected: format!(
                             "{} numbers of state and those of {} lead times",
-                            state.numbers.len(),
+                            state.len(),
                             self.leads.steps
                         ),
                     });
                 }
-                state.numbers.copy_from_slice(ensemble);
-                state.steps = self.kept.steps;
-                state.budgets.clone_from(&self.kept.budgets);
             }
             None => self.kept.state_time = begin,
         }
@@ -439,8 +468,9 @@ impl Role {
         let Some(state) = self.state.as_mut().filter(|_| due) else { return Ok(None) };
         let about = Provenance {
             catchments: &self.catchments,
-            card: self.dependencies.package.card(),
-            weights_sha256: self.dependencies.package.weights_sha256(),
+            model: self.dependencies.models.name(),
+            model_version: self.dependencies.models.version(),
+            weights_sha256: self.dependencies.models.weights_sha256(),
             scenario: self.pipeline.forecast.scenario,
             filled_steps: self.kept.filled_steps,
             observation: self.observations.position(),
@@ -458,18 +488,20 @@ impl Role {
         }
         self.kept.forcing = self.forcings.position();
         self.kept.observation = self.observations.position();
-        self.kept.steps = state.steps;
-        self.kept.budgets.clone_from(&state.budgets);
+        self.kept.steps = state.steps();
+        let (mut numbers, budgets) = state.save();
+        self.kept.budgets = budgets;
         self.kept.balance.check(&self.dependencies.metrics.stage)?;
         let residual_mm = state.budget_residual_mm();
         self.dependencies.metrics.budget_residual_mm.set(residual_mm);
-        if residual_mm > WaterBudget::tolerance_mm(state.steps) {
-            tracing::error!(residual_mm, steps = state.steps, "the water budget does not close");
+        if residual_mm > WaterBudget::tolerance_mm(state.steps()) {
+            tracing::error!(residual_mm, steps = state.steps(), "the water budget does not close");
         }
         let ordinal = u64::try_from(self.kept.tick.0).unwrap_or(0);
         let (calibrated, times) = self.calibration.save();
         self.kept.calibrated = times;
-        self.dependencies.snapshots.save(ordinal, &self.kept, &[&state.numbers[..], &calibrated].concat()).await?;
+        numbers.extend(calibrated);
+        self.dependencies.snapshots.save(ordinal, &self.kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = Some(self.kept.tick);
         Ok(())
@@ -536,13 +568,12 @@ fn letter(
 }
 
 /// What a state is a state of: another model, other members or other catchments cannot go on from it.
-fn identity(pipeline: &Pipeline, package: &Package) -> String {
-    let card = package.card();
+fn identity(pipeline: &Pipeline, models: &Mixture) -> String {
     let catchments: Vec<&str> = pipeline.catchments.iter().map(|c| c.id.as_str()).collect();
     format!(
         "model {} {}, step {} s, {} members, catchments {}",
-        card.name,
-        card.version,
+        models.name(),
+        models.version(),
         pipeline.time.step.seconds(),
         pipeline.assimilation.members,
         catchments.join(" ")

@@ -8,7 +8,7 @@ use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKi
 use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
-use nilometer_runtime::{Package, Runtime};
+use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::Contract;
 use nilometer_transforms::{
     AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
@@ -149,14 +149,15 @@ impl Run {
             },
             stops[0].clone(),
         );
-        let (runtime, package) = model(pipeline)?;
+        let (runtime, models) = models(pipeline)?;
         let forecast = nilometer_forecast::run(
             pipeline.clone(),
             nilometer_forecast::Dependencies {
                 log: log.clone(),
                 snapshots: snapshots("forecast"),
                 runtime,
-                package,
+                models,
+                reload: reload_on_signal(),
                 metrics: ForecastMetrics::new(self.metrics.stage("forecast"), &self.registry)?,
                 partition: 0,
             },
@@ -262,21 +263,37 @@ async fn stop_on_signal(lifecycle: Arc<Lifecycle>) {
     });
 }
 
+/// SIGHUP asks for the weights to be read again.
+fn reload_on_signal() -> tokio::sync::watch::Receiver<u64> {
+    let (sender, receiver) = tokio::sync::watch::channel(0);
+    tokio::spawn(async move {
+        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+            return tracing::warn!("SIGHUP cannot be received; a restart reads the weights again");
+        };
+        while hangup.recv().await.is_some() && !sender.is_closed() {
+            sender.send_modify(|asked| *asked += 1);
+        }
+    });
+    receiver
+}
+
 /// Everything that `validate` can try without running: catchments, sources, the model.
 ///
 /// # Errors
 /// The first thing that cannot be made.
 pub fn rehearse(pipeline: &Pipeline) -> Result<()> {
     intake(pipeline, Mode::Replay)?;
-    let (runtime, package) = model(pipeline)?;
-    nilometer_forecast::EnsembleState::new(&runtime, &package, pipeline, 1, pipeline.time.from)?;
+    let (runtime, models) = models(pipeline)?;
+    for member in models.members() {
+        nilometer_forecast::EnsembleState::new(&runtime, &member.package, pipeline, 1, pipeline.time.from)?;
+    }
     Ok(())
 }
 
-fn model(pipeline: &Pipeline) -> Result<(Runtime, Package)> {
-    let package = Package::load(&pipeline.model.package).context("the model package is not usable")?;
+fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
+    let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
     let runtime = Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?;
-    Ok((runtime, package))
+    Ok((runtime, models))
 }
 
 /// The sources and how they are decoded, checked and averaged.

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nilometer_runtime::{PROBES, Package, Provider, Runtime, check_golden, probe};
+use nilometer_runtime::{CudaReport, Mixture, PROBES, Package, Provider, Runtime, check_golden, probe};
+
+/// What a folder that can be a model holds.
+const CARDS: [&str; 2] = ["blend.toml", "card.toml"];
 
 /// A line a package below `folder`.
 ///
@@ -17,22 +20,27 @@ pub fn list(folder: &Path) -> Result<String> {
     let mut folders: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| format!("{} cannot be read; accepted is a folder of packages", folder.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.join("card.toml").exists())
+        .filter(|path| CARDS.iter().any(|card| path.join(card).exists()))
         .collect();
     folders.sort();
     let mut text = String::new();
     for path in folders {
-        match Package::load(&path) {
-            Ok(package) => {
-                let card = package.card();
+        match Mixture::load(&path) {
+            Ok(models) => {
+                let card = models.first().card();
                 let whose = match card.catchments.len() {
                     0 => format!("any catchment with {} attributes", card.attributes.len()),
                     n => format!("{n} catchments"),
                 };
+                let shares: Vec<String> =
+                    models.members().iter().map(|m| format!("{:.2} {}", m.weight, m.package.card().name)).collect();
+                let summary = if shares.len() > 1 { shares.join(" + ") } else { card.summary.clone() };
                 writeln!(
                     text,
-                    "{:<20} {:<8} {:>6} s  {whose:<38} {}",
-                    card.name, card.version, card.time_step_s, card.summary
+                    "{:<20} {:<8} {:>6} s  {whose:<38} {summary}",
+                    models.name(),
+                    models.version(),
+                    card.time_step_s,
                 )?;
             }
             Err(error) => writeln!(text, "{:<20} cannot be used: {:#}", path.display(), anyhow::Error::from(error))?,
@@ -46,52 +54,60 @@ pub fn list(folder: &Path) -> Result<String> {
 /// # Errors
 /// When the package is not what its card says.
 pub fn show(folder: &Path) -> Result<String> {
-    let package = Package::load(folder)?;
-    let path = package.file("card.toml");
+    Mixture::load(folder)?;
+    let card = CARDS.iter().map(|card| folder.join(card)).find(|path| path.exists());
+    let path = card.with_context(|| format!("{} holds no card", folder.display()))?;
     fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
-/// Golden vectors and physics probes of a package, a line each.
+/// Golden vectors, physics probes and the CUDA report of a package, or of each member of a blend, a line each.
 ///
 /// # Errors
-/// When the package does not load, a golden vector is missed, or a probe fails that the card does not own up to.
+/// When a package does not load, a golden vector is missed, or a probe fails that the card does not own up to.
 pub fn check(folder: &Path, library: Option<&Path>) -> Result<String> {
-    let package = Package::load(folder)?;
+    let models = Mixture::load(folder)?;
     let runtime = Runtime::open(library, &[Provider::Cpu])?;
-    let mut text = format!("{} {}\n", package.card().name, package.card().version);
-    let mut failed = Vec::new();
-    for difference in check_golden(&runtime, &package)? {
+    let (mut text, mut failed) = (String::new(), Vec::new());
+    for member in models.members() {
+        check_package(&runtime, &member.package, &mut text, &mut failed)?;
+    }
+    if failed.is_empty() { Ok(text) } else { bail!("{text}failed: {}", failed.join(", ")) }
+}
+
+fn check_package(runtime: &Runtime, package: &Package, text: &mut String, failed: &mut Vec<String>) -> Result<()> {
+    let card = package.card();
+    writeln!(text, "{} {}", card.name, card.version)?;
+    for difference in check_golden(runtime, package)? {
         let good = difference.relative < difference.limit;
-        line(
-            &mut text,
-            Some(good),
-            &difference.output,
-            &format!("largest relative difference {:.1e}", difference.relative),
-        )?;
+        let found = format!("largest relative difference {:.1e}", difference.relative);
+        line(text, Some(good), &difference.output, &found)?;
         if !good {
             failed.push(difference.output);
         }
     }
     // A word on the card that names no probe would excuse nothing, and look as if it did.
-    let names: Vec<&str> = PROBES.to_vec();
-    for unknown in package.card().known_failures.iter().filter(|f| !names.contains(&f.as_str())) {
-        line(
-            &mut text,
-            Some(false),
-            unknown,
-            &format!("on the card, but no probe; accepted are {}", names.join(", ")),
-        )?;
+    for unknown in card.known_failures.iter().filter(|f| !PROBES.contains(&f.as_str())) {
+        line(text, Some(false), unknown, &format!("on the card, but no probe; accepted are {}", PROBES.join(", ")))?;
         failed.push(unknown.clone());
     }
-    for answer in probe(&runtime, &package)? {
-        let owned = package.card().known_failures.iter().any(|name| name == answer.name);
+    for answer in probe(runtime, package)? {
+        let owned = card.known_failures.iter().any(|name| name == answer.name);
         let note = if owned { " (on the card)" } else { "" };
-        line(&mut text, answer.holds, answer.name, &format!("{}{note}", answer.found))?;
+        line(text, answer.holds, answer.name, &format!("{}{note}", answer.found))?;
         if answer.holds == Some(false) && !owned {
             failed.push(answer.name.to_owned());
         }
     }
-    if failed.is_empty() { Ok(text) } else { bail!("{text}failed: {}", failed.join(", ")) }
+    for graph in card.sha256.keys().filter(|file| file.ends_with(".onnx")) {
+        let (holds, found) = match runtime.cuda_report(&package.file(graph)) {
+            CudaReport::All => (Some(true), "every node has a CUDA kernel".to_owned()),
+            // Slower, not wrong: no reason to refuse the package.
+            CudaReport::FallsBack(why) => (None, format!("nodes would fall back from CUDA: {why}")),
+            CudaReport::Unknown(why) => (None, format!("cannot be asked here: {why}")),
+        };
+        line(text, holds, &format!("{graph} on CUDA"), &found)?;
+    }
+    Ok(())
 }
 
 fn line(text: &mut String, holds: Option<bool>, name: &str, found: &str) -> Result<()> {

@@ -1,0 +1,129 @@
+//! The models of a pipeline side by side: each has its state, all take the same steps, what they say is mixed by weight.
+
+use nilometer_assimilation::Innovation;
+use nilometer_definitions::Pipeline;
+use nilometer_runtime::{Mixture, Runtime};
+use nilometer_schemas::{Forecasts, Timestamp};
+
+use crate::{
+    Align, EnsembleState, ForecastError, GaugeObservation, WaterBudget,
+    calibrate::Calibration,
+    issue::{Leads, Outlook, Provenance},
+};
+
+/// One state a model. All have the same time.
+pub(crate) struct States {
+    members: Vec<(f64, EnsembleState)>,
+}
+
+impl States {
+    /// The states before the step that ends at `time + step`; `horizon` as for [`EnsembleState::new`].
+    pub(crate) fn new(
+        runtime: &Runtime,
+        models: &Mixture,
+        pipeline: &Pipeline,
+        horizon: usize,
+        time: Timestamp,
+    ) -> Result<Self, ForecastError> {
+        let state = |package| EnsembleState::new(runtime, package, pipeline, horizon, time);
+        let members = models.members().iter().map(|m| Ok((m.weight, state(&m.package)?)));
+        Ok(Self { members: members.collect::<Result<_, ForecastError>>()? })
+    }
+
+    /// Goes on with the weights of `models`, the same models trained on; the states stay as they are.
+    pub(crate) fn swap_weights(&mut self, models: &Mixture, pipeline: &Pipeline) -> Result<(), ForecastError> {
+        if models.members().len() != self.members.len() {
+            let found = format!("{} models", models.members().len());
+            return Err(ForecastError::OtherPipeline { found, expected: format!("{} models", self.members.len()) });
+        }
+        for ((weight, state), member) in self.members.iter_mut().zip(models.members()) {
+            state.swap_weights(&member.package, pipeline)?;
+            *weight = member.weight;
+        }
+        Ok(())
+    }
+
+    fn each(&self) -> impl Iterator<Item = &EnsembleState> {
+        self.members.iter().map(|(_, state)| state)
+    }
+
+    /// The time that all have reached.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.members[0].1.time()
+    }
+
+    /// Steps taken.
+    pub(crate) fn steps(&self) -> u64 {
+        self.members[0].1.steps
+    }
+
+    /// Advances each by one step under `forcing` `[F, C]`.
+    pub(crate) fn advance(&mut self, forcing: &[f32]) -> Result<(), ForecastError> {
+        self.members.iter_mut().try_for_each(|(_, state)| state.advance(forcing))
+    }
+
+    /// Corrects each by the observations of the step that was taken last.
+    pub(crate) fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
+        self.members.iter_mut().try_for_each(|(_, state)| state.assimilate(observations))
+    }
+
+    /// How far the observations lay from what each had predicted.
+    pub(crate) fn innovations(&self) -> impl Iterator<Item = &Innovation> {
+        self.each().flat_map(EnsembleState::innovations)
+    }
+
+    /// A forecast issued at `issue_time`; none when nothing of it goes out.
+    pub(crate) fn issue(
+        &mut self,
+        issue_time: Timestamp,
+        leads: &Leads,
+        align: &Align,
+        calibration: &mut Calibration,
+        about: &Provenance<'_>,
+    ) -> Result<Option<Forecasts>, ForecastError> {
+        let step_s = self.members[0].1.parts.step_s;
+        let going_out = leads.going_out(issue_time, step_s, about.scenario, align);
+        if going_out.is_empty() {
+            return Ok(None);
+        }
+        let outlooks = self
+            .members
+            .iter_mut()
+            .map(|(weight, state)| Ok((*weight, state.outlook(issue_time, &going_out, align, about.scenario)?)))
+            .collect::<Result<_, ForecastError>>()?;
+        let Some(outlook) = Outlook::mixed(outlooks) else { return Ok(None) };
+        let first = &self.members[0].1;
+        let epsilon_m3_s = |catchment: usize| first.parts.operators[catchment].epsilon_m3_s();
+        outlook.issue(issue_time, first.time(), &going_out, epsilon_m3_s, calibration, about).map(Some)
+    }
+
+    /// Everything that a snapshot needs of the states: their numbers, and the water budgets of each one's catchments.
+    pub(crate) fn save(&self) -> (Vec<f32>, Vec<WaterBudget>) {
+        let numbers = self.each().flat_map(|state| state.numbers.iter().copied());
+        (numbers.collect(), self.each().flat_map(|state| state.budgets().iter().copied()).collect())
+    }
+
+    /// Takes up what [`States::save`] gave, and returns the numbers behind it; none when there are fewer than the states have.
+    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], budgets: &[WaterBudget], steps: u64) -> Option<&'a [f32]> {
+        let (mut numbers, mut budgets) = (numbers, budgets);
+        for (_, state) in &mut self.members {
+            let (own, behind) = numbers.split_at_checked(state.numbers.len())?;
+            let (of_catchments, others) = budgets.split_at_checked(state.budgets.len())?;
+            state.numbers.copy_from_slice(own);
+            state.budgets.copy_from_slice(of_catchments);
+            state.steps = steps;
+            (numbers, budgets) = (behind, others);
+        }
+        Some(numbers)
+    }
+
+    /// How many numbers the states have.
+    pub(crate) fn len(&self) -> usize {
+        self.each().map(|state| state.numbers.len()).sum()
+    }
+
+    /// Largest residual of a water budget, mm.
+    pub(crate) fn budget_residual_mm(&self) -> f64 {
+        self.each().map(EnsembleState::budget_residual_mm).fold(0.0, f64::max)
+    }
+}
