@@ -231,6 +231,48 @@ fn a_hindcast_without_warm_up_data_begins_where_its_forcing_does() {
     assert_eq!(means(out.path()).len(), BASINS.len() * 2);
 }
 
+#[test]
+fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
+    let folder = Folder::new(weather);
+    let hash = |name: &str| {
+        let bytes = fs::read(zoo(name).join("weights.safetensors")).unwrap();
+        Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>()
+    };
+    let blend = tempfile::tempdir().unwrap();
+    let write = |share: f64, sha256: &str| {
+        let member = |name: &str, share: f64, sha256: &str| {
+            format!(
+                "[[member]]\npackage = \"{}\"\nweight = {share}\nweights_sha256 = \"{sha256}\"\n",
+                zoo(name).display()
+            )
+        };
+        let text = format!(
+            "name = \"both\"\nversion = \"1.0.0\"\nsummary = \"\"\nlicence = \"Apache-2.0\"\n{}{}\
+             [training]\ndata = \"\"\nfrom = \"\"\nto = \"\"\nmethod = \"\"\n",
+            member("dhbv", share, sha256),
+            member("hybrid-regional", 0.75, &hash("hybrid-regional"))
+        );
+        fs::write(blend.path().join("blend.toml"), text).unwrap();
+    };
+    let run = |package: &Path| {
+        let out = tempfile::tempdir().unwrap();
+        succeed(hindcast(folder.path(), package, out.path(), &[]));
+        means(out.path())
+    };
+    write(0.25, &hash("dhbv"));
+    let [both, one, other] = [blend.path().to_owned(), zoo("dhbv"), zoo("hybrid-regional")].map(|p| run(&p));
+    for (key, series) in &both {
+        for (time, value) in series {
+            let expected = 0.25 * one[key][time] + 0.75 * other[key][time];
+            assert!((value - expected).abs() < 1e-9 * (1.0 + expected), "{key:?} {time}: {value} and {expected}");
+        }
+    }
+    let out = tempfile::tempdir().unwrap();
+    write(0.5, "0123");
+    let output = hindcast(folder.path(), blend.path(), out.path(), &[]).output().unwrap();
+    refused(&output, &["blend.toml", "fitted for 0123", "sum to 1.25, accepted is 1"]);
+}
+
 fn refused(output: &Output, words: &[&str]) {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");

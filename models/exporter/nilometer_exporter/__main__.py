@@ -1,4 +1,4 @@
-"""Command line: ``python -m nilometer_exporter cance | camels | blend | refresh …``; ``--help`` says more."""
+"""Command line: ``python -m nilometer_exporter cance | camels | folds | blend | snow | refresh …``; ``--help`` says more."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import jax
 
 from .blend import fit
 from .camels.data import VALIDATION
+from .camels.folds import fold_scores
 from .camels.packages import train_package
 from .camels.train import RECIPES
 from .cance import write_packages
 from .refresh import refresh as rewrite
+from .snow import compare
 
 
 def main() -> None:
@@ -29,12 +31,24 @@ def main() -> None:
     camels.add_argument("--not-judged", type=Path, help="file of catchments that the card's skill leaves out")
     camels.add_argument("--out", type=Path, required=True, help="folder that receives one folder per package")
     camels.set_defaults(run=_camels)
+    folds = commands.add_parser("folds", help="skill in catchments that a model has not seen, five folds")
+    folds.add_argument("kind", choices=sorted(kind for kind in RECIPES if not kind.endswith("local")))
+    folds.add_argument("--data", type=Path, required=True, help="folder with forcing, streamflow, attributes and inventory")
+    folds.add_argument("--not-judged", type=Path, help="file of catchments that the figure leaves out")
+    folds.add_argument("--epochs", type=int, help="fewer than the recipe's")
+    folds.set_defaults(run=lambda given: fold_scores(given.data, given.kind, given.not_judged, given.epochs))
     blend = commands.add_parser("blend", help="shares of a blend, from its members' hindcasts of the validation years")
     blend.add_argument("--hindcasts", type=Path, nargs="+", required=True, help="stores that nilometer hindcast wrote, one a member")
     blend.add_argument("--data", type=Path, required=True, help="folder with what the gauges read")
     blend.add_argument("--not-judged", type=Path, help="file of catchments that are left out")
     blend.add_argument("--out", type=Path, required=True, help="folder of the blend, beside those of its members")
     blend.set_defaults(run=lambda given: fit(given.hindcasts, given.data, given.not_judged, VALIDATION, given.out))
+    snow = commands.add_parser("snow", help="a package's snow store beside a Caravan record (needs h5py)")
+    snow.add_argument("--package", type=Path, required=True, help="folder of hybrid-regional or exphydro-regional")
+    snow.add_argument("--data", type=Path, required=True, help="folder with forcing and attributes")
+    snow.add_argument("--basin", required=True, help="the catchment that is run")
+    snow.add_argument("--record", type=Path, required=True, help="NetCDF file of a Caravan catchment nearby")
+    snow.set_defaults(run=lambda given: print(compare(given.package, given.data, given.basin, given.record, VALIDATION)))
     refresh = commands.add_parser("refresh", help="writes packages again: the same weights, graphs by today's exporter")
     refresh.add_argument("packages", type=Path, nargs="+", help="folders of packages")
     refresh.set_defaults(run=_refresh)

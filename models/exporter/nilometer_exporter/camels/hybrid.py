@@ -70,25 +70,25 @@ HEAD = {"kernel": (FILTERS, INPUTS, DAYS), "kernel_bias": (FILTERS,), "mix": (FI
 
 
 def prepare_local(weights: Weights, attributes: Array) -> dict[str, Array]:
-    """Everything with the catchment last; attributes are not looked at."""
-    return {name: jnp.moveaxis(weights[name], 0, -1) for name in ("physical", *HEAD) if name in weights}
+    """Physical parameters with the catchment last, those of the head with it first; attributes are not looked at."""
+    prepared = {name: weights[name] for name in HEAD if name in weights}
+    return prepared | ({"physical": weights["physical"].T} if "physical" in weights else {})
 
 
 def prepare_regional(weights: Weights, attributes: Array) -> dict[str, Array]:
     """The same from ``attributes [A, C]``."""
     scaled = lstm.scaled_attributes(weights, attributes)
 
-    def network(name: str) -> Array:
-        hidden = jnp.tanh(weights[f"{name}_1"] @ scaled + weights[f"{name}_1_bias"][:, None])
-        return weights[f"{name}_2"] @ hidden + weights[f"{name}_2_bias"][:, None]
+    def hidden(name: str) -> Array:
+        return jnp.tanh(weights[f"{name}_1"] @ scaled + weights[f"{name}_1_bias"][:, None])
 
-    parameters, at = {"physical": network("physical")}, 0
+    parameters, at = {"physical": weights["physical_2"] @ hidden("physical") + weights["physical_2_bias"][:, None]}, 0
     if "neural_1" not in weights:
         return parameters
-    neural = network("neural")
+    neural = hidden("neural").T @ weights["neural_2"].T + weights["neural_2_bias"]
     for name, shape in HEAD.items():
-        rows = between(neural, at, prod(shape))
-        parameters[name] = rows.reshape(*shape, neural.shape[1])
+        columns = jax.lax.slice_in_dim(neural, at, at + prod(shape), axis=1)
+        parameters[name] = columns.reshape(neural.shape[0], *shape)
         at += prod(shape)
     return parameters
 
@@ -137,16 +137,17 @@ def _routed(weights: Weights, prepared: Mapping[str, Array], forcing: Array, sim
 def head(prepared: Mapping[str, Array], seen: Array, count, members) -> Array:
     """The convolution over ``seen [DAYS - 1 + T, K, C M]``, oldest lag first: ``[T, C M]``.
 
-    Kernels stay one a catchment, ``[…, C]``: a batched matrix product, without a copy a member.
+    Catchments come first, so that their own kernels are one batched matrix product, and lags are whole slices: what moves
+    is the short series, never what they make together.
     """
-    columns = seen.shape[2]
-    catchments = prepared["kernel"].shape[-1]
-    lagged = jnp.concatenate([between(seen, i, count) for i in range(DAYS)], axis=1)
-    lagged = lagged.reshape(count, DAYS * INPUTS, catchments, members)
-    kernel = prepared["kernel"].transpose(0, 2, 1, 3).reshape(FILTERS, DAYS * INPUTS, catchments)
-    hidden = elu(jnp.einsum("fkc,tkcm->tfcm", kernel, lagged) + prepared["kernel_bias"][..., None])
-    mixed = jnp.einsum("tfcm,fc->tcm", hidden, prepared["mix"]) + prepared["offset"][:, None]
-    return elu(mixed).reshape(count, columns)
+    kernel, columns = prepared["kernel"], seen.shape[2]
+    catchments = kernel.shape[0]
+    series = seen.reshape(seen.shape[0], INPUTS, catchments, members).transpose(2, 1, 0, 3)
+    lags = [jax.lax.slice_in_dim(series, i, i + count, axis=2).reshape(catchments, INPUTS, 1, count * members) for i in range(DAYS)]
+    lagged = jnp.concatenate(lags, axis=2).reshape(catchments, INPUTS * DAYS, count * members)
+    hidden = elu(kernel.reshape(catchments, FILTERS, INPUTS * DAYS) @ lagged + prepared["kernel_bias"][..., None])
+    mixed = elu(prepared["mix"][:, None] @ hidden + prepared["offset"][:, None, None])
+    return mixed.reshape(catchments, count, members).transpose(1, 0, 2).reshape(count, columns)
 
 
 assert len(FORCING) == len(SEEN), "the convolution sees all of the weather"
