@@ -113,3 +113,41 @@ fn metrics_and_health_are_served_while_a_replay_runs() {
     assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
     assert!(process.wait().unwrap().success());
 }
+
+fn models(arguments: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.current_dir(root()).arg("models").args(arguments).output().unwrap()
+}
+
+#[test]
+fn models_are_listed_shown_and_checked() {
+    let list = models(&["list"]);
+    let text = String::from_utf8_lossy(&list.stdout).into_owned();
+    assert!(
+        list.status.success() && text.contains("hybrid-cance") && text.contains("any catchment with 27 attributes"),
+        "{text}"
+    );
+    let show = models(&["show", "models/zoo/lstm"]);
+    assert_eq!(show.stdout, fs::read(root().join("models/zoo/lstm/card.toml")).unwrap());
+    let check = models(&["check", "models/zoo/exphydro-cance"]);
+    let text = String::from_utf8_lossy(&check.stdout).into_owned();
+    for line in
+        ["step.discharge", "gradient.state_gradient", "train_step.loss", "water balance closes", "rollout.onnx on CUDA"]
+    {
+        assert!(check.status.success() && text.contains(line), "{line} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn a_failure_that_no_probe_asks_about_is_no_excuse() {
+    let folder = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(root().join("models/zoo/exphydro-cance")).unwrap().flatten() {
+        fs::copy(file.path(), folder.path().join(file.file_name())).unwrap();
+    }
+    let card = folder.path().join("card.toml");
+    let text = fs::read_to_string(&card).unwrap();
+    fs::write(&card, format!("known_failures = [\"water is wet\"]\n{text}")).unwrap();
+    let check = models(&["check", &folder.path().display().to_string()]);
+    let said = String::from_utf8_lossy(&check.stderr).into_owned();
+    assert!(!check.status.success() && said.contains("water is wet") && said.contains("no probe"), "{said}");
+}

@@ -340,6 +340,21 @@ fn a_folder_that_cannot_be_run_is_refused_with_file_field_and_remedy() {
     let folder = Folder::new(weather);
     let output = hindcast_to("1990-12-31", folder.path(), &zoo("dhbv"), out.path(), &[]).output().unwrap();
     refused(&output, &["1990-04-30", "--to"]);
+    // What another program put there is not deleted.
+    fs::create_dir_all(out.path().join("log")).unwrap();
+    fs::write(out.path().join("log/thesis.txt"), "years of work").unwrap();
+    refused(
+        &hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]).output().unwrap(),
+        &["thesis.txt", "no part of a store"],
+    );
+    assert!(out.path().join("log/thesis.txt").exists());
+    let turned = |from: &str, to: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.current_dir(root()).args(["hindcast", "pipelines/definitions/camels-daily.toml", "--set"]);
+        command.arg(format!("source.path={}", folder.path().display()));
+        command.args(["--from", from, "--to", to, "--out"]).arg(out.path().join("turned")).output().unwrap()
+    };
+    refused(&turned("1990-03-01", "1990-02-01"), &["time.from", "before time.to"]);
     let output = hindcast(Path::new("/nowhere"), &zoo("dhbv"), out.path(), &[]).output().unwrap();
     refused(&output, &["source.path", "/nowhere", "CAMELS layout"]);
     let output = hindcast(folder.path(), &zoo("hybrid-cance"), out.path(), &[]).output().unwrap();

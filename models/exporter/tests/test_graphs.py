@@ -35,6 +35,21 @@ def test_derivatives_are_exact_in_float64(kind, graph):
         assert_allclose(value, expected[name], atol=1e-9, rtol=1e-9, err_msg=name)
 
 
+def test_float32_gradient_of_a_year_is_near_that_of_float64_in_every_catchment(kind):
+    """A thousandth of its norm: stores and powers multiply float32's rounding, and derivatives of a year multiply it again."""
+    found = {}
+    for dtype in (np.float32, np.float64):
+        given = lesson(kind, "gradient", 365, np.float32)
+        given = {name: value.astype(dtype) for name, value in (package(kind, np.float32).weights | given).items()}
+        loaded = session(build_graph(package(kind, dtype), "gradient", dtype).SerializeToString())
+        found[dtype] = dict(zip((o.name for o in loaded.get_outputs()), loaded.run(None, given)))
+    for name in ("state_gradient", "forcing_gradient"):
+        single, double = found[np.float32][name], found[np.float64][name]
+        every = tuple(axis for axis in range(double.ndim) if axis != double.ndim - 2)
+        norm = lambda values: np.sqrt((values**2).sum(axis=every))  # noqa: B023, E731
+        assert (norm(single - double) <= 1e-3 * norm(double)).all(), name
+
+
 def test_gradient_is_the_slope_of_its_own_loss(kind):
     """Against central differences: what JAX derives is what the graph's loss does."""
     of, given = package(kind), lesson(kind, "gradient", 8)

@@ -20,7 +20,7 @@ from .data import TRAINING, Catchments, day, period
 from .graphs import KINDS
 
 Weights = dict[str, np.ndarray]
-WARM_UP, COUNTED = 365, 365
+WARM_UP, COUNTED = 365, 365  # of a simulation; of a window, which a recipe may warm up for less long
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,21 @@ class Recipe:
     root_weight: float = 0.0
     quantile_weight: float = 0.0
     seed: int = 0
+    warm_up: int = WARM_UP
+    then: Recipe | None = None
+
+    @property
+    def stages(self) -> tuple[Recipe, ...]:
+        """This one and those that go on from its weights."""
+        return (self, *(self.then.stages if self.then else ()))
 
 
 RECIPES = {
-    "lstm": Recipe("lstm", 28, 2e-3, hidden=128, dropout=0.3, quantile_weight=0.5),
-    "lstm-ar": Recipe("lstm-ar", 24, 2e-3, hidden=128, dropout=0.3, quantile_weight=0.5),
+    "lstm": Recipe("lstm", 28, 1.5e-3, batch=32, hidden=128, dropout=0.3, quantile_weight=0.5, seed=3, warm_up=270),
+    "lstm-ar": Recipe(
+        "lstm-ar", 32, 1.5e-3, batch=32, hidden=128, dropout=0.3, quantile_weight=0.5, warm_up=180,
+        then=Recipe("lstm-ar", 20, 1.2e-3, batch=32, hidden=128, dropout=0.1, quantile_weight=0.25, seed=5, warm_up=180),
+    ),
     "dhbv": Recipe("dhbv", 30, 3e-3, batch=48, dropout=0.3, root_weight=0.3),
     "hybrid-regional": Recipe("hybrid-regional", 40, 2e-3, root_weight=0.3),
     "hybrid-local": Recipe("hybrid-local", 250, 1e-2, root_weight=0.3),
@@ -145,8 +155,12 @@ def misfit(given: dict[str, jax.Array], observed, valid, flow_scale, root_scale,
 
 
 def train(data: Catchments, recipe: Recipe) -> Iterator[tuple[float, Weights]]:
-    """Loss and weights after each epoch, on the training years of ``data``."""
-    return (_train_local if recipe.kind.endswith("local") else _train_regional)(data, recipe)
+    """Loss and weights after each epoch of each stage, on the training years of ``data``."""
+    weights = None
+    for stage in recipe.stages:
+        epochs = _train_local(data, stage) if stage.kind.endswith("local") else _train_regional(data, stage, weights)
+        for loss, weights in epochs:
+            yield loss, weights
 
 
 def _optimiser(recipe: Recipe, steps: int):
@@ -154,9 +168,10 @@ def _optimiser(recipe: Recipe, steps: int):
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
 
 
-def _train_regional(data: Catchments, recipe: Recipe) -> Iterator[tuple[float, Weights]]:
+def _train_regional(data: Catchments, recipe: Recipe, begin: Weights | None) -> Iterator[tuple[float, Weights]]:
     random, key = np.random.default_rng(recipe.seed), jax.random.key(recipe.seed + 1)
     fixed, raw = start(data, recipe)
+    raw = {name: jnp.asarray(begin[name]) for name in raw} if begin else raw
     model = KINDS[recipe.kind](fixed | raw)
     feedback = recipe.kind == "lstm-ar"
     forcing, flow, scale = forcing_of(data, feedback), data.discharge, Scale.of(data)
@@ -177,8 +192,8 @@ def _train_regional(data: Catchments, recipe: Recipe) -> Iterator[tuple[float, W
     @partial(jax.jit, donate_argnums=(0, 1))
     def advance(raw, memory, attributes, forcing, *rest):
         weights = fixed | raw
-        state = model.run(weights, model.prepare(weights, attributes), forcing[:WARM_UP], model.initial(recipe.batch))[1]
-        value, gradient = jax.value_and_grad(loss)(raw, jax.lax.stop_gradient(state), attributes, forcing[WARM_UP:], *rest)
+        state = model.run(weights, model.prepare(weights, attributes), forcing[: recipe.warm_up], model.initial(recipe.batch))[1]
+        value, gradient = jax.value_and_grad(loss)(raw, jax.lax.stop_gradient(state), attributes, forcing[recipe.warm_up :], *rest)
         change, memory = optimiser.update(gradient, memory, raw)
         return optax.apply_updates(raw, change), memory, value
 
@@ -192,10 +207,10 @@ def _train_regional(data: Catchments, recipe: Recipe) -> Iterator[tuple[float, W
         losses = []
         for at in range(0, len(pairs) - recipe.batch + 1, recipe.batch):
             begin, of = pairs[at : at + recipe.batch].T
-            days = begin[None] + np.arange(-WARM_UP, COUNTED)[:, None]
+            days = begin[None] + np.arange(-recipe.warm_up, COUNTED)[:, None]
             drawn = forcing[days, :, of[None]].transpose(0, 2, 1)
             drawn = with_gaps(drawn, random) if feedback else drawn
-            observed = flow[days[WARM_UP:], of[None]]
+            observed = flow[days[recipe.warm_up :], of[None]]
             valid = np.isfinite(observed).astype(np.float32)
             key, drop = jax.random.split(key)
             batch = data.attributes[:, of], drawn, np.nan_to_num(observed), valid, scale.flow[of], scale.root[of], drop
