@@ -357,6 +357,8 @@ fn a_folder_that_cannot_be_run_is_refused_with_file_field_and_remedy() {
     refused(&turned("1990-03-01", "1990-02-01"), &["time.from", "before time.to"]);
     let output = hindcast(Path::new("/nowhere"), &zoo("dhbv"), out.path(), &[]).output().unwrap();
     refused(&output, &["source.path", "/nowhere", "CAMELS layout"]);
+    let output = hindcast(folder.path(), &zoo("hybrid-local"), out.path(), &[]).output().unwrap();
+    refused(&output, &["hybrid-local", "no parameters", BASINS[0], "2 more", "regional", "leave_out"]);
     let output = hindcast(folder.path(), &zoo("hybrid-cance"), out.path(), &[]).output().unwrap();
     refused(&output, &["hybrid-cance", "3600 s", "time.step is 1d", "potential_evapotranspiration", BASINS[0]]);
 }

@@ -582,9 +582,13 @@ fn check_package(
         }
     }
     if card.attributes.is_empty() {
-        let names: Vec<&str> = catchments.iter().map(Catchment::parameters).collect();
-        if let Err(error) = package.select(&names) {
-            say(error.to_string());
+        let names = catchments.iter().map(Catchment::parameters);
+        let unknown: Vec<&str> = names.filter(|name| package.select(&[*name]).is_err()).collect();
+        if let Some(error) = unknown.first().and_then(|name| package.select(&[*name]).err()) {
+            let more = if unknown.len() > 1 { format!(" (and {} more)", unknown.len() - 1) } else { String::new() };
+            let remedy =
+                if folder.is_some() { "; a regional model takes any, or name them in source.leave_out" } else { "" };
+            say(format!("{error}{more}{remedy}"));
         }
         return;
     }

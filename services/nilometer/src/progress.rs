@@ -12,7 +12,8 @@ use prometheus::Registry;
 fn reached(registry: &Registry, stage: &str) -> Option<Timestamp> {
     let family = registry.gather().into_iter().find(|f| f.name() == "nilometer_event_time_seconds")?;
     let metric = family.get_metric().iter().find(|m| m.get_label().iter().any(|l| l.value() == stage))?.clone();
-    Some(Timestamp((metric.get_gauge().get_value() * 1e6) as i64))
+    // A stage that has reached nothing yet stands at 0.
+    Some(Timestamp((metric.get_gauge().get_value() * 1e6) as i64)).filter(|at| *at != Timestamp(0))
 }
 
 fn total(registry: &Registry, name: &str) -> f64 {

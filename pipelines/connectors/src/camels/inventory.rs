@@ -6,10 +6,13 @@ use std::{
     path::Path,
 };
 
-use arrow::array::{Array, StringArray};
+use arrow::{
+    array::{Array, StringArray},
+    datatypes::DataType,
+};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use super::{BASIN, CamelsOptions, files};
+use super::{BASIN, CamelsOptions, files, series::as_kind};
 
 const INVENTORY: &str = "basin_inventory.csv";
 const AREA: &str = "area_m2";
@@ -112,10 +115,8 @@ fn basins_with_forcing(folder: &Path) -> Result<BTreeSet<String>, String> {
         let mask = ProjectionMask::columns(builder.parquet_schema(), [BASIN]);
         for batch in builder.with_projection(mask).with_batch_size(1 << 16).build().map_err(|e| refuse(&e))? {
             let batch = batch.map_err(|e| refuse(&e))?;
-            let names = batch
-                .column_by_name(BASIN)
-                .and_then(|c| c.as_any().downcast_ref::<StringArray>())
-                .ok_or_else(|| refuse(&format!("no column {BASIN} of text")))?;
+            let column = as_kind(&batch, BASIN, &DataType::Utf8).map_err(|e| refuse(&e))?;
+            let names: &StringArray = column.as_any().downcast_ref().ok_or_else(|| refuse(&"basins are no text"))?;
             let mut last = None;
             for name in names.iter().flatten() {
                 // Rows of one basin follow each other.

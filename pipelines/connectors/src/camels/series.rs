@@ -13,7 +13,7 @@ use arrow::{
         Array, ArrayRef, BooleanArray, Date32Array, Int32Array, RecordBatch, StringArray, TimestampMicrosecondArray,
         UInt32Array,
     },
-    compute::{concat_batches, filter_record_batch, take_record_batch},
+    compute::{cast, concat_batches, filter_record_batch, take_record_batch},
     datatypes::{DataType, Field, Schema, TimeUnit},
 };
 use nilometer_schemas::Timestamp;
@@ -262,11 +262,7 @@ fn read(
     let name = path.strip_prefix(&options.path).unwrap_or(path).display().to_string();
     for batch in builder.with_projection(mask).with_batch_size(1 << 16).build().map_err(parquet)? {
         let batch = batch.map_err(|e| unfit(path, e.to_string()))?;
-        let column = |name: &str, kind: &DataType| match batch.column_by_name(name) {
-            Some(array) if array.data_type() == kind => Ok(array.clone()),
-            Some(array) => Err(unfit(path, format!("column {name} is {}, accepted is {kind}", array.data_type()))),
-            None => Err(unfit(path, format!("column {name} is absent"))),
-        };
+        let column = |name: &str, kind: &DataType| as_kind(&batch, name, kind).map_err(|problem| unfit(path, problem));
         let (basins, dates) = (column(BASIN, &DataType::Utf8)?, column(DATE, &DataType::Date32)?);
         let none =
             |what: &str| unfit(path, format!("column {what} has a row without a value, accepted is one in each"));
@@ -303,6 +299,27 @@ fn read(
         into.push(filter_record_batch(&whole, &keep).map_err(|e| unfit(path, e.to_string()))?);
     }
     Ok(())
+}
+
+/// A column as the kind that it stands for: dictionaries as text, times as days, other integers as 32 bits.
+pub(super) fn as_kind(batch: &RecordBatch, name: &str, kind: &DataType) -> Result<ArrayRef, String> {
+    let array = batch.column_by_name(name).ok_or_else(|| format!("column {name} is absent"))?;
+    let found = array.data_type();
+    let stands_for = match kind {
+        DataType::Utf8 => matches!(found, DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..)),
+        DataType::Date32 => matches!(found, DataType::Date64 | DataType::Timestamp(..)),
+        _ => found.is_integer(),
+    };
+    let refuse = || format!("column {name} is {found}, accepted is {kind}");
+    match array {
+        array if found == kind => Ok(array.clone()),
+        array if stands_for => {
+            let cast = cast(array, kind).map_err(|_| refuse())?;
+            // An integer that does not fit would become a null, as if it had been missing.
+            if cast.null_count() == array.null_count() { Ok(cast) } else { Err(refuse()) }
+        }
+        _ => Err(refuse()),
+    }
 }
 
 fn unfit(path: &Path, problem: String) -> SourceError {
