@@ -18,7 +18,7 @@ use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray};
 use nilometer_schemas::{Forecasts, Timestamp};
 use parquet::arrow::ArrowWriter;
 use sha2::{Digest, Sha256};
-use support::{archived, root, succeed};
+use support::{archived, camels, root, succeed};
 
 const BASINS: [&str; 3] = ["01000001", "01000002", "02000001"];
 /// 1990-01-01 as days since 1970.
@@ -229,6 +229,30 @@ fn a_hindcast_without_warm_up_data_begins_where_its_forcing_does() {
     let output = succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]));
     assert!(String::from_utf8_lossy(&output.stderr).contains("warm-up is shorter"));
     assert_eq!(means(out.path()).len(), BASINS.len() * 2);
+}
+
+#[test]
+fn a_model_that_sees_yesterdays_discharge_knows_more_of_tomorrow_than_of_later_days() {
+    let Some(folder) = camels() else { return };
+    let out = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.current_dir(root()).args(["hindcast", "pipelines/definitions/camels-daily.toml", "--set"]);
+    command.arg(format!("source.path={}", folder.display())).args(["--set", "model=models/zoo/lstm-ar"]);
+    command.args(["--set", "source.only=[\"01047000\", \"11532500\", \"12010000\"]"]);
+    command.args(["--warm-up-from", "1980-01-01", "--from", "1980-10-01", "--to", "1982-09-30"]);
+    succeed({
+        command.args(["--leads", "1,4", "--assimilation", "none", "--out"]).arg(out.path());
+        command
+    });
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    verify.arg("verify").arg(out.path()).arg("--observations").arg(&folder);
+    succeed(verify);
+    let csv = fs::read_to_string(out.path().join("verification/scores.csv")).unwrap();
+    let nse: Vec<f64> = csv.lines().skip(1).map(|l| l.split(',').nth(3).unwrap().parse().unwrap()).collect();
+    for [tomorrow, later] in nse.as_chunks::<2>().0 {
+        assert!(tomorrow > later && *later > 0.7 && *tomorrow > 0.85, "{nse:?}");
+    }
+    assert_eq!(nse.len(), 6);
 }
 
 #[test]

@@ -33,6 +33,17 @@ pub fn cance() -> Option<PathBuf> {
     None
 }
 
+/// A folder with CAMELS-US, or `None` (said loudly): `NILOMETER_CAMELS` names it, else it is looked for beside the checkout.
+pub fn camels() -> Option<PathBuf> {
+    let named = std::env::var_os("NILOMETER_CAMELS").map(PathBuf::from);
+    let folder = named.unwrap_or_else(|| root().join("../shared/data/camels_us"));
+    if folder.join("basin_inventory.csv").exists() {
+        return Some(folder);
+    }
+    eprintln!("SKIPPED: {} is absent; set NILOMETER_CAMELS to a folder in the CAMELS layout", folder.display());
+    None
+}
+
 pub fn definition() -> PathBuf {
     root().join("pipelines/definitions/cance.toml")
 }

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nilometer_runtime::{Batch, Model, Package, Provider, Runtime, RuntimeError, TrainStep, check_golden, probe};
+use nilometer_runtime::{Batch, Mixture, Model, Package, Provider, Runtime, RuntimeError, TrainStep, check_golden, probe};
 
 fn zoo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../zoo")
@@ -45,6 +45,15 @@ fn golden_vectors_are_reproduced() {
         for difference in check_golden(&runtime(), &package).unwrap() {
             assert!(difference.relative < difference.limit, "{}: {difference:?}", package.card().name);
         }
+    }
+}
+
+#[test]
+fn blends_are_of_the_weights_that_they_were_fitted_for() {
+    let blends = fs::read_dir(zoo()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("blend.toml").exists());
+    for folder in blends {
+        let blend = Mixture::load(&folder).unwrap();
+        assert!(blend.members().len() > 1 && blend.members().iter().all(|m| m.weight > 0.0), "{}", blend.name());
     }
 }
 

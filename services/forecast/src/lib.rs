@@ -6,7 +6,7 @@
 //!                     └── late, unknown, damaged ──▶ dead letters ──▶ log                       snapshot: state + positions
 //! ```
 //!
-//! A batch walks through `role.rs` from top to bottom; each line there is one verb whose file has its name.
+//! A batch walks through `role/mod.rs` from top to bottom; each line there is one verb whose file has its name.
 //!
 //! Invariants:
 //! - the state, and so every forecast, is a function of the log alone: noise is drawn from streams keyed by
