@@ -228,7 +228,9 @@ fn a_hindcast_without_warm_up_data_begins_where_its_forcing_does() {
     let out = tempfile::tempdir().unwrap();
     let output = succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]));
     assert!(String::from_utf8_lossy(&output.stderr).contains("warm-up is shorter"));
-    assert_eq!(means(out.path()).len(), BASINS.len() * 2);
+    let means = means(out.path());
+    assert_eq!(means.len(), BASINS.len() * 2);
+    assert!(means.values().all(|series| series.len() == FORECAST_DAYS));
 }
 
 #[test]
@@ -285,12 +287,36 @@ fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
     };
     write(0.25, &hash("dhbv"));
     let [both, one, other] = [blend.path().to_owned(), zoo("dhbv"), zoo("hybrid-regional")].map(|p| run(&p));
+    assert_eq!(both.len(), BASINS.len() * 2);
     for (key, series) in &both {
+        assert_eq!(series.len(), FORECAST_DAYS);
         for (time, value) in series {
             let expected = 0.25 * one[key][time] + 0.75 * other[key][time];
             assert!((value - expected).abs() < 1e-9 * (1.0 + expected), "{key:?} {time}: {value} and {expected}");
         }
     }
+    // Each member's state goes on where its snapshot stood.
+    let replayed = |days: &[&str]| {
+        let out = tempfile::tempdir().unwrap();
+        for day in days {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+            command.current_dir(root()).args(["replay", "pipelines/definitions/camels-daily.toml"]);
+            for set in [
+                format!("source.path={}", folder.path().display()),
+                format!("model={}", blend.path().display()),
+                format!("log.store={}", out.path().display()),
+                "time.from=1990-01-01T00:00:00Z".to_owned(),
+                format!("time.to={day}T00:00:00Z"),
+                "forecast.horizon=2d".to_owned(),
+            ] {
+                command.args(["--set", &set]);
+            }
+            succeed(command);
+        }
+        means(out.path())
+    };
+    assert_eq!(replayed(&["1990-02-01", "1990-02-20"]), replayed(&["1990-02-20"]));
+
     let out = tempfile::tempdir().unwrap();
     write(0.5, "0123");
     let output = hindcast(folder.path(), blend.path(), out.path(), &[]).output().unwrap();
@@ -372,6 +398,25 @@ fn a_folder_that_cannot_be_run_is_refused_with_file_field_and_remedy() {
         &["thesis.txt", "no part of a store"],
     );
     assert!(out.path().join("log/thesis.txt").exists());
+    // Nor below the snapshots.
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::create_dir_all(elsewhere.path().join("snapshots/mine")).unwrap();
+    fs::write(elsewhere.path().join("snapshots/mine/holiday.jpg"), "sea").unwrap();
+    let output = hindcast(folder.path(), &zoo("dhbv"), elsewhere.path(), &[]).output().unwrap();
+    refused(&output, &["holiday.jpg", "no part of a store"]);
+    assert!(elsewhere.path().join("snapshots/mine/holiday.jpg").exists());
+    for (set, words) in [
+        ("forecast.horizon=20d", ["source.forcing_delay", "16 days"]),
+        ("source.discharge_delay=1d", ["source.discharge_delay", "no step waits"]),
+        ("source.forcing_delay=0s", ["source.forcing_delay", "known ahead"]),
+        ("source.only=[\"1000001\"]", ["source.only", "1000001"]),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.current_dir(root()).args(["validate", "pipelines/definitions/camels-daily.toml", "--set"]);
+        command.arg(format!("source.path={}", folder.path().display())).args(["--set", set]);
+        command.args(["--set", "time.from=1990-01-01T00:00:00Z", "--set", "time.to=1990-04-01T00:00:00Z"]);
+        refused(&command.output().unwrap(), &words);
+    }
     let turned = |from: &str, to: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
         command.current_dir(root()).args(["hindcast", "pipelines/definitions/camels-daily.toml", "--set"]);

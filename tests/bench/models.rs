@@ -132,9 +132,7 @@ fn peers(package: &str) -> BTreeMap<String, Measured> {
         .arg(root().join("models/zoo").join(package))
         .output()
         .unwrap();
-    if !output.status.success() {
-        eprintln!("no peers: {python} says {}", String::from_utf8_lossy(&output.stderr));
-    }
+    assert!(output.status.success(), "no peers: {python} says {}", String::from_utf8_lossy(&output.stderr));
     let mut found: BTreeMap<String, Measured> = BTreeMap::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let [library, case, time, value] = line.split('\t').collect::<Vec<_>>()[..] else { continue };

@@ -197,7 +197,7 @@ def measure(kind, weights: dict, golden: np.ndarray, to) -> None:
         for steps, catchments in ROLLOUTS:
             model, forcing = build(catchments), to.array(weather(steps, catchments))
             run = lambda: model.rollout(forcing, model.state(catchments))  # noqa: B023, E731
-            say(f"rollout {steps} × {catchments}", seconds(1, run), run().mean())
+            say(f"rollout {steps} × {catchments}", seconds(3, run), run().mean())
         for catchments, members in STEPS:
             model, columns = build(catchments, members), catchments * members
             forcing, state = to.array(np.repeat(weather(1, catchments, 3), members, axis=2)), model.state(columns)
@@ -228,7 +228,7 @@ def measure(kind, weights: dict, golden: np.ndarray, to) -> None:
         optimiser.step()
         return loss.detach()
 
-    say(f"train_step {steps} × {catchments}", seconds(1, train), train())
+    say(f"train_step {steps} × {catchments}", seconds(3, train), train())
 
 
 def main() -> None:

@@ -63,7 +63,10 @@ def read(folder: Path, catchments: Catchments, days: slice) -> Member:
         columns=["catchment", "valid_time", "mean", *QUANTILES, "model", "weights_sha256"],
         filter=ds.field("lead_time_s") == DAY_S,
     )
-    (name,), (sha256,) = (rows[column].unique().to_pylist() for column in ("model", "weights_sha256"))
+    models, hashes = (rows[column].unique().to_pylist() for column in ("model", "weights_sha256"))
+    if len(models) != 1 or len(hashes) != 1:
+        raise ValueError(f"{folder} holds forecasts one day ahead of models {models}, weights {hashes}; accepted is one of each")
+    (name,), (sha256,) = models, hashes
     place = {catchment: i for i, catchment in enumerate(catchments.names)}
     codes = rows["catchment"].combine_chunks().dictionary_encode()
     column = np.array([place.get(c, -1) for c in codes.dictionary.to_pylist()])[codes.indices.to_numpy()]
@@ -117,6 +120,8 @@ def write(out: Path, members: list[Member], shares: np.ndarray, window: tuple[da
         })
     ]  # fmt: skip
     for member, share in zip(members, rounded):
+        if share <= 0:
+            continue  # no part of the blend
         tables.append(
             toml_table("[[member]]", {"package": f"../{member.name}", "weight": share, "weights_sha256": member.sha256})
         )

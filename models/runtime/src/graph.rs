@@ -14,6 +14,8 @@ pub(crate) struct Graph {
     name: String,
     session: Session,
     binding: IoBinding,
+    /// shapes of the bound weights
+    weights: BTreeMap<String, Vec<usize>>,
     inputs: BTreeMap<String, OrtTensor<f32>>,
     outputs: BTreeMap<String, Vec<f32>>,
 }
@@ -47,10 +49,29 @@ impl Graph {
             binding.bind_output(*output, value).map_err(ort)?;
             read_outputs.insert((*output).to_owned(), vec![0.0; shape.iter().product()]);
         }
-        Ok(Self { name, session, binding, inputs: bound_inputs, outputs: read_outputs })
+        let weights = weights.iter().map(|(name, tensor)| ((*name).to_owned(), tensor.shape.clone())).collect();
+        Ok(Self { name, session, binding, weights, inputs: bound_inputs, outputs: read_outputs })
     }
 
-    /// Replaces the weights that were bound before; every name and shape must be as it was.
+    /// What of `weights` cannot take the place of those that were bound before: every name and shape must be as it was.
+    pub(crate) fn misfits(&self, weights: &BTreeMap<&str, Tensor>) -> Vec<String> {
+        let mut problems: Vec<String> = self
+            .weights
+            .iter()
+            .filter_map(|(name, shape)| match weights.get(name.as_str()) {
+                None => Some(format!("weight {name} is absent, accepted is one of shape {shape:?}")),
+                Some(t) if t.shape != *shape => {
+                    Some(format!("weight {name} has shape {:?}, accepted is {shape:?}", t.shape))
+                }
+                Some(_) => None,
+            })
+            .collect();
+        let unknown = weights.keys().filter(|name| !self.weights.contains_key(**name));
+        problems.extend(unknown.map(|name| format!("weight {name} is not one that the graph takes")));
+        problems
+    }
+
+    /// Replaces the weights that were bound before by others that [`Graph::misfits`] has nothing against.
     pub(crate) fn bind_weights(&mut self, weights: &BTreeMap<&str, Tensor>) -> Result<(), RuntimeError> {
         let ort = |e: ort::Error| RuntimeError::Ort { what: self.name.clone(), detail: e.to_string() };
         for (weight, tensor) in weights {

@@ -104,12 +104,14 @@ impl Mixture {
         if let [first, others @ ..] = &members[..] {
             for other in others.iter().filter(|o| o.package.card().time_step_s != first.package.card().time_step_s) {
                 let (a, b) = (first.package.card(), other.package.card());
-                problems
-                    .push(format!("{} has steps of {} s, {} of {} s", a.name, a.time_step_s, b.name, b.time_step_s));
+                problems.push(format!(
+                    "{} has steps of {} s, {} of {} s; accepted are members of one time step",
+                    a.name, a.time_step_s, b.name, b.time_step_s
+                ));
             }
             for other in others.iter().filter(|o| o.package.card().inputs != first.package.card().inputs) {
                 problems.push(format!(
-                    "{} and {} take different inputs",
+                    "{} and {} take different inputs; accepted are members with the same [[input]] rows in the same order",
                     first.package.card().name,
                     other.package.card().name
                 ));

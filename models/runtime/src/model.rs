@@ -88,25 +88,37 @@ impl Model {
         Ok(Self { name, catchments: c, members, horizon, inputs, initial, step, rollout, graphs })
     }
 
-    /// Takes up the weights of `package`, another training of the same model, between two steps: state and forcing stay as they are,
-    /// and the next step runs on the new weights.
+    /// Whether [`Model::swap_weights`] would take up this package: another training of the same model.
     ///
     /// # Errors
-    /// [`RuntimeError::Package`] when graphs or weights are not of the same model; nothing is replaced then.
-    pub fn swap_weights(&mut self, package: &Package, catchments: &Selection) -> Result<(), RuntimeError> {
-        let refuse =
-            |problem: String| Err(RuntimeError::Package { path: package.file("card.toml"), problems: vec![problem] });
+    /// [`RuntimeError::Package`] lists what differs besides the weights' values.
+    pub fn check_swap(&self, package: &Package, catchments: &Selection) -> Result<(), RuntimeError> {
+        let mut problems = Vec::new();
         if catchments.len() != self.catchments {
-            return refuse(format!("{} catchments, the running model has {}", catchments.len(), self.catchments));
+            problems.push(format!("{} catchments, the running model has {}", catchments.len(), self.catchments));
         }
-        for (graph, hash) in &self.graphs {
-            if package.sha256(graph) != hash {
-                return refuse(format!(
-                    "{graph} is another graph than that of the running {}; accepted are other weights of the same graphs",
-                    self.name
-                ));
-            }
+        for (graph, hash) in self.graphs.iter().filter(|(graph, hash)| package.sha256(graph) != hash) {
+            let found = package.sha256(graph);
+            problems.push(format!(
+                "{graph} has SHA-256 {found}, the running {} has {hash}; accepted are other weights of the same graphs",
+                self.name
+            ));
         }
+        problems.extend(self.step.misfits(&package.gathered(catchments)));
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(RuntimeError::Package { path: package.file("card.toml"), problems })
+        }
+    }
+
+    /// Takes up the weights of `package` between two steps: state and forcing stay as they are, and the next step runs on the new
+    /// weights.
+    ///
+    /// # Errors
+    /// What [`Model::check_swap`] says; nothing is replaced then.
+    pub fn swap_weights(&mut self, package: &Package, catchments: &Selection) -> Result<(), RuntimeError> {
+        self.check_swap(package, catchments)?;
         let weights = package.gathered(catchments);
         self.step.bind_weights(&weights)?;
         self.rollout.bind_weights(&weights)
@@ -167,6 +179,7 @@ impl Model {
         self.rollout.input_mut(STATE).copy_from_slice(state);
         self.rollout.run()?;
         self.check_finite(DISCHARGE, self.rollout.output(DISCHARGE))?;
+        self.check_finite(QUANTILES, self.rollout.output(QUANTILES))?;
         Ok(self.rollout.output(DISCHARGE))
     }
 

@@ -7,7 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nilometer_runtime::{Batch, Mixture, Model, Package, Provider, Runtime, RuntimeError, TrainStep, check_golden, probe};
+use nilometer_runtime::{
+    Batch, Mixture, Model, Package, Provider, Runtime, RuntimeError, TrainStep, check_golden, probe,
+};
 
 fn zoo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../zoo")

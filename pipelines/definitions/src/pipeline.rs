@@ -12,7 +12,10 @@ use nilometer_connectors::{
 };
 use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
-use nilometer_transforms::{Span, check::CheckOptions};
+use nilometer_transforms::{
+    Span,
+    check::{CheckOptions, FARTHEST_S},
+};
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -120,12 +123,14 @@ impl Pipeline {
         if let (Some(forecast), Some(time)) = (&mut forecast, &time) {
             forecast.look_no_further_than_leads(time.step);
         }
+        let model: Option<ModelOptions> = reader.section("model");
+        let models = model.as_ref().and_then(|model| reader.models(&model.package));
         let folder = reader.camels();
         let (data, network, sources, catchments): (Option<PathBuf>, Option<NetworkOptions>, _, _);
         match &folder {
             Some(folder) => {
                 (data, network) = (Some(PathBuf::new()), None);
-                (sources, catchments) = (folder.sources(forecast.as_ref()), folder.catchments());
+                (sources, catchments) = (folder.sources(forecast.as_ref(), models.as_ref()), folder.catchments());
             }
             None => {
                 data = reader.section("data");
@@ -135,7 +140,6 @@ impl Pipeline {
         }
         let checks: CheckOptions = reader.optional("checks");
         let station_checks: BTreeMap<String, CheckOptions> = reader.optional("station_checks");
-        let model: Option<ModelOptions> = reader.section("model");
         let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
         let log: Option<LogOptions> = reader.section("log");
         let serve: ServeOptions = reader.optional("serve");
@@ -162,8 +166,10 @@ impl Pipeline {
         if let Some(data) = &data {
             check_sources(&sources, data, forecast.as_ref(), assimilation.as_ref(), &mut problems);
         }
-        if let (Some(model), Some(time)) = (&model, &time) {
-            check_model(model, time, &catchments, &sources, folder.as_ref(), &mut problems);
+        if let (Some(models), Some(time)) = (&models, &time) {
+            for member in models.members() {
+                check_package(&member.package, time, &catchments, &sources, folder.as_ref(), &mut problems);
+            }
         }
         match (name, data, time, model, assimilation, forecast, log) {
             (Some(name), Some(data), Some(time), Some(model), Some(assimilation), Some(forecast), Some(log))
@@ -228,6 +234,16 @@ impl Reader<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// The verified package, or the blend, at `folder`.
+    fn models(&mut self, folder: &Path) -> Option<Mixture> {
+        Mixture::load(folder)
+            .map_err(|error| {
+                let cause = std::error::Error::source(&error).map(|c| format!(": {c}")).unwrap_or_default();
+                self.problems.push(Problem { path: "model.package".to_owned(), message: format!("{error}{cause}") });
+            })
+            .ok()
     }
 
     /// `[source]` as one folder in the CAMELS layout.
@@ -302,13 +318,22 @@ struct Folder {
 }
 
 impl Folder {
-    /// A source a column. Unless the definition says when forcing arrives, a perfect scenario knows it as far as it looks.
-    fn sources(&self, forecast: Option<&ForecastOptions>) -> BTreeMap<String, SourceDefinition> {
+    /// A source a column that the models take, and discharge. Unless the definition says when forcing arrives, a perfect scenario
+    /// knows it as far as it looks.
+    fn sources(
+        &self,
+        forecast: Option<&ForecastOptions>,
+        models: Option<&Mixture>,
+    ) -> BTreeMap<String, SourceDefinition> {
+        let taken = |c: &CamelsColumn| {
+            models.is_none_or(|m| m.first().card().inputs.iter().any(|i| i.name == c.variable.name()))
+        };
         let ahead = forecast.filter(|f| f.scenario == Scenario::Perfect);
         let foresight = ahead.map_or(Span::default(), |f| Span::from_seconds(-f.horizon.seconds()));
         let forcing_delay = self.forcing_delay.unwrap_or(foresight);
         FORCING
             .into_iter()
+            .filter(taken)
             .map(|column| (column, forcing_delay))
             .chain([(DISCHARGE, self.discharge_delay)])
             .map(|(column, delay)| {
@@ -521,8 +546,29 @@ fn check_sources(
         problems.extend(
             found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }),
         );
-        let perfect =
-            forecast.filter(|f| f.scenario == Scenario::Perfect && source.variable() == Variable::Precipitation);
+        let of_folder = matches!(source.kind, SourceKind::Camels(..));
+        let key = match (of_folder, source.variable()) {
+            (true, Variable::Discharge) => "source.discharge_delay".to_owned(),
+            (true, _) => "source.forcing_delay".to_owned(),
+            (false, _) => format!("source.{name}.delay"),
+        };
+        if source.delay.seconds() < -FARTHEST_S {
+            let message = format!(
+                "is {}: rows more than {} days ahead of their arrival are refused, so accepted is a shorter forecast.horizon",
+                source.delay,
+                FARTHEST_S / 86_400
+            );
+            problems.push(Problem { path: key.clone(), message });
+        }
+        let foreseen = forecast.filter(|f| f.scenario == Scenario::Perfect);
+        if foreseen.is_some() && of_folder && source.variable() == Variable::Discharge && source.delay.seconds() > 0 {
+            let message = format!(
+                "is {}: with forecast.scenario = \"perfect\" no step waits for its gauge, so accepted is 0s, or another scenario",
+                source.delay
+            );
+            problems.push(Problem { path: key.clone(), message });
+        }
+        let perfect = foreseen.filter(|_| source.variable() == Variable::Precipitation);
         if let Some(forecast) = perfect
             && source.delay.seconds() > -forecast.horizon.seconds()
         {
@@ -530,34 +576,13 @@ fn check_sources(
                 "is {}; forecast.scenario = \"perfect\" needs rain that is known ahead: accepted is -{} or less, or another scenario",
                 source.delay, forecast.horizon
             );
-            problems.push(Problem { path: format!("source.{name}.delay"), message });
+            problems.push(Problem { path: key, message });
         }
     }
     let observes = sources.values().any(|s| s.variable() == Variable::Discharge);
     if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {
         let message = "no source delivers discharge, so nothing can be assimilated; accepted is such a source or method = \"none\"";
         problems.push(Problem { path: "assimilation.method".to_owned(), message: message.to_owned() });
-    }
-}
-
-fn check_model(
-    model: &ModelOptions,
-    time: &TimeOptions,
-    catchments: &[Catchment],
-    sources: &BTreeMap<String, SourceDefinition>,
-    folder: Option<&Folder>,
-    problems: &mut Vec<Problem>,
-) {
-    let mut say = |message: String| problems.push(Problem { path: "model.package".to_owned(), message });
-    let models = match Mixture::load(&model.package) {
-        Ok(models) => models,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(|c| format!(": {c}")).unwrap_or_default();
-            return say(format!("{error}{cause}"));
-        }
-    };
-    for member in models.members() {
-        check_package(&member.package, time, catchments, sources, folder, problems);
     }
 }
 

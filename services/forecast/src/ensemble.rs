@@ -299,6 +299,14 @@ impl EnsembleState {
         Ok(state)
     }
 
+    /// Whether [`EnsembleState::swap_weights`] would take up this package.
+    ///
+    /// # Errors
+    /// [`ForecastError::Model`] when it is not of the same model.
+    pub fn check_swap(&self, package: &Package, pipeline: &Pipeline) -> Result<(), ForecastError> {
+        Ok(self.model.check_swap(package, &selection(package, pipeline)?)?)
+    }
+
     /// Goes on with other weights of the same model; the state stays as it is.
     ///
     /// # Errors

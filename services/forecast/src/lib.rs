@@ -9,7 +9,7 @@
 //! A batch walks through `role/mod.rs` from top to bottom; each line there is one verb whose file has its name.
 //!
 //! Invariants:
-//! - the state, and so every forecast, is a function of the log alone: noise is drawn from streams keyed by
+//! - the state, and so every forecast, is a function of the log and the weights alone: noise is drawn from streams keyed by
 //!   (seed, purpose, time), inputs are taken in the order of their watermarks, and no clock is read;
 //! - a step is taken once: with its forcing when that is complete, with a filled one when it has waited long enough, and
 //!   every forecast says how many steps were filled;

@@ -30,11 +30,14 @@ impl States {
         Ok(Self { members: members.collect::<Result<_, ForecastError>>()? })
     }
 
-    /// Goes on with the weights of `models`, the same models trained on; the states stay as they are.
+    /// Goes on with the weights of `models`, the same models trained on; the states stay as they are. All are taken up, or none.
     pub(crate) fn swap_weights(&mut self, models: &Mixture, pipeline: &Pipeline) -> Result<(), ForecastError> {
         if models.members().len() != self.members.len() {
             let found = format!("{} models", models.members().len());
             return Err(ForecastError::OtherPipeline { found, expected: format!("{} models", self.members.len()) });
+        }
+        for ((_, state), member) in self.members.iter().zip(models.members()) {
+            state.check_swap(&member.package, pipeline)?;
         }
         for ((weight, state), member) in self.members.iter_mut().zip(models.members()) {
             state.swap_weights(&member.package, pipeline)?;

@@ -49,6 +49,9 @@ const PUBLISHED: [(&str, Contract); 3] = [
     ("publish_dead_letter", Contract::DeadLetter),
 ];
 
+/// What takes snapshots.
+pub const ROLES: [&str; 5] = ["ingest", "forecast", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0];
+
 /// Whether sources deliver what happens or what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {

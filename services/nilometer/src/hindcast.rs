@@ -59,7 +59,7 @@ impl Options {
         say("time.to", self.to.map(|to| quoted(to.0)));
         // The same days at every lead time, so that scores by lead time compare.
         say("forecast.from", self.warm_up_from.and(self.from).map(quoted));
-        say("forecast.until", self.warm_up_from.and(self.to).map(|to| quoted(to.0)));
+        say("forecast.until", self.to.map(|to| quoted(to.0)));
         say("forecast.leads", (!self.leads.is_empty()).then(|| format!("{:?}", self.leads)));
         say("assimilation.method", self.assimilation.as_ref().map(|method| format!("{method:?}")));
         set
@@ -76,8 +76,11 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     // Nothing is deleted for a run that cannot begin.
     assemble::rehearse(&pipeline)?;
     let store = storage::open(out)?;
-    for part in [assemble::LOG, assemble::ARCHIVE] {
-        only_ours(&*storage::below(&store, part), &format!("{part} of {out}")).await?;
+    let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
+    for (part, folders) in
+        [(assemble::LOG, &topics), (assemble::ARCHIVE, &topics), (assemble::SNAPSHOTS, &assemble::ROLES.to_vec())]
+    {
+        only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
     }
     for part in [assemble::LOG, assemble::SNAPSHOTS, assemble::ARCHIVE] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
@@ -90,10 +93,16 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
 
 /// A folder of the past is looked through before it is run: the warm-up begins behind the last hole in its days, and a number
 /// that is missing after that is a reason not to run.
-fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
+///
+/// # Errors
+/// What is missing, with its file and the days.
+pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     let Some(folder) = assemble::camels(pipeline, Mode::Replay)? else { return Ok(()) };
     let time = &mut pipeline.time;
     let issued_from = pipeline.forecast.from.unwrap_or(time.from);
+    if !time.to.is_multiple_of_s(time.step.seconds()) {
+        bail!("time.to is {}, accepted is the end of a day, as --to {} gives it", time.to, time.to.date());
+    }
     let Some(begin) = folder.unbroken_from(time.to) else {
         let end = folder.forcing_until().map_or_else(|| "nowhere".to_owned(), |end| end.plus_s(-DAY_S).date());
         bail!("source.path: forcing ends with {end}, accepted is --to on that day or before");
@@ -111,7 +120,8 @@ fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     // The first tick is the end of the first day, and the state before it that day's begin.
     time.from = begin.max(time.from).plus_s(time.step.seconds());
     let basins: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
-    let gaps = folder.gaps(&basins, time.from.plus_s(-time.step.seconds()), time.to);
+    let needed: Vec<_> = pipeline.sources.values().map(nilometer_definitions::SourceDefinition::variable).collect();
+    let gaps = folder.gaps(&basins, &needed, time.from.plus_s(-time.step.seconds()), time.to);
     if !gaps.is_empty() {
         let more = gaps.len().saturating_sub(SHOWN);
         let lines: Vec<String> = gaps.iter().take(SHOWN).map(say).collect();
@@ -136,10 +146,10 @@ fn say(gap: &Gap) -> String {
 }
 
 /// Refuses what another program may have put there.
-async fn only_ours(store: &dyn object_store::ObjectStore, what: &str) -> Result<()> {
+async fn only_ours(store: &dyn object_store::ObjectStore, folders: &[&str], what: &str) -> Result<()> {
     use futures::TryStreamExt;
     let keys: Vec<_> = store.list(None).map_ok(|o| o.location).try_collect().await?;
-    let ours = |folder: &str| folder == "torn" || Contract::ALL.iter().any(|c| c.topic() == folder);
+    let ours = |folder: &str| folders.contains(&folder);
     match keys.iter().find(|key| key.parts().count() < 2 || !key.parts().next().is_some_and(|f| ours(f.as_ref()))) {
         Some(foreign) => bail!(
             "{what} holds {foreign}, which is no part of a store; accepted is a new or empty folder, or an earlier run's"

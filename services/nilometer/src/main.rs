@@ -67,7 +67,8 @@ enum Command {
     Verify {
         /// the store, as `hindcast --out` named it
         store: String,
-        /// folder in the CAMELS layout with what the gauges read; the store's own observations when absent
+        /// folder in the CAMELS layout with what the gauges read; when absent the store's own observations, whose stations must be named as
+        /// their catchments are
         #[arg(long)]
         observations: Option<PathBuf>,
         /// what is valid after this counts: a time, or a day from its begin
@@ -182,7 +183,8 @@ async fn execute(command: Command) -> Result<()> {
             Run::new(pipeline, clock, Mode::Live)?.until_the_end(true).await
         }
         Command::Replay { definition, speed, serve } => {
-            let pipeline = definition.load()?;
+            let mut pipeline = definition.load()?;
+            hindcast::begin_where_forcing_does(&mut pipeline)?;
             let clock = replay_clock(&pipeline, speed);
             Run::new(pipeline, clock, Mode::Replay)?.until_the_end(serve).await
         }
@@ -214,13 +216,20 @@ async fn execute(command: Command) -> Result<()> {
                 from: from.unwrap_or(Timestamp::MIN),
                 to: to.map_or(Timestamp(i64::MAX), |to| to.0),
                 leave_out: names.split_whitespace().map(str::to_owned).collect(),
-                out: out.unwrap_or_else(|| Path::new(&store).join("verification")),
+                out: match (out, store.strip_prefix("file://").unwrap_or(&store)) {
+                    (Some(out), _) => out,
+                    (None, remote) if remote.contains("://") => {
+                        anyhow::bail!("{store} is no folder here; say with --out where the scores go")
+                    }
+                    (None, folder) => Path::new(folder).join("verification"),
+                },
             };
             print!("{}", verify::verify(&request).await?);
             Ok(())
         }
         Command::Validate(definition) => {
-            let pipeline = definition.load()?;
+            let mut pipeline = definition.load()?;
+            hindcast::begin_where_forcing_does(&mut pipeline)?;
             // What only opening shows: traced catchments, readable sources, a model that loads.
             assemble::rehearse(&pipeline)?;
             println!("{}: no problem found", show(&definition.definition));

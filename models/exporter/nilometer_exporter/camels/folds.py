@@ -24,7 +24,9 @@ def fold_scores(folder: Path, kind: str, left_out: Path | None, epochs: int | No
     Catchments are dealt to folds in a shuffled order, the same for every kind. ``epochs`` shortens the recipe.
     """
     data, recipe = load(folder), RECIPES[kind]
-    recipe = replace(recipe, epochs=epochs or recipe.epochs)
+    if epochs:
+        # A shortened recipe is its first stage.
+        recipe = replace(recipe, epochs=epochs, then=None)
     unjudged = set(left_out.read_text().split()) if left_out else set()
     order = np.random.default_rng(0).permutation(len(data.names))
     found = np.full(len(data.names), np.nan)
@@ -35,7 +37,7 @@ def fold_scores(folder: Path, kind: str, left_out: Path | None, epochs: int | No
         unseen = data.chosen([data.names[i] for i in held])
         found[held] = nse(simulate(kind, weights, unseen, period(VALIDATION))["discharge"], unseen.discharge[period(VALIDATION)])
         _say({"kind": kind, "fold": fold + 1}, found[held])
-    _say({"kind": kind, "folds": FOLDS, "epochs": recipe.epochs}, np.array([s for n, s in zip(data.names, found) if n not in unjudged]))
+    _say({"kind": kind, "folds": FOLDS, "epochs": sum(stage.epochs for stage in recipe.stages)}, np.array([s for n, s in zip(data.names, found) if n not in unjudged]))
 
 
 def _say(what: dict, scores: np.ndarray) -> None:

@@ -52,15 +52,18 @@ impl CamelsOptions {
         let basins: BTreeSet<String> =
             basins_with_forcing(&self.path).map_err(refuse)?.into_iter().filter(|b| self.wants(b)).collect();
         let mut problems = Vec::new();
-        for (key, listed) in [("only", &self.only)] {
-            for basin in listed.iter().filter(|b| !basins.contains(*b)) {
-                problems.push((
-                    key.to_owned(),
-                    format!("names basin {basin:?}, which has no forcing in {}", self.path.display()),
-                ));
-            }
+        for basin in self.only.iter().filter(|b| !basins.contains(*b)) {
+            let found = if self.leave_out.contains(basin) {
+                format!("names basin {basin:?}, which leave_out names too; accepted is one of them")
+            } else {
+                format!(
+                    "names basin {basin:?}, which has no forcing in {}; accepted are names as in its files",
+                    self.path.display()
+                )
+            };
+            problems.push(("only".to_owned(), found));
         }
-        if basins.is_empty() {
+        if basins.is_empty() && problems.is_empty() {
             return Err(refuse(format!(
                 "{}: no basin is left; accepted is one with forcing or more",
                 self.path.display()

@@ -16,7 +16,7 @@ use arrow::{
     compute::{cast, concat_batches, filter_record_batch, take_record_batch},
     datatypes::{DataType, Field, Schema, TimeUnit},
 };
-use nilometer_schemas::Timestamp;
+use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Columns, Payload, RawBatch};
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
@@ -97,9 +97,9 @@ impl CamelsSeries {
         !self.discharge.days.is_empty()
     }
 
-    /// What is missing of the forcing of `basins` (ascending) on the days valid in `(from, until]`.
+    /// What is missing of the forcing `needed` of `basins` (ascending) on the days valid in `(from, until]`.
     #[must_use]
-    pub fn gaps(&self, basins: &[String], from: Timestamp, until: Timestamp) -> Vec<Gap> {
+    pub fn gaps(&self, basins: &[String], needed: &[Variable], from: Timestamp, until: Timestamp) -> Vec<Gap> {
         let mut gaps: Vec<Gap> = Vec::new();
         let mut add = |basin: &str, column: &'static str, file: Option<String>, day: Timestamp| match gaps
             .iter_mut()
@@ -110,8 +110,11 @@ impl CamelsSeries {
         };
         let names = text(&self.forcing.rows, BASIN);
         let at_fault = text(&self.forcing.rows, FILE);
-        let columns: Vec<(&'static str, &ArrayRef)> =
-            FORCING.iter().filter_map(|c| Some((c.name, self.forcing.rows.column_by_name(c.name)?))).collect();
+        let columns: Vec<(&'static str, &ArrayRef)> = FORCING
+            .iter()
+            .filter(|c| needed.contains(&c.variable))
+            .filter_map(|c| Some((c.name, self.forcing.rows.column_by_name(c.name)?)))
+            .collect();
         let mut day = from.plus_s(1).ceil_s(DAY_S);
         let mut at = self.forcing.days.partition_point(|(d, _)| *d < day);
         while day <= until {
@@ -274,8 +277,14 @@ fn read(
         }
         let dates = dates.as_any().downcast_ref::<Date32Array>().ok_or_else(|| none(DATE))?;
         // A day's row is valid at its end.
-        let times: TimestampMicrosecondArray =
-            dates.values().iter().map(|day| Some((i64::from(*day) + 1) * DAY_S * 1_000_000)).collect();
+        let at = |day: &i32| (i64::from(*day) + 1).checked_mul(DAY_S * 1_000_000);
+        if let Some(day) = dates.values().iter().find(|day| at(day).is_none()) {
+            return Err(unfit(
+                path,
+                format!("column {DATE} has day {day} since 1970, accepted are dates of a calendar"),
+            ));
+        }
+        let times: TimestampMicrosecondArray = dates.values().iter().map(at).collect();
         let times = times.with_timezone("UTC");
         let names = basins.as_any().downcast_ref::<StringArray>().ok_or_else(|| none(BASIN))?;
         let mut wanted = (String::new(), false);
@@ -316,7 +325,14 @@ pub(super) fn as_kind(batch: &RecordBatch, name: &str, kind: &DataType) -> Resul
         array if stands_for => {
             let cast = cast(array, kind).map_err(|_| refuse())?;
             // An integer that does not fit would become a null, as if it had been missing.
-            if cast.null_count() == array.null_count() { Ok(cast) } else { Err(refuse()) }
+            let lost = (0..cast.len()).find(|row| cast.is_null(*row) && array.is_valid(*row));
+            match lost {
+                None => Ok(cast),
+                Some(row) => {
+                    let value = arrow::util::display::array_value_to_string(array, row).unwrap_or_default();
+                    Err(format!("column {name} has {value} in row {}, accepted is what fits {kind}", row + 1))
+                }
+            }
         }
         _ => Err(refuse()),
     }

@@ -76,8 +76,8 @@ impl Counts {
     }
 }
 
-/// How far ahead of its arrival a row may lie: as far as weather is foretold.
-const FARTHEST_S: i64 = 16 * 86_400;
+/// How far ahead of its arrival a row may lie, in seconds: as far as weather is foretold.
+pub const FARTHEST_S: i64 = 16 * 86_400;
 
 /// Checks the rows of one batch, in order of valid time (rows of one time in the order in which they came), against
 /// what was seen before. A rejected row does not enter the state, so its hour shows as a gap.

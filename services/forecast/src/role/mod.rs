@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, Stop};
-use nilometer_runtime::{FEEDBACK, Mixture, Runtime};
+use nilometer_runtime::{FEEDBACK, Member, Mixture, Package, Runtime};
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
@@ -65,22 +65,23 @@ struct Kept {
 pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ForecastError> {
     let mut role = Box::new(Role::resume(pipeline, dependencies).await?);
     while let Some(tick) = role.next_tick(&stop).await? {
+        let swap = role.dependencies.reload.has_changed().unwrap_or(false);
+        if swap {
+            // What the old weights made is kept first: a crash repeats from here on the new ones.
+            role.dependencies.reload.mark_unchanged();
+            role.save().await?;
+        }
         // The computing of a tick must not hold up the reactor, so the role goes to a thread of its own and comes back.
         let (back, outputs) = tokio::task::spawn_blocking(move || {
+            if swap {
+                role.reload();
+            }
             let outputs = role.compute(tick);
             (role, outputs)
         })
         .await?;
         role = back;
         role.commit(outputs?).await?;
-        if role.dependencies.reload.has_changed().unwrap_or(false) {
-            role.dependencies.reload.mark_unchanged();
-            role = tokio::task::spawn_blocking(move || {
-                role.reload();
-                role
-            })
-            .await?;
-        }
         if stop.is_now() {
             break;
         }
@@ -407,10 +408,12 @@ impl Role {
 /// What a state is a state of: another model, other members or other catchments cannot go on from it.
 fn identity(pipeline: &Pipeline, models: &Mixture) -> String {
     let catchments: Vec<&str> = pipeline.catchments.iter().map(|c| c.id.as_str()).collect();
+    // The graphs, not the version: a model that was trained on goes on from its state.
+    let graph = |package: &Package| package.sha256("step.onnx").chars().take(12).collect::<String>();
+    let model = |m: &Member| format!("{} with step {}", m.package.card().name, graph(&m.package));
     format!(
-        "model {} {}, step {} s, {} members, catchments {}",
-        models.name(),
-        models.version(),
+        "model {}, step {} s, {} members, catchments {}",
+        models.members().iter().map(model).collect::<Vec<_>>().join(" and "),
         pipeline.time.step.seconds(),
         pipeline.assimilation.members,
         catchments.join(" ")

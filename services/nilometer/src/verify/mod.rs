@@ -44,6 +44,9 @@ type Observed = BTreeMap<String, BTreeMap<Timestamp, f64>>;
 /// # Errors
 /// When archive or observations cannot be read, or no forecast meets an observation.
 pub async fn verify(request: &Request) -> Result<String> {
+    if request.archive.list(Some(&forecasts())).try_next().await.context("the archive cannot be listed")?.is_none() {
+        bail!("the store's archive holds no forecasts; accepted is what hindcast --out or log.store named");
+    }
     let observed = observations(request).await?;
     let (pairs, unmatched) = pairs(request, &observed).await?;
     if pairs.is_empty() {
@@ -85,11 +88,14 @@ async fn observations(request: &Request) -> Result<Observed> {
 
 type ByCatchmentAndLead = BTreeMap<(String, i64), Pairs>;
 
+fn forecasts() -> object_store::path::Path {
+    object_store::path::Path::from(Contract::Forecast.topic())
+}
+
 /// Forecasts beside what came, and how many forecasts nothing came for.
 async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
-    let folder = object_store::path::Path::from(Contract::Forecast.topic());
     let mut keys: Vec<_> =
-        request.archive.list(Some(&folder)).map_ok(|o| o.location).try_collect().await.context("no archive")?;
+        request.archive.list(Some(&forecasts())).map_ok(|o| o.location).try_collect().await.context("no archive")?;
     keys.sort();
     let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
     for key in keys {
