@@ -43,7 +43,9 @@ KNOWN_FAILURES: dict[str, tuple[str, ...]] = {
     "lstm": ("no water from nothing", "dry-down is monotone", "warmer winter melts earlier", AREA),
     "lstm-ar": ("no water from nothing", "warmer winter melts earlier", AREA),
     "dhbv": (AREA,),
-    "exphydro-regional": (AREA,),
+    "exphydro-regional": ("stores and flow are not negative", "warmer winter melts earlier", AREA),
+    "exphydro-local": ("stores and flow are not negative",),
+    "conv-local": ("no water from nothing",),
     # The head gives water of its own, and smooth steps let stores fall a little below 0.
     "hybrid-local": ("no water from nothing",),
     "hybrid-regional": ("no water from nothing", "stores and flow are not negative", AREA),
