@@ -194,6 +194,15 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     let nse: f64 = row.split(',').nth(3).unwrap().parse().unwrap();
     assert!((nse - own_nse(&means[&(BASINS[0].to_owned(), 86_400)])).abs() < 1e-9, "{nse}");
     assert!(out.path().join("verification/scores.parquet").exists());
+
+    // The store's own observations are the same ones.
+    let mut own = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    own.arg("verify").arg(out.path()).arg("--out").arg(out.path().join("own"));
+    succeed(own);
+    assert_eq!(fs::read_to_string(out.path().join("own/scores.csv")).unwrap(), csv);
+    let mut nothing = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    nothing.arg("verify").arg(tempfile::tempdir().unwrap().path());
+    refused(&nothing.output().unwrap(), &["holds no forecasts"]);
 }
 
 /// Nash–Sutcliffe efficiency of the first basin, from its definition.

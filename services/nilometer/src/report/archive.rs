@@ -24,41 +24,41 @@ pub struct Forecast {
 /// Forecasts by catchment and lead time in seconds, in the order of their issue times.
 pub type Forecasted = BTreeMap<String, BTreeMap<i64, Vec<Forecast>>>;
 
-/// Every batch of a contract whose object's date lies in the window, in key order.
-pub async fn batches(
+/// Visits every batch of a contract, in key order; of the objects whose date lies in `dates` where there are any. Gives how many
+/// objects there were.
+pub async fn visit(
     store: &dyn ObjectStore,
     contract: Contract,
-    from: Timestamp,
-    to: Timestamp,
-) -> Result<Vec<RecordBatch>> {
+    dates: Option<(Timestamp, Timestamp)>,
+    mut visitor: impl FnMut(RecordBatch) -> Result<()>,
+) -> Result<usize> {
     let folder = Path::from(contract.topic());
-    let (first, last) = (format!("date={}", from.date()), format!("date={}", to.date()));
+    let wanted = dates.map(|(from, to)| (format!("date={}", from.date()), format!("date={}", to.date())));
     let mut keys: Vec<Path> = store
         .list(Some(&folder))
         .map_ok(|object| object.location)
         .try_filter(|key| {
             let date = key.parts().nth(1).map(|p| p.as_ref().to_owned()).unwrap_or_default();
-            std::future::ready(date >= first && date <= last)
+            std::future::ready(wanted.as_ref().is_none_or(|(first, last)| date >= *first && date <= *last))
         })
         .try_collect()
         .await
         .with_context(|| format!("the archive's {contract} cannot be listed"))?;
     keys.sort();
-    let mut all = Vec::new();
-    for key in keys {
-        let bytes = store.get(&key).await?.bytes().await.with_context(|| format!("{key} cannot be read"))?;
+    for key in &keys {
+        let bytes = store.get(key).await?.bytes().await.with_context(|| format!("{key} cannot be read"))?;
         let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|b| b.build());
         for batch in reader.with_context(|| format!("{key} is not Parquet"))? {
-            all.push(batch.with_context(|| format!("{key} is damaged"))?);
+            visitor(batch.with_context(|| format!("{key} is damaged"))?)?;
         }
     }
-    Ok(all)
+    Ok(keys.len())
 }
 
 /// Observed discharge with a value, whatever its flag, valid in the window.
 pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timestamp) -> Result<Observed> {
     let mut found = Observed::new();
-    for batch in batches(&**store, Contract::Observation, from, to.plus_s(7 * 86_400)).await? {
+    visit(&**store, Contract::Observation, Some((from, to.plus_s(7 * 86_400))), |batch| {
         let rows = Observations::try_from(batch)?;
         for row in 0..rows.len() {
             let valid_time = Timestamp(rows.valid_time().value(row));
@@ -73,14 +73,16 @@ pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timesta
                     .insert(valid_time, rows.value().value(row));
             }
         }
-    }
+        Ok(())
+    })
+    .await?;
     Ok(found)
 }
 
 /// Forecasts issued in the window.
 pub async fn forecasted(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timestamp) -> Result<Forecasted> {
     let mut found = Forecasted::new();
-    for batch in batches(&**store, Contract::Forecast, from, to).await? {
+    visit(&**store, Contract::Forecast, Some((from, to)), |batch| {
         let rows = Forecasts::try_from(batch)?;
         let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level).clone());
         for row in 0..rows.len() {
@@ -97,6 +99,8 @@ pub async fn forecasted(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Times
             let leads = found.entry(rows.catchment().value(row).to_owned()).or_default();
             leads.entry(rows.lead_time_s().value(row)).or_default().push(forecast);
         }
-    }
+        Ok(())
+    })
+    .await?;
     Ok(found)
 }

@@ -16,8 +16,8 @@ use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
-pub use archive::observed;
 use archive::{Forecast, Forecasted};
+pub use archive::{Observed, observed, visit};
 use plot::Hydrograph;
 use scores::{LeadScores, peaks, score};
 

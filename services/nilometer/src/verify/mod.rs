@@ -15,10 +15,10 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray}
 use futures::TryStreamExt;
 use nilometer_connectors::{CamelsOptions, camels};
 use nilometer_schemas::{Contract, Forecasts, QUANTILE_LEVELS, Timestamp};
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
+use object_store::ObjectStore;
+use parquet::arrow::ArrowWriter;
 
-use crate::report;
+use crate::report::{self, Observed};
 use scores::{METRICS, Pairs, Scores};
 
 /// What to verify.
@@ -37,14 +37,13 @@ pub struct Request {
     pub out: PathBuf,
 }
 
-type Observed = BTreeMap<String, BTreeMap<Timestamp, f64>>;
-
 /// Scores every forecast whose observation there is; writes `scores.csv` and `scores.parquet` and gives the table of medians.
 ///
 /// # Errors
 /// When archive or observations cannot be read, or no forecast meets an observation.
 pub async fn verify(request: &Request) -> Result<String> {
-    if request.archive.list(Some(&forecasts())).try_next().await.context("the archive cannot be listed")?.is_none() {
+    let forecasts = object_store::path::Path::from(Contract::Forecast.topic());
+    if request.archive.list(Some(&forecasts)).try_next().await.context("the archive cannot be listed")?.is_none() {
         bail!("the store's archive holds no forecasts; accepted is what hindcast --out or log.store named");
     }
     let observed = observations(request).await?;
@@ -88,24 +87,14 @@ async fn observations(request: &Request) -> Result<Observed> {
 
 type ByCatchmentAndLead = BTreeMap<(String, i64), Pairs>;
 
-fn forecasts() -> object_store::path::Path {
-    object_store::path::Path::from(Contract::Forecast.topic())
-}
-
 /// Forecasts beside what came, and how many forecasts nothing came for.
 async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
-    let mut keys: Vec<_> =
-        request.archive.list(Some(&forecasts())).map_ok(|o| o.location).try_collect().await.context("no archive")?;
-    keys.sort();
     let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
-    for key in keys {
-        let bytes = request.archive.get(&key).await?.bytes().await.with_context(|| format!("{key} cannot be read"))?;
-        let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).and_then(|b| b.build());
-        for batch in reader.with_context(|| format!("{key} is not Parquet"))? {
-            let rows = Forecasts::try_from(batch.with_context(|| format!("{key} is damaged"))?)?;
-            unmatched += add(&rows, request, observed, &mut pairs);
-        }
-    }
+    report::visit(&*request.archive, Contract::Forecast, None, |batch| {
+        unmatched += add(&Forecasts::try_from(batch)?, request, observed, &mut pairs);
+        Ok(())
+    })
+    .await?;
     Ok((pairs, unmatched))
 }
 
