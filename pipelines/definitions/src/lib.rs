@@ -8,7 +8,9 @@
 //!
 //! Relative paths are relative to the definition file. A [`Pipeline`] is valid; roles take it as it is.
 
+mod checks;
 mod collect;
+mod folder;
 mod options;
 mod pipeline;
 

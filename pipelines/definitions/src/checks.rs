@@ -1,0 +1,245 @@
+//! What sections say of each other: every check that needs more than one key.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use nilometer_runtime::{FEEDBACK, Package};
+use nilometer_schemas::{Timestamp, Variable};
+use nilometer_transforms::check::{CheckOptions, FARTHEST_S};
+
+use crate::{
+    AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, NetworkOptions, Problem, Scenario,
+    SourceDefinition, SourceKind, TimeOptions, collect::join, folder::Folder,
+};
+
+/// Problems of one kind worth reading at once.
+const SHOWN: usize = 20;
+
+pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: &mut Vec<Problem>) {
+    let mut say = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
+    let step = time.step.seconds();
+    if step <= 0 {
+        return say("time.step", format!("is {}, accepted is above 0", time.step));
+    }
+    if time.from >= time.to {
+        say("time.from", format!("is {}, accepted is before time.to = {}", time.from, time.to));
+    }
+    if time.from < Timestamp(0) {
+        say("time.from", format!("is {}, accepted is 1970-01-01T00:00:00Z or later", time.from));
+    }
+    let tick = time.tick_s();
+    if tick <= 0 || step % tick != 0 {
+        say("time.tick", format!("is {tick} s, accepted is a divisor of time.step = {}", time.step));
+        return;
+    }
+    let Some(forecast) = forecast else { return };
+    if !(0.0..=1.0).contains(&forecast.calibration_rate) {
+        say("forecast.calibration_rate", format!("is {}, accepted is 0 to 1", forecast.calibration_rate));
+    }
+    let steps = u32::try_from(forecast.horizon.seconds() / step).unwrap_or(u32::MAX);
+    if forecast.leads.iter().any(|lead| *lead == 0 || *lead > steps) {
+        say(
+            "forecast.leads",
+            format!("is {:?}, accepted are steps from 1 to forecast.horizon = {steps}", forecast.leads),
+        );
+    }
+    for (path, span, smallest, unit) in [
+        ("forecast.horizon", forecast.horizon, step, step),
+        ("forecast.every", forecast.every, tick, tick),
+        ("forecast.wait", forecast.wait, 0, step),
+    ] {
+        if span.seconds() < smallest || span.seconds() % unit != 0 {
+            say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
+        }
+    }
+}
+
+pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Problem>) {
+    let mut within = |key: &str, value: f64, low: f64, high: f64| {
+        if !(low..=high).contains(&value) {
+            problems.push(Problem {
+                path: format!("assimilation.{key}"),
+                message: format!("is {value}, accepted is {low} to {high}"),
+            });
+        }
+    };
+    let fewest = if options.method == AssimilationMethod::None { 1.0 } else { 2.0 };
+    within("members", options.members as f64, fewest, 4_096.0);
+    within("inflation", options.inflation, 1.0, 10.0);
+    within("relaxation", options.relaxation, 0.0, 1.0);
+    within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);
+    within("discharge_relative_error", options.discharge_relative_error, 0.0, 10.0);
+    within("discharge_absolute_error_mm", options.discharge_absolute_error_mm, 1e-9, 10.0);
+    within("suspect_error_factor", options.suspect_error_factor, 1.0, 1_000.0);
+    within("precipitation_sigma", options.precipitation_sigma, 0.0, 5.0);
+    within("precipitation_tau", options.precipitation_tau.seconds() as f64, 1.0, 1e9);
+    within("occurrence_probability", options.occurrence_probability, 0.0, 1.0);
+    within("occurrence_mean_mm", options.occurrence_mean_mm, 0.0, 100.0);
+    for (regime, error) in [("dry", options.output_error_dry), ("wet", options.output_error_wet)] {
+        within(&format!("output_error_{regime}.sigma"), error.sigma, 0.0, 5.0);
+        within(&format!("output_error_{regime}.tau"), error.tau.seconds() as f64, 1.0, 1e9);
+    }
+    within("rain_memory", options.rain_memory.seconds() as f64, 1.0, 1e9);
+    within("full_wetness_mm", options.full_wetness_mm, 1e-6, 1e4);
+    within("store_noise_mm", options.store_noise_mm, 0.0, 100.0);
+}
+
+pub(crate) fn catchments(
+    catchments: &[Catchment],
+    station_checks: &BTreeMap<String, CheckOptions>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut seen = BTreeSet::new();
+    for (index, catchment) in catchments.iter().enumerate() {
+        let mut say =
+            |key: &str, message: String| problems.push(Problem { path: format!("catchment[{index}].{key}"), message });
+        if !seen.insert(&catchment.id) {
+            say("id", format!("{:?} is there already", catchment.id));
+        }
+        if !(catchment.area_km2 > 0.0 && catchment.area_km2 < 1e7) {
+            say("area_km2", format!("is {}, accepted is above 0 and below 10⁷", catchment.area_km2));
+        }
+    }
+    for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
+        let message = "is no catchment's station".to_owned();
+        problems.push(Problem { path: format!("station_checks.{station}"), message });
+    }
+}
+
+/// Grids need flow directions, and gauges to trace them from.
+pub(crate) fn network(
+    network: Option<&NetworkOptions>,
+    sources: &BTreeMap<String, SourceDefinition>,
+    catchments: &[Catchment],
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |path: String, message: String| problems.push(Problem { path, message });
+    let grids = sources.values().any(|s| matches!(s.kind, SourceKind::Geotiff(_)));
+    match network {
+        Some(network) if !network.flow_directions.is_file() => {
+            let message = format!("{} is no file", network.flow_directions.display());
+            say("network.flow_directions".to_owned(), message);
+        }
+        None if grids => say("network".to_owned(), "is missing; a source delivers grids".to_owned()),
+        _ => {}
+    }
+    for (index, catchment) in catchments.iter().enumerate().filter(|_| network.is_some()) {
+        for (key, value) in [("outlet_x_m", catchment.outlet_x_m), ("outlet_y_m", catchment.outlet_y_m)] {
+            if value.is_none() {
+                say(format!("catchment[{index}].{key}"), "is missing; [network] traces catchments from it".to_owned());
+            }
+        }
+    }
+}
+
+pub(crate) fn sources(
+    sources: &BTreeMap<String, SourceDefinition>,
+    data: &Path,
+    forecast: Option<&ForecastOptions>,
+    assimilation: Option<&AssimilationOptions>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, source) in sources {
+        let found = match &source.kind {
+            SourceKind::Geotiff(options) => options.problems(data),
+            SourceKind::Table(options) => options.problems(data),
+            SourceKind::Camels(..) => Vec::new(),
+        };
+        problems.extend(
+            found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }),
+        );
+        let of_folder = matches!(source.kind, SourceKind::Camels(..));
+        let key = match (of_folder, source.variable()) {
+            (true, Variable::Discharge) => "source.discharge_delay".to_owned(),
+            (true, _) => "source.forcing_delay".to_owned(),
+            (false, _) => format!("source.{name}.delay"),
+        };
+        if source.delay.seconds() < -FARTHEST_S {
+            let message = format!(
+                "is {}: rows more than {} days ahead of their arrival are refused, so accepted is a shorter forecast.horizon",
+                source.delay,
+                FARTHEST_S / 86_400
+            );
+            problems.push(Problem { path: key.clone(), message });
+        }
+        let foreseen = forecast.filter(|f| f.scenario == Scenario::Perfect);
+        if foreseen.is_some() && of_folder && source.variable() == Variable::Discharge && source.delay.seconds() > 0 {
+            let message = format!(
+                "is {}: with forecast.scenario = \"perfect\" no step waits for its gauge, so accepted is 0s, or another scenario",
+                source.delay
+            );
+            problems.push(Problem { path: key.clone(), message });
+        }
+        let perfect = foreseen.filter(|_| source.variable() == Variable::Precipitation);
+        if let Some(forecast) = perfect
+            && source.delay.seconds() > -forecast.horizon.seconds()
+        {
+            let message = format!(
+                "is {}; forecast.scenario = \"perfect\" needs rain that is known ahead: accepted is -{} or less, or another scenario",
+                source.delay, forecast.horizon
+            );
+            problems.push(Problem { path: key, message });
+        }
+    }
+    let observes = sources.values().any(|s| s.variable() == Variable::Discharge);
+    if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {
+        let message = "no source delivers discharge, so nothing can be assimilated; accepted is such a source or method = \"none\"";
+        problems.push(Problem { path: "assimilation.method".to_owned(), message: message.to_owned() });
+    }
+}
+
+pub(crate) fn package(
+    package: &Package,
+    time: &TimeOptions,
+    catchments: &[Catchment],
+    sources: &BTreeMap<String, SourceDefinition>,
+    folder: Option<&Folder>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |message: String| problems.push(Problem { path: "model.package".to_owned(), message });
+    let card = package.card();
+    if card.time_step_s != time.step.seconds() {
+        say(format!("{} has steps of {} s, time.step is {}", card.name, card.time_step_s, time.step));
+    }
+    for input in &card.inputs {
+        // What the gauge read a step before is an observation, not a forcing.
+        let name = if FEEDBACK.contains(&input.name.as_str()) { Variable::Discharge.name() } else { &input.name };
+        if !sources.values().any(|s| s.variable().name() == name) {
+            say(format!("{} needs {name}, which no source delivers", card.name));
+        }
+    }
+    if card.attributes.is_empty() {
+        let names = catchments.iter().map(Catchment::parameters);
+        let unknown: Vec<&str> = names.filter(|name| package.select(&[*name]).is_err()).collect();
+        if let Some(error) = unknown.first().and_then(|name| package.select(&[*name]).err()) {
+            let more = if unknown.len() > 1 { format!(" (and {} more)", unknown.len() - 1) } else { String::new() };
+            let remedy =
+                if folder.is_some() { "; a regional model takes any, or name them in source.leave_out" } else { "" };
+            say(format!("{error}{more}{remedy}"));
+        }
+        return;
+    }
+    let before = problems.len();
+    for catchment in catchments {
+        for attribute in &card.attributes {
+            if problems.len() - before >= SHOWN {
+                let message = "and more of this kind may follow".to_owned();
+                return problems.push(Problem { path: "catchment.attributes".to_owned(), message });
+            }
+            let file = folder.and_then(|f| f.inventory.files.get(&attribute.name));
+            let place = file.map_or_else(String::new, |f| format!("{f}: "));
+            let found = match catchment.attributes.get(&attribute.name) {
+                Some(value) if value.is_finite() => continue,
+                Some(value) => value.to_string(),
+                None => "absent".to_owned(),
+            };
+            let message = format!(
+                "{place}attribute {} of catchment {} is {found}, accepted is a finite number; {} needs it",
+                attribute.name, catchment.id, card.name
+            );
+            problems.push(Problem { path: "catchment.attributes".to_owned(), message });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `[source]` as one folder in the CAMELS layout: it brings sources and catchments.
+
+use std::collections::BTreeMap;
+
+use nilometer_connectors::{
+    CamelsOptions,
+    camels::{CamelsCatchment, CamelsColumn, CamelsInventory, DISCHARGE, FORCING},
+};
+use nilometer_runtime::Mixture;
+use nilometer_transforms::Span;
+
+use crate::{Catchment, ForecastOptions, Scenario, SourceDefinition, SourceKind};
+
+/// A folder that is the whole of a definition's input.
+pub(crate) struct Folder {
+    pub(crate) options: CamelsOptions,
+    pub(crate) inventory: CamelsInventory,
+    pub(crate) forcing_delay: Option<Span>,
+    pub(crate) discharge_delay: Span,
+}
+
+impl Folder {
+    /// A source a column that the models take, and discharge. Unless the definition says when forcing arrives, a perfect scenario
+    /// knows it as far as it looks.
+    pub(crate) fn sources(
+        &self,
+        forecast: Option<&ForecastOptions>,
+        models: Option<&Mixture>,
+    ) -> BTreeMap<String, SourceDefinition> {
+        let taken = |c: &CamelsColumn| {
+            models.is_none_or(|m| m.first().card().inputs.iter().any(|i| i.name == c.variable.name()))
+        };
+        let ahead = forecast.filter(|f| f.scenario == Scenario::Perfect);
+        let foresight = ahead.map_or(Span::default(), |f| Span::from_seconds(-f.horizon.seconds()));
+        let forcing_delay = self.forcing_delay.unwrap_or(foresight);
+        FORCING
+            .into_iter()
+            .filter(taken)
+            .map(|column| (column, forcing_delay))
+            .chain([(DISCHARGE, self.discharge_delay)])
+            .map(|(column, delay)| {
+                let kind = SourceKind::Camels(self.options.clone(), column);
+                (column.variable.name().to_owned(), SourceDefinition { delay, kind })
+            })
+            .collect()
+    }
+
+    pub(crate) fn catchments(&self) -> Vec<Catchment> {
+        let catchment = |c: &CamelsCatchment| Catchment {
+            id: c.id.clone(),
+            station: None,
+            parameters: None,
+            area_km2: c.area_km2,
+            outlet_x_m: None,
+            outlet_y_m: None,
+            attributes: c.attributes.clone(),
+        };
+        self.inventory.catchments.iter().map(catchment).collect()
+    }
+}
