@@ -104,8 +104,14 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
         bail!("time.to is {}, accepted is the end of a day, as --to {} gives it", time.to, time.to.date());
     }
     let Some(begin) = folder.unbroken_from(time.to) else {
-        let end = folder.forcing_until().map_or_else(|| "nowhere".to_owned(), |end| end.plus_s(-DAY_S).date());
-        bail!("source.path: forcing ends with {end}, accepted is --to on that day or before");
+        let last = time.to.plus_s(-DAY_S).date();
+        let before = folder.forcing_until(time.to).map_or_else(
+            || "no day before it has any".to_owned(),
+            |end| format!("the newest day before it that has is {}", end.plus_s(-DAY_S).date()),
+        );
+        bail!(
+            "source.path: {last}, the last day of --to, has no forcing ({before}); accepted is a window of days that have"
+        );
     };
     if begin > issued_from {
         bail!(

@@ -85,16 +85,10 @@ impl CamelsSeries {
         begin
     }
 
-    /// When the forcing ends.
+    /// The newest time up to `until` that has forcing.
     #[must_use]
-    pub fn forcing_until(&self) -> Option<Timestamp> {
-        self.forcing.days.last().map(|(day, _)| *day)
-    }
-
-    /// Whether any basin has discharge.
-    #[must_use]
-    pub fn has_discharge(&self) -> bool {
-        !self.discharge.days.is_empty()
+    pub fn forcing_until(&self, until: Timestamp) -> Option<Timestamp> {
+        self.forcing.days.iter().rev().map(|(day, _)| *day).find(|day| *day <= until)
     }
 
     /// What is missing of the forcing `needed` of `basins` (ascending) on the days valid in `(from, until]`.
