@@ -50,6 +50,17 @@ pub(crate) struct Leads {
 }
 
 impl Leads {
+    /// Which lead times of a forecast of `issue_time` go out, and when each is valid: at the ends of steps, the first one after
+    /// the issue time. A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
+    pub(crate) fn going_out(&self, issue_time: Timestamp, step_s: i64, scenario: Scenario, align: &Align) -> GoingOut {
+        let last_step = issue_time.plus_s(1).ceil_s(step_s).plus_s(-step_s);
+        let known = if scenario == Scenario::Perfect { align.rain_until() } else { Timestamp(i64::MAX) };
+        let until = known.min(self.until);
+        let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= until;
+        let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
+        GoingOut { last_step, valid: valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect() }
+    }
+
     fn wants(&self, lead: usize) -> bool {
         self.chosen.is_empty() || self.chosen.iter().any(|c| *c as usize == lead + 1)
     }
@@ -74,19 +85,6 @@ pub(crate) struct Outlook {
     /// whether rain lets the river rise, so that its errors are those of floods
     wet: Vec<bool>,
     members: usize,
-}
-
-impl Leads {
-    /// Which lead times of a forecast of `issue_time` go out, and when each is valid: at the ends of steps, the first one after
-    /// the issue time. A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
-    pub(crate) fn going_out(&self, issue_time: Timestamp, step_s: i64, scenario: Scenario, align: &Align) -> GoingOut {
-        let last_step = issue_time.plus_s(1).ceil_s(step_s).plus_s(-step_s);
-        let known = if scenario == Scenario::Perfect { align.rain_until() } else { Timestamp(i64::MAX) };
-        let until = known.min(self.until);
-        let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= until;
-        let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
-        GoingOut { last_step, valid: valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect() }
-    }
 }
 
 /// The valid time of each lead that goes out.

@@ -1,7 +1,7 @@
 //! What a forecaster's dashboard needs to know of the role, besides every stage's baseline.
 
 use nilometer_engine::StageMetrics;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 
 /// Metrics of the role. None carries a station as a label.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub struct ForecastMetrics {
     pub(crate) budget_residual_mm: Gauge,
     /// innovations over their expected standard deviation: mean 0 and variance 1 when the ensemble is honest
     pub(crate) innovation: Histogram,
+    /// weights that were read again, by what became of them: `taken` or `refused`
+    pub(crate) weight_swaps: IntCounterVec,
 }
 
 impl ForecastMetrics {
@@ -45,12 +47,21 @@ impl ForecastMetrics {
                 "largest unexplained storage change over the catchments, mm",
             ))?,
             innovation: Histogram::with_opts(innovation)?,
+            weight_swaps: IntCounterVec::new(
+                opts("weight_swaps_total", "weights that were read again, taken or refused"),
+                &["outcome"],
+            )?,
         };
-        let all: [Box<dyn Collector>; 4] = [
+        // Both are there before the first of either, so that an alert on a refusal has a beginning.
+        for outcome in ["taken", "refused"] {
+            metrics.weight_swaps.with_label_values(&[outcome]);
+        }
+        let all: [Box<dyn Collector>; 5] = [
             Box::new(metrics.filled_steps.clone()),
             Box::new(metrics.state_lag_s.clone()),
             Box::new(metrics.budget_residual_mm.clone()),
             Box::new(metrics.innovation.clone()),
+            Box::new(metrics.weight_swaps.clone()),
         ];
         for collector in all {
             registry.register(collector)?;
@@ -77,6 +88,7 @@ mod tests {
                 "nilometer_forecast_innovation_normalised",
                 "nilometer_forecast_state_lag_seconds",
                 "nilometer_forecast_water_budget_residual_mm",
+                "nilometer_forecast_weight_swaps_total",
             ]
         );
     }

@@ -93,7 +93,7 @@ impl CamelsOptions {
 }
 
 /// The first problems, and how many there are besides.
-pub(super) fn shortened(mut problems: Vec<(String, String)>) -> Vec<(String, String)> {
+fn shortened(mut problems: Vec<(String, String)>) -> Vec<(String, String)> {
     let more = problems.len().saturating_sub(SHOWN);
     if more > 0 {
         problems.truncate(SHOWN);

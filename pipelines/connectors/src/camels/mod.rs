@@ -75,12 +75,6 @@ pub const DISCHARGE: CamelsColumn =
     CamelsColumn { variable: Variable::Discharge, name: "q_cfs_x100", unit: Unit::CubicFootPerSecond };
 
 impl CamelsColumn {
-    /// The column of a variable.
-    #[must_use]
-    pub fn of(variable: Variable) -> Option<Self> {
-        FORCING.into_iter().chain([DISCHARGE]).find(|c| c.variable == variable)
-    }
-
     /// How its rows are decoded.
     ///
     /// # Errors

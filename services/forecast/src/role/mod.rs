@@ -250,10 +250,12 @@ impl Role {
         });
         match swapped {
             Ok(models) => {
+                self.dependencies.metrics.weight_swaps.with_label_values(&["taken"]).inc();
                 tracing::info!(model = models.name(), from = self.dependencies.models.weights_sha256(), to = models.weights_sha256(), after = %self.kept.tick, "weights swapped");
                 self.dependencies.models = models;
             }
             Err(error) => {
+                self.dependencies.metrics.weight_swaps.with_label_values(&["refused"]).inc();
                 let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
                 let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
                 tracing::error!(folder = %folder.display(), why, "the weights stay as they were");

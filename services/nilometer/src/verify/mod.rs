@@ -56,7 +56,8 @@ pub async fn verify(request: &Request) -> Result<String> {
     }
     let rows: Vec<Row> = pairs
         .iter()
-        .map(|((catchment, lead_time_s), pairs)| Row { catchment, lead_time_s: *lead_time_s, scores: pairs.scores() })
+        .flat_map(|(catchment, leads)| leads.iter().map(move |(lead_time_s, pairs)| (catchment, lead_time_s, pairs)))
+        .map(|(catchment, lead_time_s, pairs)| Row { catchment, lead_time_s: *lead_time_s, scores: pairs.scores() })
         .collect();
     fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
     write_csv(&request.out.join("scores.csv"), &rows)?;
@@ -85,7 +86,7 @@ async fn observations(request: &Request) -> Result<Observed> {
     }
 }
 
-type ByCatchmentAndLead = BTreeMap<(String, i64), Pairs>;
+type ByCatchmentAndLead = BTreeMap<String, BTreeMap<i64, Pairs>>;
 
 /// Forecasts beside what came, and how many forecasts nothing came for.
 async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
@@ -112,12 +113,12 @@ fn add(rows: &Forecasts, request: &Request, observed: &Observed, pairs: &mut ByC
             continue;
         };
         let quantiles = columns.map(|column| column.value(row));
-        pairs.entry((catchment.to_owned(), rows.lead_time_s().value(row))).or_default().add(
-            valid_time,
-            *value,
-            rows.mean().value(row),
-            &quantiles,
-        );
+        if !pairs.contains_key(catchment) {
+            pairs.insert(catchment.to_owned(), BTreeMap::new());
+        }
+        let Some(leads) = pairs.get_mut(catchment) else { continue };
+        let pairs = leads.entry(rows.lead_time_s().value(row)).or_default();
+        pairs.add(valid_time, *value, rows.mean().value(row), &quantiles);
     }
     unmatched
 }
