@@ -65,7 +65,8 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
             });
         }
     };
-    let fewest = if options.method == AssimilationMethod::None { 1.0 } else { 2.0 };
+    let alone = matches!(options.method, AssimilationMethod::None | AssimilationMethod::Output);
+    let fewest = if alone { 1.0 } else { 2.0 };
     within("members", options.members as f64, fewest, 4_096.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);

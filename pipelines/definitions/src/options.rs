@@ -114,7 +114,9 @@ pub enum AssimilationMethod {
     Etkf,
     /// stochastic ensemble Kalman filter
     Enkf,
-    /// observations are counted, the state is left alone
+    /// the state is left alone, forecasts are moved by the error that the gauge has just shown
+    Output,
+    /// observations are counted, nothing else
     None,
 }
 
@@ -128,6 +130,9 @@ pub struct AssimilationOptions {
     pub members: usize,
     /// seed of every random draw
     pub seed: u64,
+    /// whether forecasts are also moved by the error that the gauge has just shown, beside a method that moves the state
+    #[serde(default)]
+    pub output_updating: bool,
     /// factor on the prior anomalies, 1 is none
     #[serde(default = "unity")]
     pub inflation: f64,

@@ -4,43 +4,29 @@
 
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::TailScale;
-use serde::{Deserialize, Serialize};
 
-use crate::ForecastError;
+use crate::{
+    ForecastError,
+    outstanding::{Outstanding, SlotTimes},
+};
 
 /// Numbers of one waiting interval: lower end, upper end, regime. A NaN lower end means that none waits.
 const FIELDS: usize = 3;
 const REGIMES: usize = 2;
 
-/// Scales, and the intervals that wait for their observation. Both are float32 arrays that go into the snapshot as they
-/// are: scales `[C, L, regime, tail]`, intervals `[valid step modulo L + 1, C, L, field]`.
+/// Scales `[C, L, regime, tail]`, and the intervals that wait for their observation.
 pub(crate) struct Calibration {
-    catchments: usize,
     leads: usize,
-    step_s: i64,
     rate: f64,
     scales: Vec<TailScale>,
-    waiting: Vec<f32>,
-    times: SlotTimes,
+    issued: Outstanding<FIELDS>,
 }
-
-/// Which valid time each slot of the ring holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct SlotTimes(Vec<Option<Timestamp>>);
 
 impl Calibration {
     /// Scales of 1, nothing waiting. `rate` 0 leaves every distribution as it is.
     pub(crate) fn new(catchments: usize, leads: usize, step_s: i64, rate: f64) -> Self {
-        Self {
-            catchments,
-            leads,
-            step_s,
-            rate,
-            scales: vec![TailScale::default(); catchments * leads * REGIMES],
-            waiting: vec![f32::NAN; (leads + 1) * catchments * leads * FIELDS],
-            times: SlotTimes(vec![None; leads + 1]),
-        }
+        let scales = vec![TailScale::default(); catchments * leads * REGIMES];
+        Self { leads, rate, scales, issued: Outstanding::new(catchments, leads, step_s) }
     }
 
     /// Scales the distribution of one lead (0 is the first step after the issue time) and keeps its 90 % interval until
@@ -54,73 +40,45 @@ impl Calibration {
         quantiles: &mut [f64; QUANTILE_LEVELS.len()],
         epsilon: f64,
     ) -> Result<(), ForecastError> {
-        self.scale(catchment, lead, wet).apply(&QUANTILE_LEVELS, quantiles, epsilon)?;
-        let slot = self.slot(valid_time);
-        if self.times.0[slot] != Some(valid_time) {
-            let length = self.catchments * self.leads * FIELDS;
-            self.waiting[slot * length..][..length].fill(f32::NAN);
-            self.times.0[slot] = Some(valid_time);
-        }
+        let at = self.scale(catchment, lead, wet);
+        self.scales[at].apply(&QUANTILE_LEVELS, quantiles, epsilon)?;
         let regime = if wet { 1.0 } else { 0.0 };
-        let at = self.at(slot, catchment, lead);
-        self.waiting[at..at + FIELDS].copy_from_slice(&[
-            quantiles[0] as f32,
-            quantiles[QUANTILE_LEVELS.len() - 1] as f32,
-            regime,
-        ]);
+        let interval = [quantiles[0] as f32, quantiles[QUANTILE_LEVELS.len() - 1] as f32, regime];
+        self.issued.keep(valid_time, catchment, lead, interval);
         Ok(())
     }
 
     /// Learns from the observation of a catchment at `valid_time`; every lead that had forecast it learns once.
     pub(crate) fn observe(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
-        let slot = self.slot(valid_time);
-        if self.times.0[slot] != Some(valid_time) {
-            return;
-        }
-        for lead in 0..self.leads {
-            let at = self.at(slot, catchment, lead);
-            let (lower, upper, regime) = (self.waiting[at], self.waiting[at + 1], self.waiting[at + 2]);
-            if !lower.is_nan() {
-                let rate = self.rate;
-                let (lower, upper) = (f64::from(lower), f64::from(upper));
-                self.scale(catchment, lead, regime > 0.5).learn(discharge_m3_s, lower, upper, QUANTILE_LEVELS[0], rate);
-                self.waiting[at] = f32::NAN;
-            }
+        let (leads, rate) = (self.leads, self.rate);
+        for (lead, [lower, upper, regime]) in self.issued.take(valid_time, catchment) {
+            let scale = &mut self.scales[place(leads, catchment, lead, regime > 0.5)];
+            scale.learn(discharge_m3_s, f64::from(lower), f64::from(upper), QUANTILE_LEVELS[0], rate);
         }
     }
 
     /// Everything that a snapshot needs: numbers, and which times they are about.
     pub(crate) fn save(&self) -> (Vec<f32>, SlotTimes) {
         let scales = self.scales.iter().flat_map(|s| [s.log_lower, s.log_upper]);
-        (scales.chain(self.waiting.iter().copied()).collect(), self.times.clone())
+        (scales.chain(self.issued.numbers().iter().copied()).collect(), self.issued.times().clone())
     }
 
-    /// Takes up what [`Calibration::save`] gave; `false` when it is of another size.
-    pub(crate) fn restore(&mut self, numbers: &[f32], times: &SlotTimes) -> bool {
-        let split = 2 * self.scales.len();
-        if numbers.len() != split + self.waiting.len() || times.0.len() != self.times.0.len() {
-            return false;
-        }
-        for (scale, pair) in self.scales.iter_mut().zip(numbers[..split].as_chunks::<2>().0) {
+    /// Takes up what [`Calibration::save`] gave and returns the numbers behind it; `None` when it is of another size.
+    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], times: &SlotTimes) -> Option<&'a [f32]> {
+        let (scales, behind) = numbers.split_at_checked(2 * self.scales.len())?;
+        for (scale, pair) in self.scales.iter_mut().zip(scales.as_chunks::<2>().0) {
             *scale = TailScale { log_lower: pair[0], log_upper: pair[1] };
         }
-        self.waiting.copy_from_slice(&numbers[split..]);
-        self.times.clone_from(times);
-        true
+        self.issued.restore(behind, times)
     }
 
-    fn scale(&mut self, catchment: usize, lead: usize, wet: bool) -> &mut TailScale {
-        &mut self.scales[(catchment * self.leads + lead) * REGIMES + usize::from(wet)]
+    const fn scale(&self, catchment: usize, lead: usize, wet: bool) -> usize {
+        place(self.leads, catchment, lead, wet)
     }
+}
 
-    fn slot(&self, valid_time: Timestamp) -> usize {
-        let step = valid_time.seconds_since(Timestamp(0)).div_euclid(self.step_s);
-        usize::try_from(step.rem_euclid(self.leads as i64 + 1)).unwrap_or(0)
-    }
-
-    const fn at(&self, slot: usize, catchment: usize, lead: usize) -> usize {
-        ((slot * self.catchments + catchment) * self.leads + lead) * FIELDS
-    }
+const fn place(leads: usize, catchment: usize, lead: usize, wet: bool) -> usize {
+    (catchment * leads + lead) * REGIMES + wet as usize
 }
 
 #[cfg(test)]
@@ -146,14 +104,14 @@ mod tests {
             assert!((q[0] - 9.0).abs() < 1e-9, "the first forecast is as it was");
         }
         c.observe(hour(4), 1, 50.0);
-        assert_eq!(*c.scale(1, 0, true), TailScale::default(), "another hour");
+        assert_eq!(c.scales[c.scale(1, 0, true)], TailScale::default(), "another hour");
         c.observe(hour(5), 1, 50.0);
         c.observe(hour(5), 1, 50.0);
         for lead in 0..3 {
-            assert!((c.scale(1, lead, true).log_upper - 0.095).abs() < 1e-6, "a miss, learnt once");
-            assert!((c.scale(1, lead, true).log_lower + 0.005).abs() < 1e-6, "no miss");
-            assert_eq!(*c.scale(1, lead, false), TailScale::default());
-            assert_eq!(*c.scale(0, lead, true), TailScale::default());
+            assert!((c.scales[c.scale(1, lead, true)].log_upper - 0.095).abs() < 1e-6, "a miss, learnt once");
+            assert!((c.scales[c.scale(1, lead, true)].log_lower + 0.005).abs() < 1e-6, "no miss");
+            assert_eq!(c.scales[c.scale(1, lead, false)], TailScale::default());
+            assert_eq!(c.scales[c.scale(0, lead, true)], TailScale::default());
         }
     }
 
@@ -163,12 +121,12 @@ mod tests {
         c.issue(hour(5), 0, 2, false, &mut flat(10.0), 0.01).unwrap();
         let (numbers, times) = c.save();
         let mut again = Calibration::new(1, 3, HOUR, 0.1);
-        assert!(again.restore(&numbers, &times));
+        assert_eq!(again.restore(&numbers, &times), Some(&[][..]));
         for one in [&mut c, &mut again] {
             one.observe(hour(5), 0, 1.0);
         }
         assert_eq!(c.scales, again.scales);
         assert!(c.scales[4].log_lower > 0.09);
-        assert!(!Calibration::new(2, 3, HOUR, 0.1).restore(&numbers, &times), "of another size");
+        assert!(Calibration::new(2, 3, HOUR, 0.1).restore(&numbers, &times).is_none(), "of another size");
     }
 }

@@ -233,7 +233,7 @@ fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, For
 
 fn filter(options: &AssimilationOptions) -> Result<Option<Filter>, ForecastError> {
     let method = match options.method {
-        AssimilationMethod::None => return Ok(None),
+        AssimilationMethod::None | AssimilationMethod::Output => return Ok(None),
         AssimilationMethod::Etkf => Method::Etkf,
         AssimilationMethod::Enkf => Method::StochasticEnkf,
     };
@@ -478,6 +478,20 @@ impl EnsembleState {
         let store = |row: usize| mean(&self.numbers[row * self.parts.row_len() + catchment * members..][..members]);
         let rows = self.parts.storage.iter().enumerate();
         rows.filter(|(_, share)| **share > 0.0).map(|(row, share)| share * store(row)).sum()
+    }
+
+    /// What the gauges are expected to read at [`EnsembleState::time`], `[C]` m³ s⁻¹: as [`EnsembleState::outlook`]'s mean.
+    pub(crate) fn predicted_m3_s(&self) -> Vec<f64> {
+        let parts = &self.parts;
+        let row =
+            |row: usize| self.numbers[row * parts.row_len()..][..parts.row_len()].chunks_exact(parts.shape.members);
+        let members = row(parts.discharge_row()).zip(row(parts.output_error_row())).zip(&parts.operators);
+        let expected = |((discharge, error), operator): ((&[f32], &[f32]), &DischargeOperator)| {
+            let error = mean(error);
+            discharge.iter().map(|q| operator.corrected_m3_s(f64::from(*q), error)).sum::<f64>()
+                / discharge.len() as f64
+        };
+        members.map(expected).collect()
     }
 
     /// Ensemble-mean discharge of each catchment at [`EnsembleState::time`] before its output error, m³ s⁻¹.

@@ -8,9 +8,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
     Align, EnsembleState, ForecastError,
-    calibrate::Calibration,
     ensemble::{mean, write_feedback, write_forcing},
     inputs::Position,
+    postprocess::Postprocessing,
 };
 
 const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
@@ -103,8 +103,10 @@ impl EnsembleState {
     /// What the model says at `issue_time`. The state may lag behind it; then the steps in between run on what is known of their
     /// forcing. The state is not changed.
     ///
-    /// The mean is that of the members. The quantiles are those of the members with the error of a discharge measurement,
-    /// so that they speak about what a gauge will read; of a single member those of the model's head, or of the output error.
+    /// The mean is that of the members' discharge under the mean of their output errors: an error that may go either way in the
+    /// logarithm is no reason to expect more water. The quantiles are those of the members, each with its output error and that of
+    /// a discharge measurement, so that they speak about what a gauge will read; of a single member those of the model's head, or
+    /// of the output error.
     pub(crate) fn outlook(
         &mut self,
         issue_time: Timestamp,
@@ -148,7 +150,7 @@ impl EnsembleState {
         let mut observation_rng = stream(parts.seed, FUTURE_OBSERVATION_ERROR, issue_time.0);
         let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
         let mut wet = vec![false; parts.shape.catchments * leads];
-        let (mut corrected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
+        let (mut expected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
             let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
             parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_rng)?;
@@ -156,18 +158,20 @@ impl EnsembleState {
             for catchment in 0..parts.shape.catchments {
                 let at = catchment * members;
                 let constant_m3_s = parts.discharge_absolute_error_m3_s[catchment];
+                let operator = &parts.operators[catchment];
+                let mean_error = mean(&output_error[at..at + members]);
                 for member in 0..members {
                     let raw = f64::from(discharge_mm[step * row_len + at + member]) * parts.m3_s_per_mm[catchment];
-                    let q = parts.operators[catchment].corrected_m3_s(raw, f64::from(output_error[at + member]));
-                    corrected[member] = q as f32;
+                    expected[member] = operator.corrected_m3_s(raw, mean_error) as f32;
                     if parts.control {
                         continue;
                     }
+                    let q = operator.corrected_m3_s(raw, f64::from(output_error[at + member]));
                     let eta: f64 = StandardNormal.sample(&mut observation_rng);
                     measured[member] = (q + (parts.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
                 }
                 let summary = &mut summaries[catchment * leads + lead];
-                summary.mean = mean(&corrected);
+                summary.mean = mean(&expected);
                 if let Some(head) = head {
                     for (level, quantile) in summary.quantiles.iter_mut().enumerate() {
                         let mm = head[(step * QUANTILE_LEVELS.len() + level) * row_len + at];
@@ -176,7 +180,7 @@ impl EnsembleState {
                 } else if parts.control {
                     let sigma = parts.output_error.sigma(recent_mm[catchment]);
                     for (quantile, z) in summary.quantiles.iter_mut().zip(STANDARD_NORMAL) {
-                        *quantile = parts.operators[catchment].corrected_m3_s(summary.mean, sigma * z);
+                        *quantile = operator.corrected_m3_s(summary.mean, sigma * z);
                     }
                 } else {
                     quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
@@ -213,7 +217,7 @@ impl Outlook {
         Some(mixed)
     }
 
-    /// The forecast rows of `issue_time`: quantiles calibrated on the forecasts that have come true. `epsilon_m3_s` of a catchment
+    /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught. `epsilon_m3_s` of a catchment
     /// is what its flow's logarithm begins at.
     pub(crate) fn issue(
         mut self,
@@ -221,7 +225,7 @@ impl Outlook {
         state_time: Timestamp,
         going_out: &GoingOut,
         epsilon_m3_s: impl Fn(usize) -> f64,
-        calibration: &mut Calibration,
+        postprocessing: &mut Postprocessing,
         about: &Provenance<'_>,
     ) -> Result<Forecasts, ForecastError> {
         let leads = going_out.valid.len();
@@ -231,7 +235,8 @@ impl Outlook {
                 let at = catchment * leads + lead;
                 let summary = &mut self.summaries[at];
                 let epsilon = epsilon_m3_s(catchment);
-                calibration.issue(valid_time, catchment, lead, self.wet[at], &mut summary.quantiles, epsilon)?;
+                let Summary { mean, quantiles } = summary;
+                postprocessing.issue(valid_time, (catchment, lead), self.wet[at], mean, quantiles, epsilon)?;
                 rows.push(ForecastRow {
                     catchment: name,
                     variable: Variable::Discharge,

@@ -24,7 +24,10 @@ mod inputs;
 mod issue;
 mod metrics;
 mod mixture;
+mod outstanding;
+mod postprocess;
 mod role;
+mod update;
 
 use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};

@@ -7,8 +7,8 @@ use nilometer_schemas::{Forecasts, Timestamp};
 
 use crate::{
     Align, EnsembleState, ForecastError, GaugeObservation, WaterBudget,
-    calibrate::Calibration,
     issue::{Leads, Outlook, Provenance},
+    postprocess::Postprocessing,
 };
 
 /// One state a model. All have the same time.
@@ -70,6 +70,15 @@ impl States {
         self.members.iter_mut().try_for_each(|(_, state)| state.assimilate(observations))
     }
 
+    /// What they expect the gauges to read at the time they have reached, `[C]` m³ s⁻¹, mixed as forecasts are.
+    pub(crate) fn predicted_m3_s(&self) -> Vec<f64> {
+        let mut mixed = vec![0.0; self.members[0].1.parts.shape.catchments];
+        for (weight, state) in &self.members {
+            mixed.iter_mut().zip(state.predicted_m3_s()).for_each(|(sum, one)| *sum += weight * one);
+        }
+        mixed
+    }
+
     /// How far the observations lay from what each had predicted.
     pub(crate) fn innovations(&self) -> impl Iterator<Item = &Innovation> {
         self.each().flat_map(EnsembleState::innovations)
@@ -81,7 +90,7 @@ impl States {
         issue_time: Timestamp,
         leads: &Leads,
         align: &Align,
-        calibration: &mut Calibration,
+        postprocessing: &mut Postprocessing,
         about: &Provenance<'_>,
     ) -> Result<Option<Forecasts>, ForecastError> {
         let step_s = self.members[0].1.parts.step_s;
@@ -97,7 +106,7 @@ impl States {
         let Some(outlook) = Outlook::mixed(outlooks) else { return Ok(None) };
         let first = &self.members[0].1;
         let epsilon_m3_s = |catchment: usize| first.parts.operators[catchment].epsilon_m3_s();
-        outlook.issue(issue_time, first.time(), &going_out, epsilon_m3_s, calibration, about).map(Some)
+        outlook.issue(issue_time, first.time(), &going_out, epsilon_m3_s, postprocessing, about).map(Some)
     }
 
     /// Everything that a snapshot needs of the states: their numbers, and the water budgets of each one's catchments.

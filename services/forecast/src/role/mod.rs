@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Align, ForecastError, ForecastMetrics, WaterBudget,
-    calibrate::{Calibration, SlotTimes},
     inputs::{Input, Lost, Position},
     issue::{Leads, Provenance},
     mixture::States,
+    postprocess::{Postprocessing, WaitingTimes},
 };
 
 const PRODUCER: &str = "forecast";
@@ -53,7 +53,7 @@ struct Kept {
     forcing: Position,
     observation: Position,
     align: Align,
-    calibrated: SlotTimes,
+    outstanding: WaitingTimes,
     balance: Balance,
     budgets: Vec<WaterBudget>,
 }
@@ -99,7 +99,7 @@ struct Role {
     place_of_station: HashMap<String, usize>,
     leads: Leads,
     state: Option<States>,
-    calibration: Calibration,
+    postprocessing: Postprocessing,
     resumed: Option<Vec<f32>>,
     kept: Kept,
     forcings: Input,
@@ -130,12 +130,7 @@ impl Role {
         let weather = inputs.filter(|name| !FEEDBACK.contains(name));
         let variables: Vec<Variable> = weather.map(str::parse).collect::<Result<_, _>>()?;
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
-        let calibration = Calibration::new(
-            pipeline.catchments.len(),
-            leads,
-            pipeline.time.step.seconds(),
-            pipeline.forecast.calibration_rate,
-        );
+        let postprocessing = Postprocessing::new(&pipeline, leads);
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {
             Some(s) if s.content.identity != identity => {
@@ -155,7 +150,7 @@ impl Role {
                     filled_steps: 0,
                     forcing: Position::default(),
                     observation: Position::default(),
-                    calibrated: calibration.save().1,
+                    outstanding: postprocessing.save().1,
                     align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
                     balance: Balance::default(),
                     budgets: Vec::new(),
@@ -183,7 +178,7 @@ impl Role {
                 from: pipeline.forecast.from.unwrap_or(Timestamp::MIN),
                 until: pipeline.forecast.until.unwrap_or(Timestamp(i64::MAX)),
             },
-            calibration,
+            postprocessing,
             state: None,
             resumed,
             forcings: input(Contract::Forcing, kept.forcing),
@@ -305,8 +300,8 @@ impl Role {
         let mut state = States::new(runtime, models, &self.pipeline, self.leads.steps + wait, begin)?;
         match self.resumed.take() {
             Some(numbers) => {
-                let calibrated = state.restore(&numbers, &self.kept.budgets, self.kept.steps);
-                if !calibrated.is_some_and(|c| self.calibration.restore(c, &self.kept.calibrated)) {
+                let behind = state.restore(&numbers, &self.kept.budgets, self.kept.steps);
+                if !behind.is_some_and(|n| self.postprocessing.restore(n, &self.kept.outstanding)) {
                     return Err(ForecastError::OtherPipeline {
                         found: format!("{} numbers", numbers.len()),
                         expected: format!(
@@ -340,10 +335,7 @@ impl Role {
             let (forcing, used) = kept.align.take_step(step);
             state.advance(&forcing)?;
             let observations = kept.align.take_observations(step);
-            // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
-            for observation in observations.iter().filter(|o| !o.suspect && o.valid_time == step) {
-                self.calibration.observe(step, observation.catchment, observation.discharge_m3_s);
-            }
+            self.postprocessing.observe(step, &state.predicted_m3_s(), &observations);
             state.assimilate(&observations)?;
             for innovation in state.innovations() {
                 self.dependencies.metrics.innovation.observe(innovation.normalised());
@@ -375,7 +367,7 @@ impl Role {
             observation: self.observations.position(),
             forcing: self.forcings.position(),
         };
-        state.issue(tick, &self.leads, &self.kept.align, &mut self.calibration, &about)
+        state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing, &about)
     }
 
     /// Saves state and positions in one object, after the balances were held to their laws.
@@ -397,9 +389,9 @@ impl Role {
             tracing::error!(residual_mm, steps = state.steps(), "the water budget does not close");
         }
         let ordinal = u64::try_from(self.kept.tick.0).unwrap_or(0);
-        let (calibrated, times) = self.calibration.save();
-        self.kept.calibrated = times;
-        numbers.extend(calibrated);
+        let (learned, times) = self.postprocessing.save();
+        self.kept.outstanding = times;
+        numbers.extend(learned);
         self.dependencies.snapshots.save(ordinal, &self.kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = Some(self.kept.tick);

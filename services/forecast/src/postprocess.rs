@@ -1,0 +1,94 @@
+//! What forecasts that have come true have taught about those to come: first where the river will be, then how sure that is.
+
+use nilometer_definitions::{AssimilationMethod, Pipeline};
+use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{ForecastError, GaugeObservation, calibrate::Calibration, outstanding::SlotTimes, update::OutputUpdating};
+
+/// Output updating, where the definition asks for it, and the calibration of intervals.
+pub(crate) struct Postprocessing {
+    updating: Option<OutputUpdating>,
+    calibration: Calibration,
+}
+
+/// The valid times of the forecasts that wait, for a snapshot.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WaitingTimes {
+    updating: Option<SlotTimes>,
+    calibration: SlotTimes,
+}
+
+impl Postprocessing {
+    /// Nothing is known yet: forecasts pass as they are.
+    pub(crate) fn new(pipeline: &Pipeline, leads: usize) -> Self {
+        let (catchments, step_s) = (pipeline.catchments.len(), pipeline.time.step.seconds());
+        let options = &pipeline.assimilation;
+        let updates = match options.method {
+            AssimilationMethod::None => false,
+            AssimilationMethod::Output => true,
+            _ => options.output_updating,
+        };
+        Self {
+            updating: updates.then(|| OutputUpdating::new(catchments, leads, step_s)),
+            calibration: Calibration::new(catchments, leads, step_s, pipeline.forecast.calibration_rate),
+        }
+    }
+
+    /// Learns from what the gauges read at `valid_time`, where the model had `predicted_m3_s` `[C]` before they moved it.
+    pub(crate) fn observe(&mut self, valid_time: Timestamp, predicted_m3_s: &[f64], observations: &[GaugeObservation]) {
+        // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
+        let telling = observations.iter().filter(|o| !o.suspect && o.valid_time == valid_time);
+        for observation in telling.clone() {
+            self.calibration.observe(valid_time, observation.catchment, observation.discharge_m3_s);
+        }
+        if let Some(updating) = &mut self.updating {
+            updating.observe(valid_time, predicted_m3_s, telling.map(|o| (o.catchment, o.discharge_m3_s)));
+        }
+    }
+
+    /// Moves a forecast's mean, and its quantiles with it, then stretches or squeezes their tails. `epsilon_m3_s` is what the flow's
+    /// logarithm begins at.
+    pub(crate) fn issue(
+        &mut self,
+        valid_time: Timestamp,
+        (catchment, lead): (usize, usize),
+        wet: bool,
+        mean_m3_s: &mut f64,
+        quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
+        epsilon_m3_s: f64,
+    ) -> Result<(), ForecastError> {
+        if let Some(updating) = &mut self.updating {
+            let updated = updating.issue(valid_time, catchment, lead, *mean_m3_s, epsilon_m3_s);
+            let factor = (updated + epsilon_m3_s) / (*mean_m3_s + epsilon_m3_s);
+            for quantile in quantiles_m3_s.iter_mut() {
+                *quantile = ((*quantile + epsilon_m3_s) * factor - epsilon_m3_s).max(0.0);
+            }
+            *mean_m3_s = updated;
+        }
+        self.calibration.issue(valid_time, catchment, lead, wet, quantiles_m3_s, epsilon_m3_s)
+    }
+
+    /// Everything that a snapshot needs: numbers, and which times they are about.
+    pub(crate) fn save(&self) -> (Vec<f32>, WaitingTimes) {
+        let (mut numbers, calibration) = self.calibration.save();
+        let updating = self.updating.as_ref().map(|updating| {
+            let (own, times) = updating.save();
+            numbers.extend(own);
+            times
+        });
+        (numbers, WaitingTimes { updating, calibration })
+    }
+
+    /// Takes up what [`Postprocessing::save`] gave; `false` when it is of another size.
+    pub(crate) fn restore(&mut self, numbers: &[f32], times: &WaitingTimes) -> bool {
+        let behind = self.calibration.restore(numbers, &times.calibration);
+        let behind = match (&mut self.updating, &times.updating) {
+            (Some(updating), Some(times)) => behind.and_then(|behind| updating.restore(behind, times)),
+            (None, None) => behind,
+            _ => None,
+        };
+        behind.is_some_and(<[f32]>::is_empty)
+    }
+}
