@@ -55,6 +55,7 @@
 //!         predicted: &predicted,
 //!         observed: &[observed.value],
 //!         error_variance: &[observed.error_variance],
+//!         inflation: 1.0,
 //!         rows: &[UpdatableRow { state: 0, bounds: Bounds::NON_NEGATIVE }],
 //!     }],
 //!     &mut noise,
@@ -78,8 +79,11 @@ mod options;
 mod output_error;
 mod precipitation;
 mod report;
+mod resampling;
 mod row;
+mod transform;
 mod weights;
+mod whitened;
 
 pub use discharge::{DischargeOperator, LogDischarge};
 pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
@@ -90,4 +94,4 @@ pub use observation::{CatchmentObservation, UpdatableRow};
 pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use precipitation::PrecipitationPerturbation;
-pub use report::{AnalysisReport, Innovation, RowIncrement};
+pub use report::{AnalysisReport, Innovation, Resampled, RowIncrement};
