@@ -68,6 +68,7 @@
 //! # }
 //! ```
 
+mod descent;
 mod discharge;
 mod ensemble;
 mod error;
@@ -84,6 +85,7 @@ mod resampling;
 mod row;
 mod stored;
 mod transform;
+mod variational;
 mod weights;
 mod whitened;
 
@@ -99,3 +101,4 @@ pub use output_error::{ErrorRegime, OutputError};
 pub use precipitation::PrecipitationPerturbation;
 pub use report::{AnalysisReport, Innovation, Resampled, RowIncrement};
 pub use stored::StoredPredictions;
+pub use variational::{CatchmentMinimum, ControlRow, Outcome, Variational, VariationalOptions, VariationalReport};
