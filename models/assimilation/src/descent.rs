@@ -1,7 +1,7 @@
 //! Adam for many small independent problems in one array: each has its own rate and never keeps a worse point.
 
 use crate::moments::to_storage;
-use crate::variational::{CatchmentMinimum, ControlRow, Outcome, VariationalOptions};
+use crate::variational::{CatchmentMinimum, ControlRow, DescentOutcome, VariationalOptions};
 
 /// Decay of the two moments, and the term that keeps their ratio finite (Kingma & Ba 2015, ICLR).
 const DECAY_FIRST: f64 = 0.9;
@@ -217,11 +217,11 @@ impl Progress {
         if self.verdict == Verdict::NotFinite { self.loss_before } else { self.loss }
     }
 
-    fn outcome(&self, smallest_rate: f64) -> Outcome {
+    fn outcome(&self, smallest_rate: f64) -> DescentOutcome {
         match self.verdict {
-            Verdict::NotFinite => Outcome::NotFinite,
-            _ if self.rate < smallest_rate => Outcome::Converged,
-            _ => Outcome::OutOfIterations,
+            Verdict::NotFinite => DescentOutcome::NotFinite,
+            _ if self.rate < smallest_rate => DescentOutcome::Converged,
+            _ => DescentOutcome::OutOfIterations,
         }
     }
 }

@@ -15,7 +15,12 @@ const LARGEST_SQUARE: f64 = 9.0;
 /// `ln lambda += rate · w (z² - 1)` with `z² = d² / (lambda² H P Hᵀ + R)` and `w = lambda² H P Hᵀ / (lambda² H P Hᵀ + R)`:
 /// an innovation that is mostly gauge error (w near 0) teaches little, and one that is as large as expected teaches
 /// nothing. The factor forgets over about `1 / (2 rate w²)` innovations, with a standard deviation of `sqrt(rate / 2)`
-/// around its mean. Factors are `f32`, so that [`AdaptiveInflation::factors`] is all that a snapshot needs.
+/// around its mean.
+///
+/// A factor is no cure for an error that is made elsewhere: learned in storms whose rain is too certain, it widens the
+/// slow stores in each dry step too, over and over where they are hardly observed. Widen the noise of the forcing
+/// first, and keep the maximum near 1 (1.02 to 1.1 a step). Factors are `f32`, so that
+/// [`AdaptiveInflation::factors`] is all that a snapshot needs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdaptiveInflation {
     rate: f64,

@@ -40,7 +40,7 @@ impl ControlRow {
 
 /// How the descent of a catchment ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DescentOutcome {
     /// No step down was left that a rate above the smallest takes.
     Converged,
     /// Still descending at the last step; the best point so far is kept.
@@ -59,7 +59,7 @@ pub struct CatchmentMinimum {
     /// At the state that is kept, never above `loss_before`.
     pub loss_after: f64,
     /// How the descent ended.
-    pub outcome: Outcome,
+    pub outcome: DescentOutcome,
 }
 
 /// What one minimisation did. Reuse one report: its buffers keep their size between windows.

@@ -3,8 +3,8 @@
 
 use nalgebra::{DMatrix, DVector, Matrix3, Vector3};
 use nilometer_assimilation::{
-    Ar1, AssimilationError, Bounds, ControlRow, Outcome, Purpose, Variational, VariationalOptions, VariationalReport,
-    stream,
+    Ar1, AssimilationError, Bounds, ControlRow, DescentOutcome, Purpose, Variational, VariationalOptions,
+    VariationalReport, stream,
 };
 
 const CATCHMENTS: usize = 20;
@@ -107,7 +107,7 @@ fn the_minimum_of_a_linear_problem_is_the_kalman_mean() {
             let (found, expected) = (Linear::state_of(&state, catchment), case.kalman(catchment, stds));
             let distance = (found - expected).component_div(&Vector3::from(STDS)).amax();
             assert!(distance < 5e-3, "catchment {catchment}: {distance} standard deviations from the minimum");
-            assert_eq!(report.minima[catchment].outcome, Outcome::Converged);
+            assert_eq!(report.minima[catchment].outcome, DescentOutcome::Converged);
         }
     }
 }
@@ -182,7 +182,7 @@ fn a_catchment_that_fails_keeps_its_background_and_disturbs_no_other() {
         assert_eq!(state[at].to_bits(), kept.to_bits());
     }
     for (catchment, minimum) in report.minima.iter().enumerate() {
-        assert_eq!(minimum.outcome == Outcome::NotFinite, [3, 7, 11].contains(&catchment));
+        assert_eq!(minimum.outcome == DescentOutcome::NotFinite, [3, 7, 11].contains(&catchment));
     }
     assert!(report.minima[3].loss_before.is_nan());
     let of_failed = report.increments.iter().filter(|entry| [3, 7, 11].contains(&entry.catchment));
@@ -199,7 +199,7 @@ fn a_background_that_is_no_number_stays_what_it_is() {
     let misfit = |state: &[f32], loss: &mut [f32], gradient: &mut [f32]| case.evaluate(state, loss, gradient);
     let (state, report) = minimise(control, VariationalOptions::default(), misfit, &background);
     assert!(state[5].is_nan());
-    assert_eq!(report.minima[5].outcome, Outcome::NotFinite);
+    assert_eq!(report.minima[5].outcome, DescentOutcome::NotFinite);
     assert!(report.increments.iter().all(|entry| entry.mean_increment.is_finite()));
 }
 
