@@ -164,6 +164,30 @@ fn run_windows(truth: &Truth, iterations: usize) -> Score {
     score
 }
 
+/// A quadratic misfit: central differences of one millimetre have no truncation error, only the f32 storage of stores.
+#[test]
+fn the_hand_written_gradient_is_that_of_the_misfit() {
+    let rain = [3.0, 0.0, 7.5, 0.0, 1.0];
+    let observed = [2.0, 1.5, 3.0, 2.5, 2.0];
+    let at = |start: [f32; STORES]| {
+        let mut stores = start;
+        let departures: Vec<f64> = rain
+            .iter()
+            .zip(observed)
+            .map(|(&rain, observed)| {
+                toy::step(&mut stores, &[rain]);
+                discharge_mm(stores[0], stores[1]) - observed
+            })
+            .collect();
+        toy::misfit(&departures, 0.09)
+    };
+    let (_, gradient) = at([10.0, 25.0]);
+    let of_upper = 0.5 * (at([11.0, 25.0]).0 - at([9.0, 25.0]).0);
+    let of_lower = 0.5 * (at([10.0, 26.0]).0 - at([10.0, 24.0]).0);
+    assert!((gradient[0] - of_upper).abs() < 1e-4, "{} is not {of_upper}", gradient[0]);
+    assert!((gradient[1] - of_lower).abs() < 1e-4, "{} is not {of_lower}", gradient[1]);
+}
+
 fn assert_finds(found: Score, open: Score, shares: [f64; STORES], what: &str) {
     for (store, limit) in shares.into_iter().enumerate() {
         let share = found.rmse_mm()[store] / open.rmse_mm()[store];
