@@ -49,6 +49,14 @@ pub enum AssimilationError {
         /// The refused entry.
         next: usize,
     },
+    /// A valid time that is not later than those before.
+    #[error("valid time {next_us} us follows {previous_us} us; accepted: later than all that are kept")]
+    Time {
+        /// The latest time before, microseconds since the epoch.
+        previous_us: i64,
+        /// The refused time, microseconds since the epoch.
+        next_us: i64,
+    },
     /// A value outside its accepted range; NaN is outside every range.
     #[error("{what} is {value}; accepted: {accepted}")]
     Value {

@@ -1,4 +1,4 @@
-//! Ensemble data assimilation of discharge into catchment model stores.
+//! Ensemble and variational data assimilation of discharge into catchment model stores.
 //!
 //! The ensemble of one partition is a contiguous `f32` array `state[S, C, M]`: S rows (model stores and augmented
 //! rows), C catchments, M members, the member fastest. This crate corrects the stores of each observed catchment, keeps
@@ -9,20 +9,31 @@
 //!  (seed, purpose, time) ─▶ stream ─▶ Ar1 ─▶ PrecipitationPerturbation ─▶ forcing [C, M] ─▶ model step
 //!                                                                                               │
 //!       gauge discharge ─▶ DischargeOperator::observe ──┐                                       ▼
-//!     member discharges ─▶ DischargeOperator::predict ──┴▶ CatchmentObservation        state[S, C, M]
-//!                                                                 │                         │   ▲
-//!                                                                 └─▶ Filter::assimilate ◀──┘   │
-//!                                                                     check ▶ weigh ▶ update ───┘
-//!                                                                                 │
-//!                                                        AnalysisReport (increments, clipping, innovations)
+//!     member discharges ─▶ DischargeOperator::predict ──┼▶ CatchmentObservation        state[S, C, M]
+//!     those of the past ─▶ StoredPredictions ───────────┤         │                         │   ▲
+//!                          AdaptiveInflation::factor ───┘         └─▶ Filter::assimilate ◀──┘   │
+//!                                  ▲                                  check ▶ transform ▶ row ──┘
+//!                                  │                                              │
+//!                                  └── learn ◀── AnalysisReport (increments, clipping, innovations)
 //! ```
+//!
+//! | method | what it assumes | where it fits |
+//! |---|---|---|
+//! | [`Method::Etkf`] | Gaussian | the default: exact mean and covariance, no noise |
+//! | [`Method::Denkf`] | Gaussian | as cheap, keeps more spread: few members, sure gauges |
+//! | [`Method::StochasticEnkf`] | Gaussian | skewed ensembles that a square root would keep skewed |
+//! | [`Method::Particle`] | nothing | strongly nonlinear models and hundreds of members |
+//! | [`StoredPredictions`] with any of them | | gauges that report late |
+//! | [`Variational`] | Gaussian errors, a gradient of the model | one state without an ensemble, a window at a time |
 //!
 //! # Invariants
 //! - Every input of a batch is checked before the first store changes: a refused batch leaves the ensemble as it was.
 //! - A row is changed only where the caller lists it, and it ends finite and within its bounds.
 //! - The reported increment is the difference of what is stored, clipping included, so a water budget closes with it.
 //! - Noise is a pure function of (seed, purpose, time): there is no generator state to save or to restore.
-//! - Catchments are processed in index order with a fixed order of summation: equal inputs give equal bits.
+//! - What is learned or kept (predictions, factors) is saved and restored as plain numbers of one size.
+//! - Catchments are processed in index order with a fixed order of summation: equal inputs give equal bits, and one
+//!   catchment has no influence on another but for the order of its random numbers.
 //! - Arithmetic is `f64`, storage `f32`. One observation per catchment (p = 1) allocates nothing once buffers have
 //!   grown.
 //!
@@ -55,6 +66,7 @@
 //!         predicted: &predicted,
 //!         observed: &[observed.value],
 //!         error_variance: &[observed.error_variance],
+//!         inflation: 1.0,
 //!         rows: &[UpdatableRow { state: 0, bounds: Bounds::NON_NEGATIVE }],
 //!     }],
 //!     &mut noise,
@@ -67,10 +79,12 @@
 //! # }
 //! ```
 
+mod descent;
 mod discharge;
 mod ensemble;
 mod error;
 mod filter;
+mod inflation;
 mod moments;
 mod noise;
 mod observation;
@@ -79,17 +93,27 @@ mod output_error;
 mod output_updating;
 mod precipitation;
 mod report;
+mod resampling;
 mod row;
+mod stored;
+mod transform;
+mod variational;
 mod weights;
+mod whitened;
 
 pub use discharge::{DischargeOperator, LogDischarge};
 pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
 pub use error::AssimilationError;
 pub use filter::Filter;
+pub use inflation::AdaptiveInflation;
 pub use noise::{Ar1, Purpose, stream};
 pub use observation::{CatchmentObservation, UpdatableRow};
 pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use output_updating::{ErrorRegression, Explanation, carried_error};
 pub use precipitation::PrecipitationPerturbation;
-pub use report::{AnalysisReport, Innovation, RowIncrement};
+pub use report::{AnalysisReport, Innovation, Resampled, RowIncrement};
+pub use stored::StoredPredictions;
+pub use variational::{
+    CatchmentMinimum, ControlRow, DescentOutcome, Variational, VariationalOptions, VariationalReport,
+};

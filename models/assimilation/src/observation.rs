@@ -1,7 +1,7 @@
 //! The observations of one catchment, and the checks that an update relies on.
 
 use crate::ensemble::Ensemble;
-use crate::error::{AssimilationError, require_each, require_length};
+use crate::error::{AssimilationError, require, require_each, require_length};
 use crate::moments::{count, mean};
 use crate::options::Bounds;
 use crate::report::Innovation;
@@ -21,7 +21,8 @@ pub struct UpdatableRow {
 }
 
 /// The p observations of one catchment at one analysis, with independent errors. Late observations join it with the
-/// predictions that were stored at their valid times (asynchronous filter, Sakov et al. 2010).
+/// predictions that were stored at their valid times (asynchronous filter, Sakov et al. 2010; see
+/// [`crate::StoredPredictions`]).
 #[derive(Debug, Clone, Copy)]
 pub struct CatchmentObservation<'a> {
     /// The catchment.
@@ -32,21 +33,27 @@ pub struct CatchmentObservation<'a> {
     pub observed: &'a [f64],
     /// Error variances `[p]`, positive, in the squared unit of `observed`.
     pub error_variance: &'a [f64],
+    /// Factor >= 1 on the prior anomalies of this catchment, on top of [`crate::FilterOptions::prior_inflation`]; 1 for
+    /// none. [`crate::AdaptiveInflation`] learns it.
+    pub inflation: f64,
     /// Rows that may change, ascending by state. None: the innovations are reported and nothing changes.
     pub rows: &'a [UpdatableRow],
 }
 
 impl CatchmentObservation<'_> {
-    /// Checks everything an update relies on, and appends one innovation per observation.
+    /// Checks everything an update relies on, and appends one innovation per observation. `inflation` is the whole
+    /// factor that the update will use.
     pub(crate) fn check(
         &self,
         ensemble: Ensemble<'_>,
+        inflation: f64,
         innovations: &mut Vec<Innovation>,
     ) -> Result<(), AssimilationError> {
         let shape = ensemble.shape();
         shape.check_catchment(self.catchment)?;
         self.check_rows(ensemble)?;
 
+        require("inflation", self.inflation, "1 to 10", |v| (1.0..=10.0).contains(&v))?;
         let observations = self.observed.len();
         if observations == 0 {
             return Err(AssimilationError::NoObservation);
@@ -58,7 +65,7 @@ impl CatchmentObservation<'_> {
         require_each("error variance", self.error_variance, "finite and positive", |v| v > 0.0 && v.is_finite())?;
 
         for (observation, predicted) in self.predicted.chunks_exact(shape.members).enumerate() {
-            innovations.push(self.diagnose(observation, predicted)?);
+            innovations.push(self.diagnose(observation, predicted, inflation)?);
         }
         Ok(())
     }
@@ -72,7 +79,7 @@ impl CatchmentObservation<'_> {
         Ok(())
     }
 
-    fn diagnose(&self, observation: usize, predicted: &[f64]) -> Result<Innovation, AssimilationError> {
+    fn diagnose(&self, observation: usize, predicted: &[f64], inflation: f64) -> Result<Innovation, AssimilationError> {
         let error_variance = self.error_variance[observation];
         let centre = mean(predicted);
         let innovation = self.observed[observation] - centre;
@@ -85,6 +92,7 @@ impl CatchmentObservation<'_> {
                 innovation,
                 spread: (squares / count(predicted.len() - 1)).sqrt(),
                 error_std: error_variance.sqrt(),
+                inflation,
             })
         } else {
             Err(AssimilationError::Element {

@@ -3,7 +3,7 @@
 use crate::error::{AssimilationError, require};
 
 /// How an ensemble is corrected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Method {
     /// Ensemble transform Kalman filter with the symmetric square root (Bishop et al. 2001; Wang et al. 2004).
     /// Deterministic: it draws no noise.
@@ -12,6 +12,21 @@ pub enum Method {
     /// Ensemble Kalman filter with perturbed observations (Evensen 1994; Burgers et al. 1998). The perturbations are
     /// re-centred so that they do not move the mean; their sample variance (M - 1) stays unbiased by that.
     StochasticEnkf,
+    /// Deterministic ensemble Kalman filter: the mean moves with the Kalman gain K, the anomalies with K / 2 (Sakov &
+    /// Oke 2008, Tellus A 60, 361). It draws no noise, and keeps `K H P Hᵀ Kᵀ / 4` more covariance than the Kalman
+    /// filter, an inflation of its own that counts where the observation is surer than the prediction.
+    Denkf,
+    /// Particle filter: systematic resampling at each analysis, then jitter (Kitagawa 1996; Liu & West 2001). It makes
+    /// no Gaussian assumption and needs many members: watch [`crate::Resampled::effective_members`].
+    ///
+    /// It replaces whole members: list every row of the catchment that differs between members, noise rows and stored
+    /// outputs included. A row that is not listed keeps the member that was in its place before: right for members
+    /// that survive, of another member for those that do not.
+    Particle {
+        /// Share h, 0 to 1, of the prior spread of a row that keeps the children of one ancestor apart, typically 0.05
+        /// to 0.2. The spread never falls below that share of the prior's.
+        jitter: f64,
+    },
 }
 
 /// Options of a [`crate::Filter`]. The default is the ETKF without inflation.
@@ -35,6 +50,9 @@ impl FilterOptions {
         }
         if let Some(alpha) = self.rtps_alpha {
             require("relaxation to prior spread", alpha, "0 to 1", |v| (0.0..=1.0).contains(&v))?;
+        }
+        if let Method::Particle { jitter } = self.method {
+            require("jitter of the particle filter", jitter, "0 to 1", |v| (0.0..=1.0).contains(&v))?;
         }
         Ok(())
     }
@@ -83,6 +101,10 @@ mod tests {
         }
         for rtps_alpha in [-0.1, 1.1, f64::NAN] {
             let options = FilterOptions { rtps_alpha: Some(rtps_alpha), ..Default::default() };
+            assert!(options.check().is_err());
+        }
+        for jitter in [-0.1, 1.1, f64::NAN] {
+            let options = FilterOptions { method: Method::Particle { jitter }, ..Default::default() };
             assert!(options.check().is_err());
         }
         let message = FilterOptions { rtps_alpha: Some(1.5), ..Default::default() }.check().unwrap_err().to_string();

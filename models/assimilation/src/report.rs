@@ -27,6 +27,8 @@ pub struct Innovation {
     pub spread: f64,
     /// Standard deviation of the observation error.
     pub error_std: f64,
+    /// Factor on the anomalies that the analysis used, prior and catchment inflation together.
+    pub inflation: f64,
 }
 
 impl Innovation {
@@ -38,6 +40,15 @@ impl Innovation {
     }
 }
 
+/// How many members of a catchment the observations left standing before they were resampled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Resampled {
+    /// The catchment.
+    pub catchment: usize,
+    /// Effective number of members, `1 / Σ w²`: M where all fit equally well, 1 where a single one does.
+    pub effective_members: f64,
+}
+
 /// What one batch did. Reuse one report: its buffers keep their size between batches.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct AnalysisReport {
@@ -45,11 +56,14 @@ pub struct AnalysisReport {
     pub increments: Vec<RowIncrement>,
     /// One entry per observation, by catchment, then in the order given.
     pub innovations: Vec<Innovation>,
+    /// One entry per catchment that [`crate::Method::Particle`] resampled; empty for other methods.
+    pub resampled: Vec<Resampled>,
 }
 
 impl AnalysisReport {
     pub(crate) fn clear(&mut self) {
         self.increments.clear();
         self.innovations.clear();
+        self.resampled.clear();
     }
 }

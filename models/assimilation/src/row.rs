@@ -1,8 +1,8 @@
 //! The update of the members of one row of one catchment: centre, correct, relax, store within bounds.
 
 use crate::moments::{count, dot, mean, to_storage};
-use crate::options::{Bounds, FilterOptions};
-use crate::weights::Weights;
+use crate::options::Bounds;
+use crate::transform::Transform;
 
 /// Mean change of one row over its members, in the unit of the row.
 pub(crate) struct MeanChange {
@@ -13,22 +13,25 @@ pub(crate) struct MeanChange {
 /// Buffers `[M]` of one row.
 #[derive(Debug, Default)]
 pub(crate) struct RowUpdate {
+    prior: Vec<f64>,
     anomalies: Vec<f64>,
     analysis: Vec<f64>,
 }
 
 impl RowUpdate {
-    /// Replaces the finite `members` `[M]` by their analysis.
+    /// Replaces the finite `members` `[M]` by their analysis; `inflation` is the factor on the prior anomalies that
+    /// `transform` was computed with.
     pub(crate) fn apply(
         &mut self,
         members: &mut [f32],
-        weights: &Weights,
-        options: &FilterOptions,
+        transform: &Transform,
+        inflation: f64,
+        rtps_alpha: Option<f64>,
         bounds: Bounds,
     ) -> MeanChange {
-        self.centre(members, options.prior_inflation.unwrap_or(1.0));
-        self.correct(weights);
-        if let Some(alpha) = options.rtps_alpha {
+        self.centre(members, inflation);
+        transform.correct(&self.prior, &self.anomalies, &mut self.analysis);
+        if let Some(alpha) = rtps_alpha {
             self.relax(alpha);
         }
         self.store(members, bounds)
@@ -39,19 +42,9 @@ impl RowUpdate {
         let centre = mean(members);
         self.anomalies.clear();
         self.anomalies.extend(members.iter().map(|&value| inflation * (f64::from(value) - centre)));
-        self.analysis.clear();
-        self.analysis
+        self.prior.clear();
+        self.prior
             .extend(members.iter().map(|&value| f64::from(value) + (inflation - 1.0) * (f64::from(value) - centre)));
-    }
-
-    /// `x_i + Σ_j c_j W_ji` with `c_j = a · Y_j`.
-    fn correct(&mut self, weights: &Weights) {
-        for (whitened, gain) in weights.whitened().zip(weights.gain()) {
-            let covariance = dot(&self.anomalies, whitened);
-            for (value, weight) in self.analysis.iter_mut().zip(gain) {
-                *value += covariance * weight;
-            }
-        }
     }
 
     /// Moves the analysis spread a share alpha of the way back to the prior spread. A spread of zero stays zero.

@@ -7,12 +7,14 @@
 //! ```text
 //! W = K d 1ᵀ + F X       K = (I + G)⁻¹ / (M - 1)
 //!   ETKF                 X = -Y      F = U diag(1 / (s (1 + s))) Uᵀ / (M - 1),   s = sqrt(1 + lambda)
+//!   DEnKF                X = -Y      F = K / 2
 //!   stochastic EnKF      X = e - Y   F = K,   e ~ N(0, I) re-centred
 //! ```
 //!
 //! The ETKF line is the symmetric square root `T = I + V ((I + Lambda)^-1/2 - I) Vᵀ`, `V = Yᵀ U (lambda (M - 1))^-1/2`
 //! (Bishop et al. 2001; Hunt et al. 2007, Physica D 230, 112) with the division by lambda cancelled:
-//! `((1 + lambda)^-1/2 - 1) / lambda = -1 / (s (1 + s))`, so a degenerate direction needs no special case.
+//! `((1 + lambda)^-1/2 - 1) / lambda = -1 / (s (1 + s))`, so a degenerate direction needs no special case. The DEnKF
+//! (Sakov & Oke 2008, Tellus A 60, 361) is its limit for small lambda, where `s (1 + s)` tends to `2 (1 + lambda)`.
 //! Cost O(p² M + p³) per catchment and O(p M) per row; never an M x M matrix.
 
 use nalgebra::{DMatrix, Dyn, SymmetricEigen};
@@ -21,73 +23,74 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::error::AssimilationError;
 use crate::moments::{count, dot, mean};
-use crate::observation::CatchmentObservation;
-use crate::options::{FilterOptions, Method};
+use crate::whitened::Whitened;
 
 /// Iterations per observation after which the eigen-decomposition is given up; a handful is usual.
 const ITERATIONS_PER_OBSERVATION: usize = 1_000;
 
+/// The lines of the table above.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Gain {
+    SquareRoot,
+    Half,
+    Perturbed,
+}
+
+impl Gain {
+    /// What F multiplies in a direction of eigenvalue `lambda`, before the division by M - 1.
+    fn of_deviation(self, lambda: f64) -> f64 {
+        let root = (1.0 + lambda).sqrt();
+        match self {
+            Self::SquareRoot => 1.0 / (root * (1.0 + root)),
+            Self::Half => 0.5 / (1.0 + lambda),
+            Self::Perturbed => 1.0 / (1.0 + lambda),
+        }
+    }
+}
+
 /// Buffers `[p, M]`, member fastest, that keep their size between catchments.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Weights {
-    members: usize,
-    whitened: Vec<f64>,
-    departures: Vec<f64>,
+    gain: Gain,
     deviations: Vec<f64>,
-    gain: Vec<f64>,
+    weights: Vec<f64>,
 }
 
 impl Weights {
-    /// Fills the weights from a checked observation. Only the stochastic EnKF draws: observation by observation, then
-    /// member by member.
-    pub(crate) fn fill(
-        &mut self,
-        observation: &CatchmentObservation<'_>,
-        members: usize,
-        options: &FilterOptions,
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(), AssimilationError> {
-        self.members = members;
-        self.whiten(observation, options.prior_inflation.unwrap_or(1.0));
-        self.deviate(options.method, rng);
-        let spectrum = Spectrum::of(&self.whitened, members)?;
-        self.combine(options.method, &spectrum);
+    pub(crate) fn new(gain: Gain) -> Self {
+        Self { gain, deviations: Vec::new(), weights: Vec::new() }
+    }
+
+    /// Fills the weights. Only perturbed observations draw: observation by observation, then member by member.
+    pub(crate) fn fill(&mut self, whitened: &Whitened, rng: &mut ChaCha8Rng) -> Result<(), AssimilationError> {
+        self.deviate(whitened, rng);
+        let spectrum = Spectrum::of(whitened)?;
+        self.combine(whitened, &spectrum);
         Ok(())
     }
 
-    /// Whitened predicted anomalies of each observation, `[M]` at a time.
-    pub(crate) fn whitened(&self) -> impl Iterator<Item = &[f64]> {
-        self.whitened.chunks_exact(self.members)
-    }
-
-    /// Gain weights of each observation, `[M]` at a time.
-    pub(crate) fn gain(&self) -> impl Iterator<Item = &[f64]> {
-        self.gain.chunks_exact(self.members)
-    }
-
-    fn whiten(&mut self, observation: &CatchmentObservation<'_>, inflation: f64) {
-        self.whitened.clear();
-        self.departures.clear();
-        let predictions = observation.predicted.chunks_exact(self.members);
-        for ((predicted, &observed), &variance) in predictions.zip(observation.observed).zip(observation.error_variance)
-        {
-            let centre = mean(predicted);
-            let error_std = variance.sqrt();
-            self.departures.push((observed - centre) / error_std);
-            self.whitened.extend(predicted.iter().map(|value| inflation * (value - centre) / error_std));
+    /// `x_i + Σ_j c_j W_ji` with `c_j = a · Y_j`, from the prior `x` `[M]` and its anomalies `a` `[M]`.
+    pub(crate) fn correct(&self, whitened: &Whitened, prior: &[f64], anomalies: &[f64], analysis: &mut Vec<f64>) {
+        analysis.clear();
+        analysis.extend_from_slice(prior);
+        for (predicted, weights) in whitened.anomalies().zip(self.weights.chunks_exact(whitened.members())) {
+            let covariance = dot(anomalies, predicted);
+            for (value, weight) in analysis.iter_mut().zip(weights) {
+                *value += covariance * weight;
+            }
         }
     }
 
-    fn deviate(&mut self, method: Method, rng: &mut ChaCha8Rng) {
+    fn deviate(&mut self, whitened: &Whitened, rng: &mut ChaCha8Rng) {
         self.deviations.clear();
-        match method {
-            Method::Etkf => self.deviations.extend(self.whitened.iter().map(|y| -y)),
-            Method::StochasticEnkf => {
-                self.deviations.extend(self.whitened.iter().map(|_| sample_normal(rng)));
-                let perturbations = self.deviations.chunks_exact_mut(self.members);
-                for (perturbation, whitened) in perturbations.zip(self.whitened.chunks_exact(self.members)) {
+        match self.gain {
+            Gain::SquareRoot | Gain::Half => self.deviations.extend(whitened.all_anomalies().iter().map(|y| -y)),
+            Gain::Perturbed => {
+                self.deviations.extend(whitened.all_anomalies().iter().map(|_| sample_normal(rng)));
+                let perturbations = self.deviations.chunks_exact_mut(whitened.members());
+                for (perturbation, anomalies) in perturbations.zip(whitened.anomalies()) {
                     let centre = mean(perturbation);
-                    for (e, y) in perturbation.iter_mut().zip(whitened) {
+                    for (e, y) in perturbation.iter_mut().zip(anomalies) {
                         *e = *e - centre - y;
                     }
                 }
@@ -95,25 +98,18 @@ impl Weights {
         }
     }
 
-    fn combine(&mut self, method: Method, spectrum: &Spectrum) {
-        let freedom = count(self.members - 1);
-        let mean_gain = |lambda: f64| 1.0 / ((1.0 + lambda) * freedom);
-        let root_gain = |lambda: f64| {
-            let root = (1.0 + lambda).sqrt();
-            1.0 / (root * (1.0 + root) * freedom)
-        };
-        self.gain.clear();
-        self.gain.resize(self.whitened.len(), 0.0);
-        for (i, gain) in self.gain.chunks_exact_mut(self.members).enumerate() {
+    fn combine(&mut self, whitened: &Whitened, spectrum: &Spectrum) {
+        let members = whitened.members();
+        let freedom = count(members - 1);
+        self.weights.clear();
+        self.weights.resize(self.deviations.len(), 0.0);
+        for (i, weights) in self.weights.chunks_exact_mut(members).enumerate() {
             for (j, (deviation, departure)) in
-                self.deviations.chunks_exact(self.members).zip(&self.departures).enumerate()
+                self.deviations.chunks_exact(members).zip(whitened.departures()).enumerate()
             {
-                let of_mean = spectrum.entry(i, j, mean_gain);
-                let of_deviation = match method {
-                    Method::Etkf => spectrum.entry(i, j, root_gain),
-                    Method::StochasticEnkf => of_mean,
-                };
-                for (weight, x) in gain.iter_mut().zip(deviation) {
+                let of_mean = spectrum.entry(i, j, |lambda| 1.0 / ((1.0 + lambda) * freedom));
+                let of_deviation = spectrum.entry(i, j, |lambda| self.gain.of_deviation(lambda) / freedom);
+                for (weight, x) in weights.iter_mut().zip(deviation) {
                     *weight += of_mean * departure + of_deviation * x;
                 }
             }
@@ -132,13 +128,14 @@ enum Spectrum {
 }
 
 impl Spectrum {
-    fn of(whitened: &[f64], members: usize) -> Result<Self, AssimilationError> {
+    fn of(whitened: &Whitened) -> Result<Self, AssimilationError> {
+        let (members, anomalies) = (whitened.members(), whitened.all_anomalies());
         let freedom = count(members - 1);
-        let observations = whitened.len() / members;
+        let observations = whitened.departures().len();
         if observations == 1 {
-            return Ok(Self::Scalar(dot(whitened, whitened) / freedom));
+            return Ok(Self::Scalar(dot(anomalies, anomalies) / freedom));
         }
-        let row = |i: usize| &whitened[i * members..(i + 1) * members];
+        let row = |i: usize| &anomalies[i * members..(i + 1) * members];
         let gram = DMatrix::from_fn(observations, observations, |i, j| dot(row(i), row(j)) / freedom);
         SymmetricEigen::try_new(gram, f64::EPSILON, ITERATIONS_PER_OBSERVATION * observations)
             .map(Self::Matrix)

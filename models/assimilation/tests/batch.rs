@@ -17,7 +17,14 @@ fn prior() -> [f32; 24] {
 }
 
 fn entry(catchment: usize) -> CatchmentObservation<'static> {
-    CatchmentObservation { catchment, predicted: &PREDICTED, observed: &[3.5], error_variance: &[0.5], rows: &ROWS }
+    CatchmentObservation {
+        catchment,
+        predicted: &PREDICTED,
+        observed: &[3.5],
+        error_variance: &[0.5],
+        inflation: 1.0,
+        rows: &ROWS,
+    }
 }
 
 fn run(
@@ -100,6 +107,10 @@ fn values_that_are_not_finite_are_refused() {
     for variance in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let error = refusal(&[CatchmentObservation { error_variance: &[variance], ..entry(1) }]);
         assert!(reason(&error).ends_with("accepted: finite and positive"));
+    }
+    for inflation in [0.99, 10.1, f64::NAN] {
+        let error = refusal(&[CatchmentObservation { inflation, ..entry(1) }]);
+        assert!(reason(&error).ends_with("accepted: 1 to 10"));
     }
     let error = refusal(&[CatchmentObservation { error_variance: &[1e-200], ..entry(1) }]);
     assert!(reason(&error).starts_with("squared departure over error variance"));

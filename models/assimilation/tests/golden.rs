@@ -1,4 +1,15 @@
-//! Golden values: the ETKF of an independent implementation (DAPPER 1.7.1, `EnKF_analysis` with "Sqrt eig").
+//! Golden values: the ETKF and the DEnKF of an independent implementation (DAPPER 1.7.1).
+//!
+//! ```text
+//! pip install dapper==1.7.1
+//! python -c '
+//! import numpy as np
+//! from dapper.da_methods.ensemble import EnKF_analysis
+//! from dapper.tools.randvars import GaussRV
+//! E = np.array([[1, 2, 5], [2, 1, 7], [3, 4, 6], [4, 3, 10], [6, 5, 8]], float)
+//! for method in ("Sqrt eig", "DEnKF"):
+//!     print(EnKF_analysis(E, E[:, :2], GaussRV(C=np.diag([.5, 2.]), M=2), np.array([3.5, 1.]), method).T)'
+//! ```
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
 mod support;
@@ -17,6 +28,7 @@ fn case() -> LinearCase {
         values: vec![1.0, 2.0, 3.0, 4.0, 2.0, 1.0, 4.0, 3.0],
         observed: vec![3.5],
         error_variance: vec![0.5],
+        inflation: 1.0,
     }
 }
 
@@ -35,6 +47,46 @@ fn etkf_mean_covariance_and_first_member() {
     assert_close(covariance[(1, 1)], 1.205_128, "variance of the other row");
     assert_close(f64::from(analysis[0]), 2.548_654, "first member, observed row");
     assert_close(f64::from(analysis[4]), 2.929_192, "first member, other row");
+}
+
+#[test]
+fn denkf_mean_variance_and_first_member() {
+    let (analysis, _) = case().analyse(options(Method::Denkf), Bounds::UNBOUNDED);
+    let (mean, covariance) = moments(&analysis, 2);
+    assert_close(mean[0], 3.269_231, "mean of the observed row");
+    assert_close(mean[1], 2.961_538, "mean of the other row");
+    assert_close(covariance[(0, 0)], 0.631_164, "variance of the observed row");
+    assert_close(covariance[(1, 1)], 1.293_886, "variance of the other row");
+    assert_close(f64::from(analysis[0]), 2.346_154, "first member, observed row");
+    assert_close(f64::from(analysis[4]), 2.807_692, "first member, other row");
+}
+
+#[test]
+fn every_member_after_two_observations() {
+    let case = LinearCase {
+        states: 3,
+        members: 5,
+        values: vec![1.0, 2.0, 3.0, 4.0, 6.0, 2.0, 1.0, 4.0, 3.0, 5.0, 5.0, 7.0, 6.0, 10.0, 8.0],
+        observed: vec![3.5, 1.0],
+        error_variance: vec![0.5, 2.0],
+        inflation: 1.0,
+    };
+    let etkf = [
+        [2.480_196_798, 2.950_949_417, 3.088_151_158, 3.558_903_777, 4.166_858_138],
+        [2.382_819_769, 1.251_636_410, 3.310_982_972, 2.179_799_613, 3.107_962_817],
+        [6.669_463_389, 8.066_184_350, 6.894_283_155, 10.291_004_116, 7.515_823_883],
+    ];
+    let denkf = [
+        [2.002_766_798, 2.641_106_719, 3.081_818_182, 3.720_158_103, 4.799_209_486],
+        [2.049_407_115, 1.019_762_846, 3.318_181_818, 2.288_537_549, 3.557_312_253],
+        [6.365_415_020, 7.886_166_008, 6.877_272_727, 10.398_023_715, 7.909_881_423],
+    ];
+    for (method, expected) in [(Method::Etkf, etkf), (Method::Denkf, denkf)] {
+        let (analysis, _) = case.analyse(options(method), Bounds::UNBOUNDED);
+        for (&actual, &expected) in analysis.iter().zip(expected.as_flattened()) {
+            assert_close(f64::from(actual), expected, "member");
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Against the linear-Gaussian Kalman filter: the ETKF exactly, the stochastic EnKF within its sampling error.
+//! Against the linear-Gaussian Kalman filter: the ETKF and the DEnKF exactly, the stochastic EnKF and the particle filter
+//! within their sampling error.
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
 mod support;
@@ -25,6 +26,7 @@ fn random_case(states: usize, observations: usize, members: usize, seed: u64) ->
         values,
         observed: terms[..observations].to_vec(),
         error_variance: variances[..observations].to_vec(),
+        inflation: 1.0,
     }
 }
 
@@ -48,10 +50,47 @@ fn etkf_has_the_mean_and_covariance_of_the_kalman_filter() {
 }
 
 #[test]
+fn denkf_has_the_kalman_mean_and_keeps_a_quarter_of_what_the_gain_removes_twice() {
+    // Sakov & Oke (2008): (I - K H / 2) P (I - K H / 2)' = (I - K H) P + K H P H' K' / 4.
+    for (states, observations, members) in [(1, 1, 2), (4, 1, 32), (5, 2, 16), (6, 5, 40), (5, 5, 3)] {
+        let case = random_case(states, observations, members, 2);
+        let (analysis, _) = case.analyse(options(Method::Denkf), Bounds::UNBOUNDED);
+        let (mean, covariance) = moments(&analysis, states);
+        let (expected_mean, kalman) = case.kalman(1.0);
+        let (_, prior) = moments(&case.values, states);
+        let gain = case.gain(&prior);
+        let observed = prior.view((0, 0), (observations, observations));
+        let expected = kalman + &gain * observed * gain.transpose() / 4.0;
+        assert!((mean - expected_mean).amax() < 2e-6, "mean of {states} x {observations} x {members}");
+        assert!((covariance - expected).amax() < 5e-6, "covariance of {states} x {observations} x {members}");
+    }
+}
+
+#[test]
+fn the_particle_filter_approaches_the_kalman_filter() {
+    // 200 000 normal members. One observation leaves about 100 000, three about 20 000 effective members: the mean has a
+    // sampling error of at most 1 / sqrt(20 000) = 0.007, a variance of at most 1.3 one of 1.3 sqrt(2 / 20 000) = 0.013;
+    // five sigma each. The jitter must not show.
+    for (observations, left) in [(1, 80_000.0), (3, 10_000.0)] {
+        for jitter in [0.0, 0.2] {
+            let case = random_case(4, observations, 200_000, 21);
+            let (analysis, report) = case.analyse(options(Method::Particle { jitter }), Bounds::UNBOUNDED);
+            let (mean, covariance) = moments(&analysis, 4);
+            let (expected_mean, expected_covariance) = case.kalman(1.0);
+            assert!(report.resampled[0].effective_members > left);
+            assert!((mean - expected_mean).amax() < 0.035);
+            assert!((covariance - expected_covariance).amax() < 0.065);
+        }
+    }
+}
+
+#[test]
 fn inflation_gives_the_kalman_filter_of_the_inflated_prior() {
-    let case = random_case(4, 2, 24, 9);
-    let inflated = FilterOptions { prior_inflation: Some(1.3), ..Default::default() };
-    let (analysis, _) = case.analyse(inflated, Bounds::UNBOUNDED);
+    let mut case = random_case(4, 2, 24, 9);
+    case.inflation = 1.25;
+    let inflated = FilterOptions { prior_inflation: Some(1.04), ..Default::default() };
+    let (analysis, report) = case.analyse(inflated, Bounds::UNBOUNDED);
+    assert!((report.innovations[1].inflation - 1.3).abs() < 1e-12);
     let (mean, covariance) = moments(&analysis, 4);
     let (expected_mean, expected_covariance) = case.kalman(1.3);
     assert!((mean - expected_mean).amax() < 2e-6);
@@ -105,6 +144,7 @@ fn re_centred_perturbations_keep_the_expected_variance_of_a_small_ensemble() {
             predicted: &predicted,
             observed: &case.observed,
             error_variance: &case.error_variance,
+            inflation: 1.0,
             rows: &rows,
         };
         let mut rng = stream(1, Purpose::ObservationPerturbation, draw);

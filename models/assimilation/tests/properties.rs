@@ -21,17 +21,22 @@ fn case() -> impl Strategy<Value = LinearCase> {
                     values,
                     observed,
                     error_variance,
+                    inflation: 1.0,
                 })
         })
     })
 }
 
-fn method() -> impl Strategy<Value = Method> {
-    prop_oneof![Just(Method::Etkf), Just(Method::StochasticEnkf)]
+fn linear() -> impl Strategy<Value = Method> {
+    prop_oneof![Just(Method::Etkf), Just(Method::StochasticEnkf), Just(Method::Denkf)]
 }
 
-fn any_options() -> impl Strategy<Value = FilterOptions> {
-    (method(), prop::option::of(1.0..1.5), prop::option::of(0.0..=1.0))
+fn any_method() -> impl Strategy<Value = Method> {
+    prop_oneof![3 => linear(), 1 => (0.0..=1.0).prop_map(|jitter| Method::Particle { jitter })]
+}
+
+fn options_of(method: impl Strategy<Value = Method>) -> impl Strategy<Value = FilterOptions> {
+    (method, prop::option::of(1.0..1.5), prop::option::of(0.0..=1.0))
         .prop_map(|(method, prior_inflation, rtps_alpha)| FilterOptions { method, prior_inflation, rtps_alpha })
 }
 
@@ -39,7 +44,7 @@ proptest! {
     /// The gain is at most sqrt(P / R) / 2 = 35 here, so an analysis stays below 1 000 and its f32 storage error below
     /// 4e-5.
     #[test]
-    fn the_mean_is_the_kalman_mean(case in case(), options in any_options()) {
+    fn the_mean_is_the_kalman_mean(case in case(), options in options_of(linear())) {
         let (analysis, _) = case.analyse(options, Bounds::UNBOUNDED);
         let (mean, _) = moments(&analysis, case.states);
         let (expected, _) = case.kalman(options.prior_inflation.unwrap_or(1.0));
@@ -57,7 +62,7 @@ proptest! {
     /// Without bounds, the reported mean increment is all that moves the mean: the anomalies around the Kalman mean sum
     /// to zero.
     #[test]
-    fn anomalies_keep_zero_mean(case in case(), options in any_options()) {
+    fn anomalies_keep_zero_mean(case in case(), options in options_of(linear())) {
         let (analysis, report) = case.analyse(options, Bounds::UNBOUNDED);
         let (prior_mean, _) = moments(&case.values, case.states);
         let (kalman_mean, _) = case.kalman(options.prior_inflation.unwrap_or(1.0));
@@ -70,10 +75,32 @@ proptest! {
     }
 
     #[test]
-    fn an_observation_without_information_changes_nothing(mut case in case(), method in method()) {
+    fn an_observation_without_information_changes_nothing(
+        mut case in case(),
+        method in prop_oneof![linear(), Just(Method::Particle { jitter: 0.0 })],
+    ) {
         case.error_variance.fill(1e100);
         let (analysis, _) = case.analyse(options(method), Bounds::UNBOUNDED);
         prop_assert_eq!(analysis, case.values);
+    }
+
+    /// Without jitter a particle is a member of before in all of its rows.
+    #[test]
+    fn particles_are_whole_members(case in case()) {
+        let (analysis, _) = case.analyse(options(Method::Particle { jitter: 0.0 }), Bounds::UNBOUNDED);
+        let column = |values: &[f32], i: usize| values.iter().skip(i).step_by(case.members).copied().collect::<Vec<_>>();
+        for i in 0..case.members {
+            prop_assert!((0..case.members).any(|k| column(&case.values, k) == column(&analysis, i)));
+        }
+    }
+
+    /// The jitter moves no mean: f32 storage of values below 50.
+    #[test]
+    fn jitter_keeps_the_mean(case in case(), jitter in 0.0..=1.0) {
+        let mean = |jitter| {
+            moments(&case.analyse(options(Method::Particle { jitter }), Bounds::UNBOUNDED).0, case.states).0
+        };
+        prop_assert!((mean(jitter) - mean(0.0)).amax() < 1e-5);
     }
 
     #[test]
@@ -98,7 +125,7 @@ proptest! {
     #[test]
     fn bounds_hold_and_increments_are_what_is_stored(
         case in case(),
-        options in any_options(),
+        options in options_of(any_method()),
         minimum in -4.0_f32..0.0,
         width in 0.0_f32..4.0,
     ) {
@@ -120,7 +147,7 @@ proptest! {
     }
 
     #[test]
-    fn equal_inputs_give_equal_bits(case in case(), options in any_options()) {
+    fn equal_inputs_give_equal_bits(case in case(), options in options_of(any_method())) {
         let bits = || case.analyse(options, Bounds::UNBOUNDED).0.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         prop_assert_eq!(bits(), bits());
     }

@@ -17,6 +17,7 @@ pub struct LinearCase {
     pub observed: Vec<f64>,
     /// `[p]`.
     pub error_variance: Vec<f64>,
+    pub inflation: f64,
 }
 
 pub fn options(method: Method) -> FilterOptions {
@@ -46,6 +47,7 @@ impl LinearCase {
                     predicted: &self.predicted(),
                     observed: &self.observed,
                     error_variance: &self.error_variance,
+                    inflation: self.inflation,
                     rows: &rows,
                 }],
                 &mut stream(11, Purpose::ObservationPerturbation, 0),
@@ -55,16 +57,25 @@ impl LinearCase {
         (values, report)
     }
 
+    fn operator(&self) -> DMatrix<f64> {
+        DMatrix::from_fn(self.observed.len(), self.states, |i, j| if i == j { 1.0 } else { 0.0 })
+    }
+
+    /// The Kalman gain `[S, p]` of a prior covariance `[S, S]`.
+    pub fn gain(&self, covariance: &DMatrix<f64>) -> DMatrix<f64> {
+        let operator = self.operator();
+        let error = DMatrix::from_diagonal(&DVector::from_column_slice(&self.error_variance));
+        let total = &operator * covariance * operator.transpose() + error;
+        covariance * operator.transpose() * total.try_inverse().unwrap()
+    }
+
     /// Mean and covariance of the Kalman filter with the prior moments of the ensemble, anomalies inflated by
     /// `inflation`.
     pub fn kalman(&self, inflation: f64) -> (DVector<f64>, DMatrix<f64>) {
-        let observations = self.observed.len();
         let (mean, covariance) = moments(&self.values, self.states);
         let covariance = covariance * inflation.powi(2);
-        let operator = DMatrix::from_fn(observations, self.states, |i, j| if i == j { 1.0 } else { 0.0 });
-        let error = DMatrix::from_diagonal(&DVector::from_column_slice(&self.error_variance));
-        let total = &operator * &covariance * operator.transpose() + error;
-        let gain = &covariance * operator.transpose() * total.try_inverse().unwrap();
+        let operator = self.operator();
+        let gain = self.gain(&covariance);
         let innovation = DVector::from_column_slice(&self.observed) - &operator * &mean;
         let identity = DMatrix::identity(self.states, self.states);
         (mean + &gain * innovation, (identity - gain * operator) * covariance)
