@@ -17,6 +17,9 @@
 //!                                                        AnalysisReport (increments, clipping, innovations)
 //! ```
 //!
+//! Other gauges and satellites come in through the same door, each with its own operator:
+//! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge.
+//!
 //! # Invariants
 //! - Every input of a batch is checked before the first store changes: a refused batch leaves the ensemble as it was.
 //! - A row is changed only where the caller lists it, and it ends finite and within its bounds.
@@ -77,8 +80,11 @@ mod observation;
 mod options;
 mod output_error;
 mod precipitation;
+mod rating;
+mod rating_shape;
 mod report;
 mod row;
+mod stage;
 mod weights;
 
 pub use discharge::{DischargeOperator, LogDischarge};
@@ -90,4 +96,7 @@ pub use observation::{CatchmentObservation, UpdatableRow};
 pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use precipitation::PrecipitationPerturbation;
+pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
+pub use rating_shape::{RatingSegment, RatingShape};
 pub use report::{AnalysisReport, Innovation, RowIncrement};
+pub use stage::{StageObservation, StageOperator};
