@@ -18,7 +18,8 @@
 //! ```
 //!
 //! Other gauges and satellites come in through the same door, each with its own operator:
-//! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge.
+//! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge;
+//! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error.
 //!
 //! # Invariants
 //! - Every input of a batch is checked before the first store changes: a refused batch leaves the ensemble as it was.
@@ -80,6 +81,7 @@ mod observation;
 mod options;
 mod output_error;
 mod precipitation;
+mod quality;
 mod rating;
 mod rating_shape;
 mod report;
@@ -96,6 +98,7 @@ pub use observation::{CatchmentObservation, UpdatableRow};
 pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use precipitation::PrecipitationPerturbation;
+pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
 pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
 pub use rating_shape::{RatingSegment, RatingShape};
 pub use report::{AnalysisReport, Innovation, RowIncrement};
