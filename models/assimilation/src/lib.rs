@@ -19,6 +19,7 @@
 //!
 //! Other gauges and satellites come in through the same door, each with its own operator:
 //! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge;
+//! - [`CdfMatching`]: satellite soil moisture in the climatology of the model's soil store, season by season;
 //! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error.
 //!
 //! # Invariants
@@ -78,14 +79,18 @@ mod filter;
 mod moments;
 mod noise;
 mod observation;
+mod observed;
 mod options;
 mod output_error;
 mod precipitation;
 mod quality;
+mod quantile_map;
 mod rating;
 mod rating_shape;
 mod report;
 mod row;
+mod season;
+mod soil_moisture;
 mod stage;
 mod weights;
 
@@ -95,6 +100,7 @@ pub use error::AssimilationError;
 pub use filter::Filter;
 pub use noise::{Ar1, Purpose, stream};
 pub use observation::{CatchmentObservation, UpdatableRow};
+pub use observed::{Observed, is_informative};
 pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use precipitation::PrecipitationPerturbation;
@@ -102,4 +108,5 @@ pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
 pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
 pub use rating_shape::{RatingSegment, RatingShape};
 pub use report::{AnalysisReport, Innovation, RowIncrement};
+pub use soil_moisture::{CdfMatching, SOIL_MOISTURE_ERROR_M3_M3, SoilMoisturePair};
 pub use stage::{StageObservation, StageOperator};
