@@ -19,6 +19,7 @@
 //!
 //! Other gauges and satellites come in through the same door, each with its own operator:
 //! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge;
+//! - [`SnowOperator`]: snow water equivalent, or the snow-covered fraction through a depletion curve;
 //! - [`CdfMatching`]: satellite soil moisture in the climatology of the model's soil store, season by season;
 //! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error.
 //!
@@ -90,6 +91,7 @@ mod rating_shape;
 mod report;
 mod row;
 mod season;
+mod snow;
 mod soil_moisture;
 mod stage;
 mod weights;
@@ -108,5 +110,6 @@ pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
 pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
 pub use rating_shape::{RatingSegment, RatingShape};
 pub use report::{AnalysisReport, Innovation, RowIncrement};
+pub use snow::{DepletionCurve, SnowOperator, SnowRow};
 pub use soil_moisture::{CdfMatching, SOIL_MOISTURE_ERROR_M3_M3, SoilMoisturePair};
 pub use stage::{StageObservation, StageOperator};
