@@ -21,7 +21,8 @@
 //! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge;
 //! - [`SnowOperator`]: snow water equivalent, or the snow-covered fraction through a depletion curve;
 //! - [`CdfMatching`]: satellite soil moisture in the climatology of the model's soil store, season by season;
-//! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error.
+//! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error;
+//! - [`RiverDistances`]: how far upstream a gauge counts, by the distance along the river.
 //!
 //! # Invariants
 //! - Every input of a batch is checked before the first store changes: a refused batch leaves the ensemble as it was.
@@ -77,6 +78,7 @@ mod discharge;
 mod ensemble;
 mod error;
 mod filter;
+mod localisation;
 mod moments;
 mod noise;
 mod observation;
@@ -100,6 +102,7 @@ pub use discharge::{DischargeOperator, LogDischarge};
 pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
 pub use error::AssimilationError;
 pub use filter::Filter;
+pub use localisation::{Influence, RiverDistances, RiverReach, gaspari_cohn};
 pub use noise::{Ar1, Purpose, stream};
 pub use observation::{CatchmentObservation, UpdatableRow};
 pub use observed::{Observed, is_informative};
