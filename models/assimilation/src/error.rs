@@ -96,6 +96,38 @@ pub enum AssimilationError {
         /// Number of observations p.
         observations: usize,
     },
+    /// A name that its list holds twice.
+    #[error("{what} {name} is listed twice; accepted: each once")]
+    Duplicate {
+        /// What is listed.
+        what: &'static str,
+        /// The repeated name.
+        name: String,
+    },
+    /// A catchment that drains to one outside the list.
+    #[error(
+        "catchment {catchment} drains to {downstream}, which is not listed; list it, or make {catchment} an outlet"
+    )]
+    Downstream {
+        /// The catchment.
+        catchment: String,
+        /// The unknown name.
+        downstream: String,
+    },
+    /// Catchments that drain in a circle.
+    #[error("the river runs in a circle: {path}; accepted: every catchment reaches an outlet")]
+    Cycle {
+        /// The names along the circle, `a -> b -> a`.
+        path: String,
+    },
+    /// A rating curve was refused. The reason is in the message, because a configuration file shows no chain of sources.
+    #[error("rating {version}: {reason}")]
+    Rating {
+        /// Version of the rating.
+        version: String,
+        /// The reason.
+        reason: Box<AssimilationError>,
+    },
     /// The entry of one catchment was refused; the source says why.
     #[error("catchment {catchment} cannot be assimilated")]
     Catchment {

@@ -26,6 +26,13 @@
 //! | [`StoredPredictions`] with any of them | | gauges that report late |
 //! | [`Variational`] | Gaussian errors, a gradient of the model | one state without an ensemble, a window at a time |
 //!
+//! Other gauges and satellites come in through the same door, each with its own operator:
+//! - [`StageOperator`]: stage through a versioned [`RatingCurve`], as log discharge;
+//! - [`SnowOperator`]: snow water equivalent, or the snow-covered fraction through a depletion curve;
+//! - [`CdfMatching`]: satellite soil moisture in the climatology of the model's soil store, season by season;
+//! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error;
+//! - [`RiverDistances`]: how far upstream a gauge counts, by the distance along the river.
+//!
 //! # Invariants
 //! - Every input of a batch is checked before the first store changes: a refused batch leaves the ensemble as it was.
 //! - A row is changed only where the caller lists it, and it ends finite and within its bounds.
@@ -85,19 +92,29 @@ mod ensemble;
 mod error;
 mod filter;
 mod inflation;
+mod localisation;
 mod moments;
 mod noise;
 mod observation;
+mod observed;
 mod options;
 mod output_error;
 mod output_updating;
 mod precipitation;
+mod quality;
+mod quantile_map;
+mod rating;
+mod rating_shape;
 mod report;
 mod resampling;
 mod row;
 mod stored;
 mod transform;
 mod variational;
+mod season;
+mod snow;
+mod soil_moisture;
+mod stage;
 mod weights;
 mod whitened;
 
@@ -106,8 +123,10 @@ pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
 pub use error::AssimilationError;
 pub use filter::Filter;
 pub use inflation::AdaptiveInflation;
+pub use localisation::{Influence, RiverDistances, RiverReach, gaspari_cohn};
 pub use noise::{Ar1, Purpose, stream};
 pub use observation::{CatchmentObservation, UpdatableRow};
+pub use observed::{Observed, is_informative};
 pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use output_updating::{ErrorRegression, Explanation, carried_error};
@@ -117,3 +136,9 @@ pub use stored::StoredPredictions;
 pub use variational::{
     CatchmentMinimum, ControlRow, DescentOutcome, Variational, VariationalOptions, VariationalReport,
 };
+pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
+pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
+pub use rating_shape::{RatingSegment, RatingShape};
+pub use snow::{DepletionCurve, SnowOperator, SnowRow};
+pub use soil_moisture::{CdfMatching, SOIL_MOISTURE_ERROR_M3_M3, SoilMoisturePair};
+pub use stage::{StageObservation, StageOperator};
