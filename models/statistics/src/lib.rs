@@ -45,6 +45,7 @@ mod hydrograph;
 mod interval;
 mod peak;
 mod quantile;
+mod running;
 mod series;
 
 pub use calibration::TailScale;
@@ -55,4 +56,5 @@ pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};
 pub use peak::peak_timing_error;
 pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
+pub use running::RunningScore;
 pub use series::{Paired, mean, paired};
