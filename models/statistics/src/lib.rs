@@ -38,6 +38,7 @@
 //! ```
 
 mod calibration;
+mod contingency;
 mod duration;
 mod ensemble;
 mod error;
@@ -47,8 +48,10 @@ mod peak;
 mod quantile;
 mod running;
 mod series;
+mod threshold;
 
 pub use calibration::TailScale;
+pub use contingency::Contingency;
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
@@ -58,3 +61,4 @@ pub use peak::peak_timing_error;
 pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
 pub use running::RunningScore;
 pub use series::{Paired, mean, paired};
+pub use threshold::{BrierParts, brier_parts, brier_score, exceedance_of_members, exceedance_of_quantiles};
