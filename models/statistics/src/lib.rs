@@ -38,6 +38,7 @@
 //! ```
 
 mod calibration;
+mod conformal;
 mod contingency;
 mod duration;
 mod ensemble;
@@ -52,7 +53,8 @@ mod running;
 mod series;
 mod threshold;
 
-pub use calibration::TailScale;
+pub use calibration::{TailScale, stretch_tails};
+pub use conformal::{AdaptiveConformal, ConformalPid, Misses, split_threshold};
 pub use contingency::Contingency;
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
