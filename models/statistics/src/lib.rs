@@ -37,6 +37,7 @@
 //! # }
 //! ```
 
+mod baseline;
 mod calibration;
 mod conformal;
 mod contingency;
@@ -53,6 +54,7 @@ mod running;
 mod series;
 mod threshold;
 
+pub use baseline::{Climatology, Persistence, day_of_year};
 pub use calibration::{TailScale, stretch_tails};
 pub use conformal::{AdaptiveConformal, ConformalPid, Misses, split_threshold};
 pub use contingency::Contingency;
