@@ -127,7 +127,7 @@ pub fn split_threshold(sorted_scores: &[f64], level: f64) -> Result<f64, Statist
         return Err(StatisticsError::NotFinite { what: "scores", index, value: f64::NAN });
     }
     require_ascending("scores", sorted_scores)?;
-    // Whole ranks such as 21 · 0.9 = 18.900000000000002 must not be rounded up by the last digit.
+    // A whole rank such as 100 · (1 − 0.44) = 56.00000000000001 must not be rounded up by its last digit.
     let rank = (count(sorted_scores.len() + 1) * (1.0 - level) - 1e-9).ceil();
     Ok(match rank {
         rank if rank <= 0.0 => f64::NEG_INFINITY,

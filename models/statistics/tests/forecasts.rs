@@ -198,6 +198,8 @@ fn trackers_after_misses() {
     for (level, golden) in [(0.1, 19.0), (0.5, 11.0), (0.95, 2.0), (0.04, f64::INFINITY), (-0.1, f64::INFINITY)] {
         assert_eq!(split_threshold(&scores, level).unwrap(), golden, "level {level}");
     }
+    let hundredths: Vec<f64> = (1..=99).map(f64::from).collect();
+    assert_eq!(split_threshold(&hundredths, 0.44).unwrap(), 56.0, "not rounded up by the last digit");
     assert_eq!(split_threshold(&scores, 1.0).unwrap(), f64::NEG_INFINITY);
     assert!(split_threshold(&[2.0, 1.0], 0.1).is_err() && split_threshold(&[], 0.1).is_err());
 }
