@@ -1,7 +1,7 @@
 //! Online calibration of a predictive distribution: its tails are stretched or squeezed until they miss as often as they
 //! should.
 
-use crate::error::StatisticsError;
+use crate::{error::StatisticsError, series::require_finite};
 
 /// How far a tail may be stretched or squeezed: factors of 1/8 to 8.
 const LARGEST_LOG: f32 = 2.079_441_5;
@@ -29,29 +29,8 @@ impl TailScale {
     /// [`StatisticsError::Length`] when there is not one quantile a level, [`StatisticsError::NotFinite`] for one that is
     /// no finite number.
     pub fn apply(&self, levels: &[f64], quantiles: &mut [f64], epsilon: f64) -> Result<(), StatisticsError> {
-        if levels.len() != quantiles.len() || levels.is_empty() {
-            return Err(StatisticsError::Length { what: "quantiles", actual: quantiles.len(), expected: levels.len() });
-        }
-        if let Some(index) = quantiles.iter().position(|q| !q.is_finite()) {
-            return Err(StatisticsError::NotFinite { what: "quantiles", index, value: quantiles[index] });
-        }
-        let middle = levels.partition_point(|level| *level < 0.5 - 1e-9).min(levels.len() - 1);
-        let median = (quantiles[middle].max(0.0) + epsilon).ln();
-        let (lower, upper) = (f64::from(self.log_lower).exp(), f64::from(self.log_upper).exp());
-        for (index, quantile) in quantiles.iter_mut().enumerate() {
-            if index != middle {
-                let factor = if index < middle { lower } else { upper };
-                let log = median + factor * ((quantile.max(0.0) + epsilon).ln() - median);
-                *quantile = (log.exp() - epsilon).max(0.0);
-            }
-        }
-        // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
-        let mut floor = 0.0;
-        for quantile in quantiles {
-            *quantile = quantile.max(floor);
-            floor = *quantile;
-        }
-        Ok(())
+        let factors = [self.log_lower, self.log_upper].map(|log| f64::from(log).exp());
+        stretch_tails(levels, quantiles, factors, epsilon).map(|_| ())
     }
 
     /// Learns from one verified forecast, whose issued quantiles of level `alpha` and `1 − alpha` were `lower` and
@@ -61,6 +40,56 @@ impl TailScale {
         self.log_lower = (self.log_lower + step(observed < lower)).clamp(-LARGEST_LOG, LARGEST_LOG);
         self.log_upper = (self.log_upper + step(observed > upper)).clamp(-LARGEST_LOG, LARGEST_LOG);
     }
+}
+
+/// Multiplies the distances of `quantiles` `[L]` of ascending `levels` `[L]` from the median by the `factors` below and
+/// above it, in the logarithm of `value + epsilon`, around the level nearest one half. Values stay at least 0 and
+/// ascending.
+///
+/// Quantiles take factors within 1/8 to 8. Returned are the outer quantiles by the factors as they are, so that a tracker
+/// whose factor is the threshold of [`crate::AdaptiveConformal`] or [`crate::ConformalPid`] learns what it asked for: an
+/// infinite factor puts the end of its tail at an infinity that no observation passes, minus infinity at one that all do.
+///
+/// # Errors
+/// [`StatisticsError::Length`] when there is not one quantile a level, [`StatisticsError::NotFinite`] for a quantile that
+/// is no finite number or a factor that is NaN.
+pub fn stretch_tails(
+    levels: &[f64],
+    quantiles: &mut [f64],
+    factors: [f64; 2],
+    epsilon: f64,
+) -> Result<[f64; 2], StatisticsError> {
+    if levels.len() != quantiles.len() || levels.is_empty() {
+        return Err(StatisticsError::Length { what: "quantiles", actual: quantiles.len(), expected: levels.len() });
+    }
+    require_finite("quantiles", quantiles)?;
+    if let Some(index) = factors.iter().position(|factor| factor.is_nan()) {
+        return Err(StatisticsError::NotFinite { what: "factors", index, value: f64::NAN });
+    }
+    let (middle, last) = (levels.partition_point(|level| *level < 0.5 - 1e-9).min(levels.len() - 1), levels.len() - 1);
+    let median = (quantiles[middle].max(0.0) + epsilon).ln();
+    let stretched = |quantile: f64, factor: f64| {
+        let log = median + factor * ((quantile.max(0.0) + epsilon).ln() - median);
+        (log.exp() - epsilon).max(0.0)
+    };
+    let end = |quantile: f64, factor: f64, side: f64| {
+        if factor.is_finite() { stretched(quantile, factor) } else { side * factor }
+    };
+    let ends = [end(quantiles[0], factors[0], -1.0), end(quantiles[last], factors[1], 1.0)];
+    let largest = f64::from(LARGEST_LOG).exp();
+    let [lower, upper] = factors.map(|factor| factor.clamp(1.0 / largest, largest));
+    for (index, quantile) in quantiles.iter_mut().enumerate() {
+        if index != middle {
+            *quantile = stretched(*quantile, if index < middle { lower } else { upper });
+        }
+    }
+    // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
+    let mut floor = 0.0;
+    for quantile in quantiles {
+        *quantile = quantile.max(floor);
+        floor = *quantile;
+    }
+    Ok(ends)
 }
 
 #[cfg(test)]

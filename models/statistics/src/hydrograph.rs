@@ -66,31 +66,39 @@ pub fn kge_2012(observed: &[f64], simulated: &[f64]) -> Result<f64, StatisticsEr
 }
 
 /// What the Kling-Gupta efficiency is made of.
-struct Components {
+pub(crate) struct Components {
     correlation: f64,
-    variability_ratio: f64,
+    pub(crate) variability_ratio: f64,
     bias_ratio: f64,
 }
 
 impl Components {
     fn of(observed: &[f64], simulated: &[f64]) -> Result<Self, StatisticsError> {
         require_pair(observed, simulated)?;
-        let observed_mean = mean_of(observed);
-        let simulated_mean = mean_of(simulated);
-        let pairs = || observed.iter().map(|o| o - observed_mean).zip(simulated.iter().map(|s| s - simulated_mean));
-        let covariance = pairs().map(|(o, s)| o * s).sum::<f64>() / count(observed.len());
-        let observed_std = nonzero("the variability of the observed series", std_about(observed, observed_mean))?;
-        let simulated_std = std_about(simulated, simulated_mean);
-        let correlation =
-            if simulated_std == 0.0 { 0.0 } else { (covariance / observed_std / simulated_std).clamp(-1.0, 1.0) };
+        let means = (mean_of(observed), mean_of(simulated));
+        let pairs = observed.iter().map(|o| o - means.0).zip(simulated.iter().map(|s| s - means.1));
+        let covariance = pairs.map(|(o, s)| o * s).sum::<f64>() / count(observed.len());
+        Self::from_moments(means, (std_about(observed, means.0), std_about(simulated, means.1)), covariance)
+    }
+
+    /// Of means and deviations `(observed, simulated)` and the products of the deviations; the last two may both be sums
+    /// or both be means over the series.
+    pub(crate) fn from_moments(
+        means: (f64, f64),
+        deviations: (f64, f64),
+        products: f64,
+    ) -> Result<Self, StatisticsError> {
+        let observed = nonzero("the variability of the observed series", deviations.0)?;
+        let simulated = deviations.1;
+        let correlation = if simulated == 0.0 { 0.0 } else { (products / observed / simulated).clamp(-1.0, 1.0) };
         Ok(Self {
             correlation,
-            variability_ratio: simulated_std / observed_std,
-            bias_ratio: simulated_mean / nonzero("the mean of the observed series", observed_mean)?,
+            variability_ratio: simulated / observed,
+            bias_ratio: means.1 / nonzero("the mean of the observed series", means.0)?,
         })
     }
 
-    fn distance_score(&self, variability_ratio: f64) -> f64 {
+    pub(crate) fn distance_score(&self, variability_ratio: f64) -> f64 {
         let squares = [self.correlation, variability_ratio, self.bias_ratio].map(|part| (part - 1.0).powi(2));
         1.0 - squares.iter().sum::<f64>().sqrt()
     }

@@ -1,25 +1,36 @@
-//! Verification scores of hydrographs, ensembles, quantiles and intervals.
+//! Verification scores of hydrographs, ensembles, quantiles and intervals, what forecasts have to beat, and the
+//! calibration of their intervals.
 //!
 //! ```text
 //!  observed [T] ───┐
 //!                  ├─▶ paired ─▶ nse, mnse, kge, pbias, high and low flow    one number per series
-//!  simulated [T] ──┘
+//!  simulated [T] ──┤             RunningScore                                the same, pair by pair
+//!                  └─▶ peak_timing_error, FloodEvents                        when floods come
 //!
-//!  members [M] ──────▶ crps_ensemble (biased or fair)  ┐
-//!        └▶ quantiles ▶ pinball, crps_quantiles        ├─▶ mean              one number per forecast, then their mean
-//!               └─────▶ interval_score, coverage       ┘
+//!  members [M] ──────▶ crps_ensemble (biased or fair), rank ─▶ flatness      ┐
+//!        └▶ quantiles ▶ pinball, crps_quantiles, pit_of_quantiles            ├─▶ mean   one number per forecast, then their mean
+//!               ├─────▶ interval_score, coverage                             ┘
+//!               └─────▶ exceedance ─▶ brier_score, brier_parts, Contingency  whether a threshold is passed
+//!
+//!  Climatology, Persistence ─▶ mean and quantiles                            scored as a forecast is
+//!
+//!  quantiles ─▶ stretch_tails ─▶ issued ─▶ observed ─▶ learn ─┐              one state a gauge, lead time and tail
+//!        factors ▲── TailScale, AdaptiveConformal, ConformalPid ◀──┘
 //! ```
 //!
 //! # Invariants
 //! - Nothing is skipped in silence: a NaN, an infinity, an empty series or unequal lengths is an error. Only [`paired`]
-//!   drops pairs, and it says how many.
+//!   drops pairs, and it says how many; peaks, events and persistence need evenly spaced series, and say what a gap does.
 //! - A score with a zero denominator, such as the NSE of a constant observed series, is an error and not a NaN.
-//! - Pure functions of their arguments: no clock, no state, no order but that of the slices.
+//! - Pure functions of their arguments: no clock, no random state, no order but that of the slices. What is remembered from
+//!   one forecast to the next is a small value that the caller keeps.
 //! - Scores per forecast allocate nothing once the caller's buffer has grown.
 //!
 //! # Example
 //! ```
-//! use nilometer_statistics::{CrpsEstimator, crps_ensemble, kge_2009, nse, paired};
+//! use nilometer_statistics::{
+//!     CrpsEstimator, brier_score, crps_ensemble, exceedance_of_members, kge_2009, nse, paired,
+//! };
 //!
 //! # fn main() -> Result<(), nilometer_statistics::StatisticsError> {
 //! let observed_m3_s = [1.0, 2.0, f64::NAN, 4.0, 3.0];
@@ -33,26 +44,43 @@
 //! let mut buffer = Vec::new();
 //! let score = crps_ensemble(&members_m3_s, 1.0, CrpsEstimator::Fair, &mut buffer)?;
 //! assert!((score - 0.14).abs() < 1e-12);
+//!
+//! let flood = exceedance_of_members(&members_m3_s, 1.5)?;
+//! assert!((brier_score(&[flood], &[true])? - 0.36).abs() < 1e-12);
 //! # Ok(())
 //! # }
 //! ```
 
+mod baseline;
 mod calibration;
+mod conformal;
+mod contingency;
 mod duration;
 mod ensemble;
 mod error;
+mod event;
 mod hydrograph;
 mod interval;
 mod peak;
 mod quantile;
+mod rank;
+mod running;
 mod series;
+mod threshold;
 
-pub use calibration::TailScale;
+pub use baseline::{Climatology, Persistence, day_of_year};
+pub use calibration::{TailScale, stretch_tails};
+pub use conformal::{AdaptiveConformal, ConformalPid, Misses, split_threshold};
+pub use contingency::Contingency;
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
+pub use event::FloodEvents;
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};
 pub use peak::peak_timing_error;
 pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
+pub use rank::{Flatness, flatness, pit_of_members, pit_of_quantiles, rank, seeded_uniform};
+pub use running::RunningScore;
 pub use series::{Paired, mean, paired};
+pub use threshold::{BrierParts, brier_parts, brier_score, exceedance_of_members, exceedance_of_quantiles};

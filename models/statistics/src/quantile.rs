@@ -90,11 +90,7 @@ pub fn pinball(quantile: f64, observed: f64, level: f64) -> Result<f64, Statisti
 /// [`StatisticsError::TooFew`] without a level, [`StatisticsError::Length`] where the slices differ in length, and
 /// [`StatisticsError::Order`], [`StatisticsError::Probability`] or [`StatisticsError::NotFinite`] for what they name.
 pub fn crps_quantiles(levels: &[f64], quantiles: &[f64], observed: f64) -> Result<f64, StatisticsError> {
-    require_some("quantile levels", levels, 1)?;
-    require_length("quantiles", quantiles.len(), levels.len())?;
-    levels.iter().try_for_each(|&level| require_level(level))?;
-    require_ascending("quantile levels", levels)?;
-    require_finite("quantiles", quantiles)?;
+    require_quantiles(levels, quantiles)?;
     require_finite("observed", &[observed])?;
     let losses = levels.iter().zip(quantiles).map(|(&level, &quantile)| pinball_of(quantile, observed, level));
     Ok(2.0 * losses.sum::<f64>() / count(levels.len()))
@@ -103,6 +99,15 @@ pub fn crps_quantiles(levels: &[f64], quantiles: &[f64], observed: f64) -> Resul
 fn pinball_of(quantile: f64, observed: f64, level: f64) -> f64 {
     let below = if observed < quantile { 1.0 } else { 0.0 };
     (observed - quantile) * (level - below)
+}
+
+/// At least one level, in (0, 1) and ascending, and a finite quantile of each.
+pub(crate) fn require_quantiles(levels: &[f64], quantiles: &[f64]) -> Result<(), StatisticsError> {
+    require_some("quantile levels", levels, 1)?;
+    require_length("quantiles", quantiles.len(), levels.len())?;
+    levels.iter().try_for_each(|&level| require_level(level))?;
+    require_ascending("quantile levels", levels)?;
+    require_finite("quantiles", quantiles)
 }
 
 fn require_level(level: f64) -> Result<(), StatisticsError> {

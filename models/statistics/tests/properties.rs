@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
 use nilometer_statistics::{
-    CrpsEstimator, coverage, crps_ensemble, interval_score, kge_2009, kge_2012, mnse, nse, pbias, pinball, quantiles,
+    CrpsEstimator, RunningScore, coverage, crps_ensemble, exceedance_of_quantiles, interval_score, kge_2009, kge_2012,
+    mnse, nse, pbias, pinball, pit_of_quantiles, quantiles,
 };
 use proptest::prelude::*;
 
@@ -106,4 +107,74 @@ proptest! {
         let share = coverage(&edge(-10.0), &edge(10.0), &observed).unwrap();
         prop_assert!((0.0..=1.0).contains(&share));
     }
+
+    #[test]
+    fn running_scores_equal_those_of_the_series_in_any_split(
+        q in discharge(),
+        noise in prop::collection::vec(-20.0..20.0_f64, 100),
+        cuts in prop::collection::vec(0_usize..100, 2),
+    ) {
+        let simulated: Vec<f64> = q.iter().zip(&noise).map(|(q, e)| 0.9 * q + e).collect();
+        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(q.len())).collect();
+        cuts.sort_unstable();
+        let part = |from: usize, to: usize| {
+            let mut score = RunningScore::default();
+            (from..to).for_each(|at| score.add(q[at], simulated[at]).unwrap());
+            score
+        };
+        let whole = part(0, q.len());
+        let mut merged = part(cuts[1], q.len());
+        merged.merge(&part(0, cuts[0]));
+        merged.merge(&part(cuts[0], cuts[1]));
+        let restored: RunningScore = serde_json::from_str(&serde_json::to_string(&merged).unwrap()).unwrap();
+        for score in [whole, merged, restored] {
+            prop_assert_eq!(score.pairs(), q.len() as u64);
+            for (running, batch) in [
+                (score.nse().unwrap(), nse(&q, &simulated).unwrap()),
+                (score.kge_2009().unwrap(), kge_2009(&q, &simulated).unwrap()),
+                (score.pbias().unwrap(), pbias(&q, &simulated).unwrap()),
+            ] {
+                prop_assert!((running - batch).abs() <= 1e-9 * (1.0 + batch.abs()), "{running} is not {batch}");
+            }
+        }
+    }
+
+    #[test]
+    fn exceedance_falls_with_the_threshold_and_complements_the_integral_transform(
+        mut values in prop::collection::vec(-10.0..10.0_f64, 19),
+        low in -40.0..40.0_f64,
+        step in 0.0..10.0_f64,
+    ) {
+        let levels: Vec<f64> = (1..20).map(|i| f64::from(i) / 20.0).collect();
+        values.sort_by(f64::total_cmp);
+        let exceedance = |threshold| exceedance_of_quantiles(&levels, &values, threshold).unwrap();
+        prop_assert!(exceedance(low) >= exceedance(low + step));
+        prop_assert!(exceedance(low) > 0.0 && exceedance(low) < 1.0);
+        prop_assert!(low <= values[18] || exceedance(low) <= 0.05 + 1e-12);
+        prop_assert!(low >= values[0] || exceedance(low) >= 0.95 - 1e-12);
+        prop_assert!((pit_of_quantiles(&levels, &values, low, 0.0).unwrap() + exceedance(low) - 1.0).abs() < 1e-12);
+    }
+}
+
+/// Sums of squares would leave no digit of a variance of 2/3 beside 10¹⁸.
+#[test]
+fn a_running_score_stands_an_offset() {
+    let mut score = RunningScore::default();
+    for at in 0..300_000_u32 {
+        let observed = 1e9 + f64::from(at % 3);
+        score.add(observed, observed + if at % 2 == 0 { 0.5 } else { -0.5 }).unwrap();
+    }
+    assert!((score.nse().unwrap() - 0.625).abs() < 1e-9, "{score:?}");
+}
+
+#[test]
+fn a_running_score_without_a_value_is_refused() {
+    let mut score = RunningScore::default();
+    assert!(score.nse().is_err() && score.kge_2009().is_err() && score.pbias().is_err());
+    score.merge(&RunningScore::default());
+    assert!(score.add(f64::NAN, 1.0).is_err() && score.add(1.0, f64::INFINITY).is_err());
+    assert_eq!(score, RunningScore::default());
+    (0..9).for_each(|_| score.add(0.1, 0.3).unwrap());
+    assert!(score.nse().is_err() && score.kge_2009().is_err(), "0.1 nine times does not vary");
+    assert!((score.pbias().unwrap() + 200.0).abs() < 1e-9);
 }

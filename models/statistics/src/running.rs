@@ -1,0 +1,106 @@
+//! Scores that follow a series as it comes, in constant memory.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::StatisticsError,
+    hydrograph::Components,
+    series::{nonzero, require_finite},
+};
+
+/// Count, means and squares about the means of the pairs so far: what [`crate::nse`], [`crate::kge_2009`] and
+/// [`crate::pbias`] need, to within rounding. Two that saw parts of a series [`merge`](Self::merge) into what one would
+/// have seen. Source: Welford 1962, Technometrics 4, 419; Chan et al. 1983, Am. Stat. 37, 242 for merging.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunningScore {
+    pairs: u64,
+    observed_mean: f64,
+    simulated_mean: f64,
+    observed_squares: f64,
+    simulated_squares: f64,
+    products: f64,
+    error_squares: f64,
+}
+
+impl RunningScore {
+    /// Takes in one pair, both in one unit.
+    ///
+    /// # Errors
+    /// [`StatisticsError::NotFinite`] for a NaN or an infinity; the score is then as it was.
+    pub fn add(&mut self, observed: f64, simulated: f64) -> Result<(), StatisticsError> {
+        require_finite("observed", &[observed])?;
+        require_finite("simulated", &[simulated])?;
+        self.merge(&Self {
+            pairs: 1,
+            observed_mean: observed,
+            simulated_mean: simulated,
+            error_squares: (simulated - observed).powi(2),
+            ..Self::default()
+        });
+        Ok(())
+    }
+
+    /// Takes in the pairs that another one saw. The order in which parts are merged changes rounding only.
+    pub fn merge(&mut self, other: &Self) {
+        let pairs = self.pairs + other.pairs;
+        if pairs == 0 {
+            return;
+        }
+        let share = other.pairs as f64 / pairs as f64;
+        let weight = self.pairs as f64 * share;
+        let observed = other.observed_mean - self.observed_mean;
+        let simulated = other.simulated_mean - self.simulated_mean;
+        self.pairs = pairs;
+        self.observed_mean += share * observed;
+        self.simulated_mean += share * simulated;
+        self.observed_squares += other.observed_squares + weight * observed * observed;
+        self.simulated_squares += other.simulated_squares + weight * simulated * simulated;
+        self.products += other.products + weight * observed * simulated;
+        self.error_squares += other.error_squares;
+    }
+
+    /// Number of pairs so far.
+    #[must_use]
+    pub const fn pairs(&self) -> u64 {
+        self.pairs
+    }
+
+    /// As [`crate::nse`].
+    ///
+    /// # Errors
+    /// [`StatisticsError::TooFew`] without a pair, [`StatisticsError::Undefined`] where all observed values are equal.
+    pub fn nse(&self) -> Result<f64, StatisticsError> {
+        self.require_pairs()?;
+        Ok(1.0 - self.error_squares / nonzero("the variability of the observed series", self.observed_squares)?)
+    }
+
+    /// As [`crate::kge_2009`].
+    ///
+    /// # Errors
+    /// [`StatisticsError::TooFew`] without a pair, [`StatisticsError::Undefined`] where all observed values are equal or
+    /// have mean zero.
+    pub fn kge_2009(&self) -> Result<f64, StatisticsError> {
+        self.require_pairs()?;
+        let parts = Components::from_moments(
+            (self.observed_mean, self.simulated_mean),
+            (self.observed_squares.sqrt(), self.simulated_squares.sqrt()),
+            self.products,
+        )?;
+        Ok(parts.distance_score(parts.variability_ratio))
+    }
+
+    /// As [`crate::pbias`].
+    ///
+    /// # Errors
+    /// [`StatisticsError::TooFew`] without a pair, [`StatisticsError::Undefined`] where the observed values sum to zero.
+    pub fn pbias(&self) -> Result<f64, StatisticsError> {
+        self.require_pairs()?;
+        let missing = self.observed_mean - self.simulated_mean;
+        Ok(100.0 * missing / nonzero("the sum of the observed series", self.observed_mean)?)
+    }
+
+    fn require_pairs(&self) -> Result<(), StatisticsError> {
+        if self.pairs > 0 { Ok(()) } else { Err(StatisticsError::TooFew { what: "pairs", actual: 0, least: 1 }) }
+    }
+}
