@@ -108,6 +108,7 @@ fn analyses() {
                 predicted: &predicted[catchment * MEMBERS..][..MEMBERS],
                 observed: &[0.1],
                 error_variance: &[0.01],
+                inflation: 1.0,
                 rows: &rows,
             })
             .collect();

@@ -108,13 +108,13 @@ mod rating_shape;
 mod report;
 mod resampling;
 mod row;
-mod stored;
-mod transform;
-mod variational;
 mod season;
 mod snow;
 mod soil_moisture;
 mod stage;
+mod stored;
+mod transform;
+mod variational;
 mod weights;
 mod whitened;
 
@@ -131,14 +131,14 @@ pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use output_updating::{ErrorRegression, Explanation, carried_error};
 pub use precipitation::PrecipitationPerturbation;
+pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
+pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
+pub use rating_shape::{RatingSegment, RatingShape};
 pub use report::{AnalysisReport, Innovation, Resampled, RowIncrement};
+pub use snow::{DepletionCurve, SnowOperator, SnowRow};
+pub use soil_moisture::{CdfMatching, SOIL_MOISTURE_ERROR_M3_M3, SoilMoisturePair};
+pub use stage::{StageObservation, StageOperator};
 pub use stored::StoredPredictions;
 pub use variational::{
     CatchmentMinimum, ControlRow, DescentOutcome, Variational, VariationalOptions, VariationalReport,
 };
-pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
-pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
-pub use rating_shape::{RatingSegment, RatingShape};
-pub use snow::{DepletionCurve, SnowOperator, SnowRow};
-pub use soil_moisture::{CdfMatching, SOIL_MOISTURE_ERROR_M3_M3, SoilMoisturePair};
-pub use stage::{StageObservation, StageOperator};

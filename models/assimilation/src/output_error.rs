@@ -70,12 +70,6 @@ impl OutputError {
         self.dry.sigma + wetness * (self.wet.sigma - self.dry.sigma)
     }
 
-    /// Whether the wet regime outweighs the dry one.
-    #[must_use]
-    pub fn is_wet(&self, recent_rain_mm: f64) -> bool {
-        recent_rain_mm >= 0.5 * self.full_wetness_mm
-    }
-
     /// Advances the members `[M]` of one catchment by `dt_s` seconds, given its recent rain after the step.
     ///
     /// # Errors

@@ -47,6 +47,7 @@ proptest! {
     #[test]
     fn a_larger_variance_is_the_root_of_the_taper_on_whitened_values(taper in 0.01..1.0_f64) {
         let case = |scale: f64, error_variance: f64| LinearCase {
+            inflation: 1.0,
             states: 2,
             members: 4,
             values: [1.0, 2.0, 3.0, 4.0].map(|v| (v * scale) as f32).into_iter().chain([2.0, 1.0, 4.0, 3.0]).collect(),

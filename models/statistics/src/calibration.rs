@@ -1,95 +1,142 @@
-//! Online calibration of a predictive distribution: its tails are stretched or squeezed until they miss as often as they
-//! should.
+//! Online calibration of a predictive distribution: each of its quantiles moves until it is passed as often as it should.
 
 use crate::{error::StatisticsError, series::require_finite};
 
-/// How far a tail may be stretched or squeezed: factors of 1/8 to 8.
-const LARGEST_LOG: f32 = 2.079_441_5;
+/// Levels of a distribution that is calibrated: 0.05, 0.10, … 0.95.
+pub const CALIBRATED_LEVELS: usize = 19;
 
-/// The two tails of a distribution as factors on the distance of a quantile from the median, in the logarithm of the
-/// value. It starts at 1: the distribution as it is.
-///
-/// Every verified forecast moves a tail: `log f ← log f + γ (miss − α)`, where `miss` is 1 when the observation lay
-/// beyond the issued quantile of level α (from its own end) and else 0. Summed over time this bounds the difference of the
-/// share of misses from α by `(largest − first log f) / (γ n)` whatever the data (the argument of Gibbs and Candès 2021,
-/// adaptive conformal inference, on the scale of the quantile instead of its level).
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct TailScale {
-    /// logarithm of the factor below the median
-    pub log_lower: f32,
-    /// logarithm of the factor above the median
-    pub log_upper: f32,
+/// Quantiles of the standard normal distribution at these levels.
+pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
+    const UPPER: [f64; 9] = [
+        0.125_661_346_855_074,
+        0.253_347_103_135_8,
+        0.385_320_466_407_568,
+        0.524_400_512_708_041,
+        0.674_489_750_196_082,
+        0.841_621_233_572_914,
+        1.036_433_389_493_79,
+        1.281_551_565_544_6,
+        1.644_853_626_951_473,
+    ];
+    let mut all = [0.0; CALIBRATED_LEVELS];
+    let mut i = 0;
+    while i < UPPER.len() {
+        all[UPPER.len() - 1 - i] = -UPPER[i];
+        all[UPPER.len() + 1 + i] = UPPER[i];
+        i += 1;
+    }
+    all
+};
+
+/// How far from the median an observation may lie to count as it is, in spreads.
+const LARGEST: f64 = 20.0;
+
+/// Spread below which a distribution counts as certain, in the logarithm.
+const SMALLEST_SPREAD: f64 = 1e-3;
+
+/// The step falls with the number of forecasts as this over it, from [`LARGEST_STEP`] down to the caller's rate.
+const FALLING_STEP: f64 = 20.0;
+const LARGEST_STEP: f64 = 0.5;
+
+/// Where the middle of a distribution lies and how wide it is, in the logarithm of `value + epsilon`: all that an observation is
+/// judged against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Centre {
+    /// the median
+    pub median: f64,
+    /// standard deviation of the normal distribution with the same outer quantiles
+    pub spread: f64,
 }
 
-impl TailScale {
-    /// Applies the factors to `quantiles` of ascending `levels`, in the logarithm of `value + epsilon`, around the level
-    /// nearest one half. Values stay at least 0 and ascending.
+impl Centre {
+    /// Of `quantiles` at the calibrated levels.
+    #[must_use]
+    pub fn of(quantiles: &[f64; CALIBRATED_LEVELS], epsilon: f64) -> Self {
+        let log = |at: usize| (quantiles[at].max(0.0) + epsilon).ln();
+        let last = CALIBRATED_LEVELS - 1;
+        let spread = (log(last) - log(0)) / (2.0 * STANDARD_NORMAL[last]);
+        Self { median: log(last / 2), spread: spread.max(SMALLEST_SPREAD) }
+    }
+}
+
+/// The quantiles of where observations lie in a family of forecasts, in spreads from the median. It starts by leaving distributions as
+/// they are.
+///
+/// Every verified forecast moves each quantile by `γ σ (α − 1{below})`, σ being how far observations usually lie off: the pinball loss's
+/// gradient, or online conformal prediction with a step that falls to a floor (Angelopoulos, Barber & Bates 2024, Proc. ICML 41), the
+/// proportional part of conformal PID control (Angelopoulos, Candès & Tibshirani 2023, `NeurIPS` 36). As steps have a floor, the share
+/// below each quantile differs from its level by a multiple of `1 / (γ n)` at most, whatever comes.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Calibrator {
+    quantiles: [f32; CALIBRATED_LEVELS],
+    scale: f32,
+    forecasts: f32,
+}
+
+impl Calibrator {
+    /// Numbers of one calibrator.
+    pub const NUMBERS: usize = CALIBRATED_LEVELS + 2;
+
+    /// From what [`Calibrator::numbers`] gave.
+    #[must_use]
+    pub fn from_numbers(numbers: &[f32; Self::NUMBERS]) -> Self {
+        let mut quantiles = [0.0; CALIBRATED_LEVELS];
+        quantiles.copy_from_slice(&numbers[..CALIBRATED_LEVELS]);
+        Self { quantiles, scale: numbers[CALIBRATED_LEVELS], forecasts: numbers[CALIBRATED_LEVELS + 1] }
+    }
+
+    /// For a snapshot.
+    pub fn numbers(&self) -> impl Iterator<Item = f32> {
+        self.quantiles.into_iter().chain([self.scale, self.forecasts])
+    }
+
+    /// Corrects `quantiles`, in the logarithm of `value + epsilon`, and returns the centre that they had. Values stay at least 0 and
+    /// ascending.
     ///
     /// # Errors
-    /// [`StatisticsError::Length`] when there is not one quantile a level, [`StatisticsError::NotFinite`] for one that is
-    /// no finite number.
-    pub fn apply(&self, levels: &[f64], quantiles: &mut [f64], epsilon: f64) -> Result<(), StatisticsError> {
-        let factors = [self.log_lower, self.log_upper].map(|log| f64::from(log).exp());
-        stretch_tails(levels, quantiles, factors, epsilon).map(|_| ())
-    }
-
-    /// Learns from one verified forecast, whose issued quantiles of level `alpha` and `1 − alpha` were `lower` and
-    /// `upper`. `rate` is γ.
-    pub fn learn(&mut self, observed: f64, lower: f64, upper: f64, alpha: f64, rate: f64) {
-        let step = |miss: bool| (rate * (f64::from(u8::from(miss)) - alpha)) as f32;
-        self.log_lower = (self.log_lower + step(observed < lower)).clamp(-LARGEST_LOG, LARGEST_LOG);
-        self.log_upper = (self.log_upper + step(observed > upper)).clamp(-LARGEST_LOG, LARGEST_LOG);
-    }
-}
-
-/// Multiplies the distances of `quantiles` `[L]` of ascending `levels` `[L]` from the median by the `factors` below and
-/// above it, in the logarithm of `value + epsilon`, around the level nearest one half. Values stay at least 0 and
-/// ascending.
-///
-/// Quantiles take factors within 1/8 to 8. Returned are the outer quantiles by the factors as they are, so that a tracker
-/// whose factor is the threshold of [`crate::AdaptiveConformal`] or [`crate::ConformalPid`] learns what it asked for: an
-/// infinite factor puts the end of its tail at an infinity that no observation passes, minus infinity at one that all do.
-///
-/// # Errors
-/// [`StatisticsError::Length`] when there is not one quantile a level, [`StatisticsError::NotFinite`] for a quantile that
-/// is no finite number or a factor that is NaN.
-pub fn stretch_tails(
-    levels: &[f64],
-    quantiles: &mut [f64],
-    factors: [f64; 2],
-    epsilon: f64,
-) -> Result<[f64; 2], StatisticsError> {
-    if levels.len() != quantiles.len() || levels.is_empty() {
-        return Err(StatisticsError::Length { what: "quantiles", actual: quantiles.len(), expected: levels.len() });
-    }
-    require_finite("quantiles", quantiles)?;
-    if let Some(index) = factors.iter().position(|factor| factor.is_nan()) {
-        return Err(StatisticsError::NotFinite { what: "factors", index, value: f64::NAN });
-    }
-    let (middle, last) = (levels.partition_point(|level| *level < 0.5 - 1e-9).min(levels.len() - 1), levels.len() - 1);
-    let median = (quantiles[middle].max(0.0) + epsilon).ln();
-    let stretched = |quantile: f64, factor: f64| {
-        let log = median + factor * ((quantile.max(0.0) + epsilon).ln() - median);
-        (log.exp() - epsilon).max(0.0)
-    };
-    let end = |quantile: f64, factor: f64, side: f64| {
-        if factor.is_finite() { stretched(quantile, factor) } else { side * factor }
-    };
-    let ends = [end(quantiles[0], factors[0], -1.0), end(quantiles[last], factors[1], 1.0)];
-    let largest = f64::from(LARGEST_LOG).exp();
-    let [lower, upper] = factors.map(|factor| factor.clamp(1.0 / largest, largest));
-    for (index, quantile) in quantiles.iter_mut().enumerate() {
-        if index != middle {
-            *quantile = stretched(*quantile, if index < middle { lower } else { upper });
+    /// [`StatisticsError::NotFinite`] for one that is no finite number.
+    pub fn apply(&self, quantiles: &mut [f64; CALIBRATED_LEVELS], epsilon: f64) -> Result<Centre, StatisticsError> {
+        require_finite("quantiles", quantiles)?;
+        let centre = Centre::of(quantiles, epsilon);
+        if self.forecasts > 0.0 {
+            for (quantile, z) in quantiles.iter_mut().zip(self.quantiles) {
+                *quantile = (centre.median + centre.spread * f64::from(z)).exp() - epsilon;
+            }
         }
+        // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
+        let mut floor = 0.0;
+        for quantile in quantiles {
+            *quantile = quantile.max(floor);
+            floor = *quantile;
+        }
+        Ok(centre)
     }
-    // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
-    let mut floor = 0.0;
-    for quantile in quantiles {
-        *quantile = quantile.max(floor);
-        floor = *quantile;
+
+    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and the centre that
+    /// [`Calibrator::apply`] gave. `rate` is the floor of γ; 0 learns nothing.
+    pub fn learn(&mut self, log_observed: f64, centre: Centre, rate: f64) {
+        let score = ((log_observed - centre.median) / centre.spread).clamp(-LARGEST, LARGEST);
+        if rate <= 0.0 || score.is_nan() {
+            return;
+        }
+        if self.forecasts == 0.0 {
+            self.quantiles = STANDARD_NORMAL.map(|z| z as f32);
+            self.scale = 1.0;
+        }
+        self.forecasts += 1.0; // stays at 2^24, where nothing depends on it any more
+        let forecasts = f64::from(self.forecasts);
+        // A normal distribution's deviation is 1.25 times its mean distance from the middle.
+        let scale =
+            f64::from(self.scale) + (1.25 * score.abs() - f64::from(self.scale)) * (1.0 / (forecasts + 5.0)).max(0.01);
+        self.scale = scale as f32;
+        let step = scale * rate.max(FALLING_STEP / (forecasts + FALLING_STEP / LARGEST_STEP));
+        for (at, quantile) in self.quantiles.iter_mut().enumerate() {
+            let level = (at + 1) as f64 / (CALIBRATED_LEVELS + 1) as f64;
+            let below = f64::from(u8::from(score < f64::from(*quantile)));
+            *quantile = (f64::from(*quantile) + step * (level - below)) as f32;
+        }
+        self.quantiles.sort_by(f32::total_cmp);
     }
-    Ok(ends)
 }
 
 #[cfg(test)]
@@ -99,59 +146,88 @@ mod tests {
 
     use super::*;
 
-    const LEVELS: [f64; 3] = [0.05, 0.5, 0.95];
-
-    #[test]
-    fn quantiles_of_a_nearly_dry_river_do_not_cross() {
-        let mut quantiles = [0.0, 3e-14, 3.1e-14];
-        TailScale { log_lower: 0.5, log_upper: 0.3 }.apply(&LEVELS, &mut quantiles, 2.3).unwrap();
-        assert!(quantiles.is_sorted() && quantiles[0] >= 0.0, "{quantiles:?}");
-    }
-
-    /// Standard log-normal observations, in an order without pattern.
-    fn observation(i: u32) -> f64 {
+    /// The logarithm of a log-logistic observation, in an order without pattern; near enough to a normal of deviation 1.
+    fn log_observation(i: u32) -> f64 {
         let uniform = (f64::from(i) * 0.618_033_988_749_895).fract().clamp(1e-6, 1.0 - 1e-6);
-        // A logistic is near enough to a normal here: what counts is that the scale is known.
-        (0.55 * (uniform / (1.0 - uniform)).ln()).exp()
+        0.55 * (uniform / (1.0 - uniform)).ln()
     }
 
     #[test]
-    fn too_wide_and_too_narrow_intervals_end_at_their_level() {
-        for spread in [4.0_f64, 0.3] {
-            let mut scale = TailScale::default();
-            let mut hits = 0;
+    fn what_is_too_wide_too_narrow_or_beside_the_truth_ends_at_its_levels() {
+        for (spread, bias) in [(4.0_f64, 0.0), (0.3, 0.0), (1.0, 0.5)] {
+            let mut calibrator = Calibrator::default();
+            let mut below = [0; CALIBRATED_LEVELS];
             for i in 0..6_000 {
-                let mut quantiles = [(-1.645 * spread).exp(), 1.0, (1.645 * spread).exp()];
-                scale.apply(&LEVELS, &mut quantiles, 1e-9).unwrap();
-                let observed = observation(i);
-                if i >= 2_000 && observed >= quantiles[0] && observed <= quantiles[2] {
-                    hits += 1;
+                let mut quantiles = STANDARD_NORMAL.map(|z| (spread * z + bias).exp());
+                let centre = calibrator.apply(&mut quantiles, 1e-9).unwrap();
+                let log_observed = log_observation(i);
+                if i >= 1_000 {
+                    below.iter_mut().zip(quantiles).for_each(|(n, q)| *n += u32::from(log_observed.exp() <= q));
                 }
-                scale.learn(observed, quantiles[0], quantiles[2], 0.05, 0.05);
+                calibrator.learn(log_observed, centre, 0.02);
             }
-            let share = f64::from(hits) / 4_000.0;
-            assert!((share - 0.9).abs() < 0.02, "spread {spread}: {share} inside");
+            for (at, n) in below.into_iter().enumerate() {
+                let (share, level) = (f64::from(n) / 5_000.0, (at + 1) as f64 / 20.0);
+                assert!(
+                    (share - level).abs() < 0.02,
+                    "spread {spread}, bias {bias}: {share} below the quantile of {level}"
+                );
+            }
         }
     }
 
     #[test]
-    fn it_starts_by_changing_nothing_and_refuses_what_is_no_distribution() {
-        let mut quantiles = [1.0, 2.0, 5.0];
-        TailScale::default().apply(&LEVELS, &mut quantiles, 0.1).unwrap();
-        assert!(quantiles.iter().zip([1.0, 2.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-12));
-        assert!(TailScale::default().apply(&LEVELS, &mut [1.0], 0.1).is_err());
-        assert!(TailScale::default().apply(&LEVELS, &mut [1.0, f64::NAN, 2.0], 0.1).is_err());
+    fn it_starts_by_changing_nothing_and_refuses_what_is_no_number() {
+        let first: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|i| (i * i) as f64);
+        let mut quantiles = first;
+        let centre = Calibrator::default().apply(&mut quantiles, 0.1).unwrap();
+        assert_eq!(quantiles, first);
+        assert!((centre.median - 81.1_f64.ln()).abs() < 1e-12);
+        quantiles[3] = f64::NAN;
+        assert!(Calibrator::default().apply(&mut quantiles, 0.1).is_err());
+    }
+
+    #[test]
+    fn a_river_that_is_certain_or_nearly_dry_keeps_its_order() {
+        let mut calibrator = Calibrator::default();
+        for i in 0..50 {
+            let mut quantiles: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|k| 1e-14 * k as f64);
+            let centre = calibrator.apply(&mut quantiles, 2.3).unwrap();
+            assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
+            calibrator.learn(log_observation(i), centre, 0.05);
+        }
     }
 
     proptest! {
         #[test]
+        fn the_share_below_each_quantile_is_right_whatever_comes(
+            jumps in proptest::collection::vec((-3.0_f64..3.0, 0.1_f64..3.0), 4..8),
+        ) {
+            // Regimes of 1 000 forecasts with another bias and spread each.
+            let (mut calibrator, mut below, mut n) = (Calibrator::default(), 0.0, 0.0);
+            for (bias, spread) in &jumps {
+                for i in 0..1_000 {
+                    let mut quantiles = STANDARD_NORMAL.map(f64::exp);
+                    let centre = calibrator.apply(&mut quantiles, 1e-9).unwrap();
+                    let log_observed = bias + spread * log_observation(i);
+                    below += f64::from(u8::from(log_observed.exp() < quantiles[18]));
+                    n += 1.0;
+                    calibrator.learn(log_observed, centre, 0.05);
+                }
+            }
+            prop_assert!((below / n - 0.95_f64).abs() < 0.03, "{} below", below / n);
+        }
+
+        #[test]
         fn quantiles_never_cross_nor_turn_negative(
-            mut quantiles in proptest::collection::vec(0.0_f64..1e4, 3),
-            log_lower in -3.0_f32..3.0,
-            log_upper in -3.0_f32..3.0,
+            mut quantiles in proptest::array::uniform19(0.0_f64..1e4), scores in proptest::collection::vec(-9.0_f64..9.0, 0..40),
         ) {
             quantiles.sort_by(f64::total_cmp);
-            TailScale { log_lower, log_upper }.apply(&LEVELS, &mut quantiles, 0.01).unwrap();
+            let mut calibrator = Calibrator::default();
+            for score in scores {
+                calibrator.learn(score, Centre { median: 0.0, spread: 0.3 }, 0.1);
+            }
+            calibrator.apply(&mut quantiles, 0.01).unwrap();
             prop_assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
         }
     }

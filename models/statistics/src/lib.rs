@@ -14,8 +14,8 @@
 //!
 //!  Climatology, Persistence ─▶ mean and quantiles                            scored as a forecast is
 //!
-//!  quantiles ─▶ stretch_tails ─▶ issued ─▶ observed ─▶ learn ─┐              one state a gauge, lead time and tail
-//!        factors ▲── TailScale, AdaptiveConformal, ConformalPid ◀──┘
+//!  quantiles ─▶ Calibrator::apply ─▶ issued ─▶ observed ─▶ learn ─┐           one a gauge, lead time and stage of the river
+//!                    ▲────────────────────────────────────────────┘
 //! ```
 //!
 //! # Invariants
@@ -53,7 +53,6 @@
 
 mod baseline;
 mod calibration;
-mod conformal;
 mod contingency;
 mod duration;
 mod ensemble;
@@ -69,8 +68,7 @@ mod series;
 mod threshold;
 
 pub use baseline::{Climatology, Persistence, day_of_year};
-pub use calibration::{TailScale, stretch_tails};
-pub use conformal::{AdaptiveConformal, ConformalPid, Misses, split_threshold};
+pub use calibration::{CALIBRATED_LEVELS, Calibrator, Centre, STANDARD_NORMAL};
 pub use contingency::Contingency;
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};

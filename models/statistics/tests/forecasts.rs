@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
 use nilometer_statistics::{
-    AdaptiveConformal, Climatology, ConformalPid, Contingency, CrpsEstimator, FloodEvents, Misses, Persistence,
-    StatisticsError, brier_parts, brier_score, crps_ensemble, crps_quantiles, day_of_year, exceedance_of_members,
-    exceedance_of_quantiles, flatness, pit_of_members, pit_of_quantiles, rank, seeded_uniform, split_threshold,
+    Climatology, Contingency, CrpsEstimator, FloodEvents, Persistence, StatisticsError, brier_parts, brier_score,
+    crps_ensemble, crps_quantiles, day_of_year, exceedance_of_members, exceedance_of_quantiles, flatness,
+    pit_of_members, pit_of_quantiles, rank, seeded_uniform,
 };
 
 const MEMBERS: usize = 11;
@@ -173,35 +173,6 @@ fn events_on_one_side_and_beside_gaps() {
     assert_eq!(score(&flood, &[0.0, 0.0, 0.0, 0.0, 1.0, 0.0], 2).2, 1.0, "two steps late, tolerated");
     assert_eq!(score(&[1.0, 1.0, 0.0], &[1.0, 1.0, 0.0], 0).2, 1.0, "high from the start is no event");
     assert!(FloodEvents::count(&quiet, f64::NAN, &quiet, 1.0, 0).is_err());
-}
-
-#[test]
-fn trackers_after_misses() {
-    let missed: Vec<bool> = numbers(6, 300).iter().map(|u| *u < 0.08).collect();
-    let mut misses = Misses::default();
-    let (pid, adaptive) = (ConformalPid::default(), AdaptiveConformal { rate: 0.002 });
-    let near = |found: f64, golden: f64| assert!((found - golden).abs() < 1e-4, "{found} is not {golden}"); // f32 state
-    near(pid.threshold(misses), 1.0);
-    near(adaptive.threshold(misses, 0.05), 1.0);
-    for (step, missed) in missed.iter().enumerate() {
-        misses.learn(*missed, 0.05);
-        match step + 1 {
-            1 => near(pid.threshold(misses), 0.964_748_753_458_078_4),
-            20 => near(pid.threshold(misses), 0.641_444_643_895_206_2),
-            300 => near(pid.threshold(misses), 2.343_529_387_790_209),
-            _ => {}
-        }
-    }
-    near(adaptive.level(misses, 0.05), 0.030_000_000_000_000_64);
-    near(adaptive.threshold(misses, 0.05), 1.221_848_749_616_347_3);
-    let scores: Vec<f64> = (1..=20).map(f64::from).collect();
-    for (level, golden) in [(0.1, 19.0), (0.5, 11.0), (0.95, 2.0), (0.04, f64::INFINITY), (-0.1, f64::INFINITY)] {
-        assert_eq!(split_threshold(&scores, level).unwrap(), golden, "level {level}");
-    }
-    let hundredths: Vec<f64> = (1..=99).map(f64::from).collect();
-    assert_eq!(split_threshold(&hundredths, 0.44).unwrap(), 56.0, "not rounded up by the last digit");
-    assert_eq!(split_threshold(&scores, 1.0).unwrap(), f64::NEG_INFINITY);
-    assert!(split_threshold(&[2.0, 1.0], 0.1).is_err() && split_threshold(&[], 0.1).is_err());
 }
 
 #[test]

@@ -68,6 +68,7 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
     let alone = matches!(options.method, AssimilationMethod::None | AssimilationMethod::Output);
     let fewest = if alone { 1.0 } else { 2.0 };
     within("members", options.members as f64, fewest, 4_096.0);
+    within("particle_jitter", options.particle_jitter, 0.0, 1.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);
     within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);

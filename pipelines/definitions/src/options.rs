@@ -114,6 +114,10 @@ pub enum AssimilationMethod {
     Etkf,
     /// stochastic ensemble Kalman filter
     Enkf,
+    /// deterministic ensemble Kalman filter: as the ETKF, with more spread left
+    Denkf,
+    /// particle filter: no assumption about distributions, for hundreds of members
+    Particle,
     /// the state is left alone, forecasts are moved by the error that the gauge has just shown
     Output,
     /// observations are counted, nothing else
@@ -133,6 +137,9 @@ pub struct AssimilationOptions {
     /// whether forecasts are also moved by the error that the gauge has just shown, beside a method that moves the state
     #[serde(default)]
     pub output_updating: bool,
+    /// how far a particle that was drawn again moves from its twin, as a share of the spread
+    #[serde(default = "tenth")]
+    pub particle_jitter: f64,
     /// factor on the prior anomalies, 1 is none
     #[serde(default = "unity")]
     pub inflation: f64,

@@ -125,6 +125,7 @@ impl Parts {
         let model_rows = card.state_rows();
         let inputs = fitting_inputs(pipeline, card)?;
         let control = options.members == 1;
+        let particles = options.method == AssimilationMethod::Particle;
         let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
         let (mut rows, mut storage, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
         for (row, block) in card.state_row_blocks().enumerate() {
@@ -134,12 +135,16 @@ impl Parts {
             if block.updatable && holds_water {
                 noisy_stores.push(updatable);
             }
-            if block.updatable || options.also_update.contains(&block.name) {
+            // A particle is drawn again with all that it is, its discharge included.
+            if block.updatable || particles || options.also_update.contains(&block.name) {
                 rows.push(updatable);
             }
         }
         rows.push(bounds(model_rows, None, None));
         rows.push(bounds(model_rows + 1, None, None));
+        if particles {
+            rows.push(bounds(model_rows + 2, Some(0.0), None));
+        }
         let m3_s_per_mm: Vec<f64> =
             pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
         let operators = m3_s_per_mm
@@ -236,6 +241,8 @@ fn filter(options: &AssimilationOptions) -> Result<Option<Filter>, ForecastError
         AssimilationMethod::None | AssimilationMethod::Output => return Ok(None),
         AssimilationMethod::Etkf => Method::Etkf,
         AssimilationMethod::Enkf => Method::StochasticEnkf,
+        AssimilationMethod::Denkf => Method::Denkf,
+        AssimilationMethod::Particle => Method::Particle { jitter: options.particle_jitter },
     };
     let options = FilterOptions {
         method,
@@ -423,6 +430,7 @@ impl EnsembleState {
                 predicted: &self.predicted[span.start * members..span.end * members],
                 observed: &observed[span.clone()],
                 error_variance: &variance[span.clone()],
+                inflation: 1.0,
                 rows: &parts.rows,
             })
             .collect();

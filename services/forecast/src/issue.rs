@@ -3,7 +3,7 @@
 use nilometer_assimilation::{Purpose, stream};
 use nilometer_definitions::Scenario;
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
-use nilometer_statistics::quantiles;
+use nilometer_statistics::{STANDARD_NORMAL, quantiles};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
@@ -17,29 +17,6 @@ const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
 const FUTURE_OCCURRENCE: Purpose = Purpose::Custom(3);
 const FUTURE_OUTPUT_ERROR: Purpose = Purpose::Custom(4);
 const FUTURE_OBSERVATION_ERROR: Purpose = Purpose::Custom(5);
-
-/// Quantiles of the standard normal distribution at [`QUANTILE_LEVELS`].
-const STANDARD_NORMAL: [f64; QUANTILE_LEVELS.len()] = {
-    const UPPER: [f64; 9] = [
-        0.125_661_346_855_074,
-        0.253_347_103_135_8,
-        0.385_320_466_407_568,
-        0.524_400_512_708_041,
-        0.674_489_750_196_082,
-        0.841_621_233_572_914,
-        1.036_433_389_493_79,
-        1.281_551_565_544_6,
-        1.644_853_626_951_473,
-    ];
-    let mut all = [0.0; QUANTILE_LEVELS.len()];
-    let mut i = 0;
-    while i < UPPER.len() {
-        all[UPPER.len() - 1 - i] = -UPPER[i];
-        all[UPPER.len() + 1 + i] = UPPER[i];
-        i += 1;
-    }
-    all
-};
 
 /// Which lead times go out: `steps` up to the horizon, of these the `chosen`, and only what is valid in `(from, until]`.
 pub(crate) struct Leads {
@@ -82,8 +59,6 @@ pub(crate) struct Provenance<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct Outlook {
     summaries: Vec<Summary>,
-    /// whether rain lets the river rise, so that its errors are those of floods
-    wet: Vec<bool>,
     members: usize,
 }
 
@@ -149,7 +124,6 @@ impl EnsembleState {
         let mut output_error_rng = stream(parts.seed, FUTURE_OUTPUT_ERROR, issue_time.0);
         let mut observation_rng = stream(parts.seed, FUTURE_OBSERVATION_ERROR, issue_time.0);
         let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
-        let mut wet = vec![false; parts.shape.catchments * leads];
         let (mut expected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
             let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
@@ -185,10 +159,9 @@ impl EnsembleState {
                 } else {
                     quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
                 }
-                wet[catchment * leads + lead] = parts.output_error.is_wet(recent_mm[catchment]);
             }
         }
-        Ok(Outlook { summaries, wet, members })
+        Ok(Outlook { summaries, members })
     }
 }
 
@@ -217,14 +190,12 @@ impl Outlook {
         Some(mixed)
     }
 
-    /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught. `epsilon_m3_s` of a catchment
-    /// is what its flow's logarithm begins at.
+    /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught.
     pub(crate) fn issue(
         mut self,
         issue_time: Timestamp,
         state_time: Timestamp,
         going_out: &GoingOut,
-        epsilon_m3_s: impl Fn(usize) -> f64,
         postprocessing: &mut Postprocessing,
         about: &Provenance<'_>,
     ) -> Result<Forecasts, ForecastError> {
@@ -234,9 +205,8 @@ impl Outlook {
             for (lead, valid_time) in going_out.valid.iter().enumerate().filter_map(|(l, at)| Some((l, (*at)?))) {
                 let at = catchment * leads + lead;
                 let summary = &mut self.summaries[at];
-                let epsilon = epsilon_m3_s(catchment);
                 let Summary { mean, quantiles } = summary;
-                postprocessing.issue(valid_time, (catchment, lead), self.wet[at], mean, quantiles, epsilon)?;
+                postprocessing.issue(valid_time, (catchment, lead), mean, quantiles)?;
                 rows.push(ForecastRow {
                     catchment: name,
                     variable: Variable::Discharge,

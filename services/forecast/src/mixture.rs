@@ -105,8 +105,7 @@ impl States {
             .collect::<Result<_, ForecastError>>()?;
         let Some(outlook) = Outlook::mixed(outlooks) else { return Ok(None) };
         let first = &self.members[0].1;
-        let epsilon_m3_s = |catchment: usize| first.parts.operators[catchment].epsilon_m3_s();
-        outlook.issue(issue_time, first.time(), &going_out, epsilon_m3_s, postprocessing, about).map(Some)
+        outlook.issue(issue_time, first.time(), &going_out, postprocessing, about).map(Some)
     }
 
     /// Everything that a snapshot needs of the states: their numbers, and the water budgets of each one's catchments.

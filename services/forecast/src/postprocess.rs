@@ -8,6 +8,7 @@ use crate::{ForecastError, GaugeObservation, calibrate::Calibration, outstanding
 
 /// Output updating, where the definition asks for it, and the calibration of intervals.
 pub(crate) struct Postprocessing {
+    epsilon_m3_s: Vec<f64>,
     updating: Option<OutputUpdating>,
     calibration: Calibration,
 }
@@ -25,6 +26,8 @@ impl Postprocessing {
     pub(crate) fn new(pipeline: &Pipeline, leads: usize) -> Self {
         let (catchments, step_s) = (pipeline.catchments.len(), pipeline.time.step.seconds());
         let options = &pipeline.assimilation;
+        let epsilon_m3_s: Vec<f64> =
+            pipeline.catchments.iter().map(|c| options.discharge_epsilon_mm * c.m3_s_per_mm(step_s)).collect();
         let updates = match options.method {
             AssimilationMethod::None => false,
             AssimilationMethod::Output => true,
@@ -32,7 +35,8 @@ impl Postprocessing {
         };
         Self {
             updating: updates.then(|| OutputUpdating::new(catchments, leads, step_s)),
-            calibration: Calibration::new(catchments, leads, step_s, pipeline.forecast.calibration_rate),
+            calibration: Calibration::new(epsilon_m3_s.clone(), leads, step_s, pipeline.forecast.calibration_rate),
+            epsilon_m3_s,
         }
     }
 
@@ -48,17 +52,15 @@ impl Postprocessing {
         }
     }
 
-    /// Moves a forecast's mean, and its quantiles with it, then stretches or squeezes their tails. `epsilon_m3_s` is what the flow's
-    /// logarithm begins at.
+    /// Moves a forecast's mean, and its quantiles with it, then each quantile to where it is passed as often as it should.
     pub(crate) fn issue(
         &mut self,
         valid_time: Timestamp,
         (catchment, lead): (usize, usize),
-        wet: bool,
         mean_m3_s: &mut f64,
         quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
-        epsilon_m3_s: f64,
     ) -> Result<(), ForecastError> {
+        let epsilon_m3_s = self.epsilon_m3_s[catchment];
         if let Some(updating) = &mut self.updating {
             let updated = updating.issue(valid_time, catchment, lead, *mean_m3_s, epsilon_m3_s);
             let factor = (updated + epsilon_m3_s) / (*mean_m3_s + epsilon_m3_s);
@@ -67,7 +69,7 @@ impl Postprocessing {
             }
             *mean_m3_s = updated;
         }
-        self.calibration.issue(valid_time, catchment, lead, wet, quantiles_m3_s, epsilon_m3_s)
+        self.calibration.issue(valid_time, catchment, lead, quantiles_m3_s)
     }
 
     /// Everything that a snapshot needs: numbers, and which times they are about.

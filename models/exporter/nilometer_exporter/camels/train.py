@@ -50,7 +50,10 @@ RECIPES = {
     "lstm": Recipe("lstm", 28, 1.5e-3, batch=32, hidden=128, dropout=0.3, quantile_weight=0.5, seed=3, warm_up=270),
     "lstm-ar": Recipe(
         "lstm-ar", 32, 1.5e-3, batch=32, hidden=128, dropout=0.3, quantile_weight=0.5, warm_up=180,
-        then=Recipe("lstm-ar", 20, 1.2e-3, batch=32, hidden=128, dropout=0.1, quantile_weight=0.25, seed=5, warm_up=180),
+        then=Recipe(
+            "lstm-ar", 20, 1.2e-3, batch=32, hidden=128, dropout=0.1, quantile_weight=0.25, seed=5, warm_up=180,
+            then=Recipe("lstm-ar", 20, 1e-3, batch=32, hidden=128, dropout=0.1, quantile_weight=0.25, seed=7, warm_up=180),
+        ),
     ),
     "dhbv": Recipe("dhbv", 30, 3e-3, batch=48, dropout=0.3, root_weight=0.3),
     "hybrid-regional": Recipe("hybrid-regional", 40, 2e-3, root_weight=0.3),

@@ -104,15 +104,6 @@ for above in (0.9, 0.97, 2.0):
     for window in (0, 1, 2):
         show(f"events {above} {window}", hits(said, seen, True, window), hits(seen, said, False, window))
 
-misses = numbers(6, 300) < 0.08
-for steps in (1, 20, 300):
-    excess = misses[:steps].sum() - 0.05 * steps
-    print("PID", steps, 1 + 0.1 * excess + math.tan(excess * math.log(steps + 1) / (0.573 * (steps + 1))))
-level = 0.05
-for miss in misses:
-    level += 0.002 * (0.05 - miss)
-show("ACI", level, math.log(2 * level) / math.log(0.1))
-
 start = datetime.date(1998, 3, 7)
 values = numbers(7, 1500) * 10
 days = [start + datetime.timedelta(days=i) for i in range(1500)]
