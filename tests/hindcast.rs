@@ -195,11 +195,14 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     assert!((nse - own_nse(&means[&(BASINS[0].to_owned(), 86_400)])).abs() < 1e-9, "{nse}");
     assert!(out.path().join("verification/scores.parquet").exists());
 
-    // The store's own observations are the same ones.
+    // The store's own observations are the same ones, but it has fewer days to make a climate of.
+    let before_climatology =
+        |csv: &str| -> Vec<String> { csv.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect() };
     let mut own = Command::new(env!("CARGO_BIN_EXE_nilometer"));
     own.arg("verify").arg(out.path()).arg("--out").arg(out.path().join("own"));
     succeed(own);
-    assert_eq!(fs::read_to_string(out.path().join("own/scores.csv")).unwrap(), csv);
+    let own = fs::read_to_string(out.path().join("own/scores.csv")).unwrap();
+    assert_eq!(before_climatology(&own), before_climatology(&csv));
     let mut nothing = Command::new(env!("CARGO_BIN_EXE_nilometer"));
     nothing.arg("verify").arg(tempfile::tempdir().unwrap().path());
     refused(&nothing.output().unwrap(), &["holds no forecasts"]);

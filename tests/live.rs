@@ -64,6 +64,7 @@ horizon = "6h"
 every = "1s"
 scenario = "zero"
 wait = "0h"
+lateness = "1d"
 [log]
 store = "{}"
 "#,
@@ -148,10 +149,16 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
     until(&mut process, "another forecast", || archived(&store, "forecast.v1").len() > forecasts + 1);
     assert!(archived(&store, "dead_letter.v1").is_empty());
     append(&data.join("flow.csv"), "7.5\n");
+    // It corrects a value that was used: the state goes back, the forecast says why, and the old row is kept with its reason.
+    let reasons = || -> Vec<String> {
+        let forecasts = archived(&store, "forecast.v1").into_iter().map(|b| Forecasts::try_from(b).unwrap());
+        forecasts.flat_map(|f| f.reason().iter().flatten().map(str::to_owned).collect::<Vec<_>>()).collect()
+    };
+    until(&mut process, "a forecast that takes the place of another", || !reasons().is_empty());
+    assert!(reasons()[0].starts_with("late observation of "), "{:?}", reasons());
     until(&mut process, "a dead letter", || !archived(&store, "dead_letter.v1").is_empty());
     let letter = DeadLetters::try_from(archived(&store, "dead_letter.v1").remove(0)).unwrap();
-    assert_eq!(letter.reason().value(0), "conflicting_duplicate");
-    assert!(String::from_utf8_lossy(letter.bytes().value(0)).ends_with(",77.5"), "the whole line");
+    assert_eq!(letter.reason().value(0), "superseded");
     terminate(process);
 
     let mut again = start(nilometer("run", &file, &[]));
@@ -159,7 +166,8 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
     until(&mut again, "a forecast after the restart", || archived(&store, "forecast.v1").len() > forecasts);
     terminate(again);
     let flows = observed(&store);
-    assert_eq!(flows.len(), 6, "each row once, over the restart: {flows:?}");
+    assert_eq!(flows.len(), 7, "each row once, over the restart: {flows:?}");
+    assert!(flows.contains(&77.5), "the whole line");
 }
 
 /// SHA-256 of the weights that made each forecast, in order.

@@ -292,6 +292,10 @@ pub struct ForecastRow<'a> {
     pub weights_sha256: &'a str,
     pub observation_position: u64,
     pub forcing_position: u64,
+    /// issue time of the forecast that this one takes the place of, because of what came late
+    pub supersedes: Option<Timestamp>,
+    /// what came late
+    pub reason: Option<&'a str>,
 }
 
 /// Builds [`Forecasts`] row by row.
@@ -314,6 +318,8 @@ pub struct ForecastsBuilder {
     weights_sha256: StringBuilder,
     observation_position: UInt64Builder,
     forcing_position: UInt64Builder,
+    supersedes: TimestampMicrosecondBuilder,
+    reason: StringBuilder,
 }
 
 impl ForecastsBuilder {
@@ -344,6 +350,8 @@ impl ForecastsBuilder {
         self.weights_sha256.append_value(row.weights_sha256);
         self.observation_position.append_value(row.observation_position);
         self.forcing_position.append_value(row.forcing_position);
+        self.supersedes.append_option(row.supersedes.map(|time| time.0));
+        self.reason.append_option(row.reason);
     }
 
     /// The rows so far; the builder is empty afterwards.
@@ -371,6 +379,8 @@ impl ForecastsBuilder {
             Arc::new(self.weights_sha256.finish()),
             Arc::new(self.observation_position.finish()),
             Arc::new(self.forcing_position.finish()),
+            Arc::new(self.supersedes.finish().with_timezone("UTC")),
+            Arc::new(self.reason.finish()),
         ]);
         assemble(Contract::Forecast, columns)?.try_into()
     }
@@ -433,6 +443,8 @@ mod tests {
                 weights_sha256: "00",
                 observation_position: 1,
                 forcing_position: 1,
+                supersedes: None,
+                reason: None,
             });
             b.finish()
         };

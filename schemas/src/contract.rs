@@ -36,13 +36,16 @@ pub enum Contract {
     Forcing,
     /// what we say will happen
     Forecast,
+    /// what each observation did to the state
+    Analysis,
     /// what could not be used, with the bytes and the reason
     DeadLetter,
 }
 
 impl Contract {
     /// Every contract.
-    pub const ALL: [Self; 5] = [Self::Observation, Self::Grid, Self::Forcing, Self::Forecast, Self::DeadLetter];
+    pub const ALL: [Self; 6] =
+        [Self::Observation, Self::Grid, Self::Forcing, Self::Forecast, Self::Analysis, Self::DeadLetter];
 
     /// Topic name: the contract's name and major version, as `observation.v1`.
     #[must_use]
@@ -52,6 +55,7 @@ impl Contract {
             Self::Grid => "grid.v1",
             Self::Forcing => "forcing.v1",
             Self::Forecast => "forecast.v1",
+            Self::Analysis => "analysis.v1",
             Self::DeadLetter => "dead_letter.v1",
         }
     }
@@ -59,7 +63,7 @@ impl Contract {
     /// The Arrow schema.
     #[must_use]
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: OnceLock<[SchemaRef; 5]> = OnceLock::new();
+        static SCHEMAS: OnceLock<[SchemaRef; 6]> = OnceLock::new();
         let all = SCHEMAS.get_or_init(|| {
             Self::ALL.map(|c| {
                 let metadata = HashMap::from([("nilometer.contract".to_owned(), c.topic().to_owned())]);
@@ -155,6 +159,7 @@ impl Contract {
                 ingest_time(),
             ],
             Self::Forecast => forecast_fields(),
+            Self::Analysis => analysis_fields(),
             Self::DeadLetter => vec![
                 text("source"),
                 text("locator"),
@@ -203,8 +208,38 @@ fn forecast_fields() -> Vec<Field> {
         text("weights_sha256"),
         Field::new("observation_position", DataType::UInt64, false),
         Field::new("forcing_position", DataType::UInt64, false),
+        time("supersedes", "forecast_reference_time", true),
+        optional_text("reason"),
     ]);
     fields
+}
+
+fn analysis_fields() -> Vec<Field> {
+    let number = |name: &str, unit: &str, nullable| {
+        let field = Field::new(name, DataType::Float64, nullable);
+        field.with_metadata(HashMap::from([("unit".to_owned(), unit.to_owned())]))
+    };
+    let list =
+        |name: &str, of: DataType| Field::new(name, DataType::List(Arc::new(Field::new_list_field(of, false))), false);
+    vec![
+        text("catchment"),
+        text("station"),
+        text("variable"),
+        valid_time(),
+        time("analysis_time", "time", false),
+        number("observed", "m3 s-1", false),
+        number("predicted", "m3 s-1", false),
+        number("innovation", "1", false),
+        number("spread", "1", true),
+        number("error_std", "1", false),
+        flag(),
+        text("method"),
+        list("store", DataType::Utf8),
+        list("increment_mm", DataType::Float64),
+        number("output_error_increment", "1", true),
+        text("model"),
+        text("weights_sha256"),
+    ]
 }
 
 fn describe(field: &Arc<Field>) -> String {

@@ -33,6 +33,8 @@ pub enum Reason {
     UnknownStation,
     /// for a time that the state has already passed
     Late,
+    /// a row that a later one corrected or withdrew
+    Superseded,
     /// a log segment whose checksum does not fit
     DamagedSegment,
     /// a message that does not keep its contract
@@ -41,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Undecodable,
         Self::HeaderChanged,
         Self::BadTime,
@@ -53,6 +55,7 @@ impl Reason {
         Self::ConflictingDuplicate,
         Self::UnknownStation,
         Self::Late,
+        Self::Superseded,
         Self::DamagedSegment,
         Self::BrokenContract,
     ];
@@ -72,6 +75,7 @@ impl Reason {
             Self::ConflictingDuplicate => "conflicting_duplicate",
             Self::UnknownStation => "unknown_station",
             Self::Late => "late",
+            Self::Superseded => "superseded",
             Self::DamagedSegment => "damaged_segment",
             Self::BrokenContract => "broken_contract",
         }

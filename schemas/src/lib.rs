@@ -37,6 +37,7 @@
 //! # Ok::<(), nilometer_schemas::SchemaError>(())
 //! ```
 
+mod analyses;
 mod builders;
 mod contract;
 mod dead_letter;
@@ -45,6 +46,7 @@ mod nouns;
 mod time;
 mod variable;
 
+pub use analyses::{AnalysesBuilder, AnalysisRow};
 pub use builders::{
     ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, GridField, GridsBuilder, ObservationRow,
     ObservationsBuilder,
@@ -52,7 +54,7 @@ pub use builders::{
 pub use contract::{Contract, QUANTILE_LEVELS, TIME_LABEL, quantile_column};
 pub use dead_letter::{DeadLetterRow, DeadLettersBuilder, Reason};
 pub use flag::Flag;
-pub use nouns::{DeadLetters, Forcings, Forecasts, Grids, Observations};
+pub use nouns::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations};
 pub use time::{Timestamp, duration_us};
 pub use variable::{Unit, Variable};
 

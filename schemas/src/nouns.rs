@@ -177,6 +177,49 @@ noun!(
         observation_position: UInt64Array,
         /// log position of forcing.v1 that this forecast had read up to (exclusive)
         forcing_position: UInt64Array,
+        /// issue time of the forecast that this one takes the place of, because of what came late; mostly null
+        supersedes: TimestampMicrosecondArray,
+        /// what came late; mostly null
+        reason: StringArray,
+    }
+);
+noun!(
+    /// What each observation did to the state: the ledger of the assimilation.
+    Analyses, Contract::Analysis, check_analyses, {
+        /// catchment identifier
+        catchment: StringArray,
+        /// whose observation it was
+        station: StringArray,
+        /// [`Variable`] name
+        variable: StringArray,
+        /// end of the period observed
+        valid_time: TimestampMicrosecondArray,
+        /// the tick at which it moved the state
+        analysis_time: TimestampMicrosecondArray,
+        /// what was observed, m³ s⁻¹
+        observed: Float64Array,
+        /// what the members expected on average, m³ s⁻¹
+        predicted: Float64Array,
+        /// observed minus predicted, in the logarithm of discharge
+        innovation: Float64Array,
+        /// the members' standard deviation there; null for a single one
+        spread: Float64Array,
+        /// the observation's standard error there
+        error_std: Float64Array,
+        /// quality flag of the observation
+        flag: UInt8Array,
+        /// how it moved the state
+        method: StringArray,
+        /// the stores that hold water
+        store: ListArray,
+        /// what each gained, mean over the members, mm over the catchment
+        increment_mm: ListArray,
+        /// what the output error gained, in the logarithm of discharge; null where there is none
+        output_error_increment: Float64Array,
+        /// model package
+        model: StringArray,
+        /// SHA-256 of its weights
+        weights_sha256: StringArray,
     }
 );
 noun!(
@@ -299,6 +342,23 @@ fn check_grids(g: &Grids) -> Result<(), SchemaError> {
             || g.cell_height().value(row) <= 0.0
         {
             return Err(refuse(Contract::Grid, "cell_width", row, g.cell_width().value(row), "above 0"));
+        }
+    }
+    Ok(())
+}
+
+fn check_analyses(a: &Analyses) -> Result<(), SchemaError> {
+    let columns = [
+        ("observed", a.observed()),
+        ("predicted", a.predicted()),
+        ("innovation", a.innovation()),
+        ("spread", a.spread()),
+        ("error_std", a.error_std()),
+        ("output_error_increment", a.output_error_increment()),
+    ];
+    for (name, column) in columns {
+        if let Some(row) = column.iter().position(|value| value.is_some_and(|v| !v.is_finite())) {
+            return Err(refuse(Contract::Analysis, name, row, column.value(row), "a finite number"));
         }
     }
     Ok(())

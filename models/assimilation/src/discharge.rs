@@ -92,7 +92,9 @@ impl DischargeOperator {
         self.discharge_m3_s(self.log(discharge_m3_s) + output_error)
     }
 
-    fn log(&self, discharge_m3_s: f64) -> f64 {
+    /// A discharge in log space: `ln(q + epsilon)`; one below zero counts as zero.
+    #[must_use]
+    pub fn log(&self, discharge_m3_s: f64) -> f64 {
         (discharge_m3_s.max(0.0) + self.epsilon_m3_s).ln()
     }
 }

@@ -7,8 +7,9 @@ use nalgebra::{Matrix3, Vector3};
 /// flow, its change since the step before, and the forecast itself, whose share is the bias.
 pub type Explanation = [f64; 3];
 
-/// The weight of "no correction" against what was learned, in steps of usual flow.
-const RIDGE: f64 = 30.0;
+/// The weight of "no share" against what was learned, in steps of usual flow: the error that lasts is expected, what its change and the
+/// flow itself tell has to be shown for longer.
+const RIDGE: Explanation = [20.0, 200.0, 200.0];
 
 /// How large a share of an explanation's size a correction may reach.
 const LARGEST_SHARE: f64 = 1.0;
@@ -63,7 +64,7 @@ impl ErrorRegression {
     #[must_use]
     pub fn shares(&self) -> Explanation {
         let [aa, ab, ac, bb, bc, cc, ay, by, cy] = self.sums.map(f64::from);
-        let normal = Matrix3::new(aa + RIDGE, ab, ac, ab, bb + RIDGE, bc, ac, bc, cc + RIDGE);
+        let normal = Matrix3::new(aa + RIDGE[0], ab, ac, ab, bb + RIDGE[1], bc, ac, bc, cc + RIDGE[2]);
         let shares = normal.cholesky().map_or_else(Vector3::zeros, |c| c.solve(&Vector3::new(ay, by, cy)));
         [shares[0], shares[1], shares[2]].map(|share| share.clamp(-LARGEST_SHARE, LARGEST_SHARE))
     }
@@ -97,11 +98,11 @@ mod tests {
     proptest! {
         #[test]
         fn shares_are_found_again_whatever_the_unit(unit in 1e-3_f64..1e4, seed in 0_u32..1_000) {
-            // Explanations of a small linear congruence; the ridge pulls a few per cent towards zero.
+            // Explanations of a small linear congruence; the ridge pulls shares towards zero.
             let mut regression = ErrorRegression::default();
             let mut x = seed;
             let mut draw = || { x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); f64::from(x >> 8) / f64::from(1 << 23) - 1.0 };
-            for _ in 0..3_000 {
+            for _ in 0..9_000 {
                 let explanation = [draw(), draw(), draw()].map(|x| x * unit);
                 let error = 0.5 * explanation[0] - 0.1 * explanation[1] + 0.05 * explanation[2];
                 regression.learn(explanation, error, unit);

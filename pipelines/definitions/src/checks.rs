@@ -49,6 +49,7 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
         ("forecast.horizon", forecast.horizon, step, step),
         ("forecast.every", forecast.every, tick, tick),
         ("forecast.wait", forecast.wait, 0, step),
+        ("forecast.lateness", forecast.lateness, 0, 1),
     ] {
         if span.seconds() < smallest || span.seconds() % unit != 0 {
             say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
@@ -74,7 +75,6 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
     within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);
     within("discharge_relative_error", options.discharge_relative_error, 0.0, 10.0);
     within("discharge_absolute_error_mm", options.discharge_absolute_error_mm, 1e-9, 10.0);
-    within("suspect_error_factor", options.suspect_error_factor, 1.0, 1_000.0);
     within("precipitation_sigma", options.precipitation_sigma, 0.0, 5.0);
     within("precipitation_tau", options.precipitation_tau.seconds() as f64, 1.0, 1e9);
     within("occurrence_probability", options.occurrence_probability, 0.0, 1.0);

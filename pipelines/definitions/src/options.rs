@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
+use nilometer_assimilation::ErrorFactorOptions;
 use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
@@ -124,6 +125,21 @@ pub enum AssimilationMethod {
     None,
 }
 
+impl AssimilationMethod {
+    /// The word in definitions and ledgers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Etkf => "etkf",
+            Self::Enkf => "enkf",
+            Self::Denkf => "denkf",
+            Self::Particle => "particle",
+            Self::Output => "output",
+            Self::None => "none",
+        }
+    }
+}
+
 /// `[assimilation]`: the ensemble and its errors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -155,9 +171,9 @@ pub struct AssimilationOptions {
     pub discharge_relative_error: f64,
     /// constant part of the standard deviation of the discharge error, mm a step over the catchment
     pub discharge_absolute_error_mm: f64,
-    /// how much larger the standard deviation of a suspect row is
-    #[serde(default = "two")]
-    pub suspect_error_factor: f64,
+    /// how much larger the standard deviation of a row is whose flag or qualifier asks for care
+    #[serde(default)]
+    pub error_factors: ErrorFactorOptions,
     /// standard deviation of the logarithm of the rain multiplier
     pub precipitation_sigma: f64,
     /// correlation time of the rain multiplier
@@ -234,6 +250,10 @@ pub struct ForecastOptions {
     pub scenario: Scenario,
     /// how long a step waits for its forcing before it is filled in (rain: none; the rest: the last value)
     pub wait: Span,
+    /// how late a row may come and still count: the state goes back to the snapshot before it and takes the steps since again;
+    /// 0 leaves what is late out
+    #[serde(default = "not_at_all")]
+    pub lateness: Span,
     /// how fast intervals learn from forecasts that have come true: the logarithm of a tail's width moves by this much
     /// for a miss; 0 leaves them as the ensemble has them
     #[serde(default)]
@@ -284,8 +304,8 @@ const fn four_fifths() -> f64 {
 const fn unity() -> f64 {
     1.0
 }
-const fn two() -> f64 {
-    2.0
+const fn not_at_all() -> Span {
+    Span::from_seconds(0)
 }
 const fn day_of_hours() -> u32 {
     24

@@ -87,13 +87,20 @@ pub struct Snapshots {
     store: Arc<dyn ObjectStore>,
     folder: Path,
     keep: usize,
+    reach: u64,
 }
 
 impl Snapshots {
     /// Snapshots below `root/role`, of which the newest `keep` (at least 2) are kept.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, root: &str, role: &str, keep: usize) -> Self {
-        Self { store, folder: Path::from(root).join(role), keep: keep.max(2) }
+        Self { store, folder: Path::from(root).join(role), keep: keep.max(2), reach: 0 }
+    }
+
+    /// Keeps besides those enough of the older ones to go back by `reach` ordinals.
+    #[must_use]
+    pub fn reaching(self, reach: u64) -> Self {
+        Self { reach, ..self }
     }
 
     fn key(&self, ordinal: u64) -> Path {
@@ -112,13 +119,7 @@ impl Snapshots {
     ) -> Result<(), SnapshotError> {
         let path = self.key(ordinal);
         let key = path.to_string();
-        let content =
-            serde_json::to_string(content).map_err(|source| SnapshotError::Content { key: key.clone(), source })?;
-        let encode = |source| SnapshotError::Encode { key: key.clone(), source };
-        let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Float32, false)]));
-        let batch = RecordBatch::try_new(schema, vec![Arc::new(Float32Array::from(numbers.to_vec()))])
-            .map_err(|e| encode(e.into()))?;
-        let bytes = seal(&batch, &[(CONTENT, content)]).map_err(encode)?;
+        let bytes = encode(&key, content, numbers)?;
         match self.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await {
             Ok(_) => {}
             Err(object_store::Error::AlreadyExists { .. }) => {
@@ -133,6 +134,23 @@ impl Snapshots {
             Err(source) => return Err(SnapshotError::Store { key, source }),
         }
         self.forget(ordinal).await
+    }
+
+    /// Puts another state in the place of a snapshot that exists: what it was made of has been corrected.
+    ///
+    /// # Errors
+    /// The store's or the encoder's error.
+    pub async fn replace<T: Serialize + Sync>(
+        &self,
+        ordinal: u64,
+        content: &T,
+        numbers: &[f32],
+    ) -> Result<(), SnapshotError> {
+        let path = self.key(ordinal);
+        let key = path.to_string();
+        let bytes = encode(&key, content, numbers)?;
+        self.store.put(&path, bytes.into()).await.map_err(|source| SnapshotError::Store { key, source })?;
+        Ok(())
     }
 
     /// The newest snapshot that can be read, `None` when there is none at all.
@@ -160,6 +178,25 @@ impl Snapshots {
         }
     }
 
+    /// The newest snapshot before `ordinal` that can be read and is accepted.
+    ///
+    /// # Errors
+    /// The store's error. A damaged one counts as absent.
+    pub async fn newest_before<T: DeserializeOwned>(
+        &self,
+        ordinal: u64,
+        accept: impl Fn(&T) -> bool,
+    ) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        for ordinal in self.ordinals().await?.into_iter().rev().filter(|o| *o < ordinal) {
+            if let Ok((content, numbers)) = parse(&self.fetch(&self.key(ordinal)).await?)
+                && accept(&content)
+            {
+                return Ok(Some(Snapshot { ordinal, content, numbers }));
+            }
+        }
+        Ok(None)
+    }
+
     /// The oldest snapshot kept, for retention: the log before its positions is no longer needed.
     ///
     /// # Errors
@@ -178,7 +215,11 @@ impl Snapshots {
         Ok(self.store.get(path).await.map_err(fail)?.bytes().await.map_err(fail)?.to_vec())
     }
 
-    async fn ordinals(&self) -> Result<Vec<u64>, SnapshotError> {
+    /// Every snapshot that there is, ascending.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn ordinals(&self) -> Result<Vec<u64>, SnapshotError> {
         numbers_in(&*self.store, &self.folder)
             .await
             .map_err(|source| SnapshotError::Store { key: self.folder.to_string(), source })
@@ -186,12 +227,24 @@ impl Snapshots {
 
     async fn forget(&self, newest: u64) -> Result<(), SnapshotError> {
         let ordinals: Vec<u64> = self.ordinals().await?.into_iter().filter(|o| *o <= newest).collect();
-        for ordinal in &ordinals[..ordinals.len().saturating_sub(self.keep)] {
+        let beyond_reach = ordinals.partition_point(|o| *o <= newest.saturating_sub(self.reach)).saturating_sub(1);
+        let surplus = ordinals.len().saturating_sub(self.keep);
+        for ordinal in &ordinals[..if self.reach > 0 { surplus.min(beyond_reach) } else { surplus }] {
             let path = self.key(*ordinal);
             self.store.delete(&path).await.map_err(|source| SnapshotError::Store { key: path.to_string(), source })?;
         }
         Ok(())
     }
+}
+
+fn encode<T: Serialize>(key: &str, content: &T, numbers: &[f32]) -> Result<Vec<u8>, SnapshotError> {
+    let content =
+        serde_json::to_string(content).map_err(|source| SnapshotError::Content { key: key.to_owned(), source })?;
+    let fail = |source| SnapshotError::Encode { key: key.to_owned(), source };
+    let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Float32, false)]));
+    let batch = RecordBatch::try_new(schema, vec![Arc::new(Float32Array::from(numbers.to_vec()))])
+        .map_err(|e| fail(e.into()))?;
+    seal(&batch, &[(CONTENT, content)]).map_err(fail)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<f32>), String> {

@@ -19,7 +19,8 @@ pub enum Fate {
 }
 
 /// One forcing row about the period `(valid_time − period_s, valid_time]`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PeriodForcing {
     /// what the value is about
     pub variable: Variable,
@@ -137,6 +138,13 @@ impl Align {
         }
         self.observations.entry(observation.valid_time.ceil_s(self.step_s)).or_default().push(observation);
         Fate::Pending
+    }
+
+    /// Takes an observation out again that still waits for its step.
+    pub fn take_waiting(&mut self, catchment: usize, valid_time: Timestamp) -> Option<GaugeObservation> {
+        let waiting = self.observations.get_mut(&valid_time.ceil_s(self.step_s))?;
+        let at = waiting.iter().position(|o| o.catchment == catchment && o.valid_time == valid_time)?;
+        Some(waiting.remove(at))
     }
 
     /// Whether every variable of every catchment is known over the whole step that ends at `step`.

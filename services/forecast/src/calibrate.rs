@@ -19,6 +19,7 @@ const STAGES_BEGIN: [f64; STAGES - 1] = [0.5, 2.0];
 const STAGES: usize = 3;
 
 /// Calibrators `[C, L, stage]`, each gauge's mean flow, and the forecasts that wait for their observation.
+#[derive(Clone)]
 pub(crate) struct Calibration {
     leads: usize,
     rate: f64,

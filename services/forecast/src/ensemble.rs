@@ -1,17 +1,17 @@
 //! The ensemble of a partition: one contiguous array, advanced by the model and corrected by observations.
 
 use nilometer_assimilation::{
-    AnalysisReport, Ar1, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, EnsembleShape, ErrorRegime,
-    Filter, FilterOptions, Innovation, Method, OutputError, PrecipitationPerturbation, Purpose, UpdatableRow, stream,
+    AnalysisReport, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, Filter, FilterOptions, Innovation,
+    Method, Purpose, stream,
 };
-use nilometer_definitions::{AssimilationMethod, AssimilationOptions, ErrorOptions, Pipeline};
-use nilometer_runtime::{Card, FEEDBACK, Model, Package, Runtime, Selection};
-use nilometer_schemas::{Timestamp, Variable};
+use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
+use nilometer_runtime::{Model, Package, Runtime, Selection};
+use nilometer_schemas::{Flag, Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use crate::{ForecastError, WaterBudget};
+use crate::{ForecastError, WaterBudget, parts::Parts};
 
 /// Streams of this role that have no name in the assimilation crate.
 pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
@@ -26,8 +26,10 @@ pub struct GaugeObservation {
     pub valid_time: Timestamp,
     /// m³ s⁻¹, at least 0
     pub discharge_m3_s: f64,
-    /// whether its flag asks for care
-    pub suspect: bool,
+    /// its quality
+    pub flag: Flag,
+    /// how many times its standard error is that of a row without a doubt
+    pub error_factor: f64,
 }
 
 /// The state of a partition, `[S + 5, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
@@ -41,199 +43,8 @@ pub struct EnsembleState {
     pub(crate) model: Model,
     pub(crate) parts: Parts,
     filter: Option<Filter>,
-    report: AnalysisReport,
+    pub(crate) report: AnalysisReport,
     predicted: Vec<f64>,
-}
-
-/// What the definition and the card say about the ensemble, in the form that the hot path needs.
-pub(crate) struct Parts {
-    pub(crate) shape: EnsembleShape,
-    pub(crate) model_rows: usize,
-    pub(crate) step_s: i64,
-    pub(crate) seed: u64,
-    pub(crate) inputs: Vec<Variable>,
-    /// whether two more inputs are the gauge's discharge of the step before and whether it is missing
-    pub(crate) feedback: bool,
-    /// whether the one member is the model by itself, without noise
-    pub(crate) control: bool,
-    pub(crate) m3_s_per_mm: Vec<f64>,
-    pub(crate) operators: Vec<DischargeOperator>,
-    pub(crate) discharge_relative_error: f64,
-    pub(crate) discharge_absolute_error_m3_s: Vec<f64>,
-    pub(crate) multiplier: Ar1,
-    pub(crate) perturbation: PrecipitationPerturbation,
-    pub(crate) output_error: OutputError,
-    rows: Vec<UpdatableRow>,
-    /// water that a unit of each of the model's rows holds, mm; 0 where it is no store
-    storage: Vec<f64>,
-    /// whether the model says where its water went
-    balances: bool,
-    noisy_stores: Vec<UpdatableRow>,
-    store_noise_mm: f64,
-    suspect_variance_factor: f64,
-}
-
-impl Parts {
-    pub(crate) const fn multiplier_row(&self) -> usize {
-        self.model_rows
-    }
-    pub(crate) const fn output_error_row(&self) -> usize {
-        self.model_rows + 1
-    }
-    pub(crate) const fn discharge_row(&self) -> usize {
-        self.model_rows + 2
-    }
-    pub(crate) const fn recent_rain_row(&self) -> usize {
-        self.model_rows + 3
-    }
-    pub(crate) const fn gauged_row(&self) -> usize {
-        self.model_rows + 4
-    }
-
-    /// Recent rain of each catchment after a step under `forcing` `[F, C]`, in place.
-    pub(crate) fn remember_rain(&self, recent_mm: &mut [f64], forcing: &[f32]) {
-        let rain = self.inputs.iter().position(|v| *v == Variable::Precipitation);
-        for (catchment, recent_mm) in recent_mm.iter_mut().enumerate() {
-            let rain_mm = rain.map_or(0.0, |input| f64::from(forcing[input * self.shape.catchments + catchment]));
-            *recent_mm = self.output_error.recent_rain_mm(*recent_mm, rain_mm, self.step_s as f64);
-        }
-    }
-
-    /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it.
-    pub(crate) fn advance_output_error(
-        &self,
-        output_error: &mut [f32],
-        recent_mm: &[f64],
-        rng: &mut ChaCha8Rng,
-    ) -> Result<(), ForecastError> {
-        if self.control {
-            return Ok(());
-        }
-        for (members, recent_mm) in output_error.chunks_exact_mut(self.shape.members).zip(recent_mm) {
-            self.output_error.advance(members, *recent_mm, self.step_s as f64, rng)?;
-        }
-        Ok(())
-    }
-
-    /// Numbers of one row, `C × M`.
-    pub(crate) const fn row_len(&self) -> usize {
-        self.shape.catchments * self.shape.members
-    }
-
-    fn new(pipeline: &Pipeline, card: &Card) -> Result<Self, ForecastError> {
-        let options = &pipeline.assimilation;
-        let model_rows = card.state_rows();
-        let inputs = fitting_inputs(pipeline, card)?;
-        let control = options.members == 1;
-        let particles = options.method == AssimilationMethod::Particle;
-        let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
-        let (mut rows, mut storage, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, block) in card.state_row_blocks().enumerate() {
-            let updatable = bounds(row, block.minimum, block.maximum);
-            let holds_water = block.storage.is_some();
-            storage.push(block.storage.map_or(0.0, f64::from));
-            if block.updatable && holds_water {
-                noisy_stores.push(updatable);
-            }
-            // A particle is drawn again with all that it is, its discharge included.
-            if block.updatable || particles || options.also_update.contains(&block.name) {
-                rows.push(updatable);
-            }
-        }
-        rows.push(bounds(model_rows, None, None));
-        rows.push(bounds(model_rows + 1, None, None));
-        if particles {
-            rows.push(bounds(model_rows + 2, Some(0.0), None));
-        }
-        let m3_s_per_mm: Vec<f64> =
-            pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
-        let operators = m3_s_per_mm
-            .iter()
-            .map(|f| {
-                DischargeOperator::new(
-                    options.discharge_epsilon_mm * f,
-                    options.discharge_relative_error,
-                    options.discharge_absolute_error_mm * f,
-                )
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self {
-            shape: EnsembleShape {
-                states: model_rows + 5,
-                catchments: pipeline.catchments.len(),
-                members: options.members,
-            },
-            model_rows,
-            step_s: pipeline.time.step.seconds(),
-            seed: options.seed,
-            feedback: inputs.len() < card.inputs.len(),
-            inputs,
-            control,
-            discharge_relative_error: options.discharge_relative_error,
-            discharge_absolute_error_m3_s: m3_s_per_mm
-                .iter()
-                .map(|f| options.discharge_absolute_error_mm * f)
-                .collect(),
-            m3_s_per_mm,
-            operators,
-            multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
-            perturbation: PrecipitationPerturbation::new(
-                if control { 0.0 } else { options.precipitation_sigma },
-                0.0,
-                if control { 0.0 } else { options.occurrence_probability },
-                options.occurrence_mean_mm,
-            )?,
-            output_error: OutputError::new(
-                regime(options.output_error_dry),
-                regime(options.output_error_wet),
-                options.rain_memory.seconds() as f64,
-                options.full_wetness_mm,
-            )?,
-            rows,
-            storage,
-            balances: card.gives("outflow") && card.gives("evapotranspiration"),
-            noisy_stores,
-            store_noise_mm: if control { 0.0 } else { options.store_noise_mm },
-            suspect_variance_factor: options.suspect_error_factor * options.suspect_error_factor,
-        })
-    }
-}
-
-fn regime(options: ErrorOptions) -> ErrorRegime {
-    ErrorRegime { sigma: options.sigma, tau_s: options.tau.seconds() as f64 }
-}
-
-/// The model's inputs as variables, when the package fits the pipeline.
-fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, ForecastError> {
-    let mut problems = Vec::new();
-    if card.time_step_s != pipeline.time.step.seconds() {
-        problems.push(format!("its step is {} s, time.step is {} s", card.time_step_s, pipeline.time.step.seconds()));
-    }
-    let mut inputs = Vec::new();
-    let fed: Vec<&str> = card.inputs.iter().map(|i| i.name.as_str()).filter(|name| FEEDBACK.contains(name)).collect();
-    if !fed.is_empty() && !card.inputs.iter().map(|i| i.name.as_str()).skip(card.inputs.len() - fed.len()).eq(FEEDBACK)
-    {
-        problems
-            .push(format!("its inputs have {}; accepted are both of {FEEDBACK:?}, behind the weather", fed.join(", ")));
-    }
-    for input in card.inputs.iter().filter(|i| !FEEDBACK.contains(&i.name.as_str())) {
-        match input.name.parse::<Variable>() {
-            Ok(v) if v.unit().name() == input.unit => inputs.push(v),
-            Ok(v) => problems.push(format!(
-                "input {} is in {:?}, the pipeline delivers {}",
-                input.name,
-                input.unit,
-                v.unit()
-            )),
-            Err(e) => problems.push(format!("input {}: {e}", input.name)),
-        }
-    }
-    for block in &pipeline.assimilation.also_update {
-        if !card.states.iter().any(|s| s.name == *block) {
-            problems.push(format!("assimilation.also_update names {block:?}, which its state does not have"));
-        }
-    }
-    if problems.is_empty() { Ok(inputs) } else { Err(ForecastError::Misfit { model: card.name.clone(), problems }) }
 }
 
 fn filter(options: &AssimilationOptions) -> Result<Option<Filter>, ForecastError> {
@@ -414,9 +225,8 @@ impl EnsembleState {
             let from = observed.len();
             for one in group {
                 let log = operator.observe(one.discharge_m3_s)?;
-                let factor = if one.suspect { parts.suspect_variance_factor } else { 1.0 };
                 observed.push(log.value);
-                variance.push(log.error_variance * factor * group.len() as f64);
+                variance.push(log.error_variance * one.error_factor * one.error_factor * group.len() as f64);
                 let at = self.predicted.len();
                 self.predicted.resize(at + members, 0.0);
                 operator.predict(discharge, Some(output_error), &mut self.predicted[at..])?;

@@ -53,6 +53,8 @@ pub(crate) struct Provenance<'a> {
     pub(crate) filled_steps: u64,
     pub(crate) observation: Position,
     pub(crate) forcing: Position,
+    pub(crate) supersedes: Option<Timestamp>,
+    pub(crate) reason: Option<&'a str>,
 }
 
 /// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
@@ -223,6 +225,8 @@ impl Outlook {
                     weights_sha256: about.weights_sha256,
                     observation_position: about.observation.next,
                     forcing_position: about.forcing.next,
+                    supersedes: about.supersedes,
+                    reason: about.reason,
                 });
             }
         }

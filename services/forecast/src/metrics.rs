@@ -1,7 +1,9 @@
 //! What a forecaster's dashboard needs to know of the role, besides every stage's baseline.
 
 use nilometer_engine::StageMetrics;
-use prometheus::{Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
 
 /// Metrics of the role. None carries a station as a label.
 #[derive(Clone)]
@@ -16,6 +18,12 @@ pub struct ForecastMetrics {
     pub(crate) budget_residual_mm: Gauge,
     /// innovations over their expected standard deviation: mean 0 and variance 1 when the ensemble is honest
     pub(crate) innovation: Histogram,
+    /// how often the state went back because of rows that came late
+    pub(crate) rewinds: IntCounter,
+    /// rows that came late and were given their place
+    pub(crate) late_rows: IntCounter,
+    /// how far it went back, event time
+    pub(crate) rewound_s: Histogram,
     /// weights that were read again, by what became of them: `taken` or `refused`
     pub(crate) weight_swaps: IntCounterVec,
 }
@@ -32,6 +40,8 @@ impl ForecastMetrics {
             "observed minus predicted log discharge over its expected standard deviation",
         ))
         .buckets(vec![-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0]);
+        let rewound = HistogramOpts::from(opts("rewound_seconds", "event time that a rewind went back"))
+            .buckets([1.0, 6.0, 24.0, 72.0, 240.0, 720.0].map(|hours| hours * 3_600.0).to_vec());
         let metrics = Self {
             stage,
             filled_steps: IntGauge::with_opts(opts(
@@ -47,6 +57,15 @@ impl ForecastMetrics {
                 "largest unexplained storage change over the catchments, mm",
             ))?,
             innovation: Histogram::with_opts(innovation)?,
+            rewinds: IntCounter::with_opts(opts(
+                "rewinds_total",
+                "times that the state went back because of late rows",
+            ))?,
+            late_rows: IntCounter::with_opts(opts(
+                "late_rows_placed_total",
+                "rows that came late and were given their place",
+            ))?,
+            rewound_s: Histogram::with_opts(rewound)?,
             weight_swaps: IntCounterVec::new(
                 opts("weight_swaps_total", "weights that were read again, taken or refused"),
                 &["outcome"],
@@ -56,11 +75,14 @@ impl ForecastMetrics {
         for outcome in ["taken", "refused"] {
             metrics.weight_swaps.with_label_values(&[outcome]);
         }
-        let all: [Box<dyn Collector>; 5] = [
+        let all: [Box<dyn Collector>; 8] = [
             Box::new(metrics.filled_steps.clone()),
             Box::new(metrics.state_lag_s.clone()),
             Box::new(metrics.budget_residual_mm.clone()),
             Box::new(metrics.innovation.clone()),
+            Box::new(metrics.rewinds.clone()),
+            Box::new(metrics.late_rows.clone()),
+            Box::new(metrics.rewound_s.clone()),
             Box::new(metrics.weight_swaps.clone()),
         ];
         for collector in all {
@@ -86,6 +108,9 @@ mod tests {
             [
                 "nilometer_forecast_filled_steps",
                 "nilometer_forecast_innovation_normalised",
+                "nilometer_forecast_late_rows_placed_total",
+                "nilometer_forecast_rewinds_total",
+                "nilometer_forecast_rewound_seconds",
                 "nilometer_forecast_state_lag_seconds",
                 "nilometer_forecast_water_budget_residual_mm",
                 "nilometer_forecast_weight_swaps_total",

@@ -3,7 +3,7 @@
 use nilometer_assimilation::Innovation;
 use nilometer_definitions::Pipeline;
 use nilometer_runtime::{Mixture, Runtime};
-use nilometer_schemas::{Forecasts, Timestamp};
+use nilometer_schemas::{Forecasts, Timestamp, Variable};
 
 use crate::{
     Align, EnsembleState, ForecastError, GaugeObservation, WaterBudget,
@@ -46,8 +46,14 @@ impl States {
         Ok(())
     }
 
-    fn each(&self) -> impl Iterator<Item = &EnsembleState> {
+    /// Every model's state, in the order of the mixture.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &EnsembleState> {
         self.members.iter().map(|(_, state)| state)
+    }
+
+    /// The model's inputs, in the order of its forcing rows.
+    pub(crate) fn inputs(&self) -> &[Variable] {
+        self.members[0].1.inputs()
     }
 
     /// The time that all have reached.
@@ -115,14 +121,20 @@ impl States {
     }
 
     /// Takes up what [`States::save`] gave, and returns the numbers behind it; none when there are fewer than the states have.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], budgets: &[WaterBudget], steps: u64) -> Option<&'a [f32]> {
+    pub(crate) fn restore<'a>(
+        &mut self,
+        numbers: &'a [f32],
+        budgets: &[WaterBudget],
+        steps: u64,
+        time: Timestamp,
+    ) -> Option<&'a [f32]> {
         let (mut numbers, mut budgets) = (numbers, budgets);
         for (_, state) in &mut self.members {
             let (own, behind) = numbers.split_at_checked(state.numbers.len())?;
             let (of_catchments, others) = budgets.split_at_checked(state.budgets.len())?;
             state.numbers.copy_from_slice(own);
             state.budgets.copy_from_slice(of_catchments);
-            state.steps = steps;
+            (state.steps, state.time) = (steps, time);
             (numbers, budgets) = (behind, others);
         }
         Some(numbers)

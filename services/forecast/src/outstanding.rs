@@ -4,6 +4,7 @@ use nilometer_schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// A ring `[valid step modulo L + 1, C, L, FIELDS]` of float32; a NaN in the first field means that none waits.
+#[derive(Clone)]
 pub(crate) struct Outstanding<const FIELDS: usize> {
     catchments: usize,
     leads: usize,

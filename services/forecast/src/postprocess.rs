@@ -1,12 +1,13 @@
 //! What forecasts that have come true have taught about those to come: first where the river will be, then how sure that is.
 
 use nilometer_definitions::{AssimilationMethod, Pipeline};
-use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
+use nilometer_schemas::{Flag, QUANTILE_LEVELS, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{ForecastError, GaugeObservation, calibrate::Calibration, outstanding::SlotTimes, update::OutputUpdating};
 
 /// Output updating, where the definition asks for it, and the calibration of intervals.
+#[derive(Clone)]
 pub(crate) struct Postprocessing {
     epsilon_m3_s: Vec<f64>,
     updating: Option<OutputUpdating>,
@@ -43,7 +44,7 @@ impl Postprocessing {
     /// Learns from what the gauges read at `valid_time`, where the model had `predicted_m3_s` `[C]` before they moved it.
     pub(crate) fn observe(&mut self, valid_time: Timestamp, predicted_m3_s: &[f64], observations: &[GaugeObservation]) {
         // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
-        let telling = observations.iter().filter(|o| !o.suspect && o.valid_time == valid_time);
+        let telling = observations.iter().filter(|o| o.flag != Flag::Suspect && o.valid_time == valid_time);
         for observation in telling.clone() {
             self.calibration.observe(valid_time, observation.catchment, observation.discharge_m3_s);
         }

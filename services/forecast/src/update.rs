@@ -15,6 +15,7 @@ const FIELDS: usize = 4;
 const GAUGE: usize = 5;
 
 /// The regressions `[C, L]`, what is known of each gauge `[C, 5]`, and the forecasts that wait for their observation.
+#[derive(Clone)]
 pub(crate) struct OutputUpdating {
     leads: usize,
     regressions: Vec<ErrorRegression>,

@@ -7,7 +7,7 @@ use std::path::Path;
 use nilometer_definitions::Pipeline;
 use nilometer_forecast::{EnsembleState, GaugeObservation};
 use nilometer_runtime::{Package, Provider, Runtime};
-use nilometer_schemas::Timestamp;
+use nilometer_schemas::{Flag, Timestamp};
 
 const HOURS: usize = 240;
 
@@ -41,7 +41,8 @@ fn observe(flow: &[f64; 3], time: Timestamp) -> Vec<GaugeObservation> {
             catchment,
             valid_time: time,
             discharge_m3_s: 1.6 * flow[catchment],
-            suspect: false,
+            flag: Flag::Pass,
+            error_factor: 1.0,
         })
         .collect()
 }

@@ -43,14 +43,15 @@ const KEEP: usize = 3;
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What is published: role and contract.
-const PUBLISHED: [(&str, Contract); 3] = [
+const PUBLISHED: [(&str, Contract); 4] = [
     ("publish_forecast", Contract::Forecast),
+    ("publish_analysis", Contract::Analysis),
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),
 ];
 
 /// What takes snapshots.
-pub const ROLES: [&str; 5] = ["ingest", "forecast", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0];
+pub const ROLES: [&str; 6] = ["ingest", "forecast", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0, PUBLISHED[3].0];
 
 /// Whether sources deliver what happens or what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +158,7 @@ impl Run {
             pipeline.clone(),
             nilometer_forecast::Dependencies {
                 log: log.clone(),
-                snapshots: snapshots("forecast"),
+                snapshots: self.forecast_snapshots(),
                 runtime,
                 models,
                 reload: reload_on_signal(),
@@ -191,9 +192,15 @@ impl Run {
         Snapshots::new(self.store.clone(), SNAPSHOTS, role, KEEP)
     }
 
+    /// Those of the forecast role reach back as far as rows may be late.
+    fn forecast_snapshots(&self) -> Snapshots {
+        let lateness_us = self.pipeline.forecast.lateness.seconds().saturating_mul(1_000_000);
+        self.snapshots("forecast").reaching(u64::try_from(lateness_us).unwrap_or(0))
+    }
+
     fn readers(&self) -> Readers {
         Readers {
-            forecast: self.snapshots("forecast"),
+            forecast: self.forecast_snapshots(),
             publish: PUBLISHED.iter().map(|(name, contract)| (*contract, self.snapshots(name))).collect(),
         }
     }

@@ -44,7 +44,7 @@ pub struct Options {
     /// lead times that go out, in steps, as 1,2,4,8,10; those of the definition when absent
     #[arg(long, value_delimiter = ',')]
     leads: Vec<u32>,
-    /// how observations change the state: etkf, enkf or none; as the definition says when absent
+    /// how observations change the state: etkf, enkf, denkf, particle, output or none; as the definition says when absent
     #[arg(long)]
     assimilation: Option<String>,
 }

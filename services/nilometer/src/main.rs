@@ -1,6 +1,7 @@
 //! The binary: commands in, roles wired, exit code out.
 
 mod assemble;
+mod explain;
 mod hindcast;
 mod http;
 mod models;
@@ -83,6 +84,16 @@ enum Command {
         /// folder for scores.csv and scores.parquet; verification below the store when absent
         #[arg(long)]
         out: Option<PathBuf>,
+    },
+    /// Say why a forecast moved: what an observation was held against, what it did to the stores, and the forecasts before and behind it
+    Explain {
+        /// station whose observation it was
+        station: String,
+        /// its valid time, as 2014-11-04T06:00:00Z
+        time: Timestamp,
+        /// the store, as `hindcast --out` or log.store named it
+        #[arg(long, default_value = "demo-out")]
+        store: String,
     },
     /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
     Report {
@@ -201,6 +212,11 @@ async fn execute(command: Command) -> Result<()> {
                 out,
             };
             println!("{}", report::report(&pipeline, &request).await?);
+            Ok(())
+        }
+        Command::Explain { station, time, store } => {
+            let request = explain::Request { archive: archive(&store)?, station, time };
+            print!("{}", explain::explain(&request).await?);
             Ok(())
         }
         Command::Verify { store, observations, from, to, leave_out, out } => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nilometer_engine::{Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop};
-use nilometer_schemas::{Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Timestamp};
+use nilometer_schemas::{Analyses, Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 
@@ -95,6 +95,7 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
         Contract::Grid => Grids::try_from(record.batch).map(Grids::into_batch),
         Contract::Forcing => Forcings::try_from(record.batch).map(Forcings::into_batch),
         Contract::Forecast => Forecasts::try_from(record.batch).map(Forecasts::into_batch),
+        Contract::Analysis => Analyses::try_from(record.batch).map(Analyses::into_batch),
         Contract::DeadLetter => DeadLetters::try_from(record.batch).map(DeadLetters::into_batch),
     };
     match batch {

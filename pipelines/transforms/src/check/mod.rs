@@ -55,6 +55,8 @@ pub struct Counts {
     pub suspect: u64,
     /// accepted rows older than the newest seen of their series
     pub out_of_order: u64,
+    /// accepted rows that correct or withdraw a value of an earlier batch
+    pub corrections: u64,
 }
 
 impl Counts {
@@ -105,7 +107,10 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
                     rows.ingest_time[row]
                 ),
             ),
-            Some(options) => state.series(station, rows.variable).judge(time, value, rows.variable, options),
+            Some(options) => {
+                let series = state.series(station, rows.variable);
+                series.judge(time, value, rows.variable, options, rows.ingest_time[row])
+            }
         };
         let accepted = match verdict {
             Verdict::Accept(accepted) => accepted,
@@ -140,6 +145,7 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
         counts.missing_values += u64::from(accepted.flag == Flag::Missing);
         counts.suspect += u64::from(accepted.flag == Flag::Suspect);
         counts.out_of_order += u64::from(accepted.out_of_order);
+        counts.corrections += u64::from(accepted.corrects);
     }
     let checked = Checked { observations: out.finish()?, dead_letters, counts };
     checked.counts.assert_balance(&checked);

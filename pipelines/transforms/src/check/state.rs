@@ -31,21 +31,21 @@ pub(super) enum Point {
     /// a row without a value
     #[serde(rename = "missing")]
     Missing(Timestamp),
-    /// a row with a value, kept as text so that every format gives back the same bits
+    /// a row with a value, kept as text so that every format gives back the same bits, and when it came
     #[serde(rename = "value")]
-    Value(Timestamp, #[serde(with = "exact")] f64),
+    Value(Timestamp, #[serde(with = "exact")] f64, Timestamp),
 }
 
 impl Point {
     pub(super) const fn time(self) -> Timestamp {
         match self {
-            Self::Gap(time) | Self::Missing(time) | Self::Value(time, _) => time,
+            Self::Gap(time) | Self::Missing(time) | Self::Value(time, ..) => time,
         }
     }
 
     pub(super) const fn value(self) -> Option<f64> {
         match self {
-            Self::Value(_, value) => Some(value),
+            Self::Value(_, value, _) => Some(value),
             Self::Gap(_) | Self::Missing(_) => None,
         }
     }

@@ -19,6 +19,8 @@ pub(super) struct Accepted {
     pub(super) flag: Flag,
     pub(super) flag_source: &'static str,
     pub(super) out_of_order: bool,
+    /// whether it takes the place of a value that came before
+    pub(super) corrects: bool,
     pub(super) gap: Gap,
 }
 
@@ -46,12 +48,13 @@ impl Series {
         value: Option<f64>,
         variable: Variable,
         options: &CheckOptions,
+        arrived: Timestamp,
     ) -> Verdict {
-        if let Some(known) = self.find(time).ok().map(|at| self.points[at])
-            && let Some((reason, detail)) = repeated(known, value)
-        {
+        let known = self.find(time).ok().map(|at| self.points[at]);
+        if let Some((reason, detail)) = known.and_then(|known| repeated(known, value, arrived)) {
             return Verdict::Reject(reason, detail);
         }
+        let before = known.and_then(Point::value);
         let range = options.gross_range.unwrap_or(possible_range(variable));
         if let Some(value) = value.filter(|v| !range.contains(*v)) {
             let unit = variable.unit();
@@ -65,11 +68,12 @@ impl Series {
             self.remember(Point::Gap(missing));
         }
         let (flag, flag_source) = match value {
+            None if before.is_some() => (Flag::Missing, "withdrawn"),
             None => (Flag::Missing, "missing_value"),
             Some(value) => self.test(time, value, options),
         };
-        self.remember(value.map_or(Point::Missing(time), |value| Point::Value(time, value)));
-        Verdict::Accept(Accepted { flag, flag_source, out_of_order, gap })
+        self.remember(value.map_or(Point::Missing(time), |value| Point::Value(time, value, arrived)));
+        Verdict::Accept(Accepted { flag, flag_source, out_of_order, corrects: before.is_some(), gap })
     }
 
     /// The tests that can make a value suspect.
@@ -110,14 +114,16 @@ impl Series {
     }
 }
 
-/// Why a second row for a known time is refused. A row fills a gap, and a value replaces "no value".
-fn repeated(known: Point, value: Option<f64>) -> Option<(Reason, String)> {
+/// Why a second row for a known time is refused. A row fills a gap, a value replaces "no value", and what comes later corrects
+/// or withdraws; of two values that come together nobody can tell which is meant.
+fn repeated(known: Point, value: Option<f64>, arrived: Timestamp) -> Option<(Reason, String)> {
     let detail = |what: &str| format!("a row for {} came before, with {what}", known.time());
     match (known, value) {
         (Point::Gap(_), _) | (Point::Missing(_), Some(_)) => None,
         (Point::Missing(_), None) => Some((Reason::Duplicate, detail("no value either"))),
-        (Point::Value(_, old), Some(new)) if old == new => Some((Reason::Duplicate, detail("the same value"))),
-        (Point::Value(_, old), _) => Some((Reason::ConflictingDuplicate, detail(&format!("the value {old}")))),
+        (Point::Value(_, old, _), Some(new)) if old == new => Some((Reason::Duplicate, detail("the same value"))),
+        (Point::Value(_, _, before), _) if arrived > before => None,
+        (Point::Value(_, old, _), _) => Some((Reason::ConflictingDuplicate, detail(&format!("the value {old}")))),
     }
 }
 

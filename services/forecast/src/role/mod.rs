@@ -1,19 +1,25 @@
 //! The role itself: one tick after the other, each a walk from the log to the log.
 
+mod rewind;
 mod rows;
 
 use std::{collections::HashMap, sync::Arc};
 
-use nilometer_definitions::Pipeline;
+use nilometer_assimilation::ErrorFactors;
+use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, Stop};
 use nilometer_runtime::{FEEDBACK, Member, Mixture, Package, Runtime};
-use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp, Variable};
+use nilometer_schemas::{
+    Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp, Variable,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Align, ForecastError, ForecastMetrics, WaterBudget,
     inputs::{Input, Lost, Position},
     issue::{Leads, Provenance},
+    journal::Journal,
+    ledger::Heading,
     mixture::States,
     postprocess::{Postprocessing, WaitingTimes},
 };
@@ -56,6 +62,9 @@ struct Kept {
     outstanding: WaitingTimes,
     balance: Balance,
     budgets: Vec<WaterBudget>,
+    /// issue time of the newest forecast
+    issued: Option<Timestamp>,
+    journal: Journal,
 }
 
 /// Runs until the inputs are complete or the role is stopped; then the state is saved.
@@ -65,23 +74,24 @@ struct Kept {
 pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ForecastError> {
     let mut role = Box::new(Role::resume(pipeline, dependencies).await?);
     while let Some(tick) = role.next_tick(&stop).await? {
-        let swap = role.dependencies.reload.has_changed().unwrap_or(false);
-        if swap {
+        if role.dependencies.reload.has_changed().unwrap_or(false) {
             // What the old weights made is kept first: a crash repeats from here on the new ones.
             role.dependencies.reload.mark_unchanged();
             role.save().await?;
-        }
-        // The computing of a tick must not hold up the reactor, so the role goes to a thread of its own and comes back.
-        let (back, outputs) = tokio::task::spawn_blocking(move || {
-            if swap {
+            role = tokio::task::spawn_blocking(move || {
                 role.reload();
-            }
-            let outputs = role.compute(tick);
-            (role, outputs)
-        })
-        .await?;
-        role = back;
-        role.commit(outputs?).await?;
+                role
+            })
+            .await?;
+        }
+        let late = role.late_rows(&tick)?;
+        let outputs;
+        (role, outputs) = match role.foundation(&late).await? {
+            Some(foundation) => role.rewind(foundation, late, tick.time, &stop).await?,
+            None => role.walk(tick).await?,
+        };
+        let Some(outputs) = outputs else { return Ok(role.kept.balance) };
+        role.commit(outputs).await?;
         if stop.is_now() {
             break;
         }
@@ -99,9 +109,17 @@ struct Role {
     place_of_station: HashMap<String, usize>,
     leads: Leads,
     state: Option<States>,
+    /// whether it is the state of `kept`, and not one that is still to be restored
+    state_is_current: bool,
     postprocessing: Postprocessing,
+    error_factors: ErrorFactors,
+    ledger: AnalysesBuilder,
     resumed: Option<Vec<f32>>,
     kept: Kept,
+    /// what was kept before the first tick
+    first: Kept,
+    /// the tick whose late rows are being placed
+    rewinding_to: Option<Timestamp>,
     forcings: Input,
     observations: Input,
     saved: Option<Timestamp>,
@@ -120,6 +138,7 @@ struct Tick {
 struct Outputs {
     tick: Timestamp,
     forecasts: Option<Forecasts>,
+    analyses: Option<Analyses>,
     letters: Vec<DeadLetterRow>,
 }
 
@@ -131,6 +150,21 @@ impl Role {
         let variables: Vec<Variable> = weather.map(str::parse).collect::<Result<_, _>>()?;
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
         let postprocessing = Postprocessing::new(&pipeline, leads);
+        let first = Kept {
+            identity: identity.clone(),
+            tick: Timestamp::MIN,
+            state_time: Timestamp::MIN,
+            steps: 0,
+            filled_steps: 0,
+            forcing: Position::default(),
+            observation: Position::default(),
+            outstanding: postprocessing.save().1,
+            align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
+            balance: Balance::default(),
+            budgets: Vec::new(),
+            issued: None,
+            journal: Journal::default(),
+        };
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {
             Some(s) if s.content.identity != identity => {
@@ -141,25 +175,7 @@ impl Role {
                 dependencies.metrics.stage.reached(s.content.tick);
                 (s.content, Some(s.numbers))
             }
-            None => {
-                let kept = Kept {
-                    identity,
-                    tick: Timestamp::MIN,
-                    state_time: Timestamp::MIN,
-                    steps: 0,
-                    filled_steps: 0,
-                    forcing: Position::default(),
-                    observation: Position::default(),
-                    outstanding: postprocessing.save().1,
-                    align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
-                    balance: Balance::default(),
-                    budgets: Vec::new(),
-                };
-                (kept, None)
-            }
-        };
-        let input = |contract, position| {
-            Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
+            None => (first.clone(), None),
         };
         Ok(Self {
             catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
@@ -179,13 +195,18 @@ impl Role {
                 until: pipeline.forecast.until.unwrap_or(Timestamp(i64::MAX)),
             },
             postprocessing,
+            error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
+            ledger: AnalysesBuilder::default(),
             state: None,
+            state_is_current: false,
             resumed,
-            forcings: input(Contract::Forcing, kept.forcing),
-            observations: input(Contract::Observation, kept.observation),
+            forcings: input(&dependencies, Contract::Forcing, kept.forcing),
+            observations: input(&dependencies, Contract::Observation, kept.observation),
             saved: (kept.tick > Timestamp::MIN).then_some(kept.tick),
             ticks_since_save: 0,
             kept,
+            first,
+            rewinding_to: None,
             pipeline,
             dependencies,
         })
@@ -215,6 +236,16 @@ impl Role {
         Ok(Some(tick))
     }
 
+    /// One tick, from rows to a forecast. Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
+    async fn walk(mut self: Box<Self>, tick: Tick) -> Result<(Box<Self>, Option<Outputs>), ForecastError> {
+        let (role, outputs) = tokio::task::spawn_blocking(move || {
+            let outputs = self.compute(tick);
+            (self, outputs)
+        })
+        .await?;
+        Ok((role, Some(outputs?)))
+    }
+
     /// From rows to a forecast. No I/O.
     fn compute(&mut self, tick: Tick) -> Result<Outputs, ForecastError> {
         let _timer = self.dependencies.metrics.stage.seconds.start_timer();
@@ -229,9 +260,10 @@ impl Role {
             self.add_observations(record, time, &mut letters)?;
         }
         self.catch_up(time)?;
+        let analyses = self.take_ledger()?;
         let forecasts = self.issue(time)?;
         self.kept.tick = time;
-        Ok(Outputs { tick: time, forecasts, letters })
+        Ok(Outputs { tick: time, forecasts, analyses, letters })
     }
 
     /// Reads the package again and goes on with its weights between two steps. What cannot be used is said, and the old ones stay.
@@ -260,7 +292,7 @@ impl Role {
 
     /// Appends what a tick led to and, when it is time, saves the state behind it.
     async fn commit(&mut self, outputs: Outputs) -> Result<(), ForecastError> {
-        let Outputs { tick, forecasts, letters } = outputs;
+        let Outputs { tick, forecasts, analyses, letters } = outputs;
         let sequence = u64::try_from(tick.0).unwrap_or(0);
         let append = async |contract, batch| {
             let partition = Partition::new(contract, self.dependencies.partition);
@@ -277,6 +309,9 @@ impl Role {
                 }
             }
         }
+        if let Some(analyses) = analyses {
+            append(Contract::Analysis, analyses.into_batch()).await?;
+        }
         if let Some(forecasts) = forecasts {
             append(Contract::Forecast, forecasts.into_batch()).await?;
         }
@@ -288,7 +323,7 @@ impl Role {
 
     /// The state, made before the first tick or restored from the snapshot.
     fn ensure_state(&mut self) -> Result<(), ForecastError> {
-        if self.state.is_some() {
+        if std::mem::replace(&mut self.state_is_current, true) {
             return Ok(());
         }
         let step_s = self.pipeline.time.step.seconds();
@@ -297,10 +332,14 @@ impl Role {
         let before = self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s);
         let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
         let Dependencies { runtime, models, .. } = &self.dependencies;
-        let mut state = States::new(runtime, models, &self.pipeline, self.leads.steps + wait, begin)?;
+        // A state that goes back keeps its sessions, but for the very first, whose members are drawn.
+        let mut state = match self.state.take().filter(|_| self.resumed.is_some()) {
+            Some(state) => state,
+            None => States::new(runtime, models, &self.pipeline, self.leads.steps + wait, begin)?,
+        };
         match self.resumed.take() {
             Some(numbers) => {
-                let behind = state.restore(&numbers, &self.kept.budgets, self.kept.steps);
+                let behind = state.restore(&numbers, &self.kept.budgets, self.kept.steps, begin);
                 if !behind.is_some_and(|n| self.postprocessing.restore(n, &self.kept.outstanding)) {
                     return Err(ForecastError::OtherPipeline {
                         found: format!("{} numbers", numbers.len()),
@@ -312,7 +351,10 @@ impl Role {
                     });
                 }
             }
-            None => self.kept.state_time = begin,
+            None => {
+                self.kept.state_time = begin;
+                self.postprocessing = Postprocessing::new(&self.pipeline, self.leads.steps);
+            }
         }
         self.state = Some(state);
         Ok(())
@@ -335,8 +377,28 @@ impl Role {
             let (forcing, used) = kept.align.take_step(step);
             state.advance(&forcing)?;
             let observations = kept.align.take_observations(step);
-            self.postprocessing.observe(step, &state.predicted_m3_s(), &observations);
+            let predicted_m3_s = state.predicted_m3_s();
+            self.postprocessing.observe(step, &predicted_m3_s, &observations);
             state.assimilate(&observations)?;
+            let models = &self.dependencies.models;
+            let method = self.pipeline.assimilation.method;
+            for (state, member) in state.each().zip(models.members()) {
+                let heading = Heading {
+                    catchments: &self.pipeline.catchments,
+                    analysis_time: tick,
+                    method,
+                    model: &member.package.card().name,
+                    weights_sha256: member.package.weights_sha256(),
+                };
+                match method {
+                    AssimilationMethod::None => {}
+                    AssimilationMethod::Output => {
+                        heading.enter_output(state, &predicted_m3_s, &observations, &mut self.ledger);
+                        break;
+                    }
+                    _ => heading.enter(state, &observations, &mut self.ledger),
+                }
+            }
             for innovation in state.innovations() {
                 self.dependencies.metrics.innovation.observe(innovation.normalised());
             }
@@ -354,9 +416,11 @@ impl Role {
         Ok(())
     }
 
+    /// A forecast when one is due, or because of what came late.
     fn issue(&mut self, tick: Timestamp) -> Result<Option<Forecasts>, ForecastError> {
+        let because = self.late_of(tick);
         let due = tick.is_multiple_of_s(self.pipeline.forecast.every.seconds());
-        let Some(state) = self.state.as_mut().filter(|_| due) else { return Ok(None) };
+        let Some(state) = self.state.as_mut().filter(|_| due || because.is_some()) else { return Ok(None) };
         let about = Provenance {
             catchments: &self.catchments,
             model: self.dependencies.models.name(),
@@ -366,37 +430,65 @@ impl Role {
             filled_steps: self.kept.filled_steps,
             observation: self.observations.position(),
             forcing: self.forcings.position(),
+            supersedes: because.as_ref().and(self.kept.issued),
+            reason: because.as_deref(),
         };
-        state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing, &about)
+        if !due {
+            // What would not have gone out on time teaches nothing, so that later forecasts are those of a run on time.
+            return state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing.clone(), &about);
+        }
+        let forecasts = state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing, &about)?;
+        if forecasts.is_some() {
+            self.kept.issued = Some(tick);
+        }
+        Ok(forecasts)
+    }
+
+    /// What observations did to the state since the last call.
+    fn take_ledger(&mut self) -> Result<Option<Analyses>, ForecastError> {
+        let rows = self.ledger.finish()?;
+        Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 
     /// Saves state and positions in one object, after the balances were held to their laws.
     async fn save(&mut self) -> Result<(), ForecastError> {
         self.ticks_since_save = 0;
-        let Some(state) = &self.state else { return Ok(()) };
         if self.saved == Some(self.kept.tick) {
             return Ok(());
         }
-        self.kept.forcing = self.forcings.position();
-        self.kept.observation = self.observations.position();
-        self.kept.steps = state.steps();
-        let (mut numbers, budgets) = state.save();
-        self.kept.budgets = budgets;
+        let Some((ordinal, numbers)) = self.pack() else { return Ok(()) };
+        let Some(state) = &self.state else { return Ok(()) };
         self.kept.balance.check(&self.dependencies.metrics.stage)?;
         let residual_mm = state.budget_residual_mm();
         self.dependencies.metrics.budget_residual_mm.set(residual_mm);
         if residual_mm > WaterBudget::tolerance_mm(state.steps()) {
             tracing::error!(residual_mm, steps = state.steps(), "the water budget does not close");
         }
-        let ordinal = u64::try_from(self.kept.tick.0).unwrap_or(0);
-        let (learned, times) = self.postprocessing.save();
-        self.kept.outstanding = times;
-        numbers.extend(learned);
         self.dependencies.snapshots.save(ordinal, &self.kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = Some(self.kept.tick);
         Ok(())
     }
+
+    /// A snapshot's ordinal and numbers; the rest is in `kept`.
+    fn pack(&mut self) -> Option<(u64, Vec<f32>)> {
+        let state = self.state.as_ref()?;
+        self.kept.forcing = self.forcings.position();
+        self.kept.observation = self.observations.position();
+        self.kept.steps = state.steps();
+        let reach_s = 2 * self.pipeline.forecast.lateness.seconds()
+            + i64::from(self.pipeline.log.snapshot_every) * self.pipeline.time.tick_s();
+        self.kept.journal.forget_before(self.kept.tick.plus_s(-reach_s));
+        let (mut numbers, budgets) = state.save();
+        let (learned, times) = self.postprocessing.save();
+        (self.kept.budgets, self.kept.outstanding) = (budgets, times);
+        numbers.extend(learned);
+        Some((u64::try_from(self.kept.tick.0).unwrap_or(0), numbers))
+    }
+}
+
+fn input(dependencies: &Dependencies, contract: Contract, position: Position) -> Input {
+    Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
 }
 
 /// What a state is a state of: another model, other members or other catchments cannot go on from it.

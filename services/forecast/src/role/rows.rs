@@ -1,11 +1,13 @@
 //! Rows of a tick: each waits for its step, or is booked as late, missing or rejected. No row leaves without a word.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use nilometer_engine::{Balance, Record, to_ipc};
-use nilometer_schemas::{DeadLetterRow, Flag, Forcings, Observations, Reason, SchemaError, Timestamp, Variable};
+use nilometer_schemas::{
+    Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, SchemaError, Timestamp, Variable,
+};
 
-use super::{PRODUCER, Role, Tick};
-use crate::{Fate, ForecastError, GaugeObservation, PeriodForcing, Waiting};
+use super::{PRODUCER, Role, Tick, rewind::WITHDRAWN};
+use crate::{Fate, ForecastError, GaugeObservation, PeriodForcing, Waiting, journal::About};
 
 impl Role {
     pub(super) fn account_lost(&mut self, tick: &Tick, letters: &mut Vec<DeadLetterRow>) {
@@ -39,6 +41,10 @@ impl Role {
         let limit = tick.plus_s(self.pipeline.forecast.horizon.seconds() + 2 * 86_400);
         let waiting = Waiting { reached: self.kept.state_time, limit };
         for row in 0..rows.len() {
+            let at = (record.position, row);
+            if self.kept.journal.has(Contract::Forcing, at) {
+                continue;
+            }
             self.kept.balance.received += 1;
             if Flag::try_from(rows.flag().value(row))? == Flag::Missing {
                 self.kept.balance.missing += 1;
@@ -47,12 +53,15 @@ impl Role {
             let variable: Variable = rows.variable().value(row).parse()?;
             let valid_time = Timestamp(rows.valid_time().value(row));
             let fate = match self.place_of_catchment.get(rows.catchment().value(row)) {
+                _ if Timestamp(rows.ingest_time().value(row)) > tick => Fate::Rejected(Reason::BadTime),
                 None => Fate::Rejected(Reason::UnknownStation),
                 Some(&catchment) => {
                     let (period_s, value) = (rows.period_s().value(row), rows.value().value(row));
-                    self.kept
-                        .align
-                        .add_forcing(PeriodForcing { variable, catchment, valid_time, period_s, value }, waiting)
+                    let forcing = PeriodForcing { variable, catchment, valid_time, period_s, value };
+                    match self.kept.journal.in_place_of(Contract::Forcing, at, &About::of(&forcing)) {
+                        Some(_) => Fate::Rejected(Reason::Superseded),
+                        None => self.kept.align.add_forcing(forcing, waiting),
+                    }
                 }
             };
             if fate == Fate::Pending {
@@ -74,7 +83,8 @@ impl Role {
         tick: Timestamp,
         letters: &mut Vec<DeadLetterRow>,
     ) -> Result<(), ForecastError> {
-        let locate = |row| format!("{}@{}#{row}", self.observations.partition(), record.position);
+        let partition = self.observations.partition();
+        let locate = |row| format!("{partition}@{}#{row}", record.position);
         let rows = match Observations::try_from(record.batch.clone()) {
             Ok(rows) => rows,
             Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
@@ -82,32 +92,85 @@ impl Role {
         let limit = tick.plus_s(self.pipeline.time.step.seconds());
         let waiting = Waiting { reached: self.kept.state_time, limit };
         for row in 0..rows.len() {
-            self.kept.balance.received += 1;
-            let flag = rows.flag_of(row);
-            if flag == Flag::Missing {
-                self.kept.balance.missing += 1;
+            let at = (record.position, row);
+            if self.kept.journal.has(Contract::Observation, at) {
                 continue;
             }
-            let valid_time = Timestamp(rows.valid_time().value(row));
-            let discharge_m3_s = rows.value().value(row);
-            let known = rows.variable().value(row) == Variable::Discharge.name();
-            let station = rows.station().value(row);
-            let fate = match self.place_of_station.get(station).filter(|_| known) {
-                None => Fate::Rejected(Reason::UnknownStation),
-                Some(_) if flag == Flag::Fail || discharge_m3_s < 0.0 => Fate::Rejected(Reason::GrossRange),
-                Some(&catchment) => {
-                    let observation =
-                        GaugeObservation { catchment, valid_time, discharge_m3_s, suspect: flag == Flag::Suspect };
-                    self.kept.align.add_observation(observation, waiting)
+            self.kept.balance.received += 1;
+            letters.extend(self.replace_waiting(&rows, row, at, locate(row), tick));
+            let fate = match self.observation(&rows, row) {
+                Err(None) => {
+                    self.kept.balance.missing += 1;
+                    continue;
+                }
+                _ if Timestamp(rows.ingest_time().value(row)) > tick => Fate::Rejected(Reason::BadTime),
+                Err(Some(reason)) => Fate::Rejected(reason),
+                Ok(observation) => {
+                    let about = About::Gauge(observation.catchment, observation.valid_time);
+                    match self.kept.journal.in_place_of(Contract::Observation, at, &about) {
+                        Some(_) => Fate::Rejected(Reason::Superseded),
+                        None => self.kept.align.add_observation(observation, waiting),
+                    }
                 }
             };
             if fate == Fate::Pending {
                 continue;
             }
+            let (discharge_m3_s, station) = (rows.value().value(row), rows.station().value(row));
+            let valid_time = Timestamp(rows.valid_time().value(row));
             let detail = format!("{discharge_m3_s} at {station}, {valid_time}, state at {}", self.kept.state_time);
             letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?);
         }
         Ok(())
+    }
+
+    /// A row about what another one that still waits has said: corrected or withdrawn, that one loses its place.
+    fn replace_waiting(
+        &mut self,
+        rows: &Observations,
+        row: usize,
+        at: (u64, usize),
+        locator: String,
+        tick: Timestamp,
+    ) -> Option<DeadLetterRow> {
+        let speaks = rows.flag_of(row) != Flag::Missing || rows.flag_source().value(row) == WITHDRAWN;
+        let station = rows.station().value(row);
+        let &catchment = self.place_of_station.get(station).filter(|_| speaks)?;
+        let valid_time = Timestamp(rows.valid_time().value(row));
+        if self.kept.journal.in_place_of(Contract::Observation, at, &About::Gauge(catchment, valid_time)).is_some() {
+            return None;
+        }
+        let before = self.kept.align.take_waiting(catchment, valid_time)?;
+        self.kept.balance.reject(Reason::Superseded, 1);
+        let detail = format!(
+            "{} at {station}, {valid_time}, was replaced by the row named here before its step was taken",
+            before.discharge_m3_s
+        );
+        let (source, bytes) = (PRODUCER.to_owned(), detail.clone().into_bytes());
+        let content_type = "text/plain";
+        let reason = Reason::Superseded;
+        Some(DeadLetterRow { source, locator, reason, detail, rows: 1, content_type, bytes, ingest_time: tick })
+    }
+
+    /// A row as an observation of a catchment, or why it is none; nothing where it has no value.
+    pub(super) fn observation(&self, rows: &Observations, row: usize) -> Result<GaugeObservation, Option<Reason>> {
+        let flag = rows.flag_of(row);
+        if flag == Flag::Missing {
+            return Err(None);
+        }
+        let discharge_m3_s = rows.value().value(row);
+        let known = rows.variable().value(row) == Variable::Discharge.name();
+        let catchment = self.place_of_station.get(rows.station().value(row)).filter(|_| known);
+        let qualifier = rows.qualifier().is_valid(row).then(|| rows.qualifier().value(row));
+        let error_factor = self.error_factors.factor(flag, qualifier, false);
+        match (catchment, error_factor.filter(|_| discharge_m3_s >= 0.0)) {
+            (None, _) => Err(Some(Reason::UnknownStation)),
+            (_, None) => Err(Some(Reason::GrossRange)),
+            (Some(&catchment), Some(error_factor)) => {
+                let valid_time = Timestamp(rows.valid_time().value(row));
+                Ok(GaugeObservation { catchment, valid_time, discharge_m3_s, flag, error_factor })
+            }
+        }
     }
 
     /// A whole message that does not keep its contract.

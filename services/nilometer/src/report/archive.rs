@@ -62,15 +62,15 @@ pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timesta
         let rows = Observations::try_from(batch)?;
         for row in 0..rows.len() {
             let valid_time = Timestamp(rows.valid_time().value(row));
-            if rows.value().is_valid(row)
-                && rows.variable().value(row) == "discharge"
-                && valid_time >= from
-                && valid_time <= to
-            {
-                found
-                    .entry(rows.station().value(row).to_owned())
-                    .or_default()
-                    .insert(valid_time, rows.value().value(row));
+            if rows.variable().value(row) != "discharge" || valid_time < from || valid_time > to {
+                continue;
+            }
+            // What came last counts: a correction, or that a value was withdrawn.
+            let series = found.entry(rows.station().value(row).to_owned()).or_default();
+            if rows.value().is_valid(row) {
+                series.insert(valid_time, rows.value().value(row));
+            } else {
+                series.remove(&valid_time);
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! Verify: how good the forecasts of an archive were, a row a catchment and lead time, and their medians.
 
+mod baselines;
 mod scores;
 
 use std::{
@@ -19,7 +20,8 @@ use object_store::ObjectStore;
 use parquet::arrow::ArrowWriter;
 
 use crate::report::{self, Observed};
-use scores::{METRICS, Pairs, Scores};
+use baselines::Baselines;
+use scores::{COVERAGE, CRPS, CRPS_CLIMATOLOGY, CRPS_PERSISTENCE, METRICS, Pairs, Scores};
 
 /// What to verify.
 pub struct Request {
@@ -91,16 +93,40 @@ type ByCatchmentAndLead = BTreeMap<String, BTreeMap<i64, Pairs>>;
 /// Forecasts beside what came, and how many forecasts nothing came for.
 async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
     let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
+    let (from, to) = verified(request).await?;
+    let baselines = Baselines::new(observed, from, to);
     report::visit(&*request.archive, Contract::Forecast, None, |batch| {
-        unmatched += add(&Forecasts::try_from(batch)?, request, observed, &mut pairs);
+        unmatched += add(&Forecasts::try_from(batch)?, request, observed, &baselines, &mut pairs);
         Ok(())
     })
     .await?;
     Ok((pairs, unmatched))
 }
 
+/// First and last valid time of what is verified.
+async fn verified(request: &Request) -> Result<(Timestamp, Timestamp)> {
+    let (mut first, mut last) = (request.to, request.from);
+    report::visit(&*request.archive, Contract::Forecast, None, |batch| {
+        for time in Forecasts::try_from(batch)?.valid_time().values() {
+            let time = Timestamp(*time);
+            if time > request.from && time <= request.to {
+                (first, last) = (first.min(time), last.max(time));
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    Ok((Timestamp(first.0.saturating_sub(1)), last))
+}
+
 /// Adds the rows of a batch; gives how many had no observation.
-fn add(rows: &Forecasts, request: &Request, observed: &Observed, pairs: &mut ByCatchmentAndLead) -> u64 {
+fn add(
+    rows: &Forecasts,
+    request: &Request,
+    observed: &Observed,
+    baselines: &Baselines<'_>,
+    pairs: &mut ByCatchmentAndLead,
+) -> u64 {
     let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level));
     let mut unmatched = 0;
     for row in 0..rows.len() {
@@ -118,7 +144,8 @@ fn add(rows: &Forecasts, request: &Request, observed: &Observed, pairs: &mut ByC
         }
         let Some(leads) = pairs.get_mut(catchment) else { continue };
         let pairs = leads.entry(rows.lead_time_s().value(row)).or_default();
-        pairs.add(valid_time, *value, rows.mean().value(row), &quantiles);
+        let baseline = baselines.of(catchment, Timestamp(rows.issue_time().value(row)), valid_time, *value);
+        pairs.add(valid_time, *value, rows.mean().value(row), &quantiles, baseline);
     }
     unmatched
 }
@@ -160,12 +187,15 @@ fn write_parquet(path: &Path, rows: &[Row<'_>]) -> Result<()> {
     Ok(())
 }
 
+/// Whether a row is as a line of the table says; none where it cannot be said.
+type Condition<'a> = &'a dyn Fn(&Row<'_>) -> Option<bool>;
+
 /// A line a metric, a column a lead time.
 fn medians(rows: &[Row<'_>], unmatched: u64, out: &Path) -> Result<String> {
     let leads: BTreeSet<i64> = rows.iter().map(|r| r.lead_time_s).collect();
     let of_lead = |lead: i64| rows.iter().filter(move |r| r.lead_time_s == lead);
     let mut text = String::from("median over catchments");
-    let pad = METRICS.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0).max(text.len());
+    let pad = METRICS.iter().map(|(_, label)| label.chars().count()).max().unwrap_or(0).max(36);
     text = format!("{text:<pad$}");
     for lead in &leads {
         write!(text, "{:>12}", show_lead(*lead))?;
@@ -182,11 +212,27 @@ fn medians(rows: &[Row<'_>], unmatched: u64, out: &Path) -> Result<String> {
         }
         text.push('\n');
     }
-    write!(text, "{:<pad$}", "share of catchments with NSE < 0")?;
+    let below = |score: usize, other: usize| move |r: &Row<'_>| Some(r.scores.values[score]? < r.scores.values[other]?);
+    let shares: [(&str, Condition<'_>); 4] = [
+        ("share of catchments with NSE < 0", &|r| Some(r.scores.values[0]? < 0.0)),
+        ("… with CRPS below persistence's", &below(CRPS, CRPS_PERSISTENCE)),
+        ("… with CRPS below climatology's", &below(CRPS, CRPS_CLIMATOLOGY)),
+        ("… with 0.85 to 0.95 in the interval", &|r| Some((0.85..=0.95).contains(&r.scores.values[COVERAGE]?))),
+    ];
+    for (label, holds) in shares {
+        write!(text, "{label:<pad$}")?;
+        for lead in &leads {
+            let all: Vec<bool> = of_lead(*lead).filter_map(holds).collect();
+            let share = all.iter().filter(|holds| **holds).count() as f64 / all.len().max(1) as f64;
+            write!(text, "{share:>12.4}")?;
+        }
+        text.push('\n');
+    }
+    write!(text, "{:<pad$}", "share of all in the 90 % interval")?;
     for lead in &leads {
-        let all: Vec<f64> = of_lead(*lead).filter_map(|r| r.scores.values[0]).collect();
-        let below = all.iter().filter(|nse| **nse < 0.0).count();
-        write!(text, "{:>12.4}", below as f64 / all.len().max(1) as f64)?;
+        let all = of_lead(*lead).filter_map(|r| Some((r.scores.values[COVERAGE]?, r.scores.pairs as f64)));
+        let (covered, pairs) = all.fold((0.0, 0.0), |(covered, sum), (share, n)| (covered + share * n, sum + n));
+        write!(text, "{:>12.4}", covered / f64::max(pairs, 1.0))?;
     }
     write!(text, "\n{:<pad$}", "catchments with a score")?;
     for lead in &leads {

@@ -7,8 +7,10 @@ use nilometer_statistics::{
     crps_quantiles, high_flow_bias, kge_2009, low_flow_bias, mean, mnse, nse, pbias, peak_timing_error,
 };
 
+use super::baselines::Baseline;
+
 /// Columns and what the table calls them, in the order of [`Scores::values`].
-pub const METRICS: [(&str, &str); 11] = [
+pub const METRICS: [(&str, &str); 14] = [
     ("nse", "NSE"),
     ("kge", "KGE (2009)"),
     ("mnse", "modified NSE, j = 1"),
@@ -20,7 +22,18 @@ pub const METRICS: [(&str, &str); 11] = [
     ("crps_over_mean", "CRPS over mean observed flow"),
     ("coverage_90", "share in the 90 % interval"),
     ("width_90_over_mean", "width of it over mean flow"),
+    ("nse_persistence", "NSE of persistence"),
+    ("crps_persistence_over_mean", "CRPS of persistence over mean flow"),
+    ("crps_climatology_over_mean", "CRPS of climatology over mean flow"),
 ];
+/// Where scores that are compared stand in [`METRICS`].
+pub const CRPS: usize = 8;
+/// See [`CRPS`].
+pub const COVERAGE: usize = 9;
+/// See [`CRPS`].
+pub const CRPS_PERSISTENCE: usize = 12;
+/// See [`CRPS`].
+pub const CRPS_CLIMATOLOGY: usize = 13;
 /// How far a simulated peak is looked for on either side, in steps.
 const PEAK_WINDOW: usize = 3;
 
@@ -40,16 +53,29 @@ pub struct Pairs {
     crps: Vec<f64>,
     widths: Vec<f64>,
     covered: usize,
+    persisted: BTreeMap<Timestamp, (f64, f64)>,
+    climatology_crps: Vec<f64>,
 }
 
 impl Pairs {
     /// Adds one forecast; of two for one time the later one counts in series scores.
-    pub fn add(&mut self, valid_time: Timestamp, observed: f64, mean: f64, quantiles: &[f64; QUANTILE_LEVELS.len()]) {
+    pub fn add(
+        &mut self,
+        valid_time: Timestamp,
+        observed: f64,
+        mean: f64,
+        quantiles: &[f64; QUANTILE_LEVELS.len()],
+        baseline: Baseline,
+    ) {
         self.valid.insert(valid_time, (observed, mean));
         let (lower, upper) = (quantiles[0], quantiles[QUANTILE_LEVELS.len() - 1]);
         self.crps.extend(crps_quantiles(&QUANTILE_LEVELS, quantiles, observed).ok());
         self.widths.push(upper - lower);
         self.covered += usize::from(lower <= observed && observed <= upper);
+        if let Some(persisted) = baseline.persisted {
+            self.persisted.insert(valid_time, (observed, persisted));
+        }
+        self.climatology_crps.extend(baseline.climatology_crps);
     }
 
     /// All scores.
@@ -59,6 +85,8 @@ impl Pairs {
         let crps = mean(&self.crps).ok();
         let over_mean = |value: Option<f64>| Some(value? / mean_observed?);
         let count = self.widths.len();
+        let (before, persisted): (Vec<f64>, Vec<f64>) = self.persisted.values().copied().unzip();
+        let errors: Vec<f64> = before.iter().zip(&persisted).map(|(o, p)| (o - p).abs()).collect();
         Scores {
             pairs: count,
             values: [
@@ -73,6 +101,9 @@ impl Pairs {
                 over_mean(crps),
                 (count > 0).then(|| self.covered as f64 / count as f64),
                 over_mean(mean(&self.widths).ok()),
+                nse(&before, &persisted).ok(),
+                over_mean(mean(&errors).ok()),
+                over_mean(mean(&self.climatology_crps).ok()),
             ],
         }
     }

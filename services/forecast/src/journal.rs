@@ -1,0 +1,112 @@
+//! Rows that came late and were given their place: whoever takes steps again from an older state finds them here, on time.
+
+use nilometer_schemas::{Contract, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{GaugeObservation, PeriodForcing};
+
+/// A late row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LateRow {
+    /// position of its message, and its place there
+    pub(crate) at: (u64, usize),
+    /// the tick that brought it
+    pub(crate) arrived: Timestamp,
+    pub(crate) content: LateContent,
+}
+
+/// What a late row says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LateContent {
+    /// a discharge that had not been there, or was another one
+    Observation(GaugeObservation),
+    /// a discharge that is not to be believed any more
+    Withdrawal { catchment: usize, valid_time: Timestamp },
+    /// forcing that had not been there, or was another one
+    Forcing(PeriodForcing),
+}
+
+/// What two rows are about when one takes the place of the other.
+#[derive(PartialEq)]
+pub(crate) enum About {
+    Gauge(usize, Timestamp),
+    Forcing(nilometer_schemas::Variable, usize, Timestamp, i64),
+}
+
+impl LateContent {
+    pub(crate) const fn topic(&self) -> Contract {
+        match self {
+            Self::Observation(_) | Self::Withdrawal { .. } => Contract::Observation,
+            Self::Forcing(_) => Contract::Forcing,
+        }
+    }
+
+    pub(crate) const fn valid_time(&self) -> Timestamp {
+        match self {
+            Self::Observation(row) => row.valid_time,
+            Self::Withdrawal { valid_time, .. } => *valid_time,
+            Self::Forcing(row) => row.valid_time,
+        }
+    }
+
+    /// The catchment it is of.
+    pub(crate) const fn catchment(&self) -> usize {
+        match self {
+            Self::Observation(row) => row.catchment,
+            Self::Withdrawal { catchment, .. } => *catchment,
+            Self::Forcing(row) => row.catchment,
+        }
+    }
+
+    pub(crate) const fn about(&self) -> About {
+        match self {
+            Self::Observation(row) => About::Gauge(row.catchment, row.valid_time),
+            Self::Withdrawal { catchment, valid_time } => About::Gauge(*catchment, *valid_time),
+            Self::Forcing(row) => About::of(row),
+        }
+    }
+}
+
+impl About {
+    pub(crate) const fn of(row: &PeriodForcing) -> Self {
+        Self::Forcing(row.variable, row.catchment, row.valid_time, row.period_s)
+    }
+}
+
+/// The late rows of the lateness window, in the order in which they came.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Journal(Vec<LateRow>);
+
+impl Journal {
+    /// Takes up rows that it does not have yet, behind those that came before.
+    pub(crate) fn extend(&mut self, rows: impl IntoIterator<Item = LateRow>) {
+        for row in rows {
+            if !self.has(row.content.topic(), row.at) {
+                self.0.push(row);
+            }
+        }
+        self.0.sort_by_key(|row| (row.arrived, row.content.topic(), row.at));
+    }
+
+    pub(crate) fn rows(&self) -> &[LateRow] {
+        &self.0
+    }
+
+    /// Whether a row has its place already.
+    pub(crate) fn has(&self, topic: Contract, at: (u64, usize)) -> bool {
+        self.0.iter().any(|row| row.at == at && row.content.topic() == topic)
+    }
+
+    /// The late row that took the place of the one `at` a position, if any: the newest about the same that came behind it.
+    pub(crate) fn in_place_of(&self, topic: Contract, at: (u64, usize), about: &About) -> Option<&LateRow> {
+        self.0.iter().rfind(|row| row.at > at && row.content.topic() == topic && row.content.about() == *about)
+    }
+
+    /// Forgets what came before `time`: no state that is that old is gone back to any more.
+    pub(crate) fn forget_before(&mut self, time: Timestamp) {
+        self.0.retain(|row| row.arrived >= time);
+    }
+}

@@ -1,0 +1,111 @@
+//! The ledger: what each observation did to each model's state, in words that `analysis.v1` keeps.
+
+use nilometer_assimilation::Innovation;
+use nilometer_definitions::{AssimilationMethod, Catchment};
+use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp, Variable};
+
+use crate::{EnsembleState, GaugeObservation};
+
+/// Whose state was moved, and how.
+pub(crate) struct Heading<'a> {
+    pub(crate) catchments: &'a [Catchment],
+    pub(crate) analysis_time: Timestamp,
+    pub(crate) method: AssimilationMethod,
+    pub(crate) model: &'a str,
+    pub(crate) weights_sha256: &'a str,
+}
+
+/// What an observation did.
+struct Effect<'a> {
+    predicted_m3_s: f64,
+    innovation: f64,
+    spread: Option<f64>,
+    error_std: f64,
+    increments: &'a [(&'a str, f64)],
+    output_error_increment: Option<f64>,
+}
+
+impl Heading<'_> {
+    /// The rows of the last analysis of a state by `observations`, in their order. Several of one catchment move it together: the first
+    /// of them carries what the stores gained.
+    pub(crate) fn enter(&self, state: &EnsembleState, observations: &[GaugeObservation], ledger: &mut AnalysesBuilder) {
+        let (parts, report) = (&state.parts, &state.report);
+        let (mut innovations, mut increments) = (report.innovations.as_slice(), report.increments.as_slice());
+        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
+            let catchment = group[0].catchment;
+            let of_group = increments.iter().take_while(|i| i.catchment == catchment).count();
+            let (own, others) = increments.split_at(of_group);
+            increments = others;
+            let gained = |rows: &std::ops::Range<usize>| {
+                let of_store = own.iter().filter(|i| rows.contains(&i.state));
+                of_store.map(|i| parts.storage[i.state] * i.mean_increment).sum::<f64>()
+            };
+            let stores: Vec<(&str, f64)> =
+                parts.stores.iter().map(|(name, rows)| (name.as_str(), gained(rows))).collect();
+            let output_error = own.iter().find(|i| i.state == parts.output_error_row()).map(|i| i.mean_increment);
+            for (at, observation) in group.iter().enumerate() {
+                let Some((Innovation { innovation, spread, error_std, .. }, behind)) = innovations.split_first() else {
+                    return;
+                };
+                innovations = behind;
+                let operator = &parts.operators[catchment];
+                let first = at == 0;
+                let effect = Effect {
+                    predicted_m3_s: operator.discharge_m3_s(operator.log(observation.discharge_m3_s) - innovation),
+                    innovation: *innovation,
+                    spread: Some(*spread),
+                    error_std: *error_std,
+                    increments: if first { &stores } else { &[] },
+                    output_error_increment: output_error.filter(|_| first),
+                };
+                self.push(observation, &effect, ledger);
+            }
+        }
+    }
+
+    /// The rows of observations that moved no store, only the forecast: `predicted_m3_s` `[C]` is what they were held against.
+    pub(crate) fn enter_output(
+        &self,
+        state: &EnsembleState,
+        predicted_m3_s: &[f64],
+        observations: &[GaugeObservation],
+        ledger: &mut AnalysesBuilder,
+    ) {
+        for observation in observations {
+            let operator = &state.parts.operators[observation.catchment];
+            let predicted_m3_s = predicted_m3_s[observation.catchment];
+            let Ok(log) = operator.observe(observation.discharge_m3_s) else { continue };
+            let effect = Effect {
+                predicted_m3_s,
+                innovation: log.value - operator.log(predicted_m3_s),
+                spread: None,
+                error_std: log.error_variance.sqrt() * observation.error_factor,
+                increments: &[],
+                output_error_increment: None,
+            };
+            self.push(observation, &effect, ledger);
+        }
+    }
+
+    fn push(&self, observation: &GaugeObservation, effect: &Effect<'_>, ledger: &mut AnalysesBuilder) {
+        let catchment = &self.catchments[observation.catchment];
+        ledger.push(AnalysisRow {
+            catchment: &catchment.id,
+            station: catchment.station(),
+            variable: Variable::Discharge,
+            valid_time: observation.valid_time,
+            analysis_time: self.analysis_time,
+            observed: observation.discharge_m3_s,
+            predicted: effect.predicted_m3_s,
+            innovation: effect.innovation,
+            spread: effect.spread,
+            error_std: effect.error_std,
+            flag: observation.flag,
+            method: self.method.name(),
+            increments: effect.increments,
+            output_error_increment: effect.output_error_increment,
+            model: self.model,
+            weights_sha256: self.weights_sha256,
+        });
+    }
+}

@@ -1,0 +1,216 @@
+//! What an ensemble is made of: its rows, its errors and its catchments, in the form that the hot path needs.
+
+use std::ops::Range;
+
+use nilometer_assimilation::{
+    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, UpdatableRow,
+};
+use nilometer_definitions::{AssimilationMethod, ErrorOptions, Pipeline};
+use nilometer_runtime::{Card, FEEDBACK};
+use nilometer_schemas::Variable;
+use rand_chacha::ChaCha8Rng;
+
+use crate::ForecastError;
+
+/// What the definition and the card say about the ensemble, in the form that the hot path needs.
+pub(crate) struct Parts {
+    pub(crate) shape: EnsembleShape,
+    pub(crate) model_rows: usize,
+    pub(crate) step_s: i64,
+    pub(crate) seed: u64,
+    pub(crate) inputs: Vec<Variable>,
+    /// whether two more inputs are the gauge's discharge of the step before and whether it is missing
+    pub(crate) feedback: bool,
+    /// whether the one member is the model by itself, without noise
+    pub(crate) control: bool,
+    pub(crate) m3_s_per_mm: Vec<f64>,
+    pub(crate) operators: Vec<DischargeOperator>,
+    pub(crate) discharge_relative_error: f64,
+    pub(crate) discharge_absolute_error_m3_s: Vec<f64>,
+    pub(crate) multiplier: Ar1,
+    pub(crate) perturbation: PrecipitationPerturbation,
+    pub(crate) output_error: OutputError,
+    /// rows that an observation may change
+    pub(crate) rows: Vec<UpdatableRow>,
+    /// the blocks of rows that hold water, by name
+    pub(crate) stores: Vec<(String, Range<usize>)>,
+    /// water that a unit of each of the model's rows holds, mm; 0 where it is no store
+    pub(crate) storage: Vec<f64>,
+    /// whether the model says where its water went
+    pub(crate) balances: bool,
+    pub(crate) noisy_stores: Vec<UpdatableRow>,
+    pub(crate) store_noise_mm: f64,
+}
+
+impl Parts {
+    pub(crate) const fn multiplier_row(&self) -> usize {
+        self.model_rows
+    }
+    pub(crate) const fn output_error_row(&self) -> usize {
+        self.model_rows + 1
+    }
+    pub(crate) const fn discharge_row(&self) -> usize {
+        self.model_rows + 2
+    }
+    pub(crate) const fn recent_rain_row(&self) -> usize {
+        self.model_rows + 3
+    }
+    pub(crate) const fn gauged_row(&self) -> usize {
+        self.model_rows + 4
+    }
+
+    /// Recent rain of each catchment after a step under `forcing` `[F, C]`, in place.
+    pub(crate) fn remember_rain(&self, recent_mm: &mut [f64], forcing: &[f32]) {
+        let rain = self.inputs.iter().position(|v| *v == Variable::Precipitation);
+        for (catchment, recent_mm) in recent_mm.iter_mut().enumerate() {
+            let rain_mm = rain.map_or(0.0, |input| f64::from(forcing[input * self.shape.catchments + catchment]));
+            *recent_mm = self.output_error.recent_rain_mm(*recent_mm, rain_mm, self.step_s as f64);
+        }
+    }
+
+    /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it.
+    pub(crate) fn advance_output_error(
+        &self,
+        output_error: &mut [f32],
+        recent_mm: &[f64],
+        rng: &mut ChaCha8Rng,
+    ) -> Result<(), ForecastError> {
+        if self.control {
+            return Ok(());
+        }
+        for (members, recent_mm) in output_error.chunks_exact_mut(self.shape.members).zip(recent_mm) {
+            self.output_error.advance(members, *recent_mm, self.step_s as f64, rng)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers of one row, `C × M`.
+    pub(crate) const fn row_len(&self) -> usize {
+        self.shape.catchments * self.shape.members
+    }
+
+    /// From a checked definition and a card.
+    ///
+    /// # Errors
+    /// [`ForecastError::Misfit`] when the package does not fit the pipeline.
+    pub(crate) fn new(pipeline: &Pipeline, card: &Card) -> Result<Self, ForecastError> {
+        let options = &pipeline.assimilation;
+        let model_rows = card.state_rows();
+        let inputs = fitting_inputs(pipeline, card)?;
+        let control = options.members == 1;
+        let particles = options.method == AssimilationMethod::Particle;
+        let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
+        let (mut rows, mut storage, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stores: Vec<(String, Range<usize>)> = Vec::new();
+        for (row, block) in card.state_row_blocks().enumerate() {
+            let updatable = bounds(row, block.minimum, block.maximum);
+            let holds_water = block.storage.is_some();
+            match stores.last_mut().filter(|(name, _)| *name == block.name) {
+                Some((_, of_store)) => of_store.end = row + 1,
+                None if holds_water => stores.push((block.name.clone(), row..row + 1)),
+                None => {}
+            }
+            storage.push(block.storage.map_or(0.0, f64::from));
+            if block.updatable && holds_water {
+                noisy_stores.push(updatable);
+            }
+            // A particle is drawn again with all that it is, its discharge included.
+            if block.updatable || particles || options.also_update.contains(&block.name) {
+                rows.push(updatable);
+            }
+        }
+        rows.push(bounds(model_rows, None, None));
+        rows.push(bounds(model_rows + 1, None, None));
+        if particles {
+            rows.push(bounds(model_rows + 2, Some(0.0), None));
+        }
+        let m3_s_per_mm: Vec<f64> =
+            pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
+        let operators = m3_s_per_mm
+            .iter()
+            .map(|f| {
+                DischargeOperator::new(
+                    options.discharge_epsilon_mm * f,
+                    options.discharge_relative_error,
+                    options.discharge_absolute_error_mm * f,
+                )
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            shape: EnsembleShape {
+                states: model_rows + 5,
+                catchments: pipeline.catchments.len(),
+                members: options.members,
+            },
+            model_rows,
+            step_s: pipeline.time.step.seconds(),
+            seed: options.seed,
+            feedback: inputs.len() < card.inputs.len(),
+            inputs,
+            control,
+            discharge_relative_error: options.discharge_relative_error,
+            discharge_absolute_error_m3_s: m3_s_per_mm
+                .iter()
+                .map(|f| options.discharge_absolute_error_mm * f)
+                .collect(),
+            m3_s_per_mm,
+            operators,
+            multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
+            perturbation: PrecipitationPerturbation::new(
+                if control { 0.0 } else { options.precipitation_sigma },
+                0.0,
+                if control { 0.0 } else { options.occurrence_probability },
+                options.occurrence_mean_mm,
+            )?,
+            output_error: OutputError::new(
+                regime(options.output_error_dry),
+                regime(options.output_error_wet),
+                options.rain_memory.seconds() as f64,
+                options.full_wetness_mm,
+            )?,
+            rows,
+            stores,
+            storage,
+            balances: card.gives("outflow") && card.gives("evapotranspiration"),
+            noisy_stores,
+            store_noise_mm: if control { 0.0 } else { options.store_noise_mm },
+        })
+    }
+}
+
+fn regime(options: ErrorOptions) -> ErrorRegime {
+    ErrorRegime { sigma: options.sigma, tau_s: options.tau.seconds() as f64 }
+}
+
+/// The model's inputs as variables, when the package fits the pipeline.
+fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, ForecastError> {
+    let mut problems = Vec::new();
+    if card.time_step_s != pipeline.time.step.seconds() {
+        problems.push(format!("its step is {} s, time.step is {} s", card.time_step_s, pipeline.time.step.seconds()));
+    }
+    let mut inputs = Vec::new();
+    let fed: Vec<&str> = card.inputs.iter().map(|i| i.name.as_str()).filter(|name| FEEDBACK.contains(name)).collect();
+    if !fed.is_empty() && !card.inputs.iter().map(|i| i.name.as_str()).skip(card.inputs.len() - fed.len()).eq(FEEDBACK)
+    {
+        problems
+            .push(format!("its inputs have {}; accepted are both of {FEEDBACK:?}, behind the weather", fed.join(", ")));
+    }
+    for input in card.inputs.iter().filter(|i| !FEEDBACK.contains(&i.name.as_str())) {
+        match input.name.parse::<Variable>() {
+            Ok(v) if v.unit().name() == input.unit => inputs.push(v),
+            Ok(v) => problems.push(format!(
+                "input {} is in {:?}, the pipeline delivers {}",
+                input.name,
+                input.unit,
+                v.unit()
+            )),
+            Err(e) => problems.push(format!("input {}: {e}", input.name)),
+        }
+    }
+    for block in &pipeline.assimilation.also_update {
+        if !card.states.iter().any(|s| s.name == *block) {
+            problems.push(format!("assimilation.also_update names {block:?}, which its state does not have"));
+        }
+    }
+    if problems.is_empty() { Ok(inputs) } else { Err(ForecastError::Misfit { model: card.name.clone(), problems }) }
+}

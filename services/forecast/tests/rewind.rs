@@ -1,0 +1,340 @@
+//! What comes late ends where it would have ended on time: shuffled, delayed, repeated, corrected and withdrawn rows, with crashes on the way.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
+
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
+use nilometer_forecast::{Dependencies, ForecastMetrics};
+use nilometer_runtime::{Mixture, Provider, Runtime};
+use nilometer_schemas::{
+    Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ObservationRow, ObservationsBuilder,
+    Timestamp, Variable,
+};
+use object_store::{ObjectStore, memory::InMemory};
+use proptest::prelude::*;
+use tokio::runtime::Runtime as Tokio;
+
+const HOUR: i64 = 3_600;
+const TICKS: i64 = 60;
+const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
+
+fn pipeline(set: &[&str]) -> Option<Arc<Pipeline>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if !root.join(".cache/cance/.complete").exists() {
+        eprintln!("SKIPPED: the Cance data are absent; run ops/setup");
+        return None;
+    }
+    let always = [
+        "forecast.scenario=zero",
+        "forecast.lateness=12h",
+        "forecast.horizon=6h",
+        "log.snapshot_every=7",
+        "assimilation.members=8",
+    ];
+    let set: Vec<String> = always.iter().chain(set).map(|s| (*s).to_owned()).collect();
+    Some(Arc::new(Pipeline::load(&root.join("pipelines/definitions/cance.toml"), &set).unwrap()))
+}
+
+/// A row on its way: hour of its time, catchment, value (none: withdrawn), and the hour in which it comes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Gauged {
+    hour: i64,
+    catchment: usize,
+    value: Option<f64>,
+    arrives: i64,
+}
+
+fn reading(hour: i64, catchment: usize) -> f64 {
+    let (size, phase) = ([9.0, 3.0, 0.8][catchment], hour as f64 + 3.0 * catchment as f64);
+    size * (1.2 + (phase / 9.0).sin())
+}
+
+fn on_time() -> Vec<Gauged> {
+    let row = |hour, catchment| Gauged { hour, catchment, value: Some(reading(hour, catchment)), arrives: hour };
+    (1..TICKS).flat_map(|hour| (0..GAUGES.len()).map(move |catchment| row(hour, catchment))).collect()
+}
+
+/// A river's log: every hour a message of forcing and one of what the gauges say.
+async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: Option<(i64, i64)>) {
+    for tick in 0..TICKS {
+        let time = from.plus_s(tick * HOUR);
+        let (mut forcings, mut observations) = (ForcingsBuilder::new(), ObservationsBuilder::new());
+        let mut force = |hour: i64, catchment: &str, variable, value| {
+            forcings.push(ForcingRow {
+                catchment,
+                variable,
+                valid_time: from.plus_s(hour * HOUR),
+                period_s: HOUR,
+                value: Some(value),
+                valid_weight_fraction: 1.0,
+                flag: Flag::Pass,
+                flag_source: "pass",
+                member: None,
+                issue_time: None,
+                source: "test",
+                ingest_time: time,
+            });
+        };
+        for catchment in GAUGES {
+            let rain = |hour: i64| if hour % 17 < 5 { 3.0 } else { 0.0 };
+            if rain_late.is_none_or(|(hour, _)| hour != tick) {
+                force(tick, catchment, Variable::Precipitation, rain(tick));
+            }
+            if let Some((hour, _)) = rain_late.filter(|(_, arrives)| *arrives == tick) {
+                force(hour, catchment, Variable::Precipitation, rain(hour));
+            }
+            force(tick, catchment, Variable::PotentialEvapotranspiration, 0.05);
+        }
+        for row in rows.iter().filter(|row| row.arrives == tick) {
+            let (flag, flag_source) =
+                if row.value.is_some() { (Flag::Pass, "pass") } else { (Flag::Missing, "withdrawn") };
+            observations.push(ObservationRow {
+                station: GAUGES[row.catchment],
+                variable: Variable::Discharge,
+                valid_time: from.plus_s(row.hour * HOUR),
+                period_s: 0,
+                value: row.value,
+                flag,
+                flag_source,
+                qualifier: None,
+                source: "test",
+                ingest_time: time,
+            });
+        }
+        for (contract, batch) in [
+            (Contract::Forcing, forcings.finish().unwrap().into_batch()),
+            (Contract::Observation, observations.finish().unwrap().into_batch()),
+        ] {
+            let message = Message { time, producer: "ingest", sequence: tick as u64 + 1, batch };
+            log.append(Partition::new(contract, 0), message).await.unwrap();
+        }
+    }
+}
+
+fn start(
+    pipeline: &Arc<Pipeline>,
+    store: &Arc<dyn ObjectStore>,
+) -> impl Future<Output = Result<nilometer_engine::Balance, nilometer_forecast::ForecastError>> + use<> {
+    let metrics = Metrics::unregistered();
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.next_role();
+    lifecycle.stop();
+    let lateness_us = u64::try_from(pipeline.forecast.lateness.seconds() * 1_000_000).unwrap();
+    let dependencies = Dependencies {
+        log: Arc::new(EmbeddedLog::new(store.clone(), "log", &metrics)),
+        snapshots: Snapshots::new(store.clone(), "snapshots", "forecast", 2).reaching(lateness_us),
+        runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
+        models: Mixture::load(&pipeline.model.package).unwrap(),
+        reload: tokio::sync::watch::channel(0).1,
+        metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
+        partition: 0,
+    };
+    nilometer_forecast::run(pipeline.clone(), dependencies, stop)
+}
+
+/// What a run left behind.
+struct Left {
+    /// issue time, catchment and lead: mean and every quantile, to the bit
+    forecasts: BTreeMap<(i64, String, i64), Vec<u64>>,
+    superseding: Vec<(i64, i64, String)>,
+    letters: Vec<(String, u64)>,
+    balance: nilometer_engine::Balance,
+}
+
+fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<(i64, i64)>, kill_after: &[usize]) -> Left {
+    Tokio::new().unwrap().block_on(async {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+        write(&log, pipeline.time.from, rows, rain_late).await;
+        for polls in kill_after {
+            // Dropped at an await, as a killed process ends between two writes.
+            let mut role = pin!(start(pipeline, &store));
+            let mut left = *polls;
+            std::future::poll_fn(|context| {
+                left = left.saturating_sub(1);
+                if left == 0 || role.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        let balance = start(pipeline, &store).await.unwrap();
+        let mut found = Left { forecasts: BTreeMap::new(), superseding: Vec::new(), letters: Vec::new(), balance };
+        let mut at = 0;
+        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Forecast, 0), at).await.unwrap() {
+            at += 1;
+            let rows = Forecasts::try_from(record.batch).unwrap();
+            for row in 0..rows.len() {
+                let issued = rows.issue_time().value(row);
+                let mut numbers = vec![rows.mean().value(row).to_bits()];
+                numbers.extend(nilometer_schemas::QUANTILE_LEVELS.map(|l| rows.quantile(l).value(row).to_bits()));
+                let key = (issued, rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
+                assert!(found.forecasts.insert(key, numbers).is_none(), "a forecast came twice");
+                if !rows.reason().value(row).is_empty() {
+                    let reason = rows.reason().value(row).to_owned();
+                    found.superseding.push((issued, rows.supersedes().value(row), reason));
+                }
+            }
+        }
+        found.superseding.dedup();
+        let mut at = 0;
+        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::DeadLetter, 0), at).await.unwrap() {
+            at += 1;
+            let letters = DeadLetters::try_from(record.batch).unwrap();
+            found
+                .letters
+                .extend((0..letters.len()).map(|r| (letters.reason().value(r).to_owned(), letters.rows().value(r))));
+        }
+        found
+    })
+}
+
+/// Forecasts issued from `hour` on.
+fn since(left: &Left, pipeline: &Pipeline, hour: i64) -> Vec<(i64, String, i64, Vec<u64>)> {
+    let from = pipeline.time.from.plus_s(hour * HOUR).0;
+    left.forecasts.iter().filter(|(k, _)| k.0 >= from).map(|(k, v)| (k.0, k.1.clone(), k.2, v.clone())).collect()
+}
+
+fn letters_of(left: &Left, reason: &str) -> u64 {
+    left.letters.iter().filter(|(r, _)| r == reason).map(|(_, rows)| rows).sum()
+}
+
+#[test]
+fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let mut rows = on_time();
+    let late = rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap();
+    late.arrives = 35;
+    let (punctual, late) = (live(&pipeline, &on_time(), None, &[]), live(&pipeline, &rows, None, &[]));
+    assert_ne!(
+        since(&late, &pipeline, 30)[..18],
+        since(&punctual, &pipeline, 30)[..18],
+        "it was missed for five hours"
+    );
+    assert_eq!(since(&late, &pipeline, 35), since(&punctual, &pipeline, 35), "and then it was as if it had been there");
+    let at = |hour: i64| pipeline.time.from.plus_s(hour * HOUR);
+    assert_eq!(late.superseding, [(at(35).0, at(34).0, format!("late observation of V3515010, {}", at(30)))]);
+    assert_eq!((late.letters, punctual.letters), (vec![], vec![]));
+    assert_eq!((late.balance.late, late.balance.used), (0, punctual.balance.used));
+}
+
+#[test]
+fn what_is_later_than_allowed_stays_out_and_is_kept_as_a_dead_letter() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let mut rows = on_time();
+    rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 43;
+    let late = live(&pipeline, &rows, None, &[]);
+    assert_eq!((letters_of(&late, "late"), late.balance.late), (1, 1));
+    assert!(late.superseding.is_empty());
+}
+
+#[test]
+fn corrected_and_withdrawn_readings_take_back_what_they_did() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let wrong = |value| {
+        let mut rows = on_time();
+        let row = rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 0).unwrap();
+        let right = Gauged { arrives: 33, ..*row };
+        row.value = Some(200.0);
+        rows.push(Gauged { value, ..right });
+        rows
+    };
+    let corrected = live(&pipeline, &wrong(Some(reading(30, 0))), None, &[]);
+    let punctual = live(&pipeline, &on_time(), None, &[]);
+    assert_eq!(since(&corrected, &pipeline, 33), since(&punctual, &pipeline, 33));
+    assert_eq!(letters_of(&corrected, "superseded"), 1, "the wrong one is kept with its reason");
+
+    let mut without = on_time();
+    without.retain(|r| !(r.hour == 30 && r.catchment == 0));
+    let never = live(&pipeline, &without, None, &[]);
+    let withdrawn = live(&pipeline, &wrong(None), None, &[]);
+    assert_eq!(since(&withdrawn, &pipeline, 33), since(&never, &pipeline, 33));
+    assert!(withdrawn.superseding[0].2.starts_with("late withdrawal of the observation of V3524010"));
+}
+
+#[test]
+fn a_reading_that_is_corrected_before_its_step_is_taken_counts_once() {
+    // Rain comes two hours late, so that the state waits, and readings wait with it.
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let mut rows = on_time();
+    let row = rows.iter_mut().find(|r| r.hour == 35 && r.catchment == 2).unwrap();
+    let right = Gauged { arrives: 36, ..*row };
+    row.value = Some(30.0);
+    rows.push(right);
+    let corrected = live(&pipeline, &rows, Some((35, 37)), &[]);
+    let punctual = live(&pipeline, &on_time(), Some((35, 37)), &[]);
+    assert_eq!(since(&corrected, &pipeline, 36), since(&punctual, &pipeline, 36));
+    assert_eq!((letters_of(&corrected, "superseded"), corrected.superseding.len()), (1, 0));
+}
+
+#[test]
+fn rain_that_comes_after_its_step_was_filled_in_falls_where_it_fell() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let punctual = live(&pipeline, &on_time(), None, &[]);
+    let late = live(&pipeline, &on_time(), Some((35, 41)), &[]);
+    assert_ne!(since(&late, &pipeline, 39)[..18], since(&punctual, &pipeline, 39)[..18], "filled in without rain");
+    assert_eq!(since(&late, &pipeline, 41), since(&punctual, &pipeline, 41));
+    assert_eq!(late.balance.used, punctual.balance.used);
+}
+
+#[test]
+fn nothing_from_the_future_is_used() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    Tokio::new().unwrap().block_on(async {
+        let forecasts = async |planted: bool| {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+            let from = pipeline.time.from;
+            if planted {
+                // In the first message: a reading that only reaches us ten hours later.
+                let mut row = ObservationsBuilder::new();
+                row.push(ObservationRow {
+                    station: GAUGES[0],
+                    variable: Variable::Discharge,
+                    valid_time: from,
+                    period_s: 0,
+                    value: Some(400.0),
+                    flag: Flag::Pass,
+                    flag_source: "pass",
+                    qualifier: None,
+                    source: "test",
+                    ingest_time: from.plus_s(10 * HOUR),
+                });
+                let batch = row.finish().unwrap().into_batch();
+                let message = Message { time: from, producer: "planted", sequence: 1, batch };
+                log.append(Partition::new(Contract::Observation, 0), message).await.unwrap();
+            }
+            write(&log, from, &on_time(), None).await;
+            let balance = start(&pipeline, &store).await.unwrap();
+            let Some(Entry::Record(first)) = log.read(Partition::new(Contract::Forecast, 0), 0).await.unwrap() else {
+                panic!("no forecast")
+            };
+            (Forecasts::try_from(first.batch).unwrap().mean().values().to_vec(), balance)
+        };
+        let ((clean, _), (planted, balance)) = (forecasts(false).await, forecasts(true).await);
+        assert_eq!(clean, planted);
+        assert_eq!(balance.rejected_rows(), 1);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn shuffled_delayed_and_repeated_rows_end_in_the_state_of_ordered_ones(
+        delays in proptest::collection::vec(prop_oneof![3 => Just(0_i64), 1 => 1_i64..11], 3 * (TICKS as usize - 1)),
+        kills in proptest::collection::vec(1_usize..400, 0..4),
+    ) {
+        let Some(pipeline) = pipeline(&[]) else { return Ok(()) };
+        let mut rows = on_time();
+        for (row, delay) in rows.iter_mut().zip(&delays) {
+            row.arrives = (row.hour + delay).min(TICKS - 1);
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.catchment));
+        let last = rows.iter().filter(|row| row.arrives > row.hour).map(|row| row.arrives).max().unwrap_or(0);
+        let (punctual, late) = (live(&pipeline, &on_time(), None, &[]), live(&pipeline, &rows, None, &kills));
+        prop_assert_eq!(since(&late, &pipeline, last), since(&punctual, &pipeline, last));
+        prop_assert_eq!(late.balance.used, punctual.balance.used);
+        prop_assert!(late.letters.is_empty());
+    }
+}

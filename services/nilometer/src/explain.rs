@@ -1,0 +1,154 @@
+//! Explain: why a forecast moved. The ledger's rows of one observation, and the forecasts before and behind it.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+
+use anyhow::{Result, bail};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Float64Type;
+use nilometer_schemas::{Analyses, Contract, Forecasts, Timestamp};
+use object_store::ObjectStore;
+
+use crate::report;
+
+const DAY_S: i64 = 86_400;
+
+/// One observation of one station.
+pub struct Request {
+    /// the archive of ledger and forecasts
+    pub archive: Arc<dyn ObjectStore>,
+    /// whose observation
+    pub station: String,
+    /// its valid time
+    pub time: Timestamp,
+}
+
+/// Says what the observation was held against, what it did to each model's stores, and how the forecast moved.
+///
+/// # Errors
+/// When the archive cannot be read, or the ledger has no such row.
+pub async fn explain(request: &Request) -> Result<String> {
+    let (mut text, mut catchment) = (String::new(), None);
+    let mut analysed_at = Timestamp::MIN;
+    let mut others = Vec::new();
+    let around = Some((request.time.plus_s(-2 * DAY_S), request.time.plus_s(30 * DAY_S)));
+    report::visit(&*request.archive, Contract::Analysis, around, |batch| {
+        let rows = Analyses::try_from(batch)?;
+        for row in (0..rows.len()).filter(|row| rows.station().value(*row) == request.station) {
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            if valid_time == request.time {
+                catchment = Some(rows.catchment().value(row).to_owned());
+                analysed_at = analysed_at.max(Timestamp(rows.analysis_time().value(row)));
+                say(&rows, row, &mut text)?;
+            } else if others.len() < 3 && valid_time > request.time {
+                others.push(valid_time.to_string());
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    let Some(catchment) = catchment else {
+        let next = if others.is_empty() { "none behind it".to_owned() } else { others.join(", ") };
+        bail!(
+            "the ledger has no observation of {} at {}; the next ones are: {next}. With assimilation.method = \"none\" there is no ledger",
+            request.station,
+            request.time
+        );
+    };
+    say_forecasts(request, &catchment, analysed_at, &mut text).await?;
+    Ok(text)
+}
+
+fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
+    let (innovation, error) = (rows.innovation().value(row), rows.error_std().value(row));
+    let spread = rows.spread().is_valid(row).then(|| rows.spread().value(row));
+    let expected = spread.unwrap_or(0.0).hypot(error);
+    writeln!(
+        text,
+        "{} at {}, used at {} by {} on {} {}",
+        rows.station().value(row),
+        Timestamp(rows.valid_time().value(row)),
+        Timestamp(rows.analysis_time().value(row)),
+        rows.method().value(row),
+        rows.model().value(row),
+        rows.weights_sha256().value(row).chars().take(12).collect::<String>(),
+    )?;
+    writeln!(
+        text,
+        "  the gauge read {:.3} m³/s (flag {}), expected were {:.3}: {innovation:+.3} in the logarithm, {:+.1} standard deviations",
+        rows.observed().value(row),
+        rows.flag().value(row),
+        rows.predicted().value(row),
+        innovation / expected,
+    )?;
+    match spread {
+        Some(spread) => writeln!(text, "  the members differ by {spread:.3}, the gauge's error is {error:.3}")?,
+        None => writeln!(
+            text,
+            "  a single member, the gauge's error is {error:.3}: the forecast was moved, the state was not"
+        )?,
+    }
+    let (stores, increments) = (rows.store().value(row), rows.increment_mm().value(row));
+    let (stores, increments) = (stores.as_string::<i32>(), increments.as_primitive::<Float64Type>());
+    for store in 0..stores.len() {
+        writeln!(text, "  {:<24}{:>+12.4} mm", stores.value(store), increments.value(store))?;
+    }
+    if rows.output_error_increment().is_valid(row) {
+        let increment = rows.output_error_increment().value(row);
+        writeln!(text, "  {:<24}{increment:>+12.4}    (flow × {:.3})", "output error", increment.exp())?;
+    }
+    Ok(())
+}
+
+/// What was forecast of a valid time: mean and the 90 % interval.
+type Outlook = BTreeMap<Timestamp, [f64; 3]>;
+
+async fn say_forecasts(request: &Request, catchment: &str, analysed_at: Timestamp, text: &mut String) -> Result<()> {
+    let (mut before, mut behind) = ((Timestamp::MIN, Outlook::new()), (Timestamp(i64::MAX), Outlook::new()));
+    let mut reason = None;
+    let around = Some((analysed_at.plus_s(-30 * DAY_S), analysed_at.plus_s(30 * DAY_S)));
+    report::visit(&*request.archive, Contract::Forecast, around, |batch| {
+        let rows = Forecasts::try_from(batch)?;
+        for row in (0..rows.len()).filter(|row| rows.catchment().value(*row) == catchment) {
+            let issue_time = Timestamp(rows.issue_time().value(row));
+            let outlook = if issue_time < analysed_at && issue_time >= before.0 {
+                if issue_time > before.0 {
+                    before = (issue_time, Outlook::new());
+                }
+                &mut before.1
+            } else if issue_time >= analysed_at && issue_time <= behind.0 {
+                if issue_time < behind.0 {
+                    behind = (issue_time, Outlook::new());
+                }
+                if rows.reason().is_valid(row) {
+                    reason = Some(rows.reason().value(row).to_owned());
+                }
+                &mut behind.1
+            } else {
+                continue;
+            };
+            let numbers = [rows.mean(), rows.quantile(0.05), rows.quantile(0.95)].map(|column| column.value(row));
+            outlook.insert(Timestamp(rows.valid_time().value(row)), numbers);
+        }
+        Ok(())
+    })
+    .await?;
+    if behind.1.is_empty() {
+        writeln!(text, "no forecast of {catchment} was archived behind it")?;
+        return Ok(());
+    }
+    let issued =
+        |(at, outlook): &(Timestamp, Outlook)| if outlook.is_empty() { "none".to_owned() } else { at.to_string() };
+    writeln!(text, "forecast of {catchment} before: {}, behind: {}", issued(&before), issued(&behind))?;
+    if let Some(reason) = reason {
+        writeln!(text, "  issued because of: {reason}")?;
+    }
+    writeln!(text, "  {:<24}{:>28}{:>28}", "valid", "before, m³/s [90 %]", "behind, m³/s [90 %]")?;
+    let show = |numbers: Option<&[f64; 3]>| {
+        numbers.map_or_else(|| "-".to_owned(), |[mean, low, high]| format!("{mean:.2} [{low:.2}, {high:.2}]"))
+    };
+    for (valid_time, numbers) in &behind.1 {
+        let valid = valid_time.to_string();
+        writeln!(text, "  {valid:<24}{:>28}{:>28}", show(before.1.get(valid_time)), show(Some(numbers)))?;
+    }
+    Ok(())
+}
