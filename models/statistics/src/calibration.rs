@@ -29,14 +29,20 @@ pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
 };
 
 /// How far from the median an observation may lie to count as it is, in spreads.
-const LARGEST: f64 = 20.0;
+const LARGEST: f64 = 6.0;
 
 /// Spread below which a distribution counts as certain, in the logarithm.
 const SMALLEST_SPREAD: f64 = 1e-3;
 
+/// How fast the scale follows, when many forecasts are known.
+const SCALE_RATE: f64 = 0.002;
+
+/// Scale below which a family of forecasts counts as certain.
+const SMALLEST_SCALE: f64 = 0.01;
+
 /// The step falls with the number of forecasts as this over it, from [`LARGEST_STEP`] down to the caller's rate.
 const FALLING_STEP: f64 = 20.0;
-const LARGEST_STEP: f64 = 0.5;
+const LARGEST_STEP: f64 = 0.25;
 
 /// Where the middle of a distribution lies and how wide it is, in the logarithm of `value + epsilon`: all that an observation is
 /// judged against.
@@ -59,10 +65,10 @@ impl Centre {
     }
 }
 
-/// The quantiles of where observations lie in a family of forecasts, in spreads from the median. It starts by leaving distributions as
-/// they are.
+/// The quantiles of where observations lie in a family of forecasts: a scale, how many spreads observations usually lie off, and the
+/// quantiles' places in these. It starts by leaving distributions as they are.
 ///
-/// Every verified forecast moves each quantile by `γ σ (α − 1{below})`, σ being how far observations usually lie off: the pinball loss's
+/// The scale follows the last few hundred forecasts. Every verified forecast moves each quantile by `γ (α − 1{below})`: the pinball loss's
 /// gradient, or online conformal prediction with a step that falls to a floor (Angelopoulos, Barber & Bates 2024, Proc. ICML 41), the
 /// proportional part of conformal PID control (Angelopoulos, Candès & Tibshirani 2023, `NeurIPS` 36). As steps have a floor, the share
 /// below each quantile differs from its level by a multiple of `1 / (γ n)` at most, whatever comes.
@@ -100,7 +106,7 @@ impl Calibrator {
         let centre = Centre::of(quantiles, epsilon);
         if self.forecasts > 0.0 {
             for (quantile, z) in quantiles.iter_mut().zip(self.quantiles) {
-                *quantile = (centre.median + centre.spread * f64::from(z)).exp() - epsilon;
+                *quantile = (centre.median + centre.spread * f64::from(self.scale * z)).exp() - epsilon;
             }
         }
         // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
@@ -125,17 +131,18 @@ impl Calibrator {
         }
         self.forecasts += 1.0; // stays at 2^24, where nothing depends on it any more
         let forecasts = f64::from(self.forecasts);
-        // A normal distribution's deviation is 1.25 times its mean distance from the middle.
-        let scale =
-            f64::from(self.scale) + (1.25 * score.abs() - f64::from(self.scale)) * (1.0 / (forecasts + 5.0)).max(0.01);
-        self.scale = scale as f32;
-        let step = scale * rate.max(FALLING_STEP / (forecasts + FALLING_STEP / LARGEST_STEP));
+        let step = rate.max(FALLING_STEP / (forecasts + FALLING_STEP / LARGEST_STEP));
+        let scaled = score / f64::from(self.scale);
         for (at, quantile) in self.quantiles.iter_mut().enumerate() {
             let level = (at + 1) as f64 / (CALIBRATED_LEVELS + 1) as f64;
-            let below = f64::from(u8::from(score < f64::from(*quantile)));
+            let below = f64::from(u8::from(scaled < f64::from(*quantile)));
             *quantile = (f64::from(*quantile) + step * (level - below)) as f32;
         }
         self.quantiles.sort_by(f32::total_cmp);
+        // A normal distribution's deviation is 1.25 times its mean distance from the middle.
+        let memory = (1.0 / (forecasts + 25.0)).max(SCALE_RATE);
+        let scale = f64::from(self.scale) + (1.25 * score.abs() - f64::from(self.scale)) * memory;
+        self.scale = scale.max(SMALLEST_SCALE) as f32;
     }
 }
 
