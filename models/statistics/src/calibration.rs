@@ -28,11 +28,14 @@ pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
     all
 };
 
-/// How far from the median an observation may lie to count as it is, in spreads.
+/// How far from the median an observation may lie to count as it is, in normal scores.
 const LARGEST: f64 = 6.0;
 
-/// Spread below which a distribution counts as certain, in the logarithm.
-const SMALLEST_SPREAD: f64 = 1e-3;
+/// Where a distribution is held on to: places among the calibrated levels.
+const HOLDS: [usize; 7] = [0, 2, 5, 9, 13, 16, 18];
+
+/// Holds that lie closer than this, in the logarithm, are moved apart.
+const SMALLEST_STEP: f64 = 1e-4;
 
 /// How fast the scale follows, when many forecasts are known.
 const SCALE_RATE: f64 = 0.002;
@@ -44,29 +47,56 @@ const SMALLEST_SCALE: f64 = 0.01;
 const FALLING_STEP: f64 = 20.0;
 const LARGEST_STEP: f64 = 0.25;
 
-/// Where the middle of a distribution lies and how wide it is, in the logarithm of `value + epsilon`: all that an observation is
-/// judged against.
+/// A distribution as it was said, by seven of its quantiles in the logarithm of `value + epsilon`: all that an observation is judged
+/// against. Between them, and as the last ones go on beyond them, it turns values into normal scores and back.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Centre {
-    /// the median
-    pub median: f64,
-    /// standard deviation of the normal distribution with the same outer quantiles
-    pub spread: f64,
-}
+pub struct Shape([f64; Shape::NUMBERS]);
 
-impl Centre {
+impl Shape {
+    /// Numbers of a shape.
+    pub const NUMBERS: usize = HOLDS.len();
+
     /// Of `quantiles` at the calibrated levels.
     #[must_use]
     pub fn of(quantiles: &[f64; CALIBRATED_LEVELS], epsilon: f64) -> Self {
-        let log = |at: usize| (quantiles[at].max(0.0) + epsilon).ln();
-        let last = CALIBRATED_LEVELS - 1;
-        let spread = (log(last) - log(0)) / (2.0 * STANDARD_NORMAL[last]);
-        Self { median: log(last / 2), spread: spread.max(SMALLEST_SPREAD) }
+        let mut logs = HOLDS.map(|at| (quantiles[at].max(0.0) + epsilon).ln());
+        for at in 1..logs.len() {
+            logs[at] = logs[at].max(logs[at - 1] + SMALLEST_STEP);
+        }
+        Self(logs)
+    }
+
+    /// From what [`Shape::numbers`] gave; rounded to float32, holds stay apart.
+    #[must_use]
+    pub fn from_numbers(numbers: [f32; Self::NUMBERS]) -> Self {
+        Self(numbers.map(f64::from))
+    }
+
+    /// For what waits.
+    #[must_use]
+    pub fn numbers(&self) -> [f32; Self::NUMBERS] {
+        self.0.map(|log| log as f32)
+    }
+
+    /// The normal score of a logarithm.
+    fn score(&self, log: f64) -> f64 {
+        let above = self.0[1..Self::NUMBERS - 1].partition_point(|hold| *hold < log);
+        let (from, to) = (self.0[above], self.0[above + 1]);
+        let (low, high) = (STANDARD_NORMAL[HOLDS[above]], STANDARD_NORMAL[HOLDS[above + 1]]);
+        low + (high - low) * (log - from) / (to - from).max(SMALLEST_STEP / 2.0)
+    }
+
+    /// The logarithm of a normal score.
+    fn log(&self, score: f64) -> f64 {
+        let above = HOLDS[1..Self::NUMBERS - 1].partition_point(|at| STANDARD_NORMAL[*at] < score);
+        let (from, to) = (self.0[above], self.0[above + 1]);
+        let (low, high) = (STANDARD_NORMAL[HOLDS[above]], STANDARD_NORMAL[HOLDS[above + 1]]);
+        from + (to - from) * (score - low) / (high - low)
     }
 }
 
-/// The quantiles of where observations lie in a family of forecasts: a scale, how many spreads observations usually lie off, and the
-/// quantiles' places in these. It starts by leaving distributions as they are.
+/// Where observations lie in a family of forecasts, in the normal scores of each forecast's own distribution: a scale, how far they
+/// usually lie off, and the quantiles' places in it. It starts by leaving distributions as they are.
 ///
 /// The scale follows the last few hundred forecasts. Every verified forecast moves each quantile by `γ (α − 1{below})`: the pinball loss's
 /// gradient, or online conformal prediction with a step that falls to a floor (Angelopoulos, Barber & Bates 2024, Proc. ICML 41), the
@@ -96,17 +126,17 @@ impl Calibrator {
         self.quantiles.into_iter().chain([self.scale, self.forecasts])
     }
 
-    /// Corrects `quantiles`, in the logarithm of `value + epsilon`, and returns the centre that they had. Values stay at least 0 and
+    /// Corrects `quantiles`, in the logarithm of `value + epsilon`, and returns the shape that they had. Values stay at least 0 and
     /// ascending.
     ///
     /// # Errors
     /// [`StatisticsError::NotFinite`] for one that is no finite number.
-    pub fn apply(&self, quantiles: &mut [f64; CALIBRATED_LEVELS], epsilon: f64) -> Result<Centre, StatisticsError> {
+    pub fn apply(&self, quantiles: &mut [f64; CALIBRATED_LEVELS], epsilon: f64) -> Result<Shape, StatisticsError> {
         require_finite("quantiles", quantiles)?;
-        let centre = Centre::of(quantiles, epsilon);
+        let shape = Shape::of(quantiles, epsilon);
         if self.forecasts > 0.0 {
             for (quantile, z) in quantiles.iter_mut().zip(self.quantiles) {
-                *quantile = (centre.median + centre.spread * f64::from(self.scale * z)).exp() - epsilon;
+                *quantile = shape.log(f64::from(self.scale * z)).exp() - epsilon;
             }
         }
         // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
@@ -115,13 +145,13 @@ impl Calibrator {
             *quantile = quantile.max(floor);
             floor = *quantile;
         }
-        Ok(centre)
+        Ok(shape)
     }
 
-    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and the centre that
+    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and the shape that
     /// [`Calibrator::apply`] gave. `rate` is the floor of γ; 0 learns nothing.
-    pub fn learn(&mut self, log_observed: f64, centre: Centre, rate: f64) {
-        let score = ((log_observed - centre.median) / centre.spread).clamp(-LARGEST, LARGEST);
+    pub fn learn(&mut self, log_observed: f64, shape: Shape, rate: f64) {
+        let score = shape.score(log_observed).clamp(-LARGEST, LARGEST);
         if rate <= 0.0 || score.is_nan() {
             return;
         }
@@ -166,12 +196,12 @@ mod tests {
             let mut below = [0; CALIBRATED_LEVELS];
             for i in 0..6_000 {
                 let mut quantiles = STANDARD_NORMAL.map(|z| (spread * z + bias).exp());
-                let centre = calibrator.apply(&mut quantiles, 1e-9).unwrap();
+                let shape = calibrator.apply(&mut quantiles, 1e-9).unwrap();
                 let log_observed = log_observation(i);
                 if i >= 1_000 {
                     below.iter_mut().zip(quantiles).for_each(|(n, q)| *n += u32::from(log_observed.exp() <= q));
                 }
-                calibrator.learn(log_observed, centre, 0.02);
+                calibrator.learn(log_observed, shape, 0.02);
             }
             for (at, n) in below.into_iter().enumerate() {
                 let (share, level) = (f64::from(n) / 5_000.0, (at + 1) as f64 / 20.0);
@@ -187,9 +217,15 @@ mod tests {
     fn it_starts_by_changing_nothing_and_refuses_what_is_no_number() {
         let first: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|i| (i * i) as f64);
         let mut quantiles = first;
-        let centre = Calibrator::default().apply(&mut quantiles, 0.1).unwrap();
+        let shape = Calibrator::default().apply(&mut quantiles, 0.1).unwrap();
         assert_eq!(quantiles, first);
-        assert!((centre.median - 81.1_f64.ln()).abs() < 1e-12);
+        for (at, value) in HOLDS.into_iter().zip(shape.0) {
+            assert!(
+                (value - (first[at] + 0.1).ln()).abs() < 1e-9
+                    && (shape.score(value) - STANDARD_NORMAL[at]).abs() < 1e-9
+            );
+            assert!((shape.log(STANDARD_NORMAL[at]) - value).abs() < 1e-9);
+        }
         quantiles[3] = f64::NAN;
         assert!(Calibrator::default().apply(&mut quantiles, 0.1).is_err());
     }
@@ -199,9 +235,9 @@ mod tests {
         let mut calibrator = Calibrator::default();
         for i in 0..50 {
             let mut quantiles: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|k| 1e-14 * k as f64);
-            let centre = calibrator.apply(&mut quantiles, 2.3).unwrap();
+            let shape = calibrator.apply(&mut quantiles, 2.3).unwrap();
             assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
-            calibrator.learn(log_observation(i), centre, 0.05);
+            calibrator.learn(log_observation(i), shape, 0.05);
         }
     }
 
@@ -215,11 +251,11 @@ mod tests {
             for (bias, spread) in &jumps {
                 for i in 0..1_000 {
                     let mut quantiles = STANDARD_NORMAL.map(f64::exp);
-                    let centre = calibrator.apply(&mut quantiles, 1e-9).unwrap();
+                    let shape = calibrator.apply(&mut quantiles, 1e-9).unwrap();
                     let log_observed = bias + spread * log_observation(i);
                     below += f64::from(u8::from(log_observed.exp() < quantiles[18]));
                     n += 1.0;
-                    calibrator.learn(log_observed, centre, 0.05);
+                    calibrator.learn(log_observed, shape, 0.05);
                 }
             }
             prop_assert!((below / n - 0.95_f64).abs() < 0.03, "{} below", below / n);
@@ -232,7 +268,7 @@ mod tests {
             quantiles.sort_by(f64::total_cmp);
             let mut calibrator = Calibrator::default();
             for score in scores {
-                calibrator.learn(score, Centre { median: 0.0, spread: 0.3 }, 0.1);
+                calibrator.learn(score, Shape::of(&STANDARD_NORMAL.map(|z| (0.3 * z).exp()), 0.0), 0.1);
             }
             calibrator.apply(&mut quantiles, 0.01).unwrap();
             prop_assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");

@@ -4,15 +4,15 @@
 //! A recession teaches nothing about a flood, so low, usual and high flow have their own.
 
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
-use nilometer_statistics::{Calibrator, Centre};
+use nilometer_statistics::{Calibrator, Shape};
 
 use crate::{
     ForecastError,
     outstanding::{Outstanding, SlotTimes},
 };
 
-/// Numbers of one forecast that waits: its median and spread in the logarithm, and its stage of the river.
-const FIELDS: usize = 3;
+/// Numbers of one forecast that waits: its shape, and its stage of the river.
+const FIELDS: usize = Shape::NUMBERS + 1;
 
 /// Flow over the gauge's mean at which the river passes from one stage to the next.
 const STAGES_BEGIN: [f64; STAGES - 1] = [0.5, 2.0];
@@ -62,8 +62,10 @@ impl Calibration {
         let over_mean = quantiles_m3_s[QUANTILE_LEVELS.len() / 2] / f64::from(self.flows[catchment].m3_s);
         let stage = STAGES_BEGIN.iter().filter(|begin| over_mean > **begin).count();
         let calibrator = &self.calibrators[place(self.leads, catchment, lead, stage)];
-        let Centre { median, spread } = calibrator.apply(quantiles_m3_s, self.epsilon_m3_s[catchment])?;
-        self.issued.keep(valid_time, catchment, lead, [median as f32, spread as f32, stage as f32]);
+        let mut waiting = [stage as f32; FIELDS];
+        let shape = calibrator.apply(quantiles_m3_s, self.epsilon_m3_s[catchment])?;
+        waiting[..Shape::NUMBERS].copy_from_slice(&shape.numbers());
+        self.issued.keep(valid_time, catchment, lead, waiting);
         Ok(())
     }
 
@@ -71,9 +73,9 @@ impl Calibration {
     pub(crate) fn observe(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
         let (leads, rate) = (self.leads, self.rate);
         let log = (discharge_m3_s + self.epsilon_m3_s[catchment]).ln();
-        for (lead, [median, spread, stage]) in self.issued.take(valid_time, catchment) {
-            let centre = Centre { median: f64::from(median), spread: f64::from(spread) };
-            self.calibrators[place(leads, catchment, lead, stage as usize)].learn(log, centre, rate);
+        for (lead, [shape @ .., stage]) in self.issued.take(valid_time, catchment) {
+            let shape = Shape::from_numbers(shape);
+            self.calibrators[place(leads, catchment, lead, stage as usize)].learn(log, shape, rate);
         }
         let flow = &mut self.flows[catchment];
         flow.observations += 1.0;
