@@ -103,7 +103,7 @@ fn metrics_and_health_are_served_while_a_replay_runs() {
         assert!(process.try_wait().unwrap().is_none(), "the process ended");
         assert!(begin.elapsed().as_secs() < 60, "the window was not finished in a minute");
         match get("/health") {
-            Some(answer) if answer.matches("finished").count() == 5 => break answer,
+            Some(answer) if answer.matches("finished").count() == 6 => break answer,
             _ => std::thread::yield_now(),
         }
     };
@@ -150,4 +150,34 @@ fn a_failure_that_no_probe_asks_about_is_no_excuse() {
     let check = models(&["check", &folder.path().display().to_string()]);
     let said = String::from_utf8_lossy(&check.stderr).into_owned();
     assert!(!check.status.success() && said.contains("water is wet") && said.contains("no probe"), "{said}");
+}
+
+#[test]
+fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
+    if cance().is_none() {
+        return;
+    }
+    let store = tempfile::tempdir().unwrap();
+    let out = store.path().to_str().unwrap();
+    let mut hindcast =
+        nilometer("hindcast", &definition(), &window(store.path(), "2014-11-03T00:00:00Z", "2014-11-03T12:00:00Z"));
+    hindcast.arg("--out").arg(out);
+    succeed(hindcast);
+    let explain = |time: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.args(["explain", "V3524010", time, "--store", out]);
+        command.output().unwrap()
+    };
+    let said = explain("2014-11-03T06:00:00Z");
+    let text = String::from_utf8(said.stdout).unwrap();
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    for word in ["used at 2014-11-03T06:00:00Z by etkf on hybrid-cance", "the gauge read", "soil_store", "output error"]
+    {
+        assert!(text.contains(word), "{word} is not in {text}");
+    }
+    assert!(text.contains("before: 2014-11-03T05:00:00Z, behind: 2014-11-03T06:00:00Z"), "{text}");
+    let nothing = explain("2014-11-03T06:30:00Z");
+    assert!(!nothing.status.success());
+    let problem = String::from_utf8(nothing.stderr).unwrap();
+    assert!(problem.contains("the next ones are: 2014-11-03T07:00:00Z"), "{problem}");
 }

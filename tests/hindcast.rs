@@ -208,6 +208,27 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     refused(&nothing.output().unwrap(), &["holds no forecasts"]);
 }
 
+#[test]
+fn what_the_gauge_says_moves_the_forecast_and_stands_in_the_ledger() {
+    let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
+    let none = tempfile::tempdir().unwrap();
+    succeed(hindcast(folder.path(), &zoo("dhbv"), none.path(), &[]));
+    let updated = ["--set", "assimilation.method=\"output\""];
+    succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &updated));
+    let (alone, moved) = (means(none.path()), means(out.path()));
+    let key = (BASINS[2].to_owned(), 86_400);
+    let error = |of: &Means, days: std::ops::Range<i32>| -> f64 {
+        let flow = |d: i32| (700.0 + 400.0 * f64::from(u8::from((d + 2) % 6 == 2))) * 0.028_316_846_592;
+        days.map(|d| (of[&key][&Timestamp(0).plus_s(i64::from(FIRST_DAY + d + 1) * 86_400)] - flow(d)).abs()).sum()
+    };
+    let (moved, alone) = (error(&moved, 80..110), error(&alone, 80..110));
+    assert!(moved < alone, "mean errors of the last month: {moved} and {alone}");
+    let ledger: usize = archived(out.path(), "analysis.v1").iter().map(RecordBatch::num_rows).sum();
+    // Every day has a row of every gauge but the missing and the impossible one.
+    assert_eq!(ledger, BASINS.len() * (110 - 2));
+    assert!(archived(none.path(), "analysis.v1").is_empty());
+}
+
 /// Nash–Sutcliffe efficiency of the first basin, from its definition.
 fn own_nse(means: &BTreeMap<Timestamp, f64>) -> f64 {
     let pairs: Vec<(f64, f64)> = (31..31 + FORECAST_DAYS as i32)

@@ -81,6 +81,7 @@ impl Influence {
 ///         catchment: influence.catchment,
 ///         predicted: &predicted,
 ///         observed: &observed,
+///         inflation: 1.0,
 ///         error_variance,
 ///         rows: &rows,
 ///     })
