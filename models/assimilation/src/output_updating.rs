@@ -14,6 +14,12 @@ const RIDGE: Explanation = [20.0, 200.0, 200.0];
 /// How large a share of an explanation's size a correction may reach.
 const LARGEST_SHARE: f64 = 1.0;
 
+/// What is larger than this many usual flows counts as that: no flood, and no model that is still warming up, outweighs years.
+const LARGEST: f64 = 10.0;
+
+/// The share of what was learned that a step leaves: ten thousand steps are remembered.
+const KEPT: f64 = 0.9999;
+
 /// The newest error `error_m3_s` of a river at `now_m3_s`, carried to a flow of `then_m3_s`: by the root of the ratio, half way
 /// between an error that stays as it is and one that grows with the river. At most threefold. `epsilon_m3_s` keeps a dry river
 /// finite.
@@ -50,12 +56,12 @@ impl ErrorRegression {
     /// Learns that a forecast with this explanation was wrong by `error`; both are measured in `usual_flow` > 0, so that no flood
     /// outweighs years. What is not finite teaches nothing.
     pub fn learn(&mut self, explanation: Explanation, error: f64, usual_flow: f64) {
-        let [a, b, c] = explanation.map(|x| x / usual_flow);
-        let y = error / usual_flow;
+        let over_usual = |x: f64| (x / usual_flow).clamp(-LARGEST, LARGEST);
+        let ([a, b, c], y) = (explanation.map(over_usual), over_usual(error));
         let added = [a * a, a * b, a * c, b * b, b * c, c * c, a * y, b * y, c * y];
         if added.iter().all(|x| x.is_finite()) {
             for (sum, x) in self.sums.iter_mut().zip(added) {
-                *sum = (f64::from(*sum) + x) as f32;
+                *sum = (KEPT * f64::from(*sum) + x) as f32;
             }
         }
     }

@@ -136,7 +136,7 @@ impl Calibrator {
         let shape = Shape::of(quantiles, epsilon);
         if self.forecasts > 0.0 {
             for (quantile, z) in quantiles.iter_mut().zip(self.quantiles) {
-                *quantile = shape.log(f64::from(self.scale * z)).exp() - epsilon;
+                *quantile = shape.log(f64::from(self.scale * z).clamp(-LARGEST, LARGEST)).exp() - epsilon;
             }
         }
         // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.

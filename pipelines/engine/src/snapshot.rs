@@ -20,6 +20,9 @@ use crate::{
 
 const CONTENT: &str = "nilometer.snapshot";
 
+/// How many snapshots a reach is divided by: going back costs at most so much more than it must.
+const STRIDES: u64 = 16;
+
 /// What a snapshot holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot<T> {
@@ -227,10 +230,20 @@ impl Snapshots {
 
     async fn forget(&self, newest: u64) -> Result<(), SnapshotError> {
         let ordinals: Vec<u64> = self.ordinals().await?.into_iter().filter(|o| *o <= newest).collect();
-        let beyond_reach = ordinals.partition_point(|o| *o <= newest.saturating_sub(self.reach)).saturating_sub(1);
-        let surplus = ordinals.len().saturating_sub(self.keep);
-        for ordinal in &ordinals[..if self.reach > 0 { surplus.min(beyond_reach) } else { surplus }] {
-            let path = self.key(*ordinal);
+        let older = &ordinals[..ordinals.len().saturating_sub(self.keep)];
+        // The last one beyond the reach is needed, and from there on one a stride.
+        let beyond = older.partition_point(|o| *o <= newest.saturating_sub(self.reach)).saturating_sub(1);
+        let (mut surplus, within) = (older[..beyond].to_vec(), &older[beyond..]);
+        let mut kept: Option<u64> = None;
+        for ordinal in within {
+            if self.reach > 0 && kept.is_none_or(|kept| ordinal - kept >= self.reach / STRIDES) {
+                kept = Some(*ordinal);
+            } else {
+                surplus.push(*ordinal);
+            }
+        }
+        for ordinal in surplus {
+            let path = self.key(ordinal);
             self.store.delete(&path).await.map_err(|source| SnapshotError::Store { key: path.to_string(), source })?;
         }
         Ok(())
@@ -283,6 +296,22 @@ mod tests {
         store.put(&snapshots.key(3), b"torn".to_vec().into()).await.unwrap();
         let error = snapshots.newest::<u32>().await.unwrap_err().to_string();
         assert!(error.contains("none of the 2 snapshots"), "starting over silently would repeat history: {error}");
+    }
+
+    #[tokio::test]
+    async fn a_reach_keeps_what_lies_beyond_it_and_one_a_stride() {
+        let snapshots = Snapshots::new(Arc::new(InMemory::new()), "snapshots", "forecast", 2).reaching(160);
+        for ordinal in (0..=1_000).step_by(2) {
+            snapshots.save(ordinal, &ordinal, &[]).await.unwrap();
+        }
+        let kept = snapshots.ordinals().await.unwrap();
+        assert!(kept[0] <= 840 && kept[0] > 820, "{kept:?}");
+        assert!(kept.windows(2).all(|pair| pair[1] - pair[0] <= 12), "no long way back from anywhere: {kept:?}");
+        assert!(kept.len() <= 16 + 5, "and not more than that: {kept:?}");
+        let before = snapshots.newest_before::<u64>(900, |found| *found != 898).await.unwrap().unwrap();
+        assert!(before.ordinal < 900 && before.ordinal >= 886, "{}", before.ordinal);
+        snapshots.replace(before.ordinal, &7_u64, &[1.0]).await.unwrap();
+        assert_eq!(snapshots.newest_before::<u64>(before.ordinal + 1, |_| true).await.unwrap().unwrap().content, 7);
     }
 
     #[tokio::test]

@@ -140,6 +140,30 @@ impl Align {
         Fate::Pending
     }
 
+    /// The model's inputs in order.
+    #[must_use]
+    pub fn variables(&self) -> &[Variable] {
+        &self.variables
+    }
+
+    /// Whether anything of a forcing's period waits already.
+    #[must_use]
+    pub fn holds_forcing(&self, row: &PeriodForcing) -> bool {
+        let Some(input) = self.variables.iter().position(|v| *v == row.variable) else { return false };
+        let at = input * self.catchments + row.catchment;
+        let begin = row.valid_time.plus_s(-row.period_s);
+        self.steps
+            .range(Timestamp(begin.0 + 1)..=row.valid_time.ceil_s(self.step_s))
+            .any(|(_, forcing)| forcing.covered_s[at] > 0.0)
+    }
+
+    /// Whether an observation of a catchment and time waits already.
+    #[must_use]
+    pub fn holds_observation(&self, catchment: usize, valid_time: Timestamp) -> bool {
+        let waiting = self.observations.get(&valid_time.ceil_s(self.step_s));
+        waiting.is_some_and(|of_step| of_step.iter().any(|o| o.catchment == catchment && o.valid_time == valid_time))
+    }
+
     /// Takes an observation out again that still waits for its step.
     pub fn take_waiting(&mut self, catchment: usize, valid_time: Timestamp) -> Option<GaugeObservation> {
         let waiting = self.observations.get_mut(&valid_time.ceil_s(self.step_s))?;

@@ -17,6 +17,7 @@ const FIELDS: usize = Shape::NUMBERS + 1;
 /// Flow over the gauge's mean at which the river passes from one stage to the next.
 const STAGES_BEGIN: [f64; STAGES - 1] = [0.5, 2.0];
 const STAGES: usize = 3;
+const USUAL: usize = 1;
 
 /// Calibrators `[C, L, stage]`, each gauge's mean flow, and the forecasts that wait for their observation.
 #[derive(Clone)]
@@ -59,8 +60,9 @@ impl Calibration {
         lead: usize,
         quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
     ) -> Result<(), ForecastError> {
-        let over_mean = quantiles_m3_s[QUANTILE_LEVELS.len() / 2] / f64::from(self.flows[catchment].m3_s);
-        let stage = STAGES_BEGIN.iter().filter(|begin| over_mean > **begin).count();
+        let (median, flow) = (quantiles_m3_s[QUANTILE_LEVELS.len() / 2], self.flows[catchment]);
+        let passed = |begin: &&f64| median > **begin * f64::from(flow.m3_s);
+        let stage = if flow.observations > 0.0 { STAGES_BEGIN.iter().filter(passed).count() } else { USUAL };
         let calibrator = &self.calibrators[place(self.leads, catchment, lead, stage)];
         let mut waiting = [stage as f32; FIELDS];
         let shape = calibrator.apply(quantiles_m3_s, self.epsilon_m3_s[catchment])?;

@@ -75,7 +75,7 @@ impl About {
     }
 }
 
-/// The late rows of the lateness window, in the order in which they came.
+/// The late rows of the lateness window, by topic in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Journal(Vec<LateRow>);
@@ -83,12 +83,9 @@ pub(crate) struct Journal(Vec<LateRow>);
 impl Journal {
     /// Takes up rows that it does not have yet, behind those that came before.
     pub(crate) fn extend(&mut self, rows: impl IntoIterator<Item = LateRow>) {
-        for row in rows {
-            if !self.has(row.content.topic(), row.at) {
-                self.0.push(row);
-            }
-        }
-        self.0.sort_by_key(|row| (row.arrived, row.content.topic(), row.at));
+        self.0.extend(rows);
+        self.0.sort_by_key(|row| (row.content.topic(), row.at));
+        self.0.dedup_by_key(|row| (row.content.topic(), row.at));
     }
 
     pub(crate) fn rows(&self) -> &[LateRow] {
@@ -97,12 +94,13 @@ impl Journal {
 
     /// Whether a row has its place already.
     pub(crate) fn has(&self, topic: Contract, at: (u64, usize)) -> bool {
-        self.0.iter().any(|row| row.at == at && row.content.topic() == topic)
+        self.0.binary_search_by_key(&(topic, at), |row| (row.content.topic(), row.at)).is_ok()
     }
 
     /// The late row that took the place of the one `at` a position, if any: the newest about the same that came behind it.
     pub(crate) fn in_place_of(&self, topic: Contract, at: (u64, usize), about: &About) -> Option<&LateRow> {
-        self.0.iter().rfind(|row| row.at > at && row.content.topic() == topic && row.content.about() == *about)
+        let behind = self.0.partition_point(|row| (row.content.topic(), row.at) <= (topic, at));
+        self.0[behind..].iter().rfind(|row| row.content.topic() == topic && row.content.about() == *about)
     }
 
     /// Forgets what came before `time`: no state that is that old is gone back to any more.

@@ -3,7 +3,7 @@
 use nilometer_assimilation::Innovation;
 use nilometer_definitions::Pipeline;
 use nilometer_runtime::{Mixture, Runtime};
-use nilometer_schemas::{Forecasts, Timestamp, Variable};
+use nilometer_schemas::{Forecasts, Timestamp};
 
 use crate::{
     Align, EnsembleState, ForecastError, GaugeObservation, WaterBudget,
@@ -49,11 +49,6 @@ impl States {
     /// Every model's state, in the order of the mixture.
     pub(crate) fn each(&self) -> impl Iterator<Item = &EnsembleState> {
         self.members.iter().map(|(_, state)| state)
-    }
-
-    /// The model's inputs, in the order of its forcing rows.
-    pub(crate) fn inputs(&self) -> &[Variable] {
-        self.members[0].1.inputs()
     }
 
     /// The time that all have reached.

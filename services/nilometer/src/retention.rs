@@ -18,7 +18,7 @@ pub struct Readers {
 /// What the log or the snapshots say.
 pub async fn enforce(log: &dyn Log, readers: &Readers, retention_s: i64) -> Result<()> {
     let Some(inputs) = nilometer_forecast::needed_from(&readers.forecast).await? else { return Ok(()) };
-    for contract in [Contract::Forcing, Contract::Observation, Contract::Forecast, Contract::DeadLetter] {
+    for contract in Contract::ALL {
         let mut needed: Option<u64> = inputs.iter().find(|(c, _)| *c == contract).map(|(_, from)| *from);
         let mut known = true;
         for (_, snapshots) in readers.publish.iter().filter(|(c, _)| *c == contract) {

@@ -85,12 +85,17 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
             .await?;
         }
         let late = role.late_rows(&tick)?;
-        let outputs;
-        (role, outputs) = match role.foundation(&late).await? {
-            Some(foundation) => role.rewind(foundation, late, tick.time, &stop).await?,
-            None => role.walk(tick).await?,
+        let outputs = if let Some(foundation) = role.foundation(&late).await? {
+            let (back, outputs) = role.rewind(foundation, late, tick.time, &stop).await?;
+            role = back;
+            // Stopped on the way: what is half taken again is not saved.
+            let Some(outputs) = outputs else { return Ok(role.kept.balance) };
+            outputs
+        } else {
+            let (back, outputs) = role.walk(tick).await?;
+            role = back;
+            outputs
         };
-        let Some(outputs) = outputs else { return Ok(role.kept.balance) };
         role.commit(outputs).await?;
         if stop.is_now() {
             break;
@@ -237,13 +242,13 @@ impl Role {
     }
 
     /// One tick, from rows to a forecast. Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
-    async fn walk(mut self: Box<Self>, tick: Tick) -> Result<(Box<Self>, Option<Outputs>), ForecastError> {
+    async fn walk(mut self: Box<Self>, tick: Tick) -> Result<(Box<Self>, Outputs), ForecastError> {
         let (role, outputs) = tokio::task::spawn_blocking(move || {
             let outputs = self.compute(tick);
             (self, outputs)
         })
         .await?;
-        Ok((role, Some(outputs?)))
+        Ok((role, outputs?))
     }
 
     /// From rows to a forecast. No I/O.
@@ -253,6 +258,7 @@ impl Role {
         let mut letters = Vec::new();
         self.ensure_state()?;
         self.account_lost(&tick, &mut letters);
+        self.place_due(time, &mut letters);
         for record in &tick.forcings {
             self.add_forcings(record, time, &mut letters)?;
         }
@@ -263,6 +269,8 @@ impl Role {
         let analyses = self.take_ledger()?;
         let forecasts = self.issue(time)?;
         self.kept.tick = time;
+        self.kept.forcing = self.forcings.position();
+        self.kept.observation = self.observations.position();
         Ok(Outputs { tick: time, forecasts, analyses, letters })
     }
 
@@ -385,7 +393,7 @@ impl Role {
             for (state, member) in state.each().zip(models.members()) {
                 let heading = Heading {
                     catchments: &self.pipeline.catchments,
-                    analysis_time: tick,
+                    analysis_time: self.rewinding_to.unwrap_or(tick),
                     method,
                     model: &member.package.card().name,
                     weights_sha256: member.package.weights_sha256(),
@@ -399,8 +407,10 @@ impl Role {
                     _ => heading.enter(state, &observations, &mut self.ledger),
                 }
             }
-            for innovation in state.innovations() {
-                self.dependencies.metrics.innovation.observe(innovation.normalised());
+            if self.rewinding_to.is_none_or(|to| tick >= to) {
+                for innovation in state.innovations() {
+                    self.dependencies.metrics.innovation.observe(innovation.normalised());
+                }
             }
             kept.balance.used += used + observations.len() as u64;
             kept.state_time = state.time();
@@ -433,11 +443,12 @@ impl Role {
             supersedes: because.as_ref().and(self.kept.issued),
             reason: because.as_deref(),
         };
-        if !due {
+        let forecasts = if due {
+            state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing, &about)?
+        } else {
             // What would not have gone out on time teaches nothing, so that later forecasts are those of a run on time.
-            return state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing.clone(), &about);
-        }
-        let forecasts = state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing, &about)?;
+            state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing.clone(), &about)?
+        };
         if forecasts.is_some() {
             self.kept.issued = Some(tick);
         }
@@ -473,12 +484,8 @@ impl Role {
     /// A snapshot's ordinal and numbers; the rest is in `kept`.
     fn pack(&mut self) -> Option<(u64, Vec<f32>)> {
         let state = self.state.as_ref()?;
-        self.kept.forcing = self.forcings.position();
-        self.kept.observation = self.observations.position();
         self.kept.steps = state.steps();
-        let reach_s = 2 * self.pipeline.forecast.lateness.seconds()
-            + i64::from(self.pipeline.log.snapshot_every) * self.pipeline.time.tick_s();
-        self.kept.journal.forget_before(self.kept.tick.plus_s(-reach_s));
+        self.kept.journal.forget_before(self.kept.tick.plus_s(-self.journal_s()));
         let (mut numbers, budgets) = state.save();
         let (learned, times) = self.postprocessing.save();
         (self.kept.budgets, self.kept.outstanding) = (budgets, times);

@@ -9,17 +9,21 @@
 //! Forecasts that went out in between stay as they are: at their issue time nobody knew. A rewind that is cut off leaves its snapshots as
 //! they were, and is begun again.
 
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::{concat_batches, filter_record_batch},
+};
 use nilometer_engine::Stop;
-use nilometer_schemas::{Contract, Flag, Forcings, Observations, Reason, Timestamp, Variable};
+use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, Timestamp, Variable};
 
-use super::{Kept, Outputs, Role, Tick, input};
+use super::{Kept, Outputs, PRODUCER, Role, Tick, input};
 use crate::{
     Fate, ForecastError, PeriodForcing, Waiting,
-    journal::{Journal, LateContent, LateRow},
+    journal::{LateContent, LateRow},
 };
 
 /// Where quality control says that a value was taken back.
-pub(super) const WITHDRAWN: &str = "withdrawn";
+const WITHDRAWN: &str = "withdrawn";
 
 /// A state to begin again from: none is the one before the first tick.
 pub(super) struct Foundation(Option<(Kept, Vec<f32>)>);
@@ -38,13 +42,17 @@ impl Role {
                 && valid_time.plus_s(lateness_s) >= tick.time
                 && Timestamp(ingest_time) <= tick.time
         };
-        let mut add = |at, content| late.push(LateRow { at, arrived: tick.time, content });
+        let mut add = |at, content: LateContent| {
+            if !self.kept.journal.has(content.topic(), at) {
+                late.push(LateRow { at, arrived: tick.time, content });
+            }
+        };
         for record in &tick.observations {
             let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
             for row in (0..rows.len()).filter(|r| counts(rows.valid_time().value(*r), rows.ingest_time().value(*r))) {
                 let content = match self.observation(&rows, row) {
                     Ok(observation) => LateContent::Observation(observation),
-                    Err(_) if rows.flag_of(row) == Flag::Missing && rows.flag_source().value(row) == WITHDRAWN => {
+                    Err(_) if is_withdrawal(&rows, row) => {
                         let Some(&catchment) = self.place_of_station.get(rows.station().value(row)) else { continue };
                         LateContent::Withdrawal { catchment, valid_time: Timestamp(rows.valid_time().value(row)) }
                     }
@@ -53,12 +61,16 @@ impl Role {
                 add((record.position, row), content);
             }
         }
-        let inputs = self.state.as_ref().map(|state| state.inputs().to_vec()).unwrap_or_default();
         for record in &tick.forcings {
             let Ok(rows) = Forcings::try_from(record.batch.clone()) else { continue };
             for row in (0..rows.len()).filter(|r| counts(rows.valid_time().value(*r), rows.ingest_time().value(*r))) {
                 let catchment = self.place_of_catchment.get(rows.catchment().value(row));
-                let variable = rows.variable().value(row).parse::<Variable>().ok().filter(|v| inputs.contains(v));
+                let variable = rows
+                    .variable()
+                    .value(row)
+                    .parse::<Variable>()
+                    .ok()
+                    .filter(|v| self.kept.align.variables().contains(v));
                 if let (Some(&catchment), Some(variable)) = (catchment, variable)
                     && Flag::try_from(rows.flag().value(row)).is_ok_and(|flag| flag != Flag::Missing)
                 {
@@ -72,33 +84,43 @@ impl Role {
         Ok(late)
     }
 
-    /// The newest state that is older than every late row and knows, or can be given, those that came before. None when there is none:
-    /// then the rows stay late.
+    /// The newest state that is older than every late row, knows or can still be given those that came before, and holds nothing that a late row
+    /// takes the place of. None when there is none: then the rows stay late.
     pub(super) async fn foundation(&mut self, late: &[LateRow]) -> Result<Option<Foundation>, ForecastError> {
         let Some(oldest) = late.iter().map(|row| row.content.valid_time()).min() else { return Ok(None) };
-        let mut journal = self.kept.journal.clone();
-        journal.extend(late.iter().cloned());
+        let journal = &self.kept.journal;
         let serves = |kept: &Kept| {
-            let knows = |row: &LateRow| row.arrived <= kept.tick || kept.journal.has(row.content.topic(), row.at);
-            // What waits in it for its step cannot be taken out again.
-            let spoilt = |row: &LateRow| {
+            let knows = |row: &LateRow| {
                 row.content.valid_time() > kept.tick
-                    && journal.in_place_of(row.content.topic(), row.at, &row.content.about()).is_some()
+                    || row.arrived <= kept.tick
+                    || kept.journal.has(row.content.topic(), row.at)
             };
-            journal.rows().iter().all(|row| row.content.valid_time() > kept.tick || knows(row))
-                && !kept.journal.rows().iter().any(spoilt)
+            let holds = |row: &LateRow| match &row.content {
+                LateContent::Forcing(forcing) => kept.align.holds_forcing(forcing),
+                other => kept.align.holds_observation(other.catchment(), other.valid_time()),
+            };
+            journal.rows().iter().all(knows) && !late.iter().any(holds)
         };
         let ordinal = u64::try_from(oldest.0).unwrap_or(0);
         if let Some(snapshot) = self.dependencies.snapshots.newest_before::<Kept>(ordinal, serves).await? {
             return Ok(Some(Foundation(Some((snapshot.content, snapshot.numbers)))));
         }
+        // The very first state serves as long as no late row has been forgotten since.
         let log = &self.dependencies.log;
-        let from_the_start = log.bounds(self.forcings.partition()).await?.start == 0
+        let from_the_start = self.pipeline.time.from >= self.kept.tick.plus_s(-self.journal_s())
+            && log.bounds(self.forcings.partition()).await?.start == 0
             && log.bounds(self.observations.partition()).await?.start == 0;
         Ok(from_the_start.then_some(Foundation(None)))
     }
 
-    /// Goes back to `foundation` and takes every tick up to `to` again with the late rows in their places; the snapshots on the way are
+    /// For how long late rows are remembered: no state that is older is gone back to.
+    pub(super) fn journal_s(&self) -> i64 {
+        let forecast = &self.pipeline.forecast;
+        let apart_s = i64::from(self.pipeline.log.snapshot_every) * self.pipeline.time.tick_s();
+        3 * forecast.lateness.seconds() + apart_s
+    }
+
+    /// Goes back to `foundation` and takes every tick up to `to` again, each late row in the tick of its time; the snapshots on the way are
     /// replaced by what they would have been. None when it was stopped on the way: then nothing more may be saved.
     pub(super) async fn rewind(
         mut self: Box<Self>,
@@ -108,58 +130,81 @@ impl Role {
         stop: &Stop,
     ) -> Result<(Box<Self>, Option<Outputs>), ForecastError> {
         let (was, rows) = (self.kept.state_time, late.len());
-        let mut journal = std::mem::take(&mut self.kept.journal);
-        journal.extend(late);
+        let (mut foundation, mut added) = (foundation, late);
+        self.rewinding_to = Some(to);
+        'again: loop {
+            let from = self.go_back(foundation, &added);
+            tracing::info!(%from, %to, rows = added.len(), "rewinding");
+            let outdated = self.dependencies.snapshots.ordinals().await?;
+            let (mut letters, mut analyses) = (Vec::new(), Vec::new());
+            while let Some(tick) = self.next_tick(stop).await? {
+                // What comes on time now may let a step be taken before another row that once came just in time.
+                let more = self.late_rows(&tick)?;
+                if let Some(older) = self.foundation(&more).await? {
+                    (foundation, added) = (older, more);
+                    continue 'again;
+                }
+                let last = tick.time >= to;
+                let (back, mut outputs) = self.walk(tick).await?;
+                self = back;
+                analyses.extend(outputs.analyses.take().map(|rows| self.of_late_rows(rows, to, last)));
+                if last {
+                    outputs.letters.extend(letters);
+                    outputs.analyses = joined(analyses)?;
+                    self.rewinding_to = None;
+                    let metrics = &self.dependencies.metrics;
+                    metrics.rewinds.inc();
+                    metrics.late_rows.inc_by(rows as u64);
+                    metrics.rewound_s.observe(was.seconds_since(from.max(self.pipeline.time.from)) as f64);
+                    return Ok((self, Some(outputs)));
+                }
+                let packed = self.pack().filter(|(ordinal, _)| outdated.binary_search(ordinal).is_ok());
+                if let Some((ordinal, numbers)) = packed {
+                    self.dependencies.snapshots.replace(ordinal, &self.kept, &numbers).await?;
+                }
+                // What was appended stays; only rows that have just lost their place to a late one are new.
+                letters.extend(outputs.letters.into_iter().filter(|letter| letter.reason == Reason::Superseded));
+            }
+            return Ok((self, None));
+        }
+    }
+
+    /// Takes up an older state with the rows of the journal that it does not have; gives the time that it has reached.
+    fn go_back(&mut self, foundation: Foundation, late: &[LateRow]) -> Timestamp {
+        let journal = std::mem::take(&mut self.kept.journal);
         let (kept, numbers) = match foundation.0 {
             Some((kept, numbers)) => (kept, Some(numbers)),
             None => (self.first.clone(), None),
         };
         self.kept = kept;
+        self.kept.journal.extend(journal.rows().iter().chain(late).cloned());
         (self.resumed, self.state_is_current) = (numbers, false);
         self.forcings = input(&self.dependencies, Contract::Forcing, self.kept.forcing);
         self.observations = input(&self.dependencies, Contract::Observation, self.kept.observation);
-        self.rewinding_to = Some(to);
-        self.place_late_rows(journal);
-        let from = self.kept.state_time;
-        tracing::info!(%from, %to, rows, "rewinding");
-        let outdated = self.dependencies.snapshots.ordinals().await?;
-        let mut letters = Vec::new();
-        while let Some(tick) = self.next_tick(stop).await? {
-            let last = tick.time >= to;
-            let (back, outputs) = self.walk(tick).await?;
-            self = back;
-            let Some(mut outputs) = outputs else { break };
-            if last {
-                outputs.letters.extend(letters);
-                self.rewinding_to = None;
-                let metrics = &self.dependencies.metrics;
-                metrics.rewinds.inc();
-                metrics.late_rows.inc_by(rows as u64);
-                metrics.rewound_s.observe(was.seconds_since(from.max(self.pipeline.time.from)) as f64);
-                return Ok((self, Some(outputs)));
-            }
-            if let Some((ordinal, numbers)) = self.pack().filter(|(ordinal, _)| outdated.binary_search(ordinal).is_ok())
-            {
-                self.dependencies.snapshots.replace(ordinal, &self.kept, &numbers).await?;
-            }
-            // What was appended stays; only rows that have just lost their place to a late one are new.
-            letters.extend(outputs.letters.into_iter().filter(|letter| letter.reason == Reason::Superseded));
-        }
-        Ok((self, None))
+        self.kept.state_time
     }
 
-    /// Gives every row of the journal that the state does not know its place.
-    fn place_late_rows(&mut self, journal: Journal) {
+    /// Gives the journal's rows of this tick their place, before what the tick brought by itself.
+    pub(super) fn place_due(&mut self, time: Timestamp, letters: &mut Vec<DeadLetterRow>) {
+        if self.kept.journal.rows().is_empty() {
+            return;
+        }
         let waiting = Waiting { reached: self.kept.state_time, limit: Timestamp(i64::MAX) };
-        for row in journal.rows() {
+        let journal = std::mem::take(&mut self.kept.journal);
+        let due = |row: &&LateRow| {
+            let valid_time = row.content.valid_time();
+            valid_time > self.kept.tick && valid_time <= time && row.arrived > time
+        };
+        let due: Vec<&LateRow> = journal.rows().iter().filter(due).collect();
+        for row in due {
             let (topic, about) = (row.content.topic(), row.content.about());
-            if row.arrived <= self.kept.tick || self.kept.journal.has(topic, row.at) {
-                continue;
-            }
             let balance = &mut self.kept.balance;
             balance.received += 1;
-            if journal.in_place_of(topic, row.at, &about).is_some() {
+            if let Some(newer) = journal.in_place_of(topic, row.at, &about) {
                 balance.reject(Reason::Superseded, 1);
+                if self.rewinding_to == Some(newer.arrived) {
+                    letters.push(said(row, Reason::Superseded, time));
+                }
                 continue;
             }
             let fate = match &row.content {
@@ -170,13 +215,35 @@ impl Role {
                     continue;
                 }
             };
-            match fate {
-                Fate::Pending => {}
-                Fate::Late => balance.late += 1,
-                Fate::Rejected(reason) => balance.reject(reason, 1),
+            let reason = match fate {
+                Fate::Pending => continue,
+                Fate::Late => {
+                    balance.late += 1;
+                    Reason::Late
+                }
+                Fate::Rejected(reason) => {
+                    balance.reject(reason, 1);
+                    reason
+                }
+            };
+            if self.rewinding_to == Some(row.arrived) {
+                letters.push(said(row, reason, time));
             }
         }
         self.kept.journal = journal;
+    }
+
+    /// Of the analyses of a tick that was taken again, those of the rows that this rewind is for; of the last tick all.
+    fn of_late_rows(&self, rows: Analyses, to: Timestamp, last: bool) -> Analyses {
+        let late = |row: usize| {
+            let (catchment, valid_time) = (rows.catchment().value(row), Timestamp(rows.valid_time().value(row)));
+            let mut of_rewind = self.kept.journal.rows().iter().filter(|late| late.arrived == to);
+            of_rewind
+                .any(|l| l.content.valid_time() == valid_time && self.catchments[l.content.catchment()] == catchment)
+        };
+        let mask: BooleanArray = (0..rows.len()).map(|row| Some(last || late(row))).collect();
+        let kept = filter_record_batch(rows.batch(), &mask).ok().and_then(|batch| Analyses::try_from(batch).ok());
+        kept.unwrap_or(rows)
     }
 
     /// What came late in a tick, in a sentence: the first row, and how many more.
@@ -193,4 +260,32 @@ impl Role {
         let more = if others > 0 { format!(" and {others} more rows") } else { String::new() };
         Some(format!("late {what} of {name}, {}{more}", first.content.valid_time()))
     }
+}
+
+fn joined(analyses: Vec<Analyses>) -> Result<Option<Analyses>, ForecastError> {
+    let batches: Vec<RecordBatch> = analyses.into_iter().map(Analyses::into_batch).collect();
+    let rows = Analyses::try_from(concat_batches(&Contract::Analysis.schema(), &batches)?)?;
+    Ok(Some(rows).filter(|rows| !rows.is_empty()))
+}
+
+/// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
+fn said(row: &LateRow, reason: Reason, time: Timestamp) -> DeadLetterRow {
+    let detail = format!("{:?}, which came at {}", row.content, row.arrived);
+    DeadLetterRow {
+        source: PRODUCER.to_owned(),
+        locator: format!("{}@{}#{}", row.content.topic(), row.at.0, row.at.1),
+        reason,
+        rows: 1,
+        content_type: "text/plain",
+        bytes: detail.clone().into_bytes(),
+        detail,
+        ingest_time: time,
+    }
+}
+
+/// Whether a row takes a discharge back.
+pub(super) fn is_withdrawal(rows: &Observations, row: usize) -> bool {
+    rows.flag_of(row) == Flag::Missing
+        && rows.flag_source().value(row) == WITHDRAWN
+        && rows.variable().value(row) == Variable::Discharge.name()
 }

@@ -6,7 +6,7 @@ use nilometer_schemas::{
     Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, SchemaError, Timestamp, Variable,
 };
 
-use super::{PRODUCER, Role, Tick, rewind::WITHDRAWN};
+use super::{PRODUCER, Role, Tick, rewind::is_withdrawal};
 use crate::{Fate, ForecastError, GaugeObservation, PeriodForcing, Waiting, journal::About};
 
 impl Role {
@@ -46,6 +46,7 @@ impl Role {
                 continue;
             }
             self.kept.balance.received += 1;
+            let mut told_before = false;
             if Flag::try_from(rows.flag().value(row))? == Flag::Missing {
                 self.kept.balance.missing += 1;
                 continue;
@@ -59,7 +60,10 @@ impl Role {
                     let (period_s, value) = (rows.period_s().value(row), rows.value().value(row));
                     let forcing = PeriodForcing { variable, catchment, valid_time, period_s, value };
                     match self.kept.journal.in_place_of(Contract::Forcing, at, &About::of(&forcing)) {
-                        Some(_) => Fate::Rejected(Reason::Superseded),
+                        Some(newer) => {
+                            told_before = self.rewinding_to != Some(newer.arrived);
+                            Fate::Rejected(Reason::Superseded)
+                        }
                         None => self.kept.align.add_forcing(forcing, waiting),
                     }
                 }
@@ -72,7 +76,8 @@ impl Role {
                 rows.catchment().value(row),
                 self.kept.state_time
             );
-            letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?);
+            let letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
+            letters.extend(letter.filter(|_| !told_before));
         }
         Ok(())
     }
@@ -97,7 +102,9 @@ impl Role {
                 continue;
             }
             self.kept.balance.received += 1;
-            letters.extend(self.replace_waiting(&rows, row, at, locate(row), tick));
+            let replaced = self.replace_waiting(&rows, row, at, locate(row), tick);
+            letters.extend(replaced.filter(|_| self.rewinding_to.is_none()));
+            let mut told_before = false;
             let fate = match self.observation(&rows, row) {
                 Err(None) => {
                     self.kept.balance.missing += 1;
@@ -108,7 +115,10 @@ impl Role {
                 Ok(observation) => {
                     let about = About::Gauge(observation.catchment, observation.valid_time);
                     match self.kept.journal.in_place_of(Contract::Observation, at, &about) {
-                        Some(_) => Fate::Rejected(Reason::Superseded),
+                        Some(newer) => {
+                            told_before = self.rewinding_to != Some(newer.arrived);
+                            Fate::Rejected(Reason::Superseded)
+                        }
                         None => self.kept.align.add_observation(observation, waiting),
                     }
                 }
@@ -119,7 +129,8 @@ impl Role {
             let (discharge_m3_s, station) = (rows.value().value(row), rows.station().value(row));
             let valid_time = Timestamp(rows.valid_time().value(row));
             let detail = format!("{discharge_m3_s} at {station}, {valid_time}, state at {}", self.kept.state_time);
-            letters.extend(settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?);
+            let letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
+            letters.extend(letter.filter(|_| !told_before));
         }
         Ok(())
     }
@@ -133,7 +144,8 @@ impl Role {
         locator: String,
         tick: Timestamp,
     ) -> Option<DeadLetterRow> {
-        let speaks = rows.flag_of(row) != Flag::Missing || rows.flag_source().value(row) == WITHDRAWN;
+        let known = Timestamp(rows.ingest_time().value(row)) <= tick;
+        let speaks = known && (self.observation(rows, row).is_ok() || is_withdrawal(rows, row));
         let station = rows.station().value(row);
         let &catchment = self.place_of_station.get(station).filter(|_| speaks)?;
         let valid_time = Timestamp(rows.valid_time().value(row));
