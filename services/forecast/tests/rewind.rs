@@ -9,7 +9,7 @@ use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Par
 use nilometer_forecast::{Dependencies, ForecastMetrics};
 use nilometer_runtime::{Mixture, Provider, Runtime};
 use nilometer_schemas::{
-    Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ObservationRow, ObservationsBuilder,
+    Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ObservationRow, ObservationsBuilder,
     Timestamp, Variable,
 };
 use object_store::{ObjectStore, memory::InMemory};
@@ -140,6 +140,8 @@ struct Left {
     forecasts: BTreeMap<(i64, String, i64), Vec<u64>>,
     superseding: Vec<(i64, i64, String)>,
     letters: Vec<(String, u64)>,
+    /// station, valid time and the tick at which it moved the state
+    ledger: Vec<(String, i64, i64)>,
     balance: nilometer_engine::Balance,
 }
 
@@ -159,7 +161,13 @@ fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<(i64, i64)>
             .await;
         }
         let balance = start(pipeline, &store).await.unwrap();
-        let mut found = Left { forecasts: BTreeMap::new(), superseding: Vec::new(), letters: Vec::new(), balance };
+        let mut found = Left {
+            forecasts: BTreeMap::new(),
+            superseding: Vec::new(),
+            letters: Vec::new(),
+            ledger: Vec::new(),
+            balance,
+        };
         let mut at = 0;
         while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Forecast, 0), at).await.unwrap() {
             at += 1;
@@ -177,6 +185,15 @@ fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<(i64, i64)>
             }
         }
         found.superseding.dedup();
+        let mut at = 0;
+        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Analysis, 0), at).await.unwrap() {
+            at += 1;
+            let rows = Analyses::try_from(record.batch).unwrap();
+            let row = |r: usize| {
+                (rows.station().value(r).to_owned(), rows.valid_time().value(r), rows.analysis_time().value(r))
+            };
+            found.ledger.extend((0..rows.len()).map(row));
+        }
         let mut at = 0;
         while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::DeadLetter, 0), at).await.unwrap() {
             at += 1;
@@ -214,6 +231,9 @@ fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
     assert_eq!(since(&late, &pipeline, 35), since(&punctual, &pipeline, 35), "and then it was as if it had been there");
     let at = |hour: i64| pipeline.time.from.plus_s(hour * HOUR);
     assert_eq!(late.superseding, [(at(35).0, at(34).0, format!("late observation of V3515010, {}", at(30)))]);
+    let entries: Vec<_> = late.ledger.iter().filter(|(s, valid, _)| s == GAUGES[1] && *valid == at(30).0).collect();
+    assert_eq!(entries, [&(GAUGES[1].to_owned(), at(30).0, at(35).0)], "entered once, when it came");
+    assert_eq!(late.ledger.len(), punctual.ledger.len());
     assert_eq!((late.letters, punctual.letters), (vec![], vec![]));
     assert_eq!((late.balance.late, late.balance.used), (0, punctual.balance.used));
 }
