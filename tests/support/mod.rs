@@ -7,6 +7,7 @@
     reason = "each test uses a part; a test fails where it cannot go on"
 )]
 
+use std::io::Write as _;
 use std::{
     collections::BTreeMap,
     fs,
@@ -29,7 +30,7 @@ pub fn cance() -> Option<PathBuf> {
     if folder.join(".complete").exists() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: {} is absent; run ops/setup", folder.display());
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is absent; run ops/setup", folder.display());
     None
 }
 
@@ -40,7 +41,11 @@ pub fn camels() -> Option<PathBuf> {
     if folder.join("basin_inventory.csv").exists() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: {} is absent; set NILOMETER_CAMELS to a folder in the CAMELS layout", folder.display());
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {} is absent; set NILOMETER_CAMELS to a folder in the CAMELS layout",
+        folder.display()
+    );
     None
 }
 

@@ -6,6 +6,7 @@
 //! `(lower, upper]`, the first with 0; its thresholds are of the observations, `GREATER EQUAL` or `GREATER`.
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
+use std::io::Write as _;
 use std::{collections::BTreeMap, env, path::Path, process::Command};
 
 use csv::StringRecord;
@@ -67,13 +68,14 @@ fn archive() -> Option<TempDir> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/reference_results/wres_hefs.tar.xz");
     let archive = env::var_os("NILOMETER_WRES").map_or(beside, Into::into);
     if !archive.exists() {
-        eprintln!("SKIPPED: {} is absent; set NILOMETER_WRES to the archive", archive.display());
+        let _ =
+            writeln!(std::io::stderr(), "SKIPPED: {} is absent; set NILOMETER_WRES to the archive", archive.display());
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
     let unpacked = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(folder.path()).status();
     if !unpacked.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: {} cannot be unpacked; install tar and xz", archive.display());
+        let _ = writeln!(std::io::stderr(), "SKIPPED: {} cannot be unpacked; install tar and xz", archive.display());
         return None;
     }
     Some(folder)

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+use std::io::Write as _;
 use std::path::Path;
 
 use nilometer_definitions::Pipeline;
@@ -14,7 +15,7 @@ const HOURS: usize = 240;
 fn pipeline(set: &[&str]) -> Option<Pipeline> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     if !root.join(".cache/cance/.complete").exists() {
-        eprintln!("SKIPPED: the Cance data are absent; run ops/setup");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the Cance data are absent; run ops/setup");
         return None;
     }
     let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+use std::io::Write as _;
 use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
 
 use nilometer_definitions::Pipeline;
@@ -23,7 +24,7 @@ const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
 fn pipeline(set: &[&str]) -> Option<Arc<Pipeline>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     if !root.join(".cache/cance/.complete").exists() {
-        eprintln!("SKIPPED: the Cance data are absent; run ops/setup");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the Cance data are absent; run ops/setup");
         return None;
     }
     let always = [
