@@ -26,7 +26,7 @@ with tempfile.TemporaryDirectory() as out:
 
 peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
 words = table.splitlines()[-1].split()
-rows = int(words[0]) + int(words[6].rstrip(";"))
+rows = int(words[0]) + int(words[5])
 print(table)
 print(f"{FIRST} to {LAST}, {MEMBERS} members, ETKF, ten lead times a day")
 print(f"  hindcast {hindcast:.0f} s, verification {verify:.0f} s, {rows} forecast rows, {rows / hindcast:.0f} rows/s, peak memory {peak_gib:.1f} GiB")
