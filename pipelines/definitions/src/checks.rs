@@ -5,6 +5,7 @@ use std::{
     path::Path,
 };
 
+use nilometer_assimilation::ErrorFactors;
 use nilometer_runtime::{FEEDBACK, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::check::{CheckOptions, FARTHEST_S};
@@ -86,6 +87,9 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
     within("rain_memory", options.rain_memory.seconds() as f64, 1.0, 1e9);
     within("full_wetness_mm", options.full_wetness_mm, 1e-6, 1e4);
     within("store_noise_mm", options.store_noise_mm, 0.0, 100.0);
+    if let Err(error) = ErrorFactors::new(options.error_factors) {
+        problems.push(Problem { path: "assimilation.error_factors".to_owned(), message: error.to_string() });
+    }
 }
 
 pub(crate) fn catchments(

@@ -1,12 +1,14 @@
 //! The ledger: what each observation did to each model's state, in words that `analysis.v1` keeps.
 
-use nilometer_assimilation::Innovation;
+use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::{AssimilationMethod, Catchment};
+use nilometer_runtime::Package;
 use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp, Variable};
 
 use crate::{EnsembleState, GaugeObservation};
 
 /// Whose state was moved, and how.
+#[derive(Clone, Copy)]
 pub(crate) struct Heading<'a> {
     pub(crate) catchments: &'a [Catchment],
     pub(crate) analysis_time: Timestamp,
@@ -25,7 +27,12 @@ struct Effect<'a> {
     output_error_increment: Option<f64>,
 }
 
-impl Heading<'_> {
+impl<'a> Heading<'a> {
+    /// The same of one of several models.
+    pub(crate) fn of(self, package: &'a Package) -> Self {
+        Self { model: &package.card().name, weights_sha256: package.weights_sha256(), ..self }
+    }
+
     /// The rows of the last analysis of a state by `observations`, in their order. Several of one catchment move it together: the first
     /// of them carries what the stores gained.
     pub(crate) fn enter(&self, state: &EnsembleState, observations: &[GaugeObservation], ledger: &mut AnalysesBuilder) {
@@ -66,13 +73,13 @@ impl Heading<'_> {
     /// The rows of observations that moved no store, only the forecast: `predicted_m3_s` `[C]` is what they were held against.
     pub(crate) fn enter_output(
         &self,
-        state: &EnsembleState,
         predicted_m3_s: &[f64],
+        operators: &[DischargeOperator],
         observations: &[GaugeObservation],
         ledger: &mut AnalysesBuilder,
     ) {
         for observation in observations {
-            let operator = &state.parts.operators[observation.catchment];
+            let operator = &operators[observation.catchment];
             let predicted_m3_s = predicted_m3_s[observation.catchment];
             let Ok(log) = operator.observe(observation.discharge_m3_s) else { continue };
             let effect = Effect {

@@ -3,7 +3,8 @@
 //! ```text
 //! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──assimilate──▶ state ──issue──▶ calibrate ──▶ Forecasts ──▶ log
 //!                     │                                                                                          │
-//!                     └── late, unknown, damaged ──▶ dead letters ──▶ log                       snapshot: state + positions
+//!                     ├── late ──rewind──▶ an older snapshot, and its ticks again               snapshot: state + positions
+//!                     └── too late, unknown, damaged ──▶ dead letters ──▶ log
 //! ```
 //!
 //! A batch walks through `role/mod.rs` from top to bottom; each line there is one verb whose file has its name.
@@ -11,8 +12,9 @@
 //! Invariants:
 //! - the state, and so every forecast, is a function of the log and the weights alone: noise is drawn from streams keyed by
 //!   (seed, purpose, time), inputs are taken in the order of their watermarks, and no clock is read;
-//! - a step is taken once: with its forcing when that is complete, with a filled one when it has waited long enough, and
-//!   every forecast says how many steps were filled;
+//! - a step is taken with its forcing when that is complete, with a filled one when it has waited long enough, and every
+//!   forecast says how many steps were filled;
+//! - a row that comes late, but not too late, ends in the state that it would have led to on time (`role/rewind.rs`);
 //! - rows received = used + rejected + late + missing + pending at every snapshot;
 //! - water is balanced: storage change = rain − evapotranspiration − outflow + analysis increments + noise.
 

@@ -1,6 +1,6 @@
 //! The models of a pipeline side by side: each has its state, all take the same steps, what they say is mixed by weight.
 
-use nilometer_assimilation::Innovation;
+use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::Pipeline;
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Forecasts, Timestamp};
@@ -49,6 +49,11 @@ impl States {
     /// Every model's state, in the order of the mixture.
     pub(crate) fn each(&self) -> impl Iterator<Item = &EnsembleState> {
         self.members.iter().map(|(_, state)| state)
+    }
+
+    /// What compares discharges in the logarithm, a catchment each; all models have the same.
+    pub(crate) fn operators(&self) -> &[DischargeOperator] {
+        &self.members[0].1.parts.operators
     }
 
     /// The time that all have reached.

@@ -47,6 +47,21 @@ struct Gauged {
     arrives: i64,
 }
 
+/// Rain of a period that ends with an hour, and the hour in which it comes, instead of that hour's own or beside it.
+#[derive(Debug, Clone, Copy)]
+struct Rain {
+    hour: i64,
+    arrives: i64,
+    period_s: i64,
+    repeats: bool,
+}
+
+impl Rain {
+    fn late(hour: i64, arrives: i64) -> Self {
+        Self { hour, arrives, period_s: HOUR, repeats: false }
+    }
+}
+
 fn reading(hour: i64, catchment: usize) -> f64 {
     let (size, phase) = ([9.0, 3.0, 0.8][catchment], hour as f64 + 3.0 * catchment as f64);
     size * (1.2 + (phase / 9.0).sin())
@@ -58,16 +73,16 @@ fn on_time() -> Vec<Gauged> {
 }
 
 /// A river's log: every hour a message of forcing and one of what the gauges say.
-async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: Option<(i64, i64)>) {
+async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: Option<Rain>) {
     for tick in 0..TICKS {
         let time = from.plus_s(tick * HOUR);
         let (mut forcings, mut observations) = (ForcingsBuilder::new(), ObservationsBuilder::new());
-        let mut force = |hour: i64, catchment: &str, variable, value| {
+        let mut force = |hour: i64, catchment: &str, variable, value, period_s| {
             forcings.push(ForcingRow {
                 catchment,
                 variable,
                 valid_time: from.plus_s(hour * HOUR),
-                period_s: HOUR,
+                period_s,
                 value: Some(value),
                 valid_weight_fraction: 1.0,
                 flag: Flag::Pass,
@@ -80,13 +95,13 @@ async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: O
         };
         for catchment in GAUGES {
             let rain = |hour: i64| if hour % 17 < 5 { 3.0 } else { 0.0 };
-            if rain_late.is_none_or(|(hour, _)| hour != tick) {
-                force(tick, catchment, Variable::Precipitation, rain(tick));
+            if rain_late.is_none_or(|late| late.repeats || late.hour != tick) {
+                force(tick, catchment, Variable::Precipitation, rain(tick), HOUR);
             }
-            if let Some((hour, _)) = rain_late.filter(|(_, arrives)| *arrives == tick) {
-                force(hour, catchment, Variable::Precipitation, rain(hour));
+            if let Some(late) = rain_late.filter(|late| late.arrives == tick) {
+                force(late.hour, catchment, Variable::Precipitation, rain(late.hour), late.period_s);
             }
-            force(tick, catchment, Variable::PotentialEvapotranspiration, 0.05);
+            force(tick, catchment, Variable::PotentialEvapotranspiration, 0.05, HOUR);
         }
         for row in rows.iter().filter(|row| row.arrives == tick) {
             let (flag, flag_source) =
@@ -146,7 +161,7 @@ struct Left {
     balance: nilometer_engine::Balance,
 }
 
-fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<(i64, i64)>, kill_after: &[usize]) -> Left {
+fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<Rain>, kill_after: &[usize]) -> Left {
     Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
@@ -282,8 +297,8 @@ fn a_reading_that_is_corrected_before_its_step_is_taken_counts_once() {
     let right = Gauged { arrives: 36, ..*row };
     row.value = Some(30.0);
     rows.push(right);
-    let corrected = live(&pipeline, &rows, Some((35, 37)), &[]);
-    let punctual = live(&pipeline, &on_time(), Some((35, 37)), &[]);
+    let corrected = live(&pipeline, &rows, Some(Rain::late(35, 37)), &[]);
+    let punctual = live(&pipeline, &on_time(), Some(Rain::late(35, 37)), &[]);
     assert_eq!(since(&corrected, &pipeline, 36), since(&punctual, &pipeline, 36));
     assert_eq!((letters_of(&corrected, "superseded"), corrected.superseding.len()), (1, 0));
 }
@@ -292,10 +307,25 @@ fn a_reading_that_is_corrected_before_its_step_is_taken_counts_once() {
 fn rain_that_comes_after_its_step_was_filled_in_falls_where_it_fell() {
     let Some(pipeline) = pipeline(&[]) else { return };
     let punctual = live(&pipeline, &on_time(), None, &[]);
-    let late = live(&pipeline, &on_time(), Some((35, 41)), &[]);
+    let late = live(&pipeline, &on_time(), Some(Rain::late(35, 41)), &[]);
     assert_ne!(since(&late, &pipeline, 39)[..18], since(&punctual, &pipeline, 39)[..18], "filled in without rain");
     assert_eq!(since(&late, &pipeline, 41), since(&punctual, &pipeline, 41));
     assert_eq!(late.balance.used, punctual.balance.used);
+}
+
+#[test]
+fn late_rain_that_cannot_be_told_apart_from_what_fell_is_kept_as_a_dead_letter() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let (punctual, of_hour) = (live(&pipeline, &on_time(), None, &[]), Rain { repeats: true, ..Rain::late(35, 41) });
+    // The same hour again takes the place of the first; two hours at once would count one of them twice.
+    let again = live(&pipeline, &on_time(), Some(of_hour), &[]);
+    assert_eq!((letters_of(&again, "superseded"), letters_of(&again, "duplicate")), (3, 0));
+    let of_two = live(&pipeline, &on_time(), Some(Rain { period_s: 2 * HOUR, ..of_hour }), &[]);
+    assert_eq!((letters_of(&of_two, "superseded"), letters_of(&of_two, "duplicate")), (0, 3));
+    for late in [again, of_two] {
+        assert_eq!(since(&late, &pipeline, 41), since(&punctual, &pipeline, 41));
+        assert_eq!((late.balance.rejected_rows(), late.balance.received), (3, punctual.balance.received + 3));
+    }
 }
 
 #[test]
@@ -363,8 +393,8 @@ proptest! {
             }
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.catchment));
-        let rain = rain.map(|(hour, delay)| (hour, hour + delay));
-        let last = rows.iter().filter(|row| row.arrives > row.hour).map(|row| row.arrives).chain(rain.map(|r| r.1)).max();
+        let rain = rain.map(|(hour, delay)| Rain::late(hour, hour + delay));
+        let last = rows.iter().filter(|row| row.arrives > row.hour).map(|row| row.arrives).chain(rain.map(|r| r.arrives)).max();
         let last = last.unwrap_or(0);
         let (punctual, late) = (live(&pipeline, &on_time(), None, &[]), live(&pipeline, &rows, rain, &kills));
         prop_assert_eq!(since(&late, &pipeline, last), since(&punctual, &pipeline, last));

@@ -1,5 +1,6 @@
 //! The role itself: one tick after the other, each a walk from the log to the log.
 
+mod kept;
 mod rewind;
 mod rows;
 
@@ -7,21 +8,19 @@ use std::{collections::HashMap, sync::Arc};
 
 use nilometer_assimilation::ErrorFactors;
 use nilometer_definitions::{AssimilationMethod, Pipeline};
-use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, SnapshotError, Snapshots, Stop};
-use nilometer_runtime::{FEEDBACK, Member, Mixture, Package, Runtime};
-use nilometer_schemas::{
-    Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp, Variable,
-};
-use serde::{Deserialize, Serialize};
+use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, Snapshots, Stop};
+use nilometer_runtime::{Mixture, Runtime};
+use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
 
+use self::kept::Kept;
+pub use self::kept::needed_from;
 use crate::{
-    Align, ForecastError, ForecastMetrics, WaterBudget,
-    inputs::{Input, Lost, Position},
+    ForecastError, ForecastMetrics,
+    inputs::{Input, Lost},
     issue::{Leads, Provenance},
-    journal::Journal,
     ledger::Heading,
     mixture::States,
-    postprocess::{Postprocessing, WaitingTimes},
+    postprocess::Postprocessing,
 };
 
 const PRODUCER: &str = "forecast";
@@ -42,29 +41,6 @@ pub struct Dependencies {
     pub metrics: ForecastMetrics,
     /// the partition that it owns
     pub partition: u32,
-}
-
-/// Everything of the role that a snapshot keeps besides the ensemble's numbers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    /// what the state is a state of
-    identity: String,
-    /// last tick that was completed
-    tick: Timestamp,
-    /// the time that the state has reached
-    state_time: Timestamp,
-    steps: u64,
-    filled_steps: u64,
-    forcing: Position,
-    observation: Position,
-    align: Align,
-    outstanding: WaitingTimes,
-    balance: Balance,
-    budgets: Vec<WaterBudget>,
-    /// issue time of the newest forecast
-    issued: Option<Timestamp>,
-    journal: Journal,
 }
 
 /// Runs until the inputs are complete or the role is stopped; then the state is saved.
@@ -145,78 +121,11 @@ struct Outputs {
     forecasts: Option<Forecasts>,
     analyses: Option<Analyses>,
     letters: Vec<DeadLetterRow>,
+    /// those of late rows that found no place in it
+    displaced: Vec<DeadLetterRow>,
 }
 
 impl Role {
-    async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, ForecastError> {
-        let identity = identity(&pipeline, &dependencies.models);
-        let inputs = dependencies.models.first().card().inputs.iter().map(|i| i.name.as_str());
-        let weather = inputs.filter(|name| !FEEDBACK.contains(name));
-        let variables: Vec<Variable> = weather.map(str::parse).collect::<Result<_, _>>()?;
-        let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
-        let postprocessing = Postprocessing::new(&pipeline, leads);
-        let first = Kept {
-            identity: identity.clone(),
-            tick: Timestamp::MIN,
-            state_time: Timestamp::MIN,
-            steps: 0,
-            filled_steps: 0,
-            forcing: Position::default(),
-            observation: Position::default(),
-            outstanding: postprocessing.save().1,
-            align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
-            balance: Balance::default(),
-            budgets: Vec::new(),
-            issued: None,
-            journal: Journal::default(),
-        };
-        let snapshot = dependencies.snapshots.newest::<Kept>().await?;
-        let (kept, resumed) = match snapshot {
-            Some(s) if s.content.identity != identity => {
-                return Err(ForecastError::OtherPipeline { found: s.content.identity, expected: identity });
-            }
-            Some(s) => {
-                tracing::info!(tick = %s.content.tick, state_time = %s.content.state_time, "resuming from a snapshot");
-                dependencies.metrics.stage.reached(s.content.tick);
-                (s.content, Some(s.numbers))
-            }
-            None => (first.clone(), None),
-        };
-        Ok(Self {
-            catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
-            place_of_catchment: pipeline.catchments.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect(),
-            // Of several catchments with one station the first is observed.
-            place_of_station: pipeline
-                .catchments
-                .iter()
-                .enumerate()
-                .rev()
-                .map(|(i, c)| (c.station().to_owned(), i))
-                .collect(),
-            leads: Leads {
-                steps: leads,
-                chosen: pipeline.forecast.leads.clone(),
-                from: pipeline.forecast.from.unwrap_or(Timestamp::MIN),
-                until: pipeline.forecast.until.unwrap_or(Timestamp(i64::MAX)),
-            },
-            postprocessing,
-            error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
-            ledger: AnalysesBuilder::default(),
-            state: None,
-            state_is_current: false,
-            resumed,
-            forcings: input(&dependencies, Contract::Forcing, kept.forcing),
-            observations: input(&dependencies, Contract::Observation, kept.observation),
-            saved: (kept.tick > Timestamp::MIN).then_some(kept.tick),
-            ticks_since_save: 0,
-            kept,
-            first,
-            rewinding_to: None,
-            pipeline,
-            dependencies,
-        })
-    }
-
     /// Reads one tick: of every input, all messages up to the earliest watermark that is new. `None` at the end.
     async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ForecastError> {
         let first = self.forcings.next_time(stop).await?;
@@ -255,23 +164,23 @@ impl Role {
     fn compute(&mut self, tick: Tick) -> Result<Outputs, ForecastError> {
         let _timer = self.dependencies.metrics.stage.seconds.start_timer();
         let time = tick.time;
-        let mut letters = Vec::new();
+        let (mut letters, mut displaced) = (Vec::new(), Vec::new());
         self.ensure_state()?;
         self.account_lost(&tick, &mut letters);
-        self.place_due(time, &mut letters);
         for record in &tick.forcings {
             self.add_forcings(record, time, &mut letters)?;
         }
         for record in &tick.observations {
             self.add_observations(record, time, &mut letters)?;
         }
+        self.place_due(time, &mut displaced);
         self.catch_up(time)?;
         let analyses = self.take_ledger()?;
         let forecasts = self.issue(time)?;
         self.kept.tick = time;
         self.kept.forcing = self.forcings.position();
         self.kept.observation = self.observations.position();
-        Ok(Outputs { tick: time, forecasts, analyses, letters })
+        Ok(Outputs { tick: time, forecasts, analyses, letters, displaced })
     }
 
     /// Reads the package again and goes on with its weights between two steps. What cannot be used is said, and the old ones stay.
@@ -300,7 +209,8 @@ impl Role {
 
     /// Appends what a tick led to and, when it is time, saves the state behind it.
     async fn commit(&mut self, outputs: Outputs) -> Result<(), ForecastError> {
-        let Outputs { tick, forecasts, analyses, letters } = outputs;
+        let Outputs { tick, forecasts, analyses, mut letters, displaced } = outputs;
+        letters.extend(displaced);
         let sequence = u64::try_from(tick.0).unwrap_or(0);
         let append = async |contract, batch| {
             let partition = Partition::new(contract, self.dependencies.partition);
@@ -329,45 +239,6 @@ impl Role {
         if self.ticks_since_save >= self.pipeline.log.snapshot_every { self.save().await } else { Ok(()) }
     }
 
-    /// The state, made before the first tick or restored from the snapshot.
-    fn ensure_state(&mut self) -> Result<(), ForecastError> {
-        if std::mem::replace(&mut self.state_is_current, true) {
-            return Ok(());
-        }
-        let step_s = self.pipeline.time.step.seconds();
-        let wait = usize::try_from(self.pipeline.forecast.wait.seconds() / step_s).unwrap_or(0);
-        // The state begins before the definition's first step, also in operations: history that is there warms it up.
-        let before = self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s);
-        let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
-        let Dependencies { runtime, models, .. } = &self.dependencies;
-        // A state that goes back keeps its sessions, but for the very first, whose members are drawn.
-        let mut state = match self.state.take().filter(|_| self.resumed.is_some()) {
-            Some(state) => state,
-            None => States::new(runtime, models, &self.pipeline, self.leads.steps + wait, begin)?,
-        };
-        match self.resumed.take() {
-            Some(numbers) => {
-                let behind = state.restore(&numbers, &self.kept.budgets, self.kept.steps, begin);
-                if !behind.is_some_and(|n| self.postprocessing.restore(n, &self.kept.outstanding)) {
-                    return Err(ForecastError::OtherPipeline {
-                        found: format!("{} numbers", numbers.len()),
-                        expected: format!(
-                            "{} numbers of state and those of {} lead times",
-                            state.len(),
-                            self.leads.steps
-                        ),
-                    });
-                }
-            }
-            None => {
-                self.kept.state_time = begin;
-                self.postprocessing = Postprocessing::new(&self.pipeline, self.leads.steps);
-            }
-        }
-        self.state = Some(state);
-        Ok(())
-    }
-
     /// Takes every step that is due by `tick`: with its forcing, or without when it has waited long enough.
     fn catch_up(&mut self, tick: Timestamp) -> Result<(), ForecastError> {
         let Some(state) = &mut self.state else { return Ok(()) };
@@ -389,22 +260,23 @@ impl Role {
             self.postprocessing.observe(step, &predicted_m3_s, &observations);
             state.assimilate(&observations)?;
             let models = &self.dependencies.models;
-            let method = self.pipeline.assimilation.method;
-            for (state, member) in state.each().zip(models.members()) {
-                let heading = Heading {
-                    catchments: &self.pipeline.catchments,
-                    analysis_time: self.rewinding_to.unwrap_or(tick),
-                    method,
-                    model: &member.package.card().name,
-                    weights_sha256: member.package.weights_sha256(),
-                };
-                match method {
-                    AssimilationMethod::None => {}
-                    AssimilationMethod::Output => {
-                        heading.enter_output(state, &predicted_m3_s, &observations, &mut self.ledger);
-                        break;
+            let heading = Heading {
+                catchments: &self.pipeline.catchments,
+                analysis_time: self.rewinding_to.unwrap_or(tick),
+                method: self.pipeline.assimilation.method,
+                model: models.name(),
+                weights_sha256: models.weights_sha256(),
+            };
+            match heading.method {
+                AssimilationMethod::None => {}
+                // Output updating moves what the models say together.
+                AssimilationMethod::Output => {
+                    heading.enter_output(&predicted_m3_s, state.operators(), &observations, &mut self.ledger);
+                }
+                _ => {
+                    for (state, member) in state.each().zip(models.members()) {
+                        heading.of(&member.package).enter(state, &observations, &mut self.ledger);
                     }
-                    _ => heading.enter(state, &observations, &mut self.ledger),
                 }
             }
             if self.rewinding_to.is_none_or(|to| tick >= to) {
@@ -460,65 +332,4 @@ impl Role {
         let rows = self.ledger.finish()?;
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
-
-    /// Saves state and positions in one object, after the balances were held to their laws.
-    async fn save(&mut self) -> Result<(), ForecastError> {
-        self.ticks_since_save = 0;
-        if self.saved == Some(self.kept.tick) {
-            return Ok(());
-        }
-        let Some((ordinal, numbers)) = self.pack() else { return Ok(()) };
-        let Some(state) = &self.state else { return Ok(()) };
-        self.kept.balance.check(&self.dependencies.metrics.stage)?;
-        let residual_mm = state.budget_residual_mm();
-        self.dependencies.metrics.budget_residual_mm.set(residual_mm);
-        if residual_mm > WaterBudget::tolerance_mm(state.steps()) {
-            tracing::error!(residual_mm, steps = state.steps(), "the water budget does not close");
-        }
-        self.dependencies.snapshots.save(ordinal, &self.kept, &numbers).await?;
-        self.dependencies.metrics.stage.snapshots.inc();
-        self.saved = Some(self.kept.tick);
-        Ok(())
-    }
-
-    /// A snapshot's ordinal and numbers; the rest is in `kept`.
-    fn pack(&mut self) -> Option<(u64, Vec<f32>)> {
-        let state = self.state.as_ref()?;
-        self.kept.steps = state.steps();
-        self.kept.journal.forget_before(self.kept.tick.plus_s(-self.journal_s()));
-        let (mut numbers, budgets) = state.save();
-        let (learned, times) = self.postprocessing.save();
-        (self.kept.budgets, self.kept.outstanding) = (budgets, times);
-        numbers.extend(learned);
-        Some((u64::try_from(self.kept.tick.0).unwrap_or(0), numbers))
-    }
-}
-
-fn input(dependencies: &Dependencies, contract: Contract, position: Position) -> Input {
-    Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
-}
-
-/// What a state is a state of: another model, other members or other catchments cannot go on from it.
-fn identity(pipeline: &Pipeline, models: &Mixture) -> String {
-    let catchments: Vec<&str> = pipeline.catchments.iter().map(|c| c.id.as_str()).collect();
-    // The graphs, not the version: a model that was trained on goes on from its state.
-    let graph = |package: &Package| package.sha256("step.onnx").chars().take(12).collect::<String>();
-    let model = |m: &Member| format!("{} with step {}", m.package.card().name, graph(&m.package));
-    format!(
-        "model {}, step {} s, {} members, catchments {}",
-        models.members().iter().map(model).collect::<Vec<_>>().join(" and "),
-        pipeline.time.step.seconds(),
-        pipeline.assimilation.members,
-        catchments.join(" ")
-    )
-}
-
-/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
-///
-/// # Errors
-/// What the snapshots' store says.
-pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
-    let oldest = snapshots.oldest::<Kept>().await?;
-    Ok(oldest
-        .map(|s| [(Contract::Forcing, s.content.forcing.next), (Contract::Observation, s.content.observation.next)]))
 }

@@ -16,7 +16,10 @@ use arrow::{
 use nilometer_engine::Stop;
 use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, Timestamp, Variable};
 
-use super::{Kept, Outputs, PRODUCER, Role, Tick, input};
+use super::{
+    Outputs, PRODUCER, Role, Tick,
+    kept::{Kept, input},
+};
 use crate::{
     Fate, ForecastError, PeriodForcing, Waiting,
     journal::{LateContent, LateRow},
@@ -144,10 +147,13 @@ impl Role {
                     (foundation, added) = (older, more);
                     continue 'again;
                 }
-                let last = tick.time >= to;
+                let (last, unplaced) = (tick.time >= to, !more.is_empty());
                 let (back, mut outputs) = self.walk(tick).await?;
                 self = back;
-                analyses.extend(outputs.analyses.take().map(|rows| self.of_late_rows(rows, to, last)));
+                if let Some(rows) = outputs.analyses.take() {
+                    analyses.push(self.of_late_rows(rows, to, last)?);
+                }
+                letters.append(&mut outputs.displaced);
                 if last {
                     outputs.letters.extend(letters);
                     outputs.analyses = joined(analyses)?;
@@ -162,8 +168,9 @@ impl Role {
                 if let Some((ordinal, numbers)) = packed {
                     self.dependencies.snapshots.replace(ordinal, &self.kept, &numbers).await?;
                 }
-                // What was appended stays; only rows that have just lost their place to a late one are new.
-                letters.extend(outputs.letters.into_iter().filter(|letter| letter.reason == Reason::Superseded));
+                // What was appended stays; new are rows that have just lost their place, to a late one or because no state is old enough.
+                let new = |reason| reason == Reason::Superseded || (unplaced && reason == Reason::Late);
+                letters.extend(outputs.letters.into_iter().filter(|letter| new(letter.reason)));
             }
             return Ok((self, None));
         }
@@ -184,8 +191,8 @@ impl Role {
         self.kept.state_time
     }
 
-    /// Gives the journal's rows of this tick their place, before what the tick brought by itself.
-    pub(super) fn place_due(&mut self, time: Timestamp, letters: &mut Vec<DeadLetterRow>) {
+    /// Gives the journal's rows of this tick their place, before what the tick brought by itself; `displaced` are those that have none.
+    pub(super) fn place_due(&mut self, time: Timestamp, displaced: &mut Vec<DeadLetterRow>) {
         if self.kept.journal.rows().is_empty() {
             return;
         }
@@ -203,7 +210,7 @@ impl Role {
             if let Some(newer) = journal.in_place_of(topic, row.at, &about) {
                 balance.reject(Reason::Superseded, 1);
                 if self.rewinding_to == Some(newer.arrived) {
-                    letters.push(said(row, Reason::Superseded, time));
+                    displaced.push(said(row, Reason::Superseded, time));
                 }
                 continue;
             }
@@ -227,14 +234,14 @@ impl Role {
                 }
             };
             if self.rewinding_to == Some(row.arrived) {
-                letters.push(said(row, reason, time));
+                displaced.push(said(row, reason, time));
             }
         }
         self.kept.journal = journal;
     }
 
     /// Of the analyses of a tick that was taken again, those of the rows that this rewind is for; of the last tick all.
-    fn of_late_rows(&self, rows: Analyses, to: Timestamp, last: bool) -> Analyses {
+    fn of_late_rows(&self, rows: Analyses, to: Timestamp, last: bool) -> Result<Analyses, ForecastError> {
         let late = |row: usize| {
             let (catchment, valid_time) = (rows.catchment().value(row), Timestamp(rows.valid_time().value(row)));
             let mut of_rewind = self.kept.journal.rows().iter().filter(|late| late.arrived == to);
@@ -242,8 +249,7 @@ impl Role {
                 .any(|l| l.content.valid_time() == valid_time && self.catchments[l.content.catchment()] == catchment)
         };
         let mask: BooleanArray = (0..rows.len()).map(|row| Some(last || late(row))).collect();
-        let kept = filter_record_batch(rows.batch(), &mask).ok().and_then(|batch| Analyses::try_from(batch).ok());
-        kept.unwrap_or(rows)
+        Ok(Analyses::try_from(filter_record_batch(rows.batch(), &mask)?)?)
     }
 
     /// What came late in a tick, in a sentence: the first row, and how many more.

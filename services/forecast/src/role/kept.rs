@@ -1,0 +1,214 @@
+//! What a role keeps of itself in snapshots, how it resumes from the newest, and when it saves the next.
+
+use std::sync::Arc;
+
+use nilometer_assimilation::ErrorFactors;
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{Balance, Partition, SnapshotError, Snapshots};
+use nilometer_runtime::{FEEDBACK, Member, Mixture, Package};
+use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
+use serde::{Deserialize, Serialize};
+
+use super::{Dependencies, Role};
+use crate::{
+    Align, ForecastError, WaterBudget,
+    inputs::{Input, Position},
+    issue::Leads,
+    journal::Journal,
+    mixture::States,
+    postprocess::{Postprocessing, WaitingTimes},
+};
+
+/// Everything of the role that a snapshot keeps besides the ensemble's numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    /// what the state is a state of
+    pub(super) identity: String,
+    /// last tick that was completed
+    pub(super) tick: Timestamp,
+    /// the time that the state has reached
+    pub(super) state_time: Timestamp,
+    pub(super) steps: u64,
+    pub(super) filled_steps: u64,
+    pub(super) forcing: Position,
+    pub(super) observation: Position,
+    pub(super) align: Align,
+    pub(super) outstanding: WaitingTimes,
+    pub(super) balance: Balance,
+    pub(super) budgets: Vec<WaterBudget>,
+    /// issue time of the newest forecast
+    pub(super) issued: Option<Timestamp>,
+    pub(super) journal: Journal,
+}
+
+impl Role {
+    pub(super) async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, ForecastError> {
+        let identity = identity(&pipeline, &dependencies.models);
+        let inputs = dependencies.models.first().card().inputs.iter().map(|i| i.name.as_str());
+        let weather = inputs.filter(|name| !FEEDBACK.contains(name));
+        let variables: Vec<Variable> = weather.map(str::parse).collect::<Result<_, _>>()?;
+        let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
+        let postprocessing = Postprocessing::new(&pipeline, leads);
+        let first = Kept {
+            identity: identity.clone(),
+            tick: Timestamp::MIN,
+            state_time: Timestamp::MIN,
+            steps: 0,
+            filled_steps: 0,
+            forcing: Position::default(),
+            observation: Position::default(),
+            outstanding: postprocessing.save().1,
+            align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
+            balance: Balance::default(),
+            budgets: Vec::new(),
+            issued: None,
+            journal: Journal::default(),
+        };
+        let snapshot = dependencies.snapshots.newest::<Kept>().await?;
+        let (kept, resumed) = match snapshot {
+            Some(s) if s.content.identity != identity => {
+                return Err(ForecastError::OtherPipeline { found: s.content.identity, expected: identity });
+            }
+            Some(s) => {
+                tracing::info!(tick = %s.content.tick, state_time = %s.content.state_time, "resuming from a snapshot");
+                dependencies.metrics.stage.reached(s.content.tick);
+                (s.content, Some(s.numbers))
+            }
+            None => (first.clone(), None),
+        };
+        Ok(Self {
+            catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
+            place_of_catchment: pipeline.catchments.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect(),
+            // Of several catchments with one station the first is observed.
+            place_of_station: pipeline
+                .catchments
+                .iter()
+                .enumerate()
+                .rev()
+                .map(|(i, c)| (c.station().to_owned(), i))
+                .collect(),
+            leads: Leads {
+                steps: leads,
+                chosen: pipeline.forecast.leads.clone(),
+                from: pipeline.forecast.from.unwrap_or(Timestamp::MIN),
+                until: pipeline.forecast.until.unwrap_or(Timestamp(i64::MAX)),
+            },
+            postprocessing,
+            error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
+            ledger: AnalysesBuilder::default(),
+            state: None,
+            state_is_current: false,
+            resumed,
+            forcings: input(&dependencies, Contract::Forcing, kept.forcing),
+            observations: input(&dependencies, Contract::Observation, kept.observation),
+            saved: (kept.tick > Timestamp::MIN).then_some(kept.tick),
+            ticks_since_save: 0,
+            kept,
+            first,
+            rewinding_to: None,
+            pipeline,
+            dependencies,
+        })
+    }
+
+    /// The state, made before the first tick or restored from the snapshot.
+    pub(super) fn ensure_state(&mut self) -> Result<(), ForecastError> {
+        if std::mem::replace(&mut self.state_is_current, true) {
+            return Ok(());
+        }
+        let step_s = self.pipeline.time.step.seconds();
+        let wait = usize::try_from(self.pipeline.forecast.wait.seconds() / step_s).unwrap_or(0);
+        // The state begins before the definition's first step, also in operations: history that is there warms it up.
+        let before = self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s);
+        let begin = if self.resumed.is_some() { self.kept.state_time } else { before };
+        let Dependencies { runtime, models, .. } = &self.dependencies;
+        // A state that goes back keeps its sessions, but for the very first, whose members are drawn.
+        let mut state = match self.state.take().filter(|_| self.resumed.is_some()) {
+            Some(state) => state,
+            None => States::new(runtime, models, &self.pipeline, self.leads.steps + wait, begin)?,
+        };
+        match self.resumed.take() {
+            Some(numbers) => {
+                let behind = state.restore(&numbers, &self.kept.budgets, self.kept.steps, begin);
+                if !behind.is_some_and(|n| self.postprocessing.restore(n, &self.kept.outstanding)) {
+                    return Err(ForecastError::OtherPipeline {
+                        found: format!("{} numbers", numbers.len()),
+                        expected: format!(
+                            "{} numbers of state and those of {} lead times",
+                            state.len(),
+                            self.leads.steps
+                        ),
+                    });
+                }
+            }
+            None => {
+                self.kept.state_time = begin;
+                self.postprocessing = Postprocessing::new(&self.pipeline, self.leads.steps);
+            }
+        }
+        self.state = Some(state);
+        Ok(())
+    }
+
+    /// Saves state and positions in one object, after the balances were held to their laws.
+    pub(super) async fn save(&mut self) -> Result<(), ForecastError> {
+        self.ticks_since_save = 0;
+        if self.saved == Some(self.kept.tick) {
+            return Ok(());
+        }
+        let Some((ordinal, numbers)) = self.pack() else { return Ok(()) };
+        let Some(state) = &self.state else { return Ok(()) };
+        self.kept.balance.check(&self.dependencies.metrics.stage)?;
+        let residual_mm = state.budget_residual_mm();
+        self.dependencies.metrics.budget_residual_mm.set(residual_mm);
+        if residual_mm > WaterBudget::tolerance_mm(state.steps()) {
+            tracing::error!(residual_mm, steps = state.steps(), "the water budget does not close");
+        }
+        self.dependencies.snapshots.save(ordinal, &self.kept, &numbers).await?;
+        self.dependencies.metrics.stage.snapshots.inc();
+        self.saved = Some(self.kept.tick);
+        Ok(())
+    }
+
+    /// A snapshot's ordinal and numbers; the rest is in `kept`.
+    pub(super) fn pack(&mut self) -> Option<(u64, Vec<f32>)> {
+        let state = self.state.as_ref()?;
+        self.kept.steps = state.steps();
+        self.kept.journal.forget_before(self.kept.tick.plus_s(-self.journal_s()));
+        let (mut numbers, budgets) = state.save();
+        let (learned, times) = self.postprocessing.save();
+        (self.kept.budgets, self.kept.outstanding) = (budgets, times);
+        numbers.extend(learned);
+        Some((u64::try_from(self.kept.tick.0).unwrap_or(0), numbers))
+    }
+}
+
+pub(super) fn input(dependencies: &Dependencies, contract: Contract, position: Position) -> Input {
+    Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
+}
+
+/// What a state is a state of: another model, other members or other catchments cannot go on from it.
+fn identity(pipeline: &Pipeline, models: &Mixture) -> String {
+    let catchments: Vec<&str> = pipeline.catchments.iter().map(|c| c.id.as_str()).collect();
+    // The graphs, not the version: a model that was trained on goes on from its state.
+    let graph = |package: &Package| package.sha256("step.onnx").chars().take(12).collect::<String>();
+    let model = |m: &Member| format!("{} with step {}", m.package.card().name, graph(&m.package));
+    format!(
+        "model {}, step {} s, {} members, catchments {}",
+        models.members().iter().map(model).collect::<Vec<_>>().join(" and "),
+        pipeline.time.step.seconds(),
+        pipeline.assimilation.members,
+        catchments.join(" ")
+    )
+}
+
+/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
+    let oldest = snapshots.oldest::<Kept>().await?;
+    Ok(oldest
+        .map(|s| [(Contract::Forcing, s.content.forcing.next), (Contract::Observation, s.content.observation.next)]))
+}
