@@ -7,117 +7,20 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::Arc,
 };
 
-use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray};
-use nilometer_schemas::{Forecasts, Timestamp};
-use parquet::arrow::ArrowWriter;
+use arrow::array::{Int32Array, RecordBatch};
+use nilometer_schemas::{Forecasts, Scores, Timestamp};
 use sha2::{Digest, Sha256};
-use support::{archived, camels, root, succeed};
-
-const BASINS: [&str; 3] = ["01000001", "01000002", "02000001"];
-/// 1990-01-01 as days since 1970.
-const FIRST_DAY: i32 = 7_305;
-const DAYS: i32 = 120;
-
-/// A folder in the CAMELS layout with made weather: three basins in two files, 120 days from 1990-01-01.
-struct Folder {
-    at: tempfile::TempDir,
-    /// hundredths by column, of a basin and day
-    forcing: fn(usize, i32) -> [Option<i32>; 6],
-}
-
-const COLUMNS: [&str; 6] = ["prcp_mm_x100", "tmin_c_x100", "tmax_c_x100", "dayl_s_x100", "srad_wm2_x100", "vp_pa_x100"];
-
-fn weather(basin: usize, day: i32) -> [Option<i32>; 6] {
-    let rain = if (day + basin as i32) % 6 < 2 { 900 + 300 * basin as i32 } else { 0 };
-    [rain, 200, 1_400, 4_320_000, 15_000, 80_000].map(Some)
-}
-
-impl Folder {
-    fn new(forcing: fn(usize, i32) -> [Option<i32>; 6]) -> Self {
-        let folder = Self { at: tempfile::tempdir().unwrap(), forcing };
-        fs::create_dir_all(folder.path().join("days")).unwrap();
-        fs::create_dir_all(folder.path().join("attributes")).unwrap();
-        for (file, basins) in [("huc01", &[0, 1][..]), ("huc02", &[2])] {
-            folder.write_forcing(file, basins);
-            folder.write_discharge(file, basins);
-        }
-        let inventory: String = BASINS.iter().fold("basin,lat,area_m2\n".to_owned(), |mut text, basin| {
-            writeln!(text, "{basin},45.0,864000000.0").unwrap();
-            text
-        });
-        fs::write(folder.path().join("basin_inventory.csv"), inventory).unwrap();
-        // The attributes of the package's own training means: a middling catchment.
-        let card = fs::read_to_string(root().join("models/zoo/dhbv/card.toml")).unwrap();
-        let names: Vec<&str> = card
-            .split("[[attribute]]\n")
-            .skip(1)
-            .map(|t| t.lines().next().unwrap().trim_start_matches("name = \"").trim_end_matches('"'))
-            .collect();
-        let weights = fs::read(root().join("models/zoo/dhbv/weights.safetensors")).unwrap();
-        let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
-        let means: Vec<String> = tensors
-            .tensor("attribute_mean")
-            .unwrap()
-            .data()
-            .chunks(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()).to_string())
-            .collect();
-        let mut text = format!("gauge_id;{};rock\n", names.join(";"));
-        for basin in BASINS {
-            writeln!(text, "{basin};{};Granite, mostly", means.join(";")).unwrap();
-        }
-        fs::write(folder.path().join("attributes/camels_clim.txt"), text).unwrap();
-        folder
-    }
-
-    fn path(&self) -> &Path {
-        self.at.path()
-    }
-
-    fn write_forcing(&self, file: &str, basins: &[usize]) {
-        let rows: Vec<(usize, i32)> = basins.iter().flat_map(|b| (0..DAYS).map(|d| (*b, d))).collect();
-        let mut columns = keys(&rows);
-        for (at, name) in COLUMNS.iter().enumerate() {
-            let values: Int32Array = rows.iter().map(|(b, d)| (self.forcing)(*b, *d)[at]).collect();
-            columns.push((*name, Arc::new(values)));
-        }
-        write(&self.path().join(format!("days/forcing_made_{file}.parquet")), columns);
-    }
-
-    fn write_discharge(&self, file: &str, basins: &[usize]) {
-        let rows: Vec<(usize, i32)> = basins.iter().flat_map(|b| (0..DAYS).map(|d| (*b, d))).collect();
-        let mut columns = keys(&rows);
-        // A recession and a pulse every sixth day, with a day missing and one that is impossible.
-        let flow = |b: usize, d: i32| match d {
-            70 => None,
-            71 => Some(-999),
-            _ => Some(50_000 + 10_000 * b as i32 + 40_000 * i32::from((d + b as i32) % 6 == 2)),
-        };
-        let values: Int32Array = rows.iter().map(|(b, d)| flow(*b, *d)).collect();
-        columns.push(("q_cfs_x100", Arc::new(values)));
-        write(&self.path().join(format!("days/streamflow_made_{file}.parquet")), columns);
-    }
-}
-
-fn keys(rows: &[(usize, i32)]) -> Vec<(&'static str, ArrayRef)> {
-    let basins: StringArray = rows.iter().map(|(b, _)| Some(BASINS[*b])).collect();
-    let dates: Date32Array = rows.iter().map(|(_, d)| Some(FIRST_DAY + d)).collect();
-    vec![("basin", Arc::new(basins)), ("date", Arc::new(dates))]
-}
-
-fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
-    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
-    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
-    writer.write(&batch).unwrap();
-    writer.close().unwrap();
-}
+use support::{
+    archived, camels,
+    folder::{BASINS, COLUMNS, DAYS, FIRST_DAY, Folder, keys, weather, write},
+    root, succeed,
+};
 
 fn hindcast(folder: &Path, package: &Path, out: &Path, more: &[&str]) -> Command {
     hindcast_to("1990-04-20", folder, package, out, more)
@@ -196,13 +99,20 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     assert!(out.path().join("verification/scores.parquet").exists());
 
     // The store's own observations are the same ones, but it has fewer days to make a climate of.
-    let before_climatology =
-        |csv: &str| -> Vec<String> { csv.lines().map(|line| line.rsplit_once(',').unwrap().0.to_owned()).collect() };
+    let climatology = csv.lines().next().unwrap().split(',').position(|n| n.starts_with("crps_climatology")).unwrap();
+    let other_than_climatology = |csv: &str| -> Vec<String> {
+        let cells = |line: &str| {
+            let mut cells: Vec<&str> = line.split(',').collect();
+            cells.remove(climatology);
+            cells.join(",")
+        };
+        csv.lines().map(cells).collect()
+    };
     let mut own = Command::new(env!("CARGO_BIN_EXE_nilometer"));
     own.arg("verify").arg(out.path()).arg("--out").arg(out.path().join("own"));
     succeed(own);
     let own = fs::read_to_string(out.path().join("own/scores.csv")).unwrap();
-    assert_eq!(before_climatology(&own), before_climatology(&csv));
+    assert_eq!(other_than_climatology(&own), other_than_climatology(&csv));
     let mut nothing = Command::new(env!("CARGO_BIN_EXE_nilometer"));
     nothing.arg("verify").arg(tempfile::tempdir().unwrap().path());
     refused(&nothing.output().unwrap(), &["holds no forecasts"]);
@@ -227,6 +137,43 @@ fn what_the_gauge_says_moves_the_forecast_and_stands_in_the_ledger() {
     // Every day has a row of every gauge but the missing and the impossible one.
     assert_eq!(ledger, BASINS.len() * (110 - 2));
     assert!(archived(none.path(), "analysis.v1").is_empty());
+}
+
+#[test]
+fn scores_that_come_with_the_observations_are_those_of_the_archive() {
+    let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
+    succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &["--set", "forecast.score=true"]));
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    succeed({
+        verify.arg("verify").arg(out.path());
+        verify
+    });
+    // Of each basin and lead time: CRPS, of persistence, how many, and the last word on the efficiency.
+    let mut streamed: BTreeMap<(String, i64), (f64, f64, u64, f64)> = BTreeMap::new();
+    for batch in archived(out.path(), "score.v1") {
+        let rows = Scores::try_from(batch).unwrap();
+        for row in 0..rows.len() {
+            let key = (rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
+            let sums = streamed.entry(key).or_default();
+            sums.0 += rows.crps().value(row);
+            sums.1 += rows.crps_persistence().value(row);
+            (sums.2, sums.3) = (rows.pairs().value(row), rows.nse().value(row));
+        }
+    }
+    let csv = fs::read_to_string(out.path().join("verification/scores.csv")).unwrap();
+    let names: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    assert_eq!(streamed.len(), csv.lines().count() - 1);
+    for line in csv.lines().skip(1) {
+        let cells: Vec<&str> = line.split(',').collect();
+        let of = |name: &str| -> f64 { cells[names.iter().position(|n| *n == name).unwrap()].parse().unwrap() };
+        let (crps, persistence, pairs, nse) = streamed[&(cells[0].to_owned(), of("lead_time_s") as i64)];
+        assert_eq!(pairs as f64, of("pairs"));
+        let mean_flow = of("crps_m3_s") / of("crps_over_mean");
+        let archived = [of("crps_m3_s"), of("crps_persistence_over_mean") * mean_flow, of("nse")];
+        for (streamed, archived) in [crps / pairs as f64, persistence / pairs as f64, nse].into_iter().zip(archived) {
+            assert!((streamed - archived).abs() < 1e-5 * (1.0 + archived.abs()), "{line}: {streamed}");
+        }
+    }
 }
 
 /// Nash–Sutcliffe efficiency of the first basin, from its definition.

@@ -38,14 +38,16 @@ pub enum Contract {
     Forecast,
     /// what each observation did to the state
     Analysis,
+    /// how good each forecast was
+    Score,
     /// what could not be used, with the bytes and the reason
     DeadLetter,
 }
 
 impl Contract {
     /// Every contract.
-    pub const ALL: [Self; 6] =
-        [Self::Observation, Self::Grid, Self::Forcing, Self::Forecast, Self::Analysis, Self::DeadLetter];
+    pub const ALL: [Self; 7] =
+        [Self::Observation, Self::Grid, Self::Forcing, Self::Forecast, Self::Analysis, Self::Score, Self::DeadLetter];
 
     /// Topic name: the contract's name and major version, as `observation.v1`.
     #[must_use]
@@ -56,6 +58,7 @@ impl Contract {
             Self::Forcing => "forcing.v1",
             Self::Forecast => "forecast.v1",
             Self::Analysis => "analysis.v1",
+            Self::Score => "score.v1",
             Self::DeadLetter => "dead_letter.v1",
         }
     }
@@ -63,7 +66,7 @@ impl Contract {
     /// The Arrow schema.
     #[must_use]
     pub fn schema(self) -> SchemaRef {
-        static SCHEMAS: OnceLock<[SchemaRef; 6]> = OnceLock::new();
+        static SCHEMAS: OnceLock<[SchemaRef; 7]> = OnceLock::new();
         let all = SCHEMAS.get_or_init(|| {
             Self::ALL.map(|c| {
                 let metadata = HashMap::from([("nilometer.contract".to_owned(), c.topic().to_owned())]);
@@ -160,6 +163,7 @@ impl Contract {
             ],
             Self::Forecast => forecast_fields(),
             Self::Analysis => analysis_fields(),
+            Self::Score => score_fields(),
             Self::DeadLetter => vec![
                 text("source"),
                 text("locator"),
@@ -215,12 +219,6 @@ fn forecast_fields() -> Vec<Field> {
 }
 
 fn analysis_fields() -> Vec<Field> {
-    let number = |name: &str, unit: &str, nullable| {
-        let field = Field::new(name, DataType::Float64, nullable);
-        field.with_metadata(HashMap::from([("unit".to_owned(), unit.to_owned())]))
-    };
-    let list =
-        |name: &str, of: DataType| Field::new(name, DataType::List(Arc::new(Field::new_list_field(of, false))), false);
     vec![
         text("catchment"),
         text("station"),
@@ -240,6 +238,47 @@ fn analysis_fields() -> Vec<Field> {
         text("model"),
         text("weights_sha256"),
     ]
+}
+
+fn score_fields() -> Vec<Field> {
+    vec![
+        text("catchment"),
+        text("variable"),
+        time("issue_time", "forecast_reference_time", false),
+        valid_time(),
+        with_unit(Field::new("lead_time_s", DataType::Int64, false), "s", "forecast_period"),
+        time("score_time", "time", false),
+        number("observed", "m3 s-1", false),
+        flag(),
+        number("mean", "m3 s-1", false),
+        number("crps", "m3 s-1", false),
+        number("pinball_05", "m3 s-1", false),
+        number("pinball_50", "m3 s-1", false),
+        number("pinball_95", "m3 s-1", false),
+        number("pit", "1", false),
+        number("width_90", "m3 s-1", false),
+        Field::new("covered_90", DataType::Boolean, false),
+        number("crps_persistence", "m3 s-1", true),
+        number("crps_climatology", "m3 s-1", true),
+        list("threshold", DataType::Float64),
+        list("exceedance", DataType::Float64),
+        list("brier", DataType::Float64),
+        Field::new("pairs", DataType::UInt64, false),
+        number("nse", "1", true),
+        number("kge", "1", true),
+        text("scenario"),
+        text("model"),
+        text("weights_sha256"),
+    ]
+}
+
+fn number(name: &str, unit: &str, nullable: bool) -> Field {
+    let field = Field::new(name, DataType::Float64, nullable);
+    field.with_metadata(HashMap::from([("unit".to_owned(), unit.to_owned())]))
+}
+
+fn list(name: &str, of: DataType) -> Field {
+    Field::new(name, DataType::List(Arc::new(Field::new_list_field(of, false))), false)
 }
 
 fn describe(field: &Arc<Field>) -> String {

@@ -43,6 +43,7 @@ mod contract;
 mod dead_letter;
 mod flag;
 mod nouns;
+mod scores;
 mod time;
 mod variable;
 
@@ -54,7 +55,8 @@ pub use builders::{
 pub use contract::{Contract, QUANTILE_LEVELS, TIME_LABEL, quantile_column};
 pub use dead_letter::{DeadLetterRow, DeadLettersBuilder, Reason};
 pub use flag::Flag;
-pub use nouns::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations};
+pub use nouns::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations, Scores};
+pub use scores::{ScoreRow, ScoresBuilder, ThresholdScore};
 pub use time::{Timestamp, duration_us};
 pub use variable::{Unit, Variable};
 

@@ -2,8 +2,8 @@
 
 use arrow::{
     array::{
-        Array, BinaryArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-        TimestampMicrosecondArray, UInt8Array, UInt64Array,
+        Array, BinaryArray, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
+        StringArray, TimestampMicrosecondArray, UInt8Array, UInt64Array,
     },
     datatypes::DataType,
 };
@@ -223,6 +223,65 @@ noun!(
     }
 );
 noun!(
+    /// How good each forecast was, once what it was about had been observed.
+    Scores, Contract::Score, check_scores, {
+        /// catchment identifier
+        catchment: StringArray,
+        /// [`Variable`] name
+        variable: StringArray,
+        /// reference time of the forecast
+        issue_time: TimestampMicrosecondArray,
+        /// end of the period that it was about
+        valid_time: TimestampMicrosecondArray,
+        /// `valid_time − issue_time` in seconds
+        lead_time_s: Int64Array,
+        /// the tick that brought the observation
+        score_time: TimestampMicrosecondArray,
+        /// what was observed, m³ s⁻¹
+        observed: Float64Array,
+        /// quality flag of the observation
+        flag: UInt8Array,
+        /// what the forecast said on average, m³ s⁻¹
+        mean: Float64Array,
+        /// continuous ranked probability score, m³ s⁻¹
+        crps: Float64Array,
+        /// pinball losses of the levels 0.05, 0.50 and 0.95, m³ s⁻¹
+        pinball_05: Float64Array,
+        /// see `pinball_05`
+        pinball_50: Float64Array,
+        /// see `pinball_05`
+        pinball_95: Float64Array,
+        /// probability that the forecast gave to less than what was observed
+        pit: Float64Array,
+        /// width of the 90 % interval, m³ s⁻¹
+        width_90: Float64Array,
+        /// whether the observation lay in it
+        covered_90: BooleanArray,
+        /// score of persistence: the newest value that was known at the issue time; null where there was none
+        crps_persistence: Float64Array,
+        /// score of the climatology: the same time of the year in years before; null in a gauge's first year
+        crps_climatology: Float64Array,
+        /// the catchment's flood thresholds, m³ s⁻¹
+        threshold: ListArray,
+        /// the probability that the forecast gave to each being reached
+        exceedance: ListArray,
+        /// Brier score of each
+        brier: ListArray,
+        /// forecasts of this catchment and lead time scored so far, this one included
+        pairs: UInt64Array,
+        /// Nash-Sutcliffe efficiency of their means; null while it is not defined
+        nse: Float64Array,
+        /// Kling-Gupta efficiency (2009) of their means; null while it is not defined
+        kge: Float64Array,
+        /// weather scenario
+        scenario: StringArray,
+        /// model package
+        model: StringArray,
+        /// SHA-256 of its weights
+        weights_sha256: StringArray,
+    }
+);
+noun!(
     /// What could not be used, with the bytes and the reason.
     DeadLetters, Contract::DeadLetter, accept_all, {
         /// source or role that gave up on it
@@ -356,12 +415,31 @@ fn check_analyses(a: &Analyses) -> Result<(), SchemaError> {
         ("error_std", a.error_std()),
         ("output_error_increment", a.output_error_increment()),
     ];
+    finite(Contract::Analysis, &columns)
+}
+
+fn finite(contract: Contract, columns: &[(&'static str, &Float64Array)]) -> Result<(), SchemaError> {
     for (name, column) in columns {
         if let Some(row) = column.iter().position(|value| value.is_some_and(|v| !v.is_finite())) {
-            return Err(refuse(Contract::Analysis, name, row, column.value(row), "a finite number"));
+            return Err(refuse(contract, name, row, column.value(row), "a finite number"));
         }
     }
     Ok(())
+}
+
+fn check_scores(s: &Scores) -> Result<(), SchemaError> {
+    let columns = [
+        ("observed", s.observed()),
+        ("mean", s.mean()),
+        ("crps", s.crps()),
+        ("pit", s.pit()),
+        ("width_90", s.width_90()),
+        ("crps_persistence", s.crps_persistence()),
+        ("crps_climatology", s.crps_climatology()),
+        ("nse", s.nse()),
+        ("kge", s.kge()),
+    ];
+    finite(Contract::Score, &columns)
 }
 
 fn check_forecasts(f: &Forecasts) -> Result<(), SchemaError> {

@@ -7,6 +7,8 @@
     reason = "each test uses a part; a test fails where it cannot go on"
 )]
 
+pub mod folder;
+
 use std::io::Write as _;
 use std::{
     collections::BTreeMap,

@@ -60,6 +60,37 @@ impl RunningScore {
         self.error_squares += other.error_squares;
     }
 
+    /// Everything that it is, to be kept; the number of pairs first.
+    #[must_use]
+    pub const fn parts(&self) -> [f64; 7] {
+        [
+            self.pairs as f64,
+            self.observed_mean,
+            self.simulated_mean,
+            self.observed_squares,
+            self.simulated_squares,
+            self.products,
+            self.error_squares,
+        ]
+    }
+
+    /// What [`parts`](Self::parts) gave.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count, below 2⁵³")]
+    pub const fn from_parts(parts: [f64; 7]) -> Self {
+        let [pairs, observed_mean, simulated_mean, observed_squares, simulated_squares, products, error_squares] =
+            parts;
+        Self {
+            pairs: pairs as u64,
+            observed_mean,
+            simulated_mean,
+            observed_squares,
+            simulated_squares,
+            products,
+            error_squares,
+        }
+    }
+
     /// Number of pairs so far.
     #[must_use]
     pub const fn pairs(&self) -> u64 {

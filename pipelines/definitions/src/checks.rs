@@ -107,6 +107,9 @@ pub(crate) fn catchments(
         if !(catchment.area_km2 > 0.0 && catchment.area_km2 < 1e7) {
             say("area_km2", format!("is {}, accepted is above 0 and below 10⁷", catchment.area_km2));
         }
+        if let Some(wrong) = catchment.flood_thresholds_m3_s.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
+            say("flood_thresholds_m3_s", format!("has {wrong}, accepted are numbers above 0"));
+        }
     }
     for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         let message = "is no catchment's station".to_owned();

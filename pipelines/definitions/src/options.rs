@@ -49,6 +49,9 @@ pub struct Catchment {
     /// static attributes by name, for a model that tells catchments apart by them
     #[serde(default)]
     pub attributes: BTreeMap<String, f64>,
+    /// discharges from which on it is a flood, m³ s⁻¹; forecasts are judged by whether they saw them reached
+    #[serde(default)]
+    pub flood_thresholds_m3_s: Vec<f64>,
 }
 
 impl Catchment {
@@ -258,6 +261,9 @@ pub struct ForecastOptions {
     /// for a miss; 0 leaves them as the ensemble has them
     #[serde(default)]
     pub calibration_rate: f64,
+    /// whether forecasts are judged as observations come in: `score.v1` and metrics
+    #[serde(default = "yes")]
+    pub score: bool,
 }
 
 impl ForecastOptions {
@@ -290,6 +296,10 @@ pub struct LogOptions {
 pub struct ServeOptions {
     /// where `/metrics` and `/health` listen; port 0 takes a free one and says which
     pub address: Option<SocketAddr>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn one_cell() -> u32 {

@@ -2,6 +2,7 @@
 
 use nilometer_assimilation::{Purpose, stream};
 use nilometer_definitions::Scenario;
+use nilometer_engine::Position;
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 use nilometer_statistics::{STANDARD_NORMAL, quantiles};
 use rand_distr::{Distribution, StandardNormal};
@@ -9,7 +10,6 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{
     Align, EnsembleState, ForecastError,
     ensemble::{mean, write_feedback, write_forcing},
-    inputs::Position,
     postprocess::Postprocessing,
 };
 

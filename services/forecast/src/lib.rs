@@ -22,7 +22,6 @@ mod align;
 mod budget;
 mod calibrate;
 mod ensemble;
-mod inputs;
 mod issue;
 mod journal;
 mod ledger;

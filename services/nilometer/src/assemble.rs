@@ -10,6 +10,7 @@ use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::Contract;
+use nilometer_score::ScoreMetrics;
 use nilometer_transforms::{
     AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
     check::CheckRules,
@@ -43,15 +44,17 @@ const KEEP: usize = 3;
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
 /// What is published: role and contract.
-const PUBLISHED: [(&str, Contract); 4] = [
+const PUBLISHED: [(&str, Contract); 5] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_analysis", Contract::Analysis),
+    ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),
 ];
 
 /// What takes snapshots.
-pub const ROLES: [&str; 6] = ["ingest", "forecast", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0, PUBLISHED[3].0];
+pub const ROLES: [&str; 8] =
+    ["ingest", "forecast", "score", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0, PUBLISHED[3].0, PUBLISHED[4].0];
 
 /// Whether sources deliver what happens or what happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +101,7 @@ impl Run {
             None => None,
         };
         let mut lifecycle = Lifecycle::new();
-        let stops: [Stop; 3] = std::array::from_fn(|_| lifecycle.next_role());
+        let stops: [Stop; 4] = std::array::from_fn(|_| lifecycle.next_role());
         let lifecycle = Arc::new(lifecycle);
         let roles = self.roles(&stops)?;
         let stopping = tokio::spawn(stop_on_signal(lifecycle.clone()));
@@ -134,7 +137,7 @@ impl Run {
     }
 
     /// The roles in the order of the flow, with the index of their stop.
-    fn roles(&self, stops: &[Stop; 3]) -> Result<Vec<(usize, &'static str, Role)>> {
+    fn roles(&self, stops: &[Stop; 4]) -> Result<Vec<(usize, &'static str, Role)>> {
         let pipeline = &self.pipeline;
         let log = &self.log;
         let snapshots = |role: &str| self.snapshots(role);
@@ -171,6 +174,21 @@ impl Run {
             (0, "ingest", Box::pin(async move { ingest.await.context("ingest failed") })),
             (1, "forecast", Box::pin(async move { forecast.await.context("forecast failed") })),
         ];
+        if pipeline.forecast.score {
+            let score = nilometer_score::run(
+                pipeline.clone(),
+                nilometer_score::Dependencies {
+                    log: log.clone(),
+                    snapshots: snapshots("score"),
+                    metrics: ScoreMetrics::new(self.metrics.stage("score"), &self.registry)?,
+                    partition: 0,
+                },
+                stops[2].clone(),
+            );
+            roles.push((2, "score", Box::pin(async move { score.await.context("score failed") })));
+        }
+        // Whoever publishes ends last.
+        let last = roles.last().map_or(0, |(stop, ..)| stop + 1);
         for (name, contract) in PUBLISHED {
             let publish = nilometer_publish::run(
                 nilometer_publish::Dependencies {
@@ -181,9 +199,9 @@ impl Run {
                     partition: Partition::new(contract, 0),
                     snapshot_every: pipeline.log.snapshot_every,
                 },
-                stops[2].clone(),
+                stops[last].clone(),
             );
-            roles.push((2, name, Box::pin(async move { publish.await.with_context(|| format!("{name} failed")) })));
+            roles.push((last, name, Box::pin(async move { publish.await.with_context(|| format!("{name} failed")) })));
         }
         Ok(roles)
     }
@@ -201,6 +219,7 @@ impl Run {
     fn readers(&self) -> Readers {
         Readers {
             forecast: self.forecast_snapshots(),
+            score: self.pipeline.forecast.score.then(|| self.snapshots("score")),
             publish: PUBLISHED.iter().map(|(name, contract)| (*contract, self.snapshots(name))).collect(),
         }
     }

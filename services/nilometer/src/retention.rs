@@ -7,6 +7,8 @@ use nilometer_schemas::Contract;
 /// The snapshots of the log's readers.
 pub struct Readers {
     pub forecast: Snapshots,
+    /// where forecasts are judged
+    pub score: Option<Snapshots>,
     /// with the contract that each publishes
     pub publish: Vec<(Contract, Snapshots)>,
 }
@@ -18,8 +20,13 @@ pub struct Readers {
 /// What the log or the snapshots say.
 pub async fn enforce(log: &dyn Log, readers: &Readers, retention_s: i64) -> Result<()> {
     let Some(inputs) = nilometer_forecast::needed_from(&readers.forecast).await? else { return Ok(()) };
+    let mut inputs = inputs.to_vec();
+    if let Some(score) = &readers.score {
+        let Some(needed) = nilometer_score::needed_from(score).await? else { return Ok(()) };
+        inputs.extend(needed);
+    }
     for contract in Contract::ALL {
-        let mut needed: Option<u64> = inputs.iter().find(|(c, _)| *c == contract).map(|(_, from)| *from);
+        let mut needed = inputs.iter().filter(|(c, _)| *c == contract).map(|(_, from)| *from).min();
         let mut known = true;
         for (_, snapshots) in readers.publish.iter().filter(|(c, _)| *c == contract) {
             match nilometer_publish::needed_from(snapshots).await? {

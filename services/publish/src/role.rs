@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use nilometer_engine::{Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop};
-use nilometer_schemas::{Analyses, Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Timestamp};
+use nilometer_schemas::{
+    Analyses, Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Scores, Timestamp,
+};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +98,7 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
         Contract::Forcing => Forcings::try_from(record.batch).map(Forcings::into_batch),
         Contract::Forecast => Forecasts::try_from(record.batch).map(Forecasts::into_batch),
         Contract::Analysis => Analyses::try_from(record.batch).map(Analyses::into_batch),
+        Contract::Score => Scores::try_from(record.batch).map(Scores::into_batch),
         Contract::DeadLetter => DeadLetters::try_from(record.batch).map(DeadLetters::into_batch),
     };
     match batch {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nilometer_assimilation::ErrorFactors;
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Balance, Partition, SnapshotError, Snapshots};
+use nilometer_engine::{Balance, Input, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{FEEDBACK, Member, Mixture, Package};
 use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,6 @@ use serde::{Deserialize, Serialize};
 use super::{Dependencies, Role};
 use crate::{
     Align, ForecastError, WaterBudget,
-    inputs::{Input, Position},
     issue::Leads,
     journal::Journal,
     mixture::States,

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use nilometer_assimilation::ErrorFactors;
 use nilometer_definitions::{AssimilationMethod, Pipeline};
-use nilometer_engine::{Appended, Balance, Log, Message, Partition, Record, Snapshots, Stop};
+use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
 
@@ -16,7 +16,6 @@ use self::kept::Kept;
 pub use self::kept::needed_from;
 use crate::{
     ForecastError, ForecastMetrics,
-    inputs::{Input, Lost},
     issue::{Leads, Provenance},
     ledger::Heading,
     mixture::States,

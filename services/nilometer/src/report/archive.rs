@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::{Context, Result};
 use arrow::array::{Array, RecordBatch};
 use futures::TryStreamExt;
-use nilometer_schemas::{Contract, Forecasts, Observations, QUANTILE_LEVELS, Timestamp};
+use nilometer_schemas::{Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -55,7 +55,7 @@ pub async fn visit(
     Ok(keys.len())
 }
 
-/// Observed discharge with a value, whatever its flag, valid in the window.
+/// Observed discharge valid in the window. What has failed its checks is no observation.
 pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timestamp) -> Result<Observed> {
     let mut found = Observed::new();
     visit(&**store, Contract::Observation, Some((from, to.plus_s(7 * 86_400))), |batch| {
@@ -67,7 +67,7 @@ pub async fn observed(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Timesta
             }
             // What came last counts: a correction, or that a value was withdrawn.
             let series = found.entry(rows.station().value(row).to_owned()).or_default();
-            if rows.value().is_valid(row) {
+            if rows.value().is_valid(row) && rows.flag_of(row) != Flag::Fail {
                 series.insert(valid_time, rows.value().value(row));
             } else {
                 series.remove(&valid_time);

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
-use nilometer_statistics::{Climatology, crps_quantiles};
+use nilometer_statistics::{Climatology, crps_quantiles, quantile_of_sorted};
 
+use super::scores::HIGH;
 use crate::report::Observed;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -16,6 +17,7 @@ const FEWEST_DAYS: usize = 3 * 365;
 pub struct Baselines<'a> {
     observed: &'a Observed,
     climates: BTreeMap<String, Climatology>,
+    high_flows: BTreeMap<String, f64>,
 }
 
 /// What they said of one valid time.
@@ -25,14 +27,22 @@ pub struct Baseline {
     pub persisted: Option<f64>,
     /// CRPS of the climatology, m³ s⁻¹
     pub climatology_crps: Option<f64>,
+    /// the flow from which on it counts as a flood, m³ s⁻¹
+    pub high_flow: Option<f64>,
 }
 
 impl<'a> Baselines<'a> {
     /// The climate of a catchment is that of all days outside `from` to `to`, what is verified; where these are fewer than three years, of
     /// all days there are, which flatters it.
     pub fn new(observed: &'a Observed, from: Timestamp, to: Timestamp) -> Self {
-        let mut climates = BTreeMap::new();
+        let (mut climates, mut high_flows) = (BTreeMap::new(), BTreeMap::new());
         for (station, series) in observed {
+            let mut inside: Vec<f64> =
+                series.iter().filter(|(t, _)| **t > from && **t <= to).map(|(_, value)| *value).collect();
+            inside.sort_unstable_by(f64::total_cmp);
+            if let Ok(high) = quantile_of_sorted(&inside, HIGH) {
+                high_flows.insert(station.clone(), high);
+            }
             let outside: BTreeMap<_, _> = series.iter().filter(|(time, _)| **time <= from || **time > to).collect();
             let apart = outside.keys().map(|time| day(**time)).collect::<std::collections::BTreeSet<_>>().len();
             let (days, values): (Vec<i64>, Vec<f64>) = if apart >= FEWEST_DAYS {
@@ -44,7 +54,7 @@ impl<'a> Baselines<'a> {
                 climates.insert(station.clone(), climate);
             }
         }
-        Self { observed, climates }
+        Self { observed, climates, high_flows }
     }
 
     /// What both say of `valid_time` at `issue_time`, where `observed_m3_s` came.
@@ -56,7 +66,7 @@ impl<'a> Baselines<'a> {
             climate.forecast(day(valid_time), &mut quantiles).ok()?;
             crps_quantiles(&QUANTILE_LEVELS, &quantiles, observed_m3_s).ok()
         });
-        Baseline { persisted, climatology_crps }
+        Baseline { persisted, climatology_crps, high_flow: self.high_flows.get(station).copied() }
     }
 }
 
@@ -79,6 +89,8 @@ mod tests {
         let found = baselines.of("a", at(1500), at(1501), 9.0);
         assert_eq!(found.persisted, Some(9.0));
         assert!((found.climatology_crps.unwrap() - 4.0).abs() < 1e-9, "{found:?}");
-        assert_eq!(baselines.of("b", at(1500), at(1501), 9.0), Baseline { persisted: None, climatology_crps: None });
+        assert_eq!(found.high_flow, Some(9.0));
+        let unknown = Baseline { persisted: None, climatology_crps: None, high_flow: None };
+        assert_eq!(baselines.of("b", at(1500), at(1501), 9.0), unknown);
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::{
-    crps_quantiles, high_flow_bias, kge_2009, low_flow_bias, mean, mnse, nse, pbias, peak_timing_error,
+    FloodEvents, brier_score, crps_quantiles, exceedance_of_quantiles, high_flow_bias, kge_2009, low_flow_bias, mean,
+    mnse, nse, pbias, peak_timing_error, quantile_of_sorted,
 };
 
 use super::baselines::Baseline;
 
 /// Columns and what the table calls them, in the order of [`Scores::values`].
-pub const METRICS: [(&str, &str); 14] = [
+pub const METRICS: [(&str, &str); 16] = [
     ("nse", "NSE"),
     ("kge", "KGE (2009)"),
     ("mnse", "modified NSE, j = 1"),
@@ -25,6 +26,8 @@ pub const METRICS: [(&str, &str); 14] = [
     ("nse_persistence", "NSE of persistence"),
     ("crps_persistence_over_mean", "CRPS of persistence over mean flow"),
     ("crps_climatology_over_mean", "CRPS of climatology over mean flow"),
+    ("brier_high", "Brier score of the highest 2 %"),
+    ("flood_f1", "F1 of floods (the same), 2 steps off"),
 ];
 /// Where scores that are compared stand in [`METRICS`].
 pub const CRPS: usize = 8;
@@ -34,6 +37,10 @@ pub const COVERAGE: usize = 9;
 pub const CRPS_PERSISTENCE: usize = 12;
 /// See [`CRPS`].
 pub const CRPS_CLIMATOLOGY: usize = 13;
+/// Flows that are exceeded by 2 % are floods.
+pub const HIGH: f64 = 0.98;
+/// How far apart an observed and a forecast flood may begin, in steps.
+const FLOOD_TOLERANCE: usize = 2;
 /// How far a simulated peak is looked for on either side, in steps.
 const PEAK_WINDOW: usize = 3;
 
@@ -55,6 +62,7 @@ pub struct Pairs {
     covered: usize,
     persisted: BTreeMap<Timestamp, (f64, f64)>,
     climatology_crps: Vec<f64>,
+    brier: Vec<f64>,
 }
 
 impl Pairs {
@@ -76,6 +84,10 @@ impl Pairs {
             self.persisted.insert(valid_time, (observed, persisted));
         }
         self.climatology_crps.extend(baseline.climatology_crps);
+        self.brier.extend(baseline.high_flow.and_then(|flood| {
+            let exceedance = exceedance_of_quantiles(&QUANTILE_LEVELS, quantiles, flood).ok()?;
+            brier_score(&[exceedance], &[observed >= flood]).ok()
+        }));
     }
 
     /// All scores.
@@ -104,12 +116,32 @@ impl Pairs {
                 nse(&before, &persisted).ok(),
                 over_mean(mean(&errors).ok()),
                 over_mean(mean(&self.climatology_crps).ok()),
+                mean(&self.brier).ok(),
+                self.flood_f1(),
             ],
         }
     }
 
-    /// On an even axis of the shortest step between two pairs, gaps as NaN.
     fn peak_timing(&self) -> Option<f64> {
+        let (observed, simulated) = self.even()?;
+        peak_timing_error(&observed, &simulated, PEAK_WINDOW).ok()?
+    }
+
+    /// Each series by its own threshold, so that a biased model is judged by its own floods.
+    fn flood_f1(&self) -> Option<f64> {
+        let (observed, simulated) = self.even()?;
+        let threshold = |of: fn(&(f64, f64)) -> f64| {
+            let mut values: Vec<f64> = self.valid.values().map(of).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            quantile_of_sorted(&values, HIGH).ok()
+        };
+        let (of_observed, of_simulated) = (threshold(|pair| pair.0)?, threshold(|pair| pair.1)?);
+        let events = FloodEvents::count(&observed, of_observed, &simulated, of_simulated, FLOOD_TOLERANCE).ok()?;
+        Some(events.f1())
+    }
+
+    /// Observed and forecast on an even axis of the shortest step between two pairs, gaps as NaN.
+    fn even(&self) -> Option<(Vec<f64>, Vec<f64>)> {
         let times: Vec<Timestamp> = self.valid.keys().copied().collect();
         let step_s = times.windows(2).map(|pair| pair[1].seconds_since(pair[0])).min()?;
         let (first, last) = (*times.first()?, *times.last()?);
@@ -119,6 +151,6 @@ impl Pairs {
             let at = usize::try_from(time.seconds_since(first) / step_s).ok()?;
             (observed[at], simulated[at]) = (*o, *s);
         }
-        peak_timing_error(&observed, &simulated, PEAK_WINDOW).ok()?
+        Some((observed, simulated))
     }
 }

@@ -1,10 +1,11 @@
-//! Inputs: the role's topics, read in the order of their watermarks.
+//! Inputs: a role's topics, each read message by message; whoever has several takes them in the order of their watermarks.
 
 use std::sync::Arc;
 
-use nilometer_engine::{Damage, Entry, Log, LogError, Partition, Record, Stop};
 use nilometer_schemas::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::{Damage, Entry, Log, LogError, Partition, Record, Stop};
 
 /// Where a reader is in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -25,7 +26,7 @@ pub struct Lost {
     pub rows: u64,
 }
 
-/// One topic of the role.
+/// One topic of a role.
 pub struct Input {
     log: Arc<dyn Log>,
     partition: Partition,
@@ -37,21 +38,27 @@ pub struct Input {
 
 impl Input {
     /// Reads on from `position`.
+    #[must_use]
     pub fn new(log: Arc<dyn Log>, partition: Partition, position: Position) -> Self {
         Self { log, partition, position, head: None, damage: Vec::new(), lost: Vec::new() }
     }
 
     /// The partition that is read.
+    #[must_use]
     pub const fn partition(&self) -> Partition {
         self.partition
     }
 
     /// Where the reader is: behind everything that was taken.
+    #[must_use]
     pub const fn position(&self) -> Position {
         self.position
     }
 
     /// The watermark of the next message; waits for one unless the input is complete.
+    ///
+    /// # Errors
+    /// What the log says.
     pub async fn next_time(&mut self, stop: &Stop) -> Result<Option<Timestamp>, LogError> {
         loop {
             if let Some(head) = &self.head {

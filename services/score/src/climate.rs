@@ -1,0 +1,125 @@
+//! The climate of each gauge: one value a day, of the last ten years.
+
+use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
+use nilometer_statistics::quantiles_of_sorted;
+
+const DAY_US: i64 = 86_400_000_000;
+/// Years that count.
+const YEARS: i64 = 10;
+/// Days on either side of a day of the year whose values count as its climate.
+const HALF_WINDOW: i64 = 15;
+/// Days that are remembered.
+const DAYS: usize = 3_700;
+/// Fewer values are no climate.
+const FEWEST: usize = 31;
+
+/// The newest value of each day, `[C, DAYS]` round and round; NaN where there is none.
+pub(crate) struct Climate {
+    values: Vec<f32>,
+    /// newest day of each catchment, counted from 1970
+    newest: Vec<i64>,
+    near: Vec<f64>,
+}
+
+impl Climate {
+    pub(crate) fn new(catchments: usize) -> Self {
+        Self { values: vec![f32::NAN; catchments * DAYS], newest: vec![i64::MIN; catchments], near: Vec::new() }
+    }
+
+    /// Takes in what a gauge read; of several values of one day the last counts.
+    pub(crate) fn add(&mut self, catchment: usize, valid_time: Timestamp, discharge_m3_s: f64) {
+        let (day, newest) = (day(valid_time), self.newest[catchment]);
+        if newest == i64::MIN || day > newest {
+            // The days between have no value, and what stood there is ten years old.
+            let first = newest.max(day - DAYS as i64) + 1;
+            (first..day).for_each(|skipped| self.set(catchment, skipped, f32::NAN));
+            self.newest[catchment] = day;
+        } else if day <= newest - DAYS as i64 {
+            return;
+        }
+        self.set(catchment, day, discharge_m3_s as f32);
+    }
+
+    /// Quantiles at [`QUANTILE_LEVELS`] of the same time of the year in the years before; none while there are too few.
+    pub(crate) fn quantiles(
+        &mut self,
+        catchment: usize,
+        valid_time: Timestamp,
+    ) -> Option<[f64; QUANTILE_LEVELS.len()]> {
+        let (today, newest) = (day(valid_time), self.newest[catchment]);
+        self.near.clear();
+        for year in 1..=YEARS {
+            let then = today - (year * 146_097 + 200) / 400;
+            let known = (then - HALF_WINDOW..=then + HALF_WINDOW).filter(|d| *d <= newest && *d > newest - DAYS as i64);
+            self.near.extend(known.map(|d| f64::from(self.values[at(catchment, d)])).filter(|v| !v.is_nan()));
+        }
+        if self.near.len() < FEWEST {
+            return None;
+        }
+        self.near.sort_unstable_by(f64::total_cmp);
+        let mut quantiles = [0.0; QUANTILE_LEVELS.len()];
+        quantiles_of_sorted(&self.near, &QUANTILE_LEVELS, &mut quantiles).ok().map(|()| quantiles)
+    }
+
+    fn set(&mut self, catchment: usize, day: i64, value: f32) {
+        self.values[at(catchment, day)] = value;
+    }
+
+    /// What a snapshot keeps: numbers, and the newest day of each catchment.
+    pub(crate) fn save(&self) -> (&[f32], &[i64]) {
+        (&self.values, &self.newest)
+    }
+
+    /// Takes up what a snapshot had and gives the numbers behind it; none when it is of another size.
+    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], newest: &[i64]) -> Option<&'a [f32]> {
+        let (own, behind) = numbers.split_at_checked(self.values.len())?;
+        if newest.len() != self.newest.len() {
+            return None;
+        }
+        self.values.copy_from_slice(own);
+        self.newest.copy_from_slice(newest);
+        Some(behind)
+    }
+}
+
+/// The day whose period ends at a time, counted from 1970.
+const fn day(time: Timestamp) -> i64 {
+    (time.0 - 1).div_euclid(DAY_US)
+}
+
+fn at(catchment: usize, day: i64) -> usize {
+    catchment * DAYS + usize::try_from(day.rem_euclid(DAYS as i64)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noon(day: i64) -> Timestamp {
+        Timestamp(day * DAY_US + DAY_US / 2)
+    }
+
+    #[test]
+    fn the_same_time_of_years_before_is_the_climate_and_this_year_is_not() {
+        let mut climate = Climate::new(2);
+        // Three years in which the flow of a day is its number in the year, then one of 1000.
+        (0..3 * 365).for_each(|d| climate.add(1, noon(d), (d % 365) as f64));
+        (3 * 365..3 * 365 + 200).for_each(|d| climate.add(1, noon(d), 1_000.0));
+        let quantiles = climate.quantiles(1, noon(3 * 365 + 199)).unwrap();
+        assert!((quantiles[9] - 199.0).abs() <= 1.0 && quantiles[18] < 215.0, "{quantiles:?}");
+        assert!(climate.quantiles(1, noon(200)).is_none() && climate.quantiles(0, noon(900)).is_none());
+    }
+
+    #[test]
+    fn what_is_older_than_ten_years_is_gone_after_a_silence() {
+        let mut climate = Climate::new(1);
+        (0..365).for_each(|d| climate.add(0, noon(d), 5.0));
+        climate.add(0, noon(365 * 12), 7.0);
+        assert!(climate.values.iter().filter(|v| !v.is_nan()).count() == 1, "only the newest");
+        let mut restored = Climate::new(1);
+        let (numbers, newest) = climate.save();
+        assert_eq!(restored.restore(numbers, newest), Some(&[][..]));
+        assert_eq!(restored.newest, climate.newest);
+        assert_eq!(restored.restore(&numbers[1..], newest), None);
+    }
+}

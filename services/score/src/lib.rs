@@ -1,0 +1,63 @@
+//! The score role: when what a forecast was about has been observed, the forecast is judged.
+//!
+//! ```text
+//! log(forecast.v1) ────▶ waiting ─┐
+//!                                 ├─▶ judge, beside persistence and climatology ─▶ Scores ─▶ log(score.v1), metrics by lead
+//! log(observation.v1) ─▶ usable ──┘
+//! ```
+//!
+//! Invariants:
+//! - scores are a function of the two topics alone, taken in the order of their watermarks, so a restart repeats them;
+//! - a forecast is judged once, by the first usable value of its valid time; corrections that come after count in `verify`,
+//!   which reads the archive;
+//! - baselines know what was known at the issue time: persistence the newest value, climatology the years before;
+//! - forecast rows received = used (judged) + rejected + missing (nothing was observed in time) + pending.
+//!
+//! What waits is not kept in snapshots: these name the place in the log where the oldest waiting forecast stands, and a
+//! restart reads on from there.
+
+mod climate;
+mod judge;
+mod metrics;
+mod role;
+mod waiting;
+
+use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_schemas::SchemaError;
+use nilometer_statistics::StatisticsError;
+
+pub use metrics::ScoreMetrics;
+pub use role::{Dependencies, needed_from, run};
+
+/// Why the role cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// the log failed
+    #[error("the log cannot go on")]
+    Log(#[from] LogError),
+    /// a snapshot failed
+    #[error("the snapshot cannot go on")]
+    Snapshot(#[from] SnapshotError),
+    /// the balance does not close
+    #[error("a row is unaccounted for")]
+    Balance(#[from] BalanceError),
+    /// a batch could not be assembled
+    #[error("scores cannot be assembled")]
+    Schema(#[from] SchemaError),
+    /// a score that must be defined is not
+    #[error("a forecast cannot be scored")]
+    Statistics(#[from] StatisticsError),
+    /// the snapshot is of other catchments or lead times
+    #[error(
+        "the store's scores are of {found}, this definition is of {expected}; accepted is the same, or another log.store"
+    )]
+    OtherPipeline {
+        /// what the snapshot is of
+        found: String,
+        /// what the definition asks for
+        expected: String,
+    },
+    /// a thread of the pool failed
+    #[error("a worker thread failed")]
+    Worker(#[from] tokio::task::JoinError),
+}

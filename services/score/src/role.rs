@@ -1,0 +1,463 @@
+//! The role itself: one tick after the other, each from the log to the log.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use arrow::array::{Array, Float64Array};
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{
+    Appended, Balance, Input, Log, Message, Partition, Position, Record, SnapshotError, Snapshots, Stop,
+};
+use nilometer_schemas::{
+    Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
+    Variable,
+};
+use nilometer_statistics::{RunningScore, crps_quantiles};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ScoreError, ScoreMetrics,
+    climate::Climate,
+    judge::judge,
+    metrics::class,
+    waiting::{Mark, Newest, Row, Waiting},
+};
+
+const PRODUCER: &str = "score";
+/// How long forecasts wait for an observation at least.
+const PATIENCE_S: i64 = 2 * 86_400;
+
+/// What the role needs from outside.
+pub struct Dependencies {
+    /// where it reads and writes
+    pub log: Arc<dyn Log>,
+    /// where its positions are kept
+    pub snapshots: Snapshots,
+    /// its metrics
+    pub metrics: ScoreMetrics,
+    /// the partition that it scores
+    pub partition: u32,
+}
+
+/// Everything of the role that a snapshot keeps besides its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    identity: String,
+    /// last tick that was completed
+    tick: Timestamp,
+    /// where to read on from: the oldest forecast that waits
+    mark: Mark,
+    balance: Balance,
+    /// time of each gauge's newest value at that place
+    newest: Vec<Timestamp>,
+    /// newest day of each gauge's climate
+    climate: Vec<i64>,
+}
+
+/// Scores one partition until its inputs are complete or the role is stopped.
+///
+/// # Errors
+/// [`ScoreError`] when the role cannot go on. Bad data is never a reason.
+pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ScoreError> {
+    let mut role = Box::new(Role::resume(&pipeline, dependencies).await?);
+    while let Some(tick) = role.next_tick(&stop).await? {
+        let _timer = role.dependencies.metrics.stage.seconds.start_timer();
+        let time = tick.time;
+        // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
+        let (back, scores) = tokio::task::spawn_blocking(move || {
+            let scores = role.compute(tick);
+            (role, scores)
+        })
+        .await?;
+        role = back;
+        role.commit(time, scores?).await?;
+        if stop.is_now() {
+            break;
+        }
+    }
+    role.save().await?;
+    Ok(role.balance)
+}
+
+struct Role {
+    dependencies: Dependencies,
+    identity: String,
+    catchments: Vec<String>,
+    thresholds: Vec<Vec<f64>>,
+    place_of_catchment: HashMap<String, usize>,
+    /// a station may be that of several catchments
+    places_of_station: HashMap<String, Vec<usize>>,
+    step_s: i64,
+    leads: usize,
+    patience_s: i64,
+    snapshot_every: u32,
+    forecasts: Input,
+    observations: Input,
+    /// last tick that was completed; what is read again up to it only waits
+    tick: Timestamp,
+    balance: Balance,
+    waiting: Waiting,
+    newest: Vec<Newest>,
+    climate: Climate,
+    /// `[C, L]`
+    running: Vec<RunningScore>,
+    saved: Timestamp,
+    ticks_since_save: u32,
+}
+
+/// What one tick brought.
+struct Tick {
+    time: Timestamp,
+    observations: Vec<Record>,
+    forecasts: Vec<Record>,
+    lost: u64,
+    /// where the forecasts began
+    mark: Mark,
+}
+
+/// What a gauge read.
+#[derive(Clone, Copy)]
+struct Reading {
+    discharge_m3_s: f64,
+    flag: Flag,
+}
+
+impl Role {
+    async fn resume(pipeline: &Pipeline, dependencies: Dependencies) -> Result<Self, ScoreError> {
+        let catchments: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
+        let step_s = pipeline.time.step.seconds();
+        let leads = usize::try_from(pipeline.forecast.horizon.seconds() / step_s).unwrap_or(0).max(1);
+        let identity = format!("{leads} lead times of {}", catchments.join(" "));
+        let mut places_of_station: HashMap<String, Vec<usize>> = HashMap::new();
+        for (place, catchment) in pipeline.catchments.iter().enumerate() {
+            places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
+        }
+        let snapshot = dependencies.snapshots.newest::<Kept>().await?;
+        let mark = snapshot.as_ref().map_or_else(Mark::default, |s| s.content.mark);
+        let input = |contract, position: Position| {
+            Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
+        };
+        let mut role = Self {
+            forecasts: input(Contract::Forecast, mark.forecast),
+            observations: input(Contract::Observation, mark.observation),
+            place_of_catchment: catchments.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect(),
+            places_of_station,
+            thresholds: pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect(),
+            step_s,
+            leads,
+            patience_s: pipeline.forecast.lateness.seconds().max(PATIENCE_S),
+            snapshot_every: pipeline.log.snapshot_every,
+            tick: Timestamp::MIN,
+            balance: Balance::default(),
+            waiting: Waiting::default(),
+            newest: vec![(Timestamp::MIN, f32::NAN); catchments.len()],
+            climate: Climate::new(catchments.len()),
+            running: vec![RunningScore::default(); catchments.len() * leads],
+            saved: Timestamp::MIN,
+            ticks_since_save: 0,
+            identity,
+            catchments,
+            dependencies,
+        };
+        if let Some(snapshot) = snapshot {
+            role.restore(snapshot.content, &snapshot.numbers)?;
+        }
+        Ok(role)
+    }
+
+    fn restore(&mut self, kept: Kept, numbers: &[f32]) -> Result<(), ScoreError> {
+        let other =
+            |expected: &str| ScoreError::OtherPipeline { found: kept.identity.clone(), expected: expected.to_owned() };
+        if kept.identity != self.identity {
+            return Err(other(&self.identity));
+        }
+        tracing::info!(tick = %kept.tick, from = ?kept.mark, "scores resume");
+        let behind = self.climate.restore(numbers, &kept.climate).filter(|b| b.len() >= self.newest.len());
+        let (values, running) = behind.ok_or_else(|| other(&self.identity))?.split_at(self.newest.len());
+        let parts = running.as_chunks::<3>().0.iter().map(whole);
+        let parts: Vec<f64> = parts.collect();
+        if parts.len() != self.running.len() * 7 || kept.newest.len() != self.newest.len() {
+            return Err(other(&self.identity));
+        }
+        self.running = parts.as_chunks::<7>().0.iter().map(|parts| RunningScore::from_parts(*parts)).collect();
+        self.newest = kept.newest.into_iter().zip(values.iter().copied()).collect();
+        self.balance = kept.balance;
+        (self.tick, self.saved) = (kept.tick, kept.tick);
+        self.dependencies.metrics.stage.reached(kept.tick);
+        Ok(())
+    }
+
+    /// Reads one tick: of both inputs, all messages up to the earliest watermark that is new. `None` at the end.
+    async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ScoreError> {
+        let first = self.forecasts.next_time(stop).await?;
+        let second = self.observations.next_time(stop).await?;
+        let Some(time) = first.into_iter().chain(second).min().filter(|_| !stop.is_now()) else { return Ok(None) };
+        let mut observations = Vec::new();
+        while let Some(record) = self.observations.take(time) {
+            observations.push(record);
+            self.observations.next_time(&Stop::immediate()).await?;
+        }
+        let mark = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
+        let mut forecasts = Vec::new();
+        while let Some(record) = self.forecasts.take(time) {
+            forecasts.push(record);
+            self.forecasts.next_time(&Stop::immediate()).await?;
+        }
+        self.observations.take_lost();
+        let lost = self.forecasts.take_lost().iter().map(|lost| lost.rows).sum();
+        Ok(Some(Tick { time, observations, forecasts, lost, mark }))
+    }
+
+    /// From rows to scores. No I/O.
+    fn compute(&mut self, tick: Tick) -> Result<Scores, ScoreError> {
+        let again = tick.time <= self.tick;
+        let mut scores = ScoresBuilder::default();
+        for (valid_time, readings) in self.readings(&tick) {
+            let rows = self.waiting.take(valid_time, |catchment| readings.contains_key(&catchment));
+            if !again {
+                self.score(tick.time, valid_time, &readings, &rows, &mut scores)?;
+            }
+            self.waiting.done(&rows);
+            for (&catchment, reading) in &readings {
+                let newest = &mut self.newest[catchment];
+                if valid_time >= newest.0 {
+                    *newest = (valid_time, reading.discharge_m3_s as f32);
+                }
+                if !again {
+                    self.climate.add(catchment, valid_time, reading.discharge_m3_s);
+                }
+            }
+        }
+        self.take_forecasts(&tick, again);
+        let gone = self.waiting.give_up(tick.time.plus_s(-self.patience_s));
+        if !again {
+            self.balance.missing += gone;
+            self.balance.pending = self.waiting.pending();
+            self.tick = tick.time;
+        }
+        Ok(scores.finish()?)
+    }
+
+    /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
+    fn readings(&self, tick: &Tick) -> BTreeMap<Timestamp, BTreeMap<usize, Reading>> {
+        let mut readings: BTreeMap<Timestamp, BTreeMap<usize, Reading>> = BTreeMap::new();
+        for record in &tick.observations {
+            let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
+            for row in 0..rows.len() {
+                let (flag, valid_time) = (rows.flag_of(row), Timestamp(rows.valid_time().value(row)));
+                let known = Timestamp(rows.ingest_time().value(row)) <= tick.time
+                    && rows.variable().value(row) == Variable::Discharge.name()
+                    && !matches!(flag, Flag::Fail | Flag::Missing);
+                let Some(places) = self.places_of_station.get(rows.station().value(row)).filter(|_| known) else {
+                    continue;
+                };
+                let reading = Reading { discharge_m3_s: rows.value().value(row), flag };
+                for &place in places {
+                    readings.entry(valid_time).or_default().entry(place).or_insert(reading);
+                }
+            }
+        }
+        readings
+    }
+
+    /// Judges the rows that waited for one valid time.
+    fn score(
+        &mut self,
+        score_time: Timestamp,
+        valid_time: Timestamp,
+        readings: &BTreeMap<usize, Reading>,
+        rows: &[Row],
+        scores: &mut ScoresBuilder,
+    ) -> Result<(), ScoreError> {
+        let mut climates = HashMap::new();
+        for row in rows {
+            let (catchment, issued) = (row.catchment, self.waiting.issued(row));
+            let reading = readings[&catchment];
+            let (observed, mean) = (reading.discharge_m3_s, f64::from(row.mean));
+            let climate = *climates.entry(catchment).or_insert_with(|| self.climate.quantiles(catchment, valid_time));
+            let crps_climatology = climate.map(|q| crps_quantiles(&QUANTILE_LEVELS, &q, observed));
+            let judgement = judge(&row.quantiles.map(f64::from), observed, &self.thresholds[catchment])?;
+            let persisted = f64::from(issued.newest[catchment].1);
+            let at = place(catchment, valid_time.seconds_since(issued.issue_time), self.step_s, self.leads);
+            let running = &mut self.running[at];
+            running.add(observed, mean)?;
+            scores.push(ScoreRow {
+                catchment: &self.catchments[catchment],
+                variable: Variable::Discharge,
+                issue_time: issued.issue_time,
+                valid_time,
+                score_time,
+                observed,
+                flag: reading.flag,
+                mean,
+                crps: judgement.crps,
+                pinball: judgement.pinball,
+                pit: judgement.pit,
+                width_90: judgement.width_90,
+                covered_90: judgement.covered_90,
+                crps_persistence: Some((persisted - observed).abs()).filter(|error| error.is_finite()),
+                crps_climatology: crps_climatology.transpose()?,
+                thresholds: &judgement.thresholds,
+                pairs: running.pairs(),
+                nse: running.nse().ok(),
+                kge: running.kge_2009().ok(),
+                scenario: &issued.scenario,
+                model: &issued.model,
+                weights_sha256: &issued.weights_sha256,
+            });
+        }
+        self.balance.used += rows.len() as u64;
+        Ok(())
+    }
+
+    /// Takes in the forecasts of a tick: they wait, with what each gauge had read when they were issued.
+    fn take_forecasts(&mut self, tick: &Tick, again: bool) {
+        let balance = &mut self.balance;
+        if !again {
+            balance.received += tick.lost;
+            balance.reject(Reason::DamagedSegment, tick.lost);
+        }
+        let newest: Arc<[Newest]> = Arc::from(self.newest.as_slice());
+        for record in &tick.forecasts {
+            let rows = record.batch.num_rows() as u64;
+            // What does not keep its contract is reported by whoever publishes it.
+            let refused = match Forecasts::try_from(record.batch.clone()) {
+                Ok(rows) => self.waiting.add(&rows, &self.place_of_catchment, newest.clone(), tick.mark),
+                Err(_) => rows,
+            };
+            if !again {
+                balance.received += rows;
+                balance.reject(Reason::BrokenContract, refused);
+            }
+        }
+    }
+
+    /// Appends what was judged, shows it, and saves when it is time.
+    async fn commit(&mut self, tick: Timestamp, scores: Scores) -> Result<(), ScoreError> {
+        if !scores.is_empty() {
+            let sequence = u64::try_from(tick.0).unwrap_or(0);
+            let message = Message { time: tick, producer: PRODUCER, sequence, batch: scores.batch().clone() };
+            let partition = Partition::new(Contract::Score, self.dependencies.partition);
+            if let Appended::At(_) = self.dependencies.log.append(partition, message).await? {
+                self.show(&scores);
+            }
+        }
+        self.dependencies.metrics.stage.messages.inc();
+        self.dependencies.metrics.stage.reached(tick);
+        self.ticks_since_save += 1;
+        if self.ticks_since_save >= self.snapshot_every { self.save().await } else { Ok(()) }
+    }
+
+    fn show(&self, scores: &Scores) {
+        let metrics = &self.dependencies.metrics;
+        let mut classes: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+        for row in 0..scores.len() {
+            let (lead, model) = (class(scores.lead_time_s().value(row)), scores.model().value(row));
+            let of = [lead, model];
+            metrics.scored.with_label_values(&of).inc();
+            metrics.covered.with_label_values(&of).inc_by(u64::from(scores.covered_90().value(row)));
+            let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
+            let at = place(catchment, scores.lead_time_s().value(row), self.step_s, self.leads);
+            let [_, mean_flow, ..] = self.running[at].parts();
+            let columns = [
+                ("forecast", scores.crps()),
+                ("persistence", scores.crps_persistence()),
+                ("climatology", scores.crps_climatology()),
+            ];
+            for (name, column) in columns {
+                if mean_flow > 0.0 && column.is_valid(row) {
+                    metrics.crps.with_label_values(&[lead, model, name]).inc_by(column.value(row) / mean_flow);
+                }
+            }
+            let brier = scores.brier().value(row);
+            if let Some(brier) = brier.as_any().downcast_ref::<Float64Array>().filter(|b| !b.is_empty()) {
+                metrics.brier.with_label_values(&of).inc_by(brier.values().iter().sum());
+                metrics.thresholds.with_label_values(&of).inc_by(brier.len() as u64);
+            }
+            if scores.nse().is_valid(row) {
+                classes.entry((lead, model)).or_default().push(scores.nse().value(row));
+            }
+        }
+        for ((lead, model), mut values) in classes {
+            let middle = values.len() / 2;
+            let (_, median, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+            metrics.nse.with_label_values(&[lead, model]).set(*median);
+        }
+    }
+
+    /// Saves where the oldest waiting forecast stands, and what has been learned.
+    async fn save(&mut self) -> Result<(), ScoreError> {
+        self.ticks_since_save = 0;
+        if self.saved == self.tick {
+            return Ok(());
+        }
+        self.balance.check(&self.dependencies.metrics.stage)?;
+        let here = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
+        let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
+        let (climate, days) = self.climate.save();
+        let running = self.running.iter().flat_map(RunningScore::parts).flat_map(split);
+        let numbers: Vec<f32> =
+            climate.iter().copied().chain(newest.iter().map(|(_, value)| *value)).chain(running).collect();
+        let kept = Kept {
+            identity: self.identity.clone(),
+            tick: self.tick,
+            mark,
+            balance: self.balance.clone(),
+            newest: newest.iter().map(|(time, _)| *time).collect(),
+            climate: days.to_vec(),
+        };
+        self.dependencies.snapshots.save(u64::try_from(self.tick.0).unwrap_or(0), &kept, &numbers).await?;
+        self.dependencies.metrics.stage.snapshots.inc();
+        self.saved = self.tick;
+        Ok(())
+    }
+}
+
+/// Where the running score of a catchment and lead time stands; a forecast between two steps is of the later one.
+fn place(catchment: usize, lead_time_s: i64, step_s: i64, leads: usize) -> usize {
+    let step = usize::try_from((lead_time_s + step_s - 1) / step_s).unwrap_or(0);
+    catchment * leads + step.clamp(1, leads) - 1
+}
+
+/// A number as three float32 whose sum it is, to the last bit.
+fn split(number: f64) -> [f32; 3] {
+    let first = number as f32;
+    let second = (number - f64::from(first)) as f32;
+    [first, second, (number - f64::from(first) - f64::from(second)) as f32]
+}
+
+/// What [`split`] was given.
+fn whole(parts: &[f32; 3]) -> f64 {
+    let [first, second, third] = parts.map(f64::from);
+    first + (second + third)
+}
+
+/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
+    let oldest = snapshots.oldest::<Kept>().await?;
+    let needed = oldest.map(|s| s.content.mark);
+    Ok(needed.map(|m| [(Contract::Forecast, m.forecast.next), (Contract::Observation, m.observation.next)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_kept_to_the_last_bit() {
+        for number in [0.0, 1.0, std::f64::consts::PI, 1.0e13 / 3.0, 12_345.678_901_234_567, -1.0e-7 / 3.0] {
+            assert_eq!(whole(&split(number)).to_bits(), number.to_bits(), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_forecast_between_two_steps_is_of_the_later_one() {
+        assert_eq!([place(0, 3_600, 3_600, 6), place(0, 1, 3_600, 6), place(2, 3_601, 3_600, 6)], [0, 0, 13]);
+    }
+}

@@ -1,0 +1,226 @@
+//! Forecasts meet what came: every pair once, with baselines that know no more than they could, and the same after any kill.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path, pin::pin, sync::Arc, task::Poll};
+
+use arrow::array::Array;
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
+use nilometer_schemas::{
+    Contract, Flag, ForecastRow, ForecastsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Scores,
+    Timestamp, Variable,
+};
+use nilometer_score::{Dependencies, ScoreError, ScoreMetrics};
+use nilometer_statistics::{crps_quantiles, kge_2009, nse};
+use object_store::{ObjectStore, memory::InMemory};
+use prometheus::Registry;
+use tokio::runtime::Runtime as Tokio;
+
+const HOUR: i64 = 3_600;
+const TICKS: i64 = 80;
+const LEADS: i64 = 6;
+const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
+
+fn pipeline() -> Option<Arc<Pipeline>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    if !root.join(".cache/cance/.complete").exists() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the Cance data are absent; run ops/setup");
+        return None;
+    }
+    let set = ["forecast.horizon=6h", "forecast.lateness=12h", "log.snapshot_every=7"].map(str::to_owned);
+    let mut pipeline = Pipeline::load(&root.join("pipelines/definitions/cance.toml"), &set).unwrap();
+    pipeline.catchments[0].flood_thresholds_m3_s = vec![12.0];
+    Some(Arc::new(pipeline))
+}
+
+fn flow(hour: i64, catchment: usize) -> f64 {
+    [9.0, 3.0, 0.8][catchment] * (1.2 + ((hour as f64 + 3.0 * catchment as f64) / 9.0).sin())
+}
+
+/// When the reading of an hour comes; some are late, some never do.
+fn arrives(hour: i64, catchment: usize) -> Option<i64> {
+    match (hour + catchment as i64) % 13 {
+        0 => None,
+        5 => Some(hour + 4),
+        _ => Some(hour),
+    }
+}
+
+fn quantiles(issued: i64, lead: i64, catchment: usize) -> [f64; QUANTILE_LEVELS.len()] {
+    // A float32 each, as models say them.
+    let middle = flow(issued, catchment) + 0.1 * lead as f64;
+    QUANTILE_LEVELS.map(|level| f64::from((middle * (0.5 + level)) as f32))
+}
+
+async fn write(log: &EmbeddedLog, from: Timestamp) {
+    for tick in 0..TICKS {
+        let time = from.plus_s(tick * HOUR);
+        let (mut observations, mut forecasts) = (ObservationsBuilder::new(), ForecastsBuilder::new());
+        for catchment in 0..GAUGES.len() {
+            for hour in (tick - 4).max(0)..=tick {
+                let mut read = |value: Option<f64>, flag| {
+                    observations.push(ObservationRow {
+                        station: GAUGES[catchment],
+                        variable: Variable::Discharge,
+                        valid_time: from.plus_s(hour * HOUR),
+                        period_s: 0,
+                        value,
+                        flag,
+                        flag_source: "test",
+                        qualifier: None,
+                        source: "test",
+                        ingest_time: time,
+                    });
+                };
+                if arrives(hour, catchment) == Some(tick) {
+                    read(Some(flow(hour, catchment)), Flag::Pass);
+                } else if hour == tick {
+                    // What has failed its checks is no observation, and neither is a gap.
+                    read(Some(900.0), Flag::Fail);
+                    read(None, Flag::Missing);
+                }
+                // A correction that comes an hour later finds nothing that waits.
+                if arrives(hour, catchment) == Some(tick - 1) && hour % 11 == 0 {
+                    read(Some(500.0), Flag::Pass);
+                }
+            }
+            for lead in 1..=LEADS {
+                let quantiles = quantiles(tick, lead, catchment);
+                forecasts.push(ForecastRow {
+                    catchment: GAUGES[catchment],
+                    variable: Variable::Discharge,
+                    issue_time: time,
+                    valid_time: time.plus_s(lead * HOUR),
+                    mean: quantiles[9],
+                    quantiles: &quantiles,
+                    members: 8,
+                    scenario: "zero",
+                    state_time: time,
+                    filled_steps: 0,
+                    model: "straight",
+                    model_version: "1",
+                    weights_sha256: "00",
+                    observation_position: 0,
+                    forcing_position: 0,
+                    supersedes: None,
+                    reason: None,
+                });
+            }
+        }
+        for (contract, producer, batch) in [
+            (Contract::Observation, "ingest", observations.finish().unwrap().into_batch()),
+            (Contract::Forecast, "forecast", forecasts.finish().unwrap().into_batch()),
+        ] {
+            let message = Message { time, producer, sequence: tick as u64 + 1, batch };
+            log.append(Partition::new(contract, 0), message).await.unwrap();
+        }
+    }
+}
+
+fn start(
+    pipeline: &Arc<Pipeline>,
+    store: &Arc<dyn ObjectStore>,
+    registry: &Registry,
+) -> impl Future<Output = Result<Balance, ScoreError>> + use<> {
+    let metrics = Metrics::unregistered();
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.next_role();
+    lifecycle.stop();
+    let dependencies = Dependencies {
+        log: Arc::new(EmbeddedLog::new(store.clone(), "log", &metrics)),
+        snapshots: Snapshots::new(store.clone(), "snapshots", "score", 2),
+        metrics: ScoreMetrics::new(metrics.stage("score"), registry).unwrap(),
+        partition: 0,
+    };
+    nilometer_score::run(pipeline.clone(), dependencies, stop)
+}
+
+/// Every batch of scores, and where every forecast went.
+fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kill_after: &[usize]) -> (Vec<Scores>, Balance) {
+    Tokio::new().unwrap().block_on(async {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+        write(&log, pipeline.time.from).await;
+        for polls in kill_after {
+            let mut role = pin!(start(pipeline, &store, &Registry::new()));
+            let mut left = *polls;
+            std::future::poll_fn(|context| {
+                left = left.saturating_sub(1);
+                if left == 0 || role.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        let balance = start(pipeline, &store, registry).await.unwrap();
+        let (mut scores, mut at) = (Vec::new(), 0);
+        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Score, 0), at).await.unwrap() {
+            scores.push(Scores::try_from(record.batch).unwrap());
+            at += 1;
+        }
+        (scores, balance)
+    })
+}
+
+#[test]
+fn each_forecast_is_judged_once_beside_what_was_known_when_it_was_issued() {
+    let Some(pipeline) = pipeline() else { return };
+    let registry = Registry::new();
+    let (scores, balance) = run(&pipeline, &registry, &[]);
+    let from = pipeline.time.from;
+    let hour = |time: i64| Timestamp(time).seconds_since(from) / HOUR;
+    let mut series: BTreeMap<(String, i64), (Vec<f64>, Vec<f64>)> = BTreeMap::new();
+    let (mut judged, mut briers) = (0, 0);
+    for rows in &scores {
+        for row in 0..rows.len() {
+            let name = rows.catchment().value(row);
+            let catchment = GAUGES.iter().position(|g| *g == name).unwrap();
+            let (issued, valid) = (hour(rows.issue_time().value(row)), hour(rows.valid_time().value(row)));
+            let lead = rows.lead_time_s().value(row) / HOUR;
+            assert_eq!((rows.observed().value(row), valid - issued), (flow(valid, catchment), lead));
+            assert_eq!(hour(rows.score_time().value(row)), arrives(valid, catchment).unwrap(), "when it was read");
+            let said = quantiles(issued, lead, catchment);
+            let crps = crps_quantiles(&QUANTILE_LEVELS, &said, flow(valid, catchment)).unwrap();
+            assert!((rows.crps().value(row) - crps).abs() < 1e-12);
+            // The newest reading that had come by the issue time.
+            let known = (0..=issued).rev().find(|h| arrives(*h, catchment).is_some_and(|a| a <= issued));
+            // A correction that came by then is the newest word on its hour.
+            let corrected = |h: i64| h % 11 == 0 && arrives(h, catchment).unwrap() < issued;
+            let persisted = known.map(|h| if corrected(h) { 500.0 } else { flow(h, catchment) });
+            let error = persisted.map(|p| (f64::from(p as f32) - flow(valid, catchment)).abs());
+            assert_eq!(rows.crps_persistence().is_valid(row), error.is_some());
+            assert!(error.is_none_or(|e| (rows.crps_persistence().value(row) - e).abs() < 1e-9), "{name} {issued}");
+            assert!(rows.crps_climatology().is_null(row), "three days are no climate");
+            let of = series.entry((name.to_owned(), lead)).or_default();
+            of.0.push(flow(valid, catchment));
+            of.1.push(said[9]);
+            assert_eq!(rows.pairs().value(row), of.0.len() as u64);
+            if of.0.len() > 3 {
+                assert!((rows.nse().value(row) - nse(&of.0, &of.1).unwrap()).abs() < 1e-9);
+                assert!((rows.kge().value(row) - kge_2009(&of.0, &of.1).unwrap()).abs() < 1e-9);
+            }
+            judged += 1;
+            briers += rows.brier().value(row).len();
+        }
+    }
+    assert!(briers > 100 && judged > 1_000, "{briers} {judged}");
+    assert_eq!((balance.used, balance.received), (judged, (TICKS * LEADS * 3) as u64));
+    assert!(balance.pending > 0 && balance.missing > 0, "{balance:?}");
+    let shown = registry.gather();
+    let total = |name: &str| -> f64 {
+        let family = shown.iter().find(|f| f.name() == name).unwrap();
+        family.get_metric().iter().map(|m| m.get_counter().get_value()).sum()
+    };
+    assert_eq!(total("nilometer_score_forecasts_total"), judged as f64);
+    assert_eq!(total("nilometer_score_thresholds_total"), briers as f64);
+    assert!(total("nilometer_score_covered_total") < judged as f64);
+}
+
+#[test]
+fn a_role_that_is_killed_at_any_moment_says_the_same() {
+    let Some(pipeline) = pipeline() else { return };
+    let whole = run(&pipeline, &Registry::new(), &[]);
+    for kills in [vec![40], vec![150, 90], vec![400, 3, 200], vec![1_000]] {
+        let killed = run(&pipeline, &Registry::new(), &kills);
+        assert!(killed == whole, "after {kills:?} polls");
+    }
+}

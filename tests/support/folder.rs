@@ -1,0 +1,108 @@
+//! A folder in the CAMELS layout with made weather and rivers.
+
+use std::{fmt::Write as _, fs, path::Path, sync::Arc};
+
+use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray};
+use parquet::arrow::ArrowWriter;
+
+use super::root;
+
+pub const BASINS: [&str; 3] = ["01000001", "01000002", "02000001"];
+/// 1990-01-01 as days since 1970.
+pub const FIRST_DAY: i32 = 7_305;
+pub const DAYS: i32 = 120;
+
+/// A folder in the CAMELS layout with made weather: three basins in two files, 120 days from 1990-01-01.
+pub struct Folder {
+    at: tempfile::TempDir,
+    /// hundredths by column, of a basin and day
+    forcing: fn(usize, i32) -> [Option<i32>; 6],
+}
+
+pub const COLUMNS: [&str; 6] =
+    ["prcp_mm_x100", "tmin_c_x100", "tmax_c_x100", "dayl_s_x100", "srad_wm2_x100", "vp_pa_x100"];
+
+pub fn weather(basin: usize, day: i32) -> [Option<i32>; 6] {
+    let rain = if (day + basin as i32) % 6 < 2 { 900 + 300 * basin as i32 } else { 0 };
+    [rain, 200, 1_400, 4_320_000, 15_000, 80_000].map(Some)
+}
+
+impl Folder {
+    pub fn new(forcing: fn(usize, i32) -> [Option<i32>; 6]) -> Self {
+        let folder = Self { at: tempfile::tempdir().unwrap(), forcing };
+        fs::create_dir_all(folder.path().join("days")).unwrap();
+        fs::create_dir_all(folder.path().join("attributes")).unwrap();
+        for (file, basins) in [("huc01", &[0, 1][..]), ("huc02", &[2])] {
+            folder.write_forcing(file, basins);
+            folder.write_discharge(file, basins);
+        }
+        let inventory: String = BASINS.iter().fold("basin,lat,area_m2\n".to_owned(), |mut text, basin| {
+            writeln!(text, "{basin},45.0,864000000.0").unwrap();
+            text
+        });
+        fs::write(folder.path().join("basin_inventory.csv"), inventory).unwrap();
+        // The attributes of the package's own training means: a middling catchment.
+        let card = fs::read_to_string(root().join("models/zoo/dhbv/card.toml")).unwrap();
+        let names: Vec<&str> = card
+            .split("[[attribute]]\n")
+            .skip(1)
+            .map(|t| t.lines().next().unwrap().trim_start_matches("name = \"").trim_end_matches('"'))
+            .collect();
+        let weights = fs::read(root().join("models/zoo/dhbv/weights.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
+        let means: Vec<String> = tensors
+            .tensor("attribute_mean")
+            .unwrap()
+            .data()
+            .chunks(4)
+            .map(|b| f32::from_le_bytes(b.try_into().unwrap()).to_string())
+            .collect();
+        let mut text = format!("gauge_id;{};rock\n", names.join(";"));
+        for basin in BASINS {
+            writeln!(text, "{basin};{};Granite, mostly", means.join(";")).unwrap();
+        }
+        fs::write(folder.path().join("attributes/camels_clim.txt"), text).unwrap();
+        folder
+    }
+
+    pub fn path(&self) -> &Path {
+        self.at.path()
+    }
+
+    pub fn write_forcing(&self, file: &str, basins: &[usize]) {
+        let rows: Vec<(usize, i32)> = basins.iter().flat_map(|b| (0..DAYS).map(|d| (*b, d))).collect();
+        let mut columns = keys(&rows);
+        for (at, name) in COLUMNS.iter().enumerate() {
+            let values: Int32Array = rows.iter().map(|(b, d)| (self.forcing)(*b, *d)[at]).collect();
+            columns.push((*name, Arc::new(values)));
+        }
+        write(&self.path().join(format!("days/forcing_made_{file}.parquet")), columns);
+    }
+
+    fn write_discharge(&self, file: &str, basins: &[usize]) {
+        let rows: Vec<(usize, i32)> = basins.iter().flat_map(|b| (0..DAYS).map(|d| (*b, d))).collect();
+        let mut columns = keys(&rows);
+        // A recession and a pulse every sixth day, with a day missing and one that is impossible.
+        let flow = |b: usize, d: i32| match d {
+            70 => None,
+            71 => Some(-999),
+            _ => Some(50_000 + 10_000 * b as i32 + 40_000 * i32::from((d + b as i32) % 6 == 2)),
+        };
+        let values: Int32Array = rows.iter().map(|(b, d)| flow(*b, *d)).collect();
+        columns.push(("q_cfs_x100", Arc::new(values)));
+        write(&self.path().join(format!("days/streamflow_made_{file}.parquet")), columns);
+    }
+}
+
+pub fn keys(rows: &[(usize, i32)]) -> Vec<(&'static str, ArrayRef)> {
+    let basins: StringArray = rows.iter().map(|(b, _)| Some(BASINS[*b])).collect();
+    let dates: Date32Array = rows.iter().map(|(_, d)| Some(FIRST_DAY + d)).collect();
+    vec![("basin", Arc::new(basins)), ("date", Arc::new(dates))]
+}
+
+pub fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, a)| (n, a, true))).unwrap();
+    let mut writer = ArrowWriter::try_new(fs::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
