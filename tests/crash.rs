@@ -60,10 +60,18 @@ fn killed_at_twenty_instants_gives_the_same_archive() {
     succeed(nilometer("replay", &definition(), &window(&quiet, FROM, TO)));
     let expected = files(&quiet.join("archive"));
     assert_eq!(expected.keys().filter(|k| k.starts_with("forecast.v1")).count(), DAYS * 24);
+    assert!(expected.keys().any(|k| k.starts_with("score.v1")));
 
     let mut arbitrary = Arbitrary(20_141_104);
-    let watched =
-        ["log/forcing.v1/0", "log/observation.v1/0", "log/forecast.v1/0", "snapshots/forecast", "snapshots/ingest"];
+    let watched = [
+        "log/forcing.v1/0",
+        "log/observation.v1/0",
+        "log/forecast.v1/0",
+        "log/score.v1/0",
+        "snapshots/forecast",
+        "snapshots/ingest",
+        "snapshots/score",
+    ];
     let mut killed = 0;
     for _ in 0..KILLS {
         let sign = disturbed.join(watched[arbitrary.below(watched.len() as u64) as usize]);

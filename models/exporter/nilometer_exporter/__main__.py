@@ -1,4 +1,4 @@
-"""Command line: ``python -m nilometer_exporter cance | camels | folds | blend | snow | refresh …``; ``--help`` says more."""
+"""Command line: ``python -m nilometer_exporter cance | camels | nwrfc | folds | blend | snow | refresh …``; ``--help`` says more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from .camels.folds import fold_scores
 from .camels.packages import train_package
 from .camels.train import RECIPES
 from .cance import write_packages
+from .nwrfc.package import train_package as train_six_hourly
 from .refresh import refresh as rewrite
 from .snow import compare
 
@@ -31,6 +32,11 @@ def main() -> None:
     camels.add_argument("--not-judged", type=Path, help="file of catchments that the card's skill leaves out")
     camels.add_argument("--out", type=Path, required=True, help="folder that receives one folder per package")
     camels.set_defaults(run=_camels)
+    nwrfc = commands.add_parser("nwrfc", help="the six-hourly model of a folder in the layout of the Northwest River Forecast Center")
+    nwrfc.add_argument("--data", type=Path, required=True, help="folder with a folder a gauge")
+    nwrfc.add_argument("--area-km2", action="append", default=[], metavar="ID=KM2", help="of a gauge whose zones are not its whole catchment")
+    nwrfc.add_argument("--out", type=Path, required=True, help="folder that receives the package's folder")
+    nwrfc.set_defaults(run=_nwrfc)
     folds = commands.add_parser("folds", help="skill in catchments that a model has not seen, five folds")
     folds.add_argument("kind", choices=sorted(kind for kind in RECIPES if not kind.endswith("local")))
     folds.add_argument("--data", type=Path, required=True, help="folder with forcing, streamflow, attributes and inventory")
@@ -72,6 +78,11 @@ def _cance(options: argparse.Namespace) -> None:
 
 def _camels(options: argparse.Namespace) -> None:
     train_package(options.data, options.kind, options.out, options.not_judged)
+
+
+def _nwrfc(options: argparse.Namespace) -> None:
+    areas = (area.split("=") for area in options.area_km2)
+    train_six_hourly(options.data, {gauge: float(km2) for gauge, km2 in areas}, options.out)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from safetensors.numpy import load_file
 
 from . import cance
 from .camels.graphs import KINDS
+from .nwrfc.model import KIND as SIX_HOURLY
+from .nwrfc.package import NAME
 from .package import Graphs, Package, write
 
 
@@ -46,5 +48,5 @@ def _graphs(name: str, weights: dict) -> Graphs:
     for kind, packaged in cance.NAMES.items():
         if name == packaged:
             return cance.GRAPHS[kind]
-    model = KINDS[name](weights)
+    model = SIX_HOURLY if name == NAME else KINDS[name](weights)
     return Graphs(model.step, model.rollout, model.outputs, model.outputs)

@@ -4,10 +4,10 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_platforms", "cpu")
 
-from models import CAMELS, CANCE  # noqa: E402 -- after the configuration
+from models import CAMELS, CANCE, NWRFC  # noqa: E402 -- after the configuration
 
 
-@pytest.fixture(params=[*CANCE, *CAMELS])
+@pytest.fixture(params=[*CANCE, *CAMELS, *NWRFC])
 def kind(request) -> str:
     """Every kind of model."""
     return request.param

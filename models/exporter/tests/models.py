@@ -9,15 +9,17 @@ import onnxruntime
 from nilometer_exporter import cance, learning
 from nilometer_exporter.camels import graphs, hbv, hybrid, lstm
 from nilometer_exporter.camels.data import FORCING
+from nilometer_exporter.nwrfc import model as nwrfc
+from nilometer_exporter.nwrfc.data import FORCING as SIX_HOURLY_FORCING
 from nilometer_exporter.package import Graphs, Package, build_graph
 
-CANCE, CAMELS = ("physical", "hybrid"), tuple(graphs.KINDS)
+CANCE, CAMELS, NWRFC = ("physical", "hybrid"), tuple(graphs.KINDS), ("hbv-nwrfc",)
 HOURS, FILTERS, ATTRIBUTES = 6, 3, 5
 
 
 def package(kind: str, dtype=np.float64) -> Package:
     """A package of three catchments (or of any) that is never written."""
-    return (_cance if kind in CANCE else _camels)(kind, dtype)
+    return (_cance if kind in CANCE else _nwrfc if kind in NWRFC else _camels)(kind, dtype)
 
 
 @cache
@@ -59,6 +61,15 @@ def _camels(kind: str, dtype) -> Package:
     return _package(kind, given, values, facts, ({"name": "rows", "rows": model.rows},), inputs, attributes, {})
 
 
+@cache
+def _nwrfc(kind: str, dtype) -> Package:
+    values = {name: np.asarray(value, dtype) for name, value in nwrfc.start(0, 3).items()}
+    given = Graphs(nwrfc.KIND.step, nwrfc.KIND.rollout, nwrfc.KIND.outputs, nwrfc.KIND.outputs)
+    inputs = tuple({"name": name} for name, *_ in SIX_HOURLY_FORCING)
+    states, facts = ({"name": "rows", "rows": nwrfc.KIND.rows},), {name: {"catchment_axis": 0} for name in values}
+    return _package(kind, given, values, facts, states, inputs, (), {})
+
+
 def _package(kind, given, values, facts, states, inputs, attributes, golden_inputs) -> Package:
     return Package(
         kind, "0.0.0", "", 86_400, (), attributes, inputs, states, given, values, facts, golden_inputs, {}, (), {}
@@ -90,6 +101,8 @@ def ensemble(kind: str, steps: int, dtype=np.float64, members: int = 4) -> tuple
         state[0] = random.uniform(1, 260, (3, members))
         return state.astype(dtype), np.stack([rain, random.uniform(0, 0.3, rain.shape)], axis=1).astype(dtype)
     cold = random.normal(0, 6, rain.shape)
+    if kind in NWRFC:
+        return state.astype(dtype), np.stack([rain, cold, random.uniform(0.4, 0.6, rain.shape)], axis=1).astype(dtype)
     rows = [rain, cold - 4, cold + 4, *(random.uniform(low, high, rain.shape) for low, high in ((0.4, 0.6), (50, 250), (200, 1500)))]
     if kind == "lstm-ar":
         missing = random.random(rain.shape) < 0.4

@@ -99,11 +99,12 @@ impl Ground<'_> {
 
     /// Runs [`STEPS`] steps from the card's initial state.
     fn run(&self, members: usize, weather: impl Fn(usize, usize) -> Weather) -> Result<Trace, RuntimeError> {
-        self.run_at(&self.catchments, members, weather)
+        self.run_for(STEPS, &self.catchments, members, weather)
     }
 
-    fn run_at(
+    fn run_for(
         &self,
+        steps: usize,
         catchments: &Selection,
         members: usize,
         weather: impl Fn(usize, usize) -> Weather,
@@ -114,12 +115,12 @@ impl Ground<'_> {
         let mut trace = Trace {
             members,
             columns,
-            discharge_mm: Vec::with_capacity(STEPS * columns),
-            storage_mm: Vec::with_capacity(STEPS * columns),
+            discharge_mm: Vec::with_capacity(steps * columns),
+            storage_mm: Vec::with_capacity(steps * columns),
             imbalance_mm: 0.0,
             lowest_store_mm: f64::INFINITY,
         };
-        for t in 0..STEPS {
+        for t in 0..steps {
             let before = self.stored(&state, columns);
             let now: Vec<Weather> = (0..members).map(|member| weather(t, member)).collect();
             for (input, row) in self.package.card().inputs.iter().zip(model.forcing_mut().chunks_mut(columns)) {
@@ -167,6 +168,7 @@ impl Ground<'_> {
         match input {
             "precipitation" => weather.rain_mm,
             "potential_evapotranspiration" => (2.0 - 1.6 * winter) * days,
+            "air_temperature" => 9.0 - 13.0 * winter + weather.warmer_degc,
             "minimum_air_temperature" => 4.0 - 13.0 * winter + weather.warmer_degc,
             "maximum_air_temperature" => 14.0 - 13.0 * winter + weather.warmer_degc,
             "day_length" => 0.5 - 0.15 * winter,
@@ -234,9 +236,10 @@ impl Ground<'_> {
         /// Steps after the rain in which water is still under way.
         const ROUTED: usize = 16;
         // The rain ends in high summer, when no snow is left that could melt.
-        let end = WARM + (self.steps_a_year() / 2.0) as usize % (STEPS - WARM - 90);
-        let trace =
-            self.run(1, |t, _| Weather { rain_mm: if t < end { showers(t) } else { 0.0 }, ..Weather::default() })?;
+        let year = self.steps_a_year() as usize;
+        let end = year / 2 + if year / 2 < WARM { year } else { 0 };
+        let until_end = |t, _| Weather { rain_mm: if t < end { showers(t) } else { 0.0 }, ..Weather::default() };
+        let trace = self.run_for(STEPS.max(end + 90), &self.catchments, 1, until_end)?;
         let mut rise = 0.0_f64;
         for column in 0..trace.columns {
             let flow: Vec<f64> = trace.series(column).skip(end + ROUTED).take(60).collect();
@@ -252,11 +255,13 @@ impl Ground<'_> {
     /// A warmer winter brings its melt earlier.
     fn warmer_melts_earlier(&self) -> Result<Probe, RuntimeError> {
         const NAME: &str = PROBES[5];
-        if !self.package.card().inputs.iter().any(|i| i.name == "minimum_air_temperature") {
+        if !self.package.card().inputs.iter().any(|i| i.name.ends_with("air_temperature")) {
             return Ok(Probe { name: NAME, holds: None, found: "sees no temperature".to_owned() });
         }
         let year = self.steps_a_year() as usize;
-        let trace = self.run(2, |t, member| Weather { rain_mm: showers(t), warmer_degc: 4.0 * member as f64 })?;
+        // From one midsummer to the next, after half a year.
+        let warmer = |t, member| Weather { rain_mm: showers(t), warmer_degc: 4.0 * member as f64 };
+        let trace = self.run_for(STEPS.max(year / 2 + 2 * year), &self.catchments, 2, warmer)?;
         let mut later = f64::NEG_INFINITY;
         for catchment in 0..trace.columns / 2 {
             // Centre of mass of the flow between two midsummers.
@@ -284,7 +289,7 @@ impl Ground<'_> {
         for value in &mut doubled.attributes[area * count..][..count] {
             *value *= 2.0;
         }
-        let trace = self.run_at(&doubled, ordinary.members, |t, member| Weather {
+        let trace = self.run_for(STEPS, &doubled, ordinary.members, |t, member| Weather {
             rain_mm: showers(t) * (1.0 + 2.0 * member as f64),
             ..Weather::default()
         })?;

@@ -1,4 +1,4 @@
-//! File sources: series of GeoTIFFs, tables and CAMELS folders, read by the time at which their rows reached us.
+//! File sources: series of GeoTIFFs, tables and folders of many catchments, read by the time at which their rows reached us.
 //!
 //! ```text
 //! options ──problems──▶ (every mistake at once)
@@ -39,14 +39,14 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails where its input is refused"))]
 
-pub mod camels;
+pub mod folder;
 mod geotiff;
 mod source;
 mod table;
 mod template;
 mod zone;
 
-pub use camels::{CamelsOptions, CamelsSeries};
+pub use folder::{FolderLayout, FolderOptions, FolderSeries};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Source, SourceError, Window};
 pub use table::{StationOption, TableFormat, TableOptions, TimeOption};

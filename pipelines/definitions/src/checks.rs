@@ -154,12 +154,12 @@ pub(crate) fn sources(
         let found = match &source.kind {
             SourceKind::Geotiff(options) => options.problems(data),
             SourceKind::Table(options) => options.problems(data),
-            SourceKind::Camels(..) => Vec::new(),
+            SourceKind::Folder(..) => Vec::new(),
         };
         problems.extend(
             found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }),
         );
-        let of_folder = matches!(source.kind, SourceKind::Camels(..));
+        let of_folder = matches!(source.kind, SourceKind::Folder(..));
         let key = match (of_folder, source.variable()) {
             (true, Variable::Discharge) => "source.discharge_delay".to_owned(),
             (true, _) => "source.forcing_delay".to_owned(),

@@ -1,10 +1,10 @@
-//! `[source]` as one folder in the CAMELS layout: it brings sources and catchments.
+//! `[source]` as one folder in a layout that others publish: it brings sources and catchments.
 
 use std::collections::BTreeMap;
 
 use nilometer_connectors::{
-    CamelsOptions,
-    camels::{CamelsCatchment, CamelsColumn, CamelsInventory, DISCHARGE, FORCING},
+    FolderOptions,
+    folder::{FolderCatchment, FolderColumn, Inventory},
 };
 use nilometer_runtime::Mixture;
 use nilometer_transforms::Span;
@@ -13,8 +13,8 @@ use crate::{Catchment, ForecastOptions, Scenario, SourceDefinition, SourceKind};
 
 /// A folder that is the whole of a definition's input.
 pub(crate) struct Folder {
-    pub(crate) options: CamelsOptions,
-    pub(crate) inventory: CamelsInventory,
+    pub(crate) options: FolderOptions,
+    pub(crate) inventory: Inventory,
     pub(crate) forcing_delay: Option<Span>,
     pub(crate) discharge_delay: Span,
 }
@@ -27,26 +27,29 @@ impl Folder {
         forecast: Option<&ForecastOptions>,
         models: Option<&Mixture>,
     ) -> BTreeMap<String, SourceDefinition> {
-        let taken = |c: &CamelsColumn| {
+        let taken = |c: &FolderColumn| {
             models.is_none_or(|m| m.first().card().inputs.iter().any(|i| i.name == c.variable.name()))
         };
         let ahead = forecast.filter(|f| f.scenario == Scenario::Perfect);
         let foresight = ahead.map_or(Span::default(), |f| Span::from_seconds(-f.horizon.seconds()));
         let forcing_delay = self.forcing_delay.unwrap_or(foresight);
-        FORCING
-            .into_iter()
+        let layout = self.options.layout;
+        layout
+            .forcing()
+            .iter()
+            .copied()
             .filter(taken)
             .map(|column| (column, forcing_delay))
-            .chain([(DISCHARGE, self.discharge_delay)])
+            .chain([(layout.discharge(), self.discharge_delay)])
             .map(|(column, delay)| {
-                let kind = SourceKind::Camels(self.options.clone(), column);
+                let kind = SourceKind::Folder(self.options.clone(), column);
                 (column.variable.name().to_owned(), SourceDefinition { delay, kind })
             })
             .collect()
     }
 
     pub(crate) fn catchments(&self) -> Vec<Catchment> {
-        let catchment = |c: &CamelsCatchment| Catchment {
+        let catchment = |c: &FolderCatchment| Catchment {
             id: c.id.clone(),
             station: None,
             parameters: None,

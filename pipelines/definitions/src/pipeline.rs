@@ -7,8 +7,8 @@ use std::{
 };
 
 use nilometer_connectors::{
-    CamelsOptions, GeotiffOptions, TableOptions,
-    camels::{CamelsColumn, CamelsInventory},
+    FolderLayout, FolderOptions, GeotiffOptions, TableOptions,
+    folder::{FolderColumn, Inventory},
 };
 use nilometer_runtime::Mixture;
 use nilometer_schemas::Variable;
@@ -76,8 +76,8 @@ pub enum SourceKind {
     Geotiff(GeotiffOptions),
     /// a CSV or Parquet table
     Table(TableOptions),
-    /// one column of a folder in the CAMELS layout
-    Camels(CamelsOptions, CamelsColumn),
+    /// one column of a folder of many catchments
+    Folder(FolderOptions, FolderColumn),
 }
 
 impl SourceDefinition {
@@ -87,7 +87,7 @@ impl SourceDefinition {
         match &self.kind {
             SourceKind::Geotiff(o) => o.variable,
             SourceKind::Table(o) => o.variable,
-            SourceKind::Camels(_, column) => column.variable,
+            SourceKind::Folder(_, column) => column.variable,
         }
     }
 }
@@ -120,7 +120,7 @@ impl Pipeline {
         }
         let model: Option<ModelOptions> = reader.section("model");
         let models = model.as_ref().and_then(|model| reader.models(&model.package));
-        let folder = reader.camels();
+        let folder = reader.folder();
         let (data, network, sources, catchments): (Option<PathBuf>, Option<NetworkOptions>, _, _);
         match &folder {
             Some(folder) => {
@@ -241,8 +241,8 @@ impl Reader<'_> {
             .ok()
     }
 
-    /// `[source]` as one folder in the CAMELS layout.
-    fn camels(&mut self) -> Option<Folder> {
+    /// `[source]` as one folder of many catchments.
+    fn folder(&mut self) -> Option<Folder> {
         let one = |t: &Table| t.get("kind").is_some_and(Value::is_str);
         if !self.table.get("source").and_then(Value::as_table).is_some_and(one) {
             return None;
@@ -250,17 +250,19 @@ impl Reader<'_> {
         let Some(Value::Table(mut table)) = self.table.remove("source") else { return None };
         let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
         let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
-        match table.remove("kind").as_ref().and_then(Value::as_str) {
-            Some("camels") => {}
+        let layout = match table.remove("kind").as_ref().and_then(Value::as_str) {
+            Some("camels") => FolderLayout::Camels,
+            Some("nwrfc") => FolderLayout::Nwrfc,
             other => {
                 let message =
-                    format!("is {:?}; accepted is camels, or [source.NAME] tables", other.unwrap_or_default());
+                    format!("is {:?}; accepted is camels or nwrfc, or [source.NAME] tables", other.unwrap_or_default());
                 self.problems.push(Problem { path: "source.kind".to_owned(), message });
+                FolderLayout::default()
             }
-        }
-        let read = self.read::<CamelsOptions>("source", Value::Table(table));
-        let options = read.unwrap_or_else(|| CamelsOptions { path: PathBuf::new(), leave_out: vec![], only: vec![] });
-        let mut inventory = CamelsInventory::default();
+        };
+        let read = self.read::<FolderOptions>("source", Value::Table(table)).unwrap_or_default();
+        let options = FolderOptions { layout, ..read };
+        let mut inventory = Inventory::default();
         if self.problems.iter().all(|p| !p.path.starts_with("source")) {
             match options.inventory() {
                 Ok(found) => inventory = found,

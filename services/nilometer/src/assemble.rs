@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
-use nilometer_connectors::{Arrival, CamelsSeries, Source, Window};
+use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
 use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
 use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
@@ -329,7 +329,7 @@ fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
 fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Lines)> {
     let mut sources = Vec::new();
     let mut decodings = BTreeMap::new();
-    let folder = camels(pipeline, mode)?;
+    let folder = folder(pipeline, mode)?;
     for (name, definition) in &pipeline.sources {
         let (source, decoding) = open(pipeline, name, definition, mode, folder.as_ref())
             .with_context(|| format!("source.{name} cannot be opened"))?;
@@ -356,7 +356,7 @@ fn open(
     name: &str,
     definition: &SourceDefinition,
     mode: Mode,
-    folder: Option<&CamelsSeries>,
+    folder: Option<&FolderSeries>,
 ) -> Result<(Box<dyn Source>, Decoding)> {
     let (arrival, window) = match mode {
         Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
@@ -372,23 +372,24 @@ fn open(
             let layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
             (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
         }
-        SourceKind::Camels(_, column) => {
-            let folder = folder.context("a CAMELS folder is a record of the past; use replay or hindcast")?;
+        SourceKind::Folder(_, column) => {
+            let folder =
+                folder.context("a folder of many catchments is a record of the past; use replay or hindcast")?;
             (folder.source(name, *column, definition.delay.seconds()), Decoding::Table(column.layout()?))
         }
     })
 }
 
-/// The rows of the definition's folder in the CAMELS layout, if it names one: all that a forecast of the window can know.
-pub fn camels(pipeline: &Pipeline, mode: Mode) -> Result<Option<CamelsSeries>> {
+/// The rows of the definition's folder of many catchments, if it names one: all that a forecast of the window can know.
+pub fn folder(pipeline: &Pipeline, mode: Mode) -> Result<Option<FolderSeries>> {
     let options = pipeline.sources.values().find_map(|s| match &s.kind {
-        SourceKind::Camels(options, _) => Some(options),
+        SourceKind::Folder(options, _) => Some(options),
         _ => None,
     });
     let Some(options) = options.filter(|_| mode == Mode::Replay) else { return Ok(None) };
     let until = pipeline.time.to.plus_s(pipeline.forecast.horizon.seconds());
     let begin = pipeline.time.from.plus_s(-pipeline.time.step.seconds());
-    Ok(Some(CamelsSeries::load(options, begin, until)?))
+    Ok(Some(FolderSeries::load(options, begin, until)?))
 }
 
 /// The catchments, traced upstream from their gauges.

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use nilometer_connectors::camels::Gap;
+use nilometer_connectors::folder::Gap;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::Clock;
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
@@ -97,20 +97,20 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
 /// # Errors
 /// What is missing, with its file and the days.
 pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
-    let Some(folder) = assemble::camels(pipeline, Mode::Replay)? else { return Ok(()) };
+    let Some(folder) = assemble::folder(pipeline, Mode::Replay)? else { return Ok(()) };
     let time = &mut pipeline.time;
     let issued_from = pipeline.forecast.from.unwrap_or(time.from);
     if !time.to.is_multiple_of_s(time.step.seconds()) {
-        bail!("time.to is {}, accepted is the end of a day, as --to {} gives it", time.to, time.to.date());
+        bail!("time.to is {}, accepted is the end of a step, as --to {} gives it", time.to, time.to.date());
     }
     let Some(begin) = folder.unbroken_from(time.to) else {
-        let last = time.to.plus_s(-DAY_S).date();
         let before = folder.forcing_until(time.to).map_or_else(
-            || "no day before it has any".to_owned(),
-            |end| format!("the newest day before it that has is {}", end.plus_s(-DAY_S).date()),
+            || "none before it has any".to_owned(),
+            |end| format!("the newest before it that has is {}", shown(end, folder.step_s())),
         );
         bail!(
-            "source.path: {last}, the last day of --to, has no forcing ({before}); accepted is a window of days that have"
+            "source.path: {}, the last of --to, has no forcing ({before}); accepted is a window that has",
+            shown(time.to, folder.step_s())
         );
     };
     if begin > issued_from {
@@ -127,10 +127,13 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     time.from = begin.max(time.from).plus_s(time.step.seconds());
     let basins: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
     let needed: Vec<_> = pipeline.sources.values().map(nilometer_definitions::SourceDefinition::variable).collect();
+    if folder.step_s() != time.step.seconds() {
+        bail!("source.path has steps of {} s, time.step is {}; accepted is the same", folder.step_s(), time.step);
+    }
     let gaps = folder.gaps(&basins, &needed, time.from.plus_s(-time.step.seconds()), time.to);
     if !gaps.is_empty() {
         let more = gaps.len().saturating_sub(SHOWN);
-        let lines: Vec<String> = gaps.iter().take(SHOWN).map(say).collect();
+        let lines: Vec<String> = gaps.iter().take(SHOWN).map(|gap| say(gap, folder.step_s())).collect();
         let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
         bail!(
             "source.path: forcing is missing inside the window; accepted is a number each day: complete the files, choose another window, or name the basins in source.leave_out\n  {}{more}",
@@ -140,14 +143,20 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     Ok(())
 }
 
-fn say(gap: &Gap) -> String {
-    let file = gap.file.as_deref().unwrap_or("forcing_*.parquet");
+/// A step by its end: the day that it is, or the time.
+fn shown(end: Timestamp, step_s: i64) -> String {
+    if step_s == DAY_S { end.plus_s(-DAY_S).date() } else { end.to_string() }
+}
+
+fn say(gap: &Gap, step_s: i64) -> String {
+    let file = gap.file.as_deref().unwrap_or("forcing_*");
     format!(
-        "{file}: {} of basin {} on {} day(s) from {}",
+        "{file}: {} of basin {} on {} {} from {}",
         gap.column,
         gap.basin,
-        gap.days,
-        gap.first.plus_s(-DAY_S).date()
+        gap.steps,
+        if step_s == DAY_S { "day(s)" } else { "step(s)" },
+        shown(gap.first, step_s)
     )
 }
 

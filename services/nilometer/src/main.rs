@@ -68,7 +68,7 @@ enum Command {
     Verify {
         /// the store, as `hindcast --out` named it
         store: String,
-        /// folder in the CAMELS layout with what the gauges read; when absent the store's own observations, whose stations must be named as
+        /// folder of many catchments (source.kind = camels or nwrfc) with what the gauges read; when absent the store's own observations, whose stations must be named as
         /// their catchments are
         #[arg(long)]
         observations: Option<PathBuf>,

@@ -57,11 +57,11 @@ async fn write(log: &EmbeddedLog, from: Timestamp) {
     for tick in 0..TICKS {
         let time = from.plus_s(tick * HOUR);
         let (mut observations, mut forecasts) = (ObservationsBuilder::new(), ForecastsBuilder::new());
-        for catchment in 0..GAUGES.len() {
+        for (catchment, gauge) in GAUGES.into_iter().enumerate() {
             for hour in (tick - 4).max(0)..=tick {
                 let mut read = |value: Option<f64>, flag| {
                     observations.push(ObservationRow {
-                        station: GAUGES[catchment],
+                        station: gauge,
                         variable: Variable::Discharge,
                         valid_time: from.plus_s(hour * HOUR),
                         period_s: 0,
@@ -88,7 +88,7 @@ async fn write(log: &EmbeddedLog, from: Timestamp) {
             for lead in 1..=LEADS {
                 let quantiles = quantiles(tick, lead, catchment);
                 forecasts.push(ForecastRow {
-                    catchment: GAUGES[catchment],
+                    catchment: gauge,
                     variable: Variable::Discharge,
                     issue_time: time,
                     valid_time: time.plus_s(lead * HOUR),

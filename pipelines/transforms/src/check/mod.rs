@@ -109,7 +109,7 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
             ),
             Some(options) => {
                 let series = state.series(station, rows.variable);
-                series.judge(time, value, rows.variable, options, rows.ingest_time[row])
+                series.judge(time, value, rows.variable, &options.of(rows.variable), rows.ingest_time[row])
             }
         };
         let accepted = match verdict {

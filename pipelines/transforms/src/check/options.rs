@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::MEMORY;
 use crate::{Range, Span};
 
-/// Tests on one variable. Only the gross range has a default ([`possible_range`]); a test without options is not run.
+/// Tests on what gauges measure. Limits are in its unit, so the weather has none of them: only what is possible on Earth, and gaps.
+/// Only the gross range has a default ([`possible_range`]); a test without options is not run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckOptions {
@@ -107,6 +108,12 @@ impl CheckOptions {
             flat_line: over.flat_line.or(self.flat_line),
             gap: over.gap.or(self.gap),
         }
+    }
+
+    /// What of these holds for `variable`.
+    #[must_use]
+    pub fn of(&self, variable: Variable) -> Self {
+        if variable.is_forcing() { Self { gap: self.gap, ..Self::default() } } else { self.clone() }
     }
 
     /// Every problem: key and what is wrong with it.

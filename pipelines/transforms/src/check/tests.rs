@@ -172,6 +172,17 @@ fn stations_override_options_and_the_default_range_is_what_earth_allows() {
 }
 
 #[test]
+fn limits_of_a_gauge_are_none_of_the_weather() {
+    let mut frost = rows(&[("a", 1, "-12.5"), ("a", 3, "-40")]);
+    frost.variable = Variable::AirTemperature;
+    let checked = check(&frost, &rules(), &mut CheckState::default()).unwrap();
+    assert_eq!(out(&checked).iter().map(|row| row.2).collect::<Vec<_>>(), [1, 9, 1], "a gap is one in any series");
+    frost.value[1] = Some(-140.0);
+    let checked = check(&frost, &rules(), &mut CheckState::default()).unwrap();
+    assert_eq!(checked.counts.rejected_rows(), 1, "what cannot be on Earth");
+}
+
+#[test]
 fn every_problem_is_told_at_once_and_unknown_keys_are_refused() {
     let text = "gross_range = { min = 5.0, max = 1.0 }\nspike = { threshold = 0.0 }\nrate = { max_per_hour = -1.0 }\n\
                 flat_line = { count = 1, tolerance = 0.0 }\ngap = { step = \"0s\" }";

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::TryStreamExt;
-use nilometer_connectors::{CamelsOptions, camels};
+use nilometer_connectors::{FolderLayout, FolderOptions, folder};
 use nilometer_schemas::{Contract, Forecasts, QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 use parquet::arrow::ArrowWriter;
@@ -27,7 +27,7 @@ use scores::{COVERAGE, CRPS, CRPS_CLIMATOLOGY, CRPS_PERSISTENCE, METRICS, Pairs,
 pub struct Request {
     /// the archive of the forecasts
     pub archive: Arc<dyn ObjectStore>,
-    /// folder in the CAMELS layout with what the gauges read; the archive's own observations when absent
+    /// folder of many catchments with what the gauges read; the archive's own observations when absent
     pub observations: Option<PathBuf>,
     /// what is valid after this counts
     pub from: Timestamp,
@@ -77,8 +77,9 @@ async fn observations(request: &Request) -> Result<Observed> {
     match &request.observations {
         Some(path) => {
             let leave_out = request.leave_out.iter().cloned().collect();
-            let options = CamelsOptions { path: path.clone(), leave_out, only: Vec::new() };
-            Ok(camels::discharge_m3_s(&options, request.from, request.to)?)
+            let layout = FolderLayout::of(path);
+            let options = FolderOptions { layout, path: path.clone(), leave_out, ..FolderOptions::default() };
+            Ok(folder::discharge_m3_s(&options, request.from, request.to)?)
         }
         None => {
             let mut observed = report::observed(&request.archive, request.from, request.to).await?;

@@ -12,98 +12,40 @@ use arrow::{
 };
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
-use super::{BASIN, CamelsOptions, files, series::as_kind};
+use super::read::as_kind;
+use crate::folder::{BASIN, FolderCatchment, FolderOptions, Found, Inventory, files};
 
-const INVENTORY: &str = "basin_inventory.csv";
+pub(in crate::folder) const INVENTORY: &str = "basin_inventory.csv";
 const AREA: &str = "area_m2";
-/// Problems worth reading at once.
-const SHOWN: usize = 20;
 
-/// One basin with forcing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CamelsCatchment {
-    /// its name
-    pub id: String,
-    /// area, km²
-    pub area_km2: f64,
-    /// static attributes by name; NaN where the file has no number
-    pub attributes: BTreeMap<String, f64>,
-}
-
-/// The basins of a folder.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct CamelsInventory {
-    /// by name
-    pub catchments: Vec<CamelsCatchment>,
-    /// the file that each attribute stands in
-    pub files: BTreeMap<String, String>,
-}
-
-impl CamelsOptions {
-    /// The basins that have forcing, with their areas and attributes.
-    ///
-    /// # Errors
-    /// Every problem: key of the option and what is wrong in which file.
-    pub fn inventory(&self) -> Result<CamelsInventory, Vec<(String, String)>> {
-        let refuse = |problem: String| vec![("path".to_owned(), problem)];
-        if !self.path.is_dir() {
-            return Err(refuse(format!("is {}; accepted is a folder in the CAMELS layout", self.path.display())));
-        }
-        let basins: BTreeSet<String> =
-            basins_with_forcing(&self.path).map_err(refuse)?.into_iter().filter(|b| self.wants(b)).collect();
-        let mut problems = Vec::new();
-        for basin in self.only.iter().filter(|b| !basins.contains(*b)) {
-            let found = if self.leave_out.contains(basin) {
-                format!("names basin {basin:?}, which leave_out names too; accepted is one of them")
-            } else {
-                format!(
-                    "names basin {basin:?}, which has no forcing in {}; accepted are names as in its files",
-                    self.path.display()
-                )
-            };
-            problems.push(("only".to_owned(), found));
-        }
-        if basins.is_empty() && problems.is_empty() {
-            return Err(refuse(format!(
-                "{}: no basin is left; accepted is one with forcing or more",
-                self.path.display()
-            )));
-        }
-        let areas = areas_km2(&self.path.join(INVENTORY)).map_err(refuse)?;
-        let (mut attributes, files) = attributes(&self.path.join("attributes")).map_err(refuse)?;
-        let mut catchments = Vec::new();
-        for id in basins {
-            match areas.get(&id) {
-                Some(Ok(area_km2)) => {
-                    let attributes = attributes.remove(&id).unwrap_or_default();
-                    catchments.push(CamelsCatchment { id, area_km2: *area_km2, attributes });
-                }
-                Some(Err(text)) => problems.push((
-                    "path".to_owned(),
-                    format!("{INVENTORY}: {AREA} of basin {id} is {text:?}, accepted is a number above 0; complete it, or name the basin in source.leave_out"),
-                )),
-                None => problems.push((
-                    "path".to_owned(),
-                    format!("{INVENTORY}: basin {id} has forcing but no row, accepted is a row with {AREA}; add it, or name the basin in source.leave_out"),
-                )),
+/// The basins that have forcing and are wanted; what is wrong with one goes to `problems`.
+pub(in crate::folder) fn inventory(options: &FolderOptions, problems: &mut Found) -> Result<Inventory, String> {
+    let basins = basins_with_forcing(&options.path)?;
+    let areas = areas_km2(&options.path.join(INVENTORY))?;
+    let (mut attributes, files) = attributes(&options.path.join("attributes"))?;
+    let mut catchments = Vec::new();
+    for id in basins.into_iter().filter(|basin| options.wants(basin)) {
+        let given = options.area_km2.get(&id).map(|area| Ok(*area));
+        let mut say = |problem: String| problems.push(("path".to_owned(), problem));
+        match given.as_ref().or_else(|| areas.get(&id)) {
+            Some(Ok(area_km2)) => {
+                let (area_km2, attributes) = (*area_km2, attributes.remove(&id).unwrap_or_default());
+                catchments.push(FolderCatchment { id, area_km2, attributes });
             }
+            Some(Err(text)) => say(format!(
+                "{INVENTORY}: {AREA} of basin {id} is {text:?}, accepted is a number above 0; complete it, or name the basin in source.leave_out"
+            )),
+            None => say(format!(
+                "{INVENTORY}: basin {id} has forcing but no row, accepted is a row with {AREA}; add it, or name the basin in source.leave_out"
+            )),
         }
-        if problems.is_empty() { Ok(CamelsInventory { catchments, files }) } else { Err(shortened(problems)) }
     }
-}
-
-/// The first problems, and how many there are besides.
-fn shortened(mut problems: Vec<(String, String)>) -> Vec<(String, String)> {
-    let more = problems.len().saturating_sub(SHOWN);
-    if more > 0 {
-        problems.truncate(SHOWN);
-        problems.push(("path".to_owned(), format!("and {more} more problems of this kind")));
-    }
-    problems
+    Ok(Inventory { catchments, files })
 }
 
 fn basins_with_forcing(folder: &Path) -> Result<BTreeSet<String>, String> {
-    let paths = files(folder, "forcing_").map_err(|e| format!("{} cannot be listed: {e}", folder.display()))?;
+    let paths =
+        files(folder, "forcing_", ".parquet").map_err(|e| format!("{} cannot be listed: {e}", folder.display()))?;
     if paths.is_empty() {
         return Err(format!(
             "{} holds no forcing_*.parquet; accepted is a folder in the CAMELS layout",

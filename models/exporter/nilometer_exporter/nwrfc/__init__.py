@@ -1,0 +1,1 @@
+"""The six-hourly models of gauges in the layout of the Northwest River Forecast Center."""

@@ -1,0 +1,264 @@
+//! Folders that are the whole of a definition's input: forcing and discharge of many catchments, in a layout that others publish.
+//!
+//! ```text
+//! camels   FOLDER/basin_inventory.csv              basin, area_m2
+//!          FOLDER/attributes/camels_*.txt          gauge_id; attribute; …            (semicolons)
+//!          FOLDER/**/forcing_*.parquet             basin, date, prcp_mm_x100, tmin_c_x100, tmax_c_x100, dayl_s_x100, srad_wm2_x100, vp_pa_x100
+//!          FOLDER/**/streamflow_*.parquet          basin, date, q_cfs_x100
+//!
+//! nwrfc    FOLDER/**/ID/forcing_por_ID-ZONE.csv    year, month, day, hour, map_mm, mat_degc
+//!          FOLDER/**/ID/flow_instantaneous_ID.csv  year, month, day, hour, flow_cfs
+//!          FOLDER/**/ID/pars_default.csv           name, zone, value: zone_area in km², alat in degrees
+//!          FOLDER/**/ID/upflow_OTHER.csv           says that gauge OTHER lies upstream
+//! ```
+//!
+//! `camels`, a folder in the CAMELS layout: numbers are hundredths as integers, null where missing. A date is a local calendar day; its row
+//! is the sum or mean over that day and so valid at the day's end. A basin is in the run when it has forcing.
+//!
+//! `nwrfc`, the layout of the Northwest River Forecast Center: steps of six hours, UTC, labelled by their end. A gauge's catchment is its own
+//! zones and those of the gauges upstream that the folder has; forcing is their mean by area.
+
+mod camels;
+mod nwrfc;
+mod series;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use nilometer_schemas::{Unit, Variable};
+use nilometer_transforms::{
+    Conversion, ConvertError, TableLayout,
+    decode::{StationLayout, TimeFormat, TimeLayout},
+};
+use serde::{Deserialize, Serialize};
+
+pub use series::{FolderSeries, Gap, discharge_m3_s};
+
+pub(crate) const BASIN: &str = "basin";
+pub(crate) const VALID_TIME: &str = "valid_time";
+pub(crate) const FILE: &str = "file";
+pub(crate) const DAY_S: i64 = 86_400;
+/// Problems worth reading at once.
+const SHOWN: usize = 20;
+
+/// How a folder is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FolderLayout {
+    /// daily, Parquet
+    #[default]
+    Camels,
+    /// six-hourly, CSV
+    Nwrfc,
+}
+
+/// A folder in a definition.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FolderOptions {
+    /// its layout
+    #[serde(skip)]
+    pub layout: FolderLayout,
+    /// the folder
+    pub path: PathBuf,
+    /// basins that are not run
+    #[serde(default)]
+    pub leave_out: Vec<String>,
+    /// the only basins that are run; all when empty
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// area of a basin where the folder does not say it, or not of all of it, km²
+    #[serde(default)]
+    pub area_km2: BTreeMap<String, f64>,
+}
+
+/// One basin with forcing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FolderCatchment {
+    /// its name
+    pub id: String,
+    /// area, km²
+    pub area_km2: f64,
+    /// static attributes by name; NaN where the file has no number
+    pub attributes: BTreeMap<String, f64>,
+}
+
+/// The basins of a folder.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Inventory {
+    /// by name
+    pub catchments: Vec<FolderCatchment>,
+    /// the file that each attribute stands in
+    pub files: BTreeMap<String, String>,
+}
+
+/// Key of an option, and what is wrong with it.
+type Found = Vec<(String, String)>;
+
+impl FolderOptions {
+    /// The basins that have forcing, with their areas and attributes.
+    ///
+    /// # Errors
+    /// Every problem: key of the option and what is wrong in which file.
+    pub fn inventory(&self) -> Result<Inventory, Vec<(String, String)>> {
+        let refuse = |problem: String| vec![("path".to_owned(), problem)];
+        if !self.path.is_dir() {
+            let layout = self.layout.name();
+            return Err(refuse(format!("is {}; accepted is a folder in the {layout} layout", self.path.display())));
+        }
+        if let Some((basin, area)) = self.area_km2.iter().find(|(_, area)| !(area.is_finite() && **area > 0.0)) {
+            return Err(vec![(format!("area_km2.{basin}"), format!("is {area}, accepted is a number above 0"))]);
+        }
+        let mut problems = Vec::new();
+        let found = match self.layout {
+            FolderLayout::Camels => camels::inventory(self, &mut problems),
+            FolderLayout::Nwrfc => nwrfc::inventory(self, &mut problems),
+        };
+        let inventory = found.map_err(refuse)?;
+        let has = |basin: &String| inventory.catchments.iter().any(|c| c.id == *basin);
+        if problems.is_empty() {
+            for basin in self.only.iter().filter(|b| !has(b)) {
+                let found = if self.leave_out.contains(basin) {
+                    format!("names basin {basin:?}, which leave_out names too; accepted is one of them")
+                } else {
+                    format!(
+                        "names basin {basin:?}, which has no forcing in {}; accepted are names as in its files",
+                        self.path.display()
+                    )
+                };
+                problems.push(("only".to_owned(), found));
+            }
+        }
+        if inventory.catchments.is_empty() && problems.is_empty() {
+            return Err(refuse(format!(
+                "{}: no basin is left; accepted is one with forcing or more",
+                self.path.display()
+            )));
+        }
+        if problems.is_empty() { Ok(inventory) } else { Err(shortened(problems)) }
+    }
+
+    pub(crate) fn wants(&self, basin: &str) -> bool {
+        !self.leave_out.iter().any(|b| b == basin) && (self.only.is_empty() || self.only.iter().any(|b| b == basin))
+    }
+}
+
+/// The first problems, and how many there are besides.
+fn shortened(mut problems: Found) -> Found {
+    let more = problems.len().saturating_sub(SHOWN);
+    if more > 0 {
+        problems.truncate(SHOWN);
+        problems.push(("path".to_owned(), format!("and {more} more problems of this kind")));
+    }
+    problems
+}
+
+/// A column of the folder's files, and what it measures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FolderColumn {
+    /// what the values are about
+    pub variable: Variable,
+    /// name in the files, or of what is computed from them
+    pub name: &'static str,
+    unit: Unit,
+    scale: f64,
+    period_s: i64,
+}
+
+impl FolderLayout {
+    /// The layout of a folder that is there: that of CAMELS has an inventory.
+    #[must_use]
+    pub fn of(folder: &Path) -> Self {
+        if folder.join(camels::INVENTORY).exists() { Self::Camels } else { Self::Nwrfc }
+    }
+
+    /// Its name in messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Camels => "CAMELS",
+            Self::Nwrfc => "NWRFC",
+        }
+    }
+
+    /// Seconds between two rows.
+    #[must_use]
+    pub const fn step_s(self) -> i64 {
+        match self {
+            Self::Camels => DAY_S,
+            Self::Nwrfc => nwrfc::STEP_S,
+        }
+    }
+
+    /// What drives a model.
+    #[must_use]
+    pub const fn forcing(self) -> &'static [FolderColumn] {
+        match self {
+            Self::Camels => &camels::FORCING,
+            Self::Nwrfc => &nwrfc::FORCING,
+        }
+    }
+
+    /// What the gauges read.
+    #[must_use]
+    pub const fn discharge(self) -> FolderColumn {
+        match self {
+            Self::Camels => camels::DISCHARGE,
+            Self::Nwrfc => nwrfc::DISCHARGE,
+        }
+    }
+
+    /// Where forcing or discharge stands below the folder.
+    pub(crate) const fn pattern(self, discharge: bool) -> &'static str {
+        match (self, discharge) {
+            (Self::Camels, false) => "**/forcing_*.parquet",
+            (Self::Camels, true) => "**/streamflow_*.parquet",
+            (Self::Nwrfc, false) => "**/forcing_por_*.csv",
+            (Self::Nwrfc, true) => "**/flow_instantaneous_*.csv",
+        }
+    }
+}
+
+impl FolderColumn {
+    const fn new(variable: Variable, name: &'static str, unit: Unit, scale: f64, period_s: i64) -> Self {
+        Self { variable, name, unit, scale, period_s }
+    }
+
+    /// How its rows are decoded.
+    ///
+    /// # Errors
+    /// [`ConvertError`], which the columns of this module do not give.
+    pub fn layout(self) -> Result<TableLayout, ConvertError> {
+        Ok(TableLayout {
+            station: StationLayout::Column(BASIN.to_owned()),
+            time: TimeLayout::Column { name: VALID_TIME.to_owned(), format: TimeFormat::Rfc3339 },
+            zone: jiff::tz::TimeZone::UTC,
+            value: self.name.to_owned(),
+            qualifier: None,
+            conversion: Conversion::new(self.unit, self.variable, self.period_s)?.scaled(self.scale),
+            missing: Vec::new(),
+            delimiter: b',',
+        })
+    }
+}
+
+/// Files below `folder` whose name is `prefix*suffix`, in the order of their paths; all folders are looked into.
+pub(crate) fn files(folder: &Path, prefix: &str, suffix: &str) -> std::io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+            if path.is_dir() && !path.is_symlink() {
+                open.push(path);
+            } else if name.starts_with(prefix) && name.ends_with(suffix) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
