@@ -31,7 +31,7 @@ pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
 /// How far from the median an observation may lie to count as it is, in normal scores.
 const LARGEST: f64 = 6.0;
 
-/// Where a distribution is held on to: places among the calibrated levels.
+/// Where a distribution is held on to, its levels 0.05, 0.15, 0.3, 0.5, 0.7, 0.85 and 0.95: places among the calibrated levels.
 const HOLDS: [usize; 7] = [0, 2, 5, 9, 13, 16, 18];
 
 /// Holds that lie closer than this, in the logarithm, are moved apart.
@@ -47,35 +47,20 @@ const SMALLEST_SCALE: f64 = 0.01;
 const FALLING_STEP: f64 = 20.0;
 const LARGEST_STEP: f64 = 0.25;
 
-/// A distribution as it was said, by seven of its quantiles in the logarithm of `value + epsilon`: all that an observation is judged
-/// against. Between them, and as the last ones go on beyond them, it turns values into normal scores and back.
+/// A distribution before it is corrected, by seven of its quantiles in the logarithm of `value + epsilon`. Between them, and as the last ones go on beyond them, it turns values into normal scores and back.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Shape([f64; Shape::NUMBERS]);
+struct Shape([f64; Shape::NUMBERS]);
 
 impl Shape {
-    /// Numbers of a shape.
-    pub const NUMBERS: usize = HOLDS.len();
+    const NUMBERS: usize = HOLDS.len();
 
     /// Of `quantiles` at the calibrated levels.
-    #[must_use]
-    pub fn of(quantiles: &[f64; CALIBRATED_LEVELS], epsilon: f64) -> Self {
+    fn of(quantiles: &[f64; CALIBRATED_LEVELS], epsilon: f64) -> Self {
         let mut logs = HOLDS.map(|at| (quantiles[at].max(0.0) + epsilon).ln());
         for at in 1..logs.len() {
             logs[at] = logs[at].max(logs[at - 1] + SMALLEST_STEP);
         }
         Self(logs)
-    }
-
-    /// From what [`Shape::numbers`] gave; rounded to float32, holds stay apart.
-    #[must_use]
-    pub fn from_numbers(numbers: [f32; Self::NUMBERS]) -> Self {
-        Self(numbers.map(f64::from))
-    }
-
-    /// For what waits.
-    #[must_use]
-    pub fn numbers(&self) -> [f32; Self::NUMBERS] {
-        self.0.map(|log| log as f32)
     }
 
     /// The normal score of a logarithm.
@@ -95,30 +80,67 @@ impl Shape {
     }
 }
 
+/// What an observation is judged against: the distribution before it was corrected, and where the correction put the same seven
+/// quantiles, in its normal scores.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Issued {
+    shape: Shape,
+    scores: [f64; Shape::NUMBERS],
+}
+
+impl Issued {
+    /// Numbers of what was issued.
+    pub const NUMBERS: usize = 2 * Shape::NUMBERS;
+
+    /// From what [`Issued::numbers`] gave; rounded to float32, holds stay apart.
+    #[must_use]
+    pub fn from_numbers(numbers: [f32; Self::NUMBERS]) -> Self {
+        let at = |from: usize| std::array::from_fn(|hold| f64::from(numbers[from + hold]));
+        Self { shape: Shape(at(0)), scores: at(Shape::NUMBERS) }
+    }
+
+    /// For what waits.
+    #[must_use]
+    pub fn numbers(&self) -> [f32; Self::NUMBERS] {
+        std::array::from_fn(|at| match at.checked_sub(Shape::NUMBERS) {
+            None => self.shape.0[at] as f32,
+            Some(hold) => self.scores[hold] as f32,
+        })
+    }
+}
+
+/// The score of a level whose place is `at`, between those of the holds in proportion to the normal distribution's.
+fn score_of_level(scores: &[f64; Shape::NUMBERS], at: usize) -> f64 {
+    let above = HOLDS[1..Shape::NUMBERS - 1].partition_point(|hold| *hold < at);
+    let (low, high) = (STANDARD_NORMAL[HOLDS[above]], STANDARD_NORMAL[HOLDS[above + 1]]);
+    scores[above] + (scores[above + 1] - scores[above]) * (STANDARD_NORMAL[at] - low) / (high - low)
+}
+
 /// Where observations lie in a family of forecasts, in the normal scores of each forecast's own distribution: a scale, how far they
-/// usually lie off, and the quantiles' places in it. It starts by leaving distributions as they are.
+/// usually lie off, and the places of seven quantiles in it, the others between them. It starts by leaving distributions as they are.
 ///
 /// The scale follows the last few hundred forecasts. Every verified forecast moves each quantile by `γ (α − 1{below})`: the pinball loss's
 /// gradient, or online conformal prediction with a step that falls to a floor (Angelopoulos, Barber & Bates 2024, Proc. ICML 41), the
-/// proportional part of conformal PID control (Angelopoulos, Candès & Tibshirani 2023, `NeurIPS` 36). As steps have a floor, the share
-/// below each quantile differs from its level by a multiple of `1 / (γ n)` at most, whatever comes.
+/// proportional part of conformal PID control (Angelopoulos, Candès & Tibshirani 2023, `NeurIPS` 36). What counts as below is what lay below
+/// the quantile as it was issued, however long ago: errors last for as long as a forecast looks ahead, and the quantile of today has learned
+/// from them already. As steps have a floor, the share below each quantile differs from its level by a multiple of `delay / (γ n)` at most,
+/// whatever comes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Calibrator {
-    quantiles: [f32; CALIBRATED_LEVELS],
+    quantiles: [f32; Shape::NUMBERS],
     scale: f32,
     forecasts: f32,
 }
 
 impl Calibrator {
     /// Numbers of one calibrator.
-    pub const NUMBERS: usize = CALIBRATED_LEVELS + 2;
+    pub const NUMBERS: usize = Shape::NUMBERS + 2;
 
     /// From what [`Calibrator::numbers`] gave.
     #[must_use]
     pub fn from_numbers(numbers: &[f32; Self::NUMBERS]) -> Self {
-        let mut quantiles = [0.0; CALIBRATED_LEVELS];
-        quantiles.copy_from_slice(&numbers[..CALIBRATED_LEVELS]);
-        Self { quantiles, scale: numbers[CALIBRATED_LEVELS], forecasts: numbers[CALIBRATED_LEVELS + 1] }
+        let [quantiles @ .., scale, forecasts] = *numbers;
+        Self { quantiles, scale, forecasts }
     }
 
     /// For a snapshot.
@@ -126,17 +148,19 @@ impl Calibrator {
         self.quantiles.into_iter().chain([self.scale, self.forecasts])
     }
 
-    /// Corrects `quantiles`, in the logarithm of `value + epsilon`, and returns the shape that they had. Values stay at least 0 and
-    /// ascending.
+    /// Corrects `quantiles`, in the logarithm of `value + epsilon`, and returns what an observation is to be judged against. Values stay at
+    /// least 0 and ascending.
     ///
     /// # Errors
     /// [`StatisticsError::NotFinite`] for one that is no finite number.
-    pub fn apply(&self, quantiles: &mut [f64; CALIBRATED_LEVELS], epsilon: f64) -> Result<Shape, StatisticsError> {
+    pub fn apply(&self, quantiles: &mut [f64; CALIBRATED_LEVELS], epsilon: f64) -> Result<Issued, StatisticsError> {
         require_finite("quantiles", quantiles)?;
         let shape = Shape::of(quantiles, epsilon);
+        let mut scores = HOLDS.map(|at| STANDARD_NORMAL[at]);
         if self.forecasts > 0.0 {
-            for (quantile, z) in quantiles.iter_mut().zip(self.quantiles) {
-                *quantile = shape.log(f64::from(self.scale * z).clamp(-LARGEST, LARGEST)).exp() - epsilon;
+            scores = self.quantiles.map(|z| f64::from(self.scale * z).clamp(-LARGEST, LARGEST));
+            for (at, quantile) in quantiles.iter_mut().enumerate() {
+                *quantile = shape.log(score_of_level(&scores, at)).exp() - epsilon;
             }
         }
         // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
@@ -145,27 +169,28 @@ impl Calibrator {
             *quantile = quantile.max(floor);
             floor = *quantile;
         }
-        Ok(shape)
+        Ok(Issued { shape, scores })
     }
 
-    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and the shape that
-    /// [`Calibrator::apply`] gave. `rate` is the floor of γ; 0 learns nothing.
-    pub fn learn(&mut self, log_observed: f64, shape: Shape, rate: f64) {
-        let score = shape.score(log_observed).clamp(-LARGEST, LARGEST);
+    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and what [`Calibrator::apply`] gave.
+    /// `rate` is the floor of γ; 0 learns nothing. `delay` is how many forecasts are issued before the first of them is verified: steps
+    /// that are larger than one over it would overshoot.
+    pub fn learn(&mut self, log_observed: f64, issued: &Issued, rate: f64, delay: usize) {
+        let score = issued.shape.score(log_observed).clamp(-LARGEST, LARGEST);
         if rate <= 0.0 || score.is_nan() {
             return;
         }
         if self.forecasts == 0.0 {
-            self.quantiles = STANDARD_NORMAL.map(|z| z as f32);
+            self.quantiles = HOLDS.map(|at| STANDARD_NORMAL[at] as f32);
             self.scale = 1.0;
         }
         self.forecasts += 1.0; // stays at 2^24, where nothing depends on it any more
         let forecasts = f64::from(self.forecasts);
-        let step = rate.max(FALLING_STEP / (forecasts + FALLING_STEP / LARGEST_STEP));
-        let scaled = score / f64::from(self.scale);
-        for (at, quantile) in self.quantiles.iter_mut().enumerate() {
+        let falling = FALLING_STEP / (forecasts + FALLING_STEP / LARGEST_STEP);
+        let step = rate.max(falling.min(1.0 / delay.max(1) as f64));
+        for ((at, quantile), issued) in HOLDS.into_iter().zip(&mut self.quantiles).zip(issued.scores) {
             let level = (at + 1) as f64 / (CALIBRATED_LEVELS + 1) as f64;
-            let below = f64::from(u8::from(scaled < f64::from(*quantile)));
+            let below = f64::from(u8::from(score < issued));
             *quantile = (f64::from(*quantile) + step * (level - below)) as f32;
         }
         self.quantiles.sort_by(f32::total_cmp);
@@ -201,7 +226,7 @@ mod tests {
                 if i >= 1_000 {
                     below.iter_mut().zip(quantiles).for_each(|(n, q)| *n += u32::from(log_observed.exp() <= q));
                 }
-                calibrator.learn(log_observed, shape, 0.02);
+                calibrator.learn(log_observed, &shape, 0.02, 1);
             }
             for (at, n) in below.into_iter().enumerate() {
                 let (share, level) = (f64::from(n) / 5_000.0, (at + 1) as f64 / 20.0);
@@ -219,12 +244,15 @@ mod tests {
         let mut quantiles = first;
         let shape = Calibrator::default().apply(&mut quantiles, 0.1).unwrap();
         assert_eq!(quantiles, first);
-        for (at, value) in HOLDS.into_iter().zip(shape.0) {
+        for (at, value) in HOLDS.into_iter().zip(shape.shape.0) {
             assert!(
                 (value - (first[at] + 0.1).ln()).abs() < 1e-9
-                    && (shape.score(value) - STANDARD_NORMAL[at]).abs() < 1e-9
+                    && (shape.shape.score(value) - STANDARD_NORMAL[at]).abs() < 1e-9
             );
-            assert!((shape.log(STANDARD_NORMAL[at]) - value).abs() < 1e-9);
+            assert!((shape.shape.log(STANDARD_NORMAL[at]) - value).abs() < 1e-9);
+        }
+        for (at, score) in STANDARD_NORMAL.into_iter().enumerate() {
+            assert!((score_of_level(&shape.scores, at) - score).abs() < 1e-12);
         }
         quantiles[3] = f64::NAN;
         assert!(Calibrator::default().apply(&mut quantiles, 0.1).is_err());
@@ -237,8 +265,31 @@ mod tests {
             let mut quantiles: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|k| 1e-14 * k as f64);
             let shape = calibrator.apply(&mut quantiles, 2.3).unwrap();
             assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
-            calibrator.learn(log_observation(i), shape, 0.05);
+            calibrator.learn(log_observation(i), &shape, 0.05, 1);
         }
+    }
+
+    #[test]
+    fn errors_that_last_as_long_as_a_forecast_looks_ahead_are_covered_as_well() {
+        // 40 forecasts are issued before the first is verified, and errors change as slowly.
+        let (mut calibrator, mut below, mut n, mut error) = (Calibrator::default(), [0.0; 2], 0.0, 0.0);
+        let mut waiting = std::collections::VecDeque::new();
+        for i in 0..20_000 {
+            let mut quantiles = STANDARD_NORMAL.map(f64::exp);
+            waiting.push_back((calibrator.apply(&mut quantiles, 1e-9).unwrap(), quantiles));
+            error = 0.975 * error + 0.222 * log_observation(i) * 2.0;
+            if waiting.len() > 40 {
+                let (issued, quantiles) = waiting.pop_front().unwrap();
+                if i > 2_000 {
+                    below[0] += f64::from(u8::from(error.exp() < quantiles[0]));
+                    below[1] += f64::from(u8::from(error.exp() < quantiles[18]));
+                    n += 1.0;
+                }
+                calibrator.learn(error, &issued, 0.02, 40);
+            }
+        }
+        let [low, high] = below.map(|count| count / n);
+        assert!((low - 0.05).abs() < 0.01 && (high - 0.95_f64).abs() < 0.01, "{low} {high}");
     }
 
     proptest! {
@@ -255,7 +306,7 @@ mod tests {
                     let log_observed = bias + spread * log_observation(i);
                     below += f64::from(u8::from(log_observed.exp() < quantiles[18]));
                     n += 1.0;
-                    calibrator.learn(log_observed, shape, 0.05);
+                    calibrator.learn(log_observed, &shape, 0.05, 1);
                 }
             }
             prop_assert!((below / n - 0.95_f64).abs() < 0.03, "{} below", below / n);
@@ -268,7 +319,8 @@ mod tests {
             quantiles.sort_by(f64::total_cmp);
             let mut calibrator = Calibrator::default();
             for score in scores {
-                calibrator.learn(score, Shape::of(&STANDARD_NORMAL.map(|z| (0.3 * z).exp()), 0.0), 0.1);
+                let issued = calibrator.apply(&mut STANDARD_NORMAL.map(|z| (0.3 * z).exp()), 0.0).unwrap();
+                calibrator.learn(score, &issued, 0.1, 1);
             }
             calibrator.apply(&mut quantiles, 0.01).unwrap();
             prop_assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");

@@ -68,7 +68,7 @@ mod series;
 mod threshold;
 
 pub use baseline::{Climatology, Persistence, day_of_year};
-pub use calibration::{CALIBRATED_LEVELS, Calibrator, STANDARD_NORMAL, Shape};
+pub use calibration::{CALIBRATED_LEVELS, Calibrator, Issued, STANDARD_NORMAL};
 pub use contingency::Contingency;
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};

@@ -4,15 +4,15 @@
 //! A recession teaches nothing about a flood, so low, usual and high flow have their own.
 
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
-use nilometer_statistics::{Calibrator, Shape};
+use nilometer_statistics::{Calibrator, Issued};
 
 use crate::{
     ForecastError,
     outstanding::{Outstanding, SlotTimes},
 };
 
-/// Numbers of one forecast that waits: its shape, and its stage of the river.
-const FIELDS: usize = Shape::NUMBERS + 1;
+/// Numbers of one forecast that waits: what it is judged against, and its stage of the river.
+const FIELDS: usize = Issued::NUMBERS + 1;
 
 /// Flow over the gauge's mean at which the river passes from one stage to the next.
 const STAGES_BEGIN: [f64; STAGES - 1] = [0.5, 2.0];
@@ -65,8 +65,8 @@ impl Calibration {
         let stage = if flow.observations > 0.0 { STAGES_BEGIN.iter().filter(passed).count() } else { USUAL };
         let calibrator = &self.calibrators[place(self.leads, catchment, lead, stage)];
         let mut waiting = [stage as f32; FIELDS];
-        let shape = calibrator.apply(quantiles_m3_s, self.epsilon_m3_s[catchment])?;
-        waiting[..Shape::NUMBERS].copy_from_slice(&shape.numbers());
+        let issued = calibrator.apply(quantiles_m3_s, self.epsilon_m3_s[catchment])?;
+        waiting[..Issued::NUMBERS].copy_from_slice(&issued.numbers());
         self.issued.keep(valid_time, catchment, lead, waiting);
         Ok(())
     }
@@ -75,9 +75,9 @@ impl Calibration {
     pub(crate) fn observe(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
         let (leads, rate) = (self.leads, self.rate);
         let log = (discharge_m3_s + self.epsilon_m3_s[catchment]).ln();
-        for (lead, [shape @ .., stage]) in self.issued.take(valid_time, catchment) {
-            let shape = Shape::from_numbers(shape);
-            self.calibrators[place(leads, catchment, lead, stage as usize)].learn(log, shape, rate);
+        for (lead, [issued @ .., stage]) in self.issued.take(valid_time, catchment) {
+            let issued = Issued::from_numbers(issued);
+            self.calibrators[place(leads, catchment, lead, stage as usize)].learn(log, &issued, rate, lead + 1);
         }
         let flow = &mut self.flows[catchment];
         flow.observations += 1.0;
