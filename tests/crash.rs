@@ -113,6 +113,14 @@ fn replaying_twice_gives_identical_content_and_a_second_start_resumes() {
     let resumed = succeed(nilometer("replay", &definition(), &window(&twice, FROM, to)));
     assert!(String::from_utf8_lossy(&resumed.stderr).contains("resuming from a snapshot"));
     same(&files(&once.join("archive")), &files(&twice.join("archive")));
+
+    // Operations that go on in the store of a hindcast know what it has learned.
+    let prepared = folder.path().join("prepared");
+    let mut hindcast = nilometer("hindcast", &definition(), &window(&prepared, FROM, "2014-10-09T12:00:00Z"));
+    hindcast.arg("--out").arg(&prepared);
+    succeed(hindcast);
+    succeed(nilometer("replay", &definition(), &window(&prepared, FROM, to)));
+    same(&files(&once.join("archive")), &files(&prepared.join("archive")));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use nilometer_schemas::{Forecasts, Scores, Timestamp};
 use sha2::{Digest, Sha256};
 use support::{
     archived, camels,
-    folder::{BASINS, COLUMNS, DAYS, FIRST_DAY, Folder, keys, weather, write},
+    folder::{BASINS, COLUMNS, DAYS, FIRST_DAY, Folder, keys, six_hourly, weather, write},
     root, succeed,
 };
 
@@ -174,6 +174,45 @@ fn scores_that_come_with_the_observations_are_those_of_the_archive() {
             assert!((streamed - archived).abs() < 1e-5 * (1.0 + archived.abs()), "{line}: {streamed}");
         }
     }
+}
+
+#[test]
+fn six_hourly_gauges_are_forecast_and_scored_with_their_gaps() {
+    let (folder, out) = (six_hourly(), tempfile::tempdir().unwrap());
+    let hindcast = |to: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.current_dir(root()).args(["hindcast", "pipelines/definitions/nwrfc-6hourly.toml", "--set"]);
+        command.arg(format!("source.path={}", folder.path().display()));
+        command.args(["--warm-up-from", "2010-01-01", "--from", "2010-02-01", "--to", to, "--leads", "1,4", "--out"]);
+        command.arg(out.path());
+        command
+    };
+    refused(&hindcast("2010-02-28").output().unwrap(), &["2010-03-01T00:00:00Z", "no forcing", "2010-02-28T18:00:00Z"]);
+    succeed(hindcast("2010-02-28T18:00:00Z"));
+    let means = means(out.path());
+    assert_eq!(means.len(), 2 * 2);
+    for gauge in ["SAKW1", "WCHW1"] {
+        let [next, day] = [1, 4].map(|lead| &means[&(gauge.to_owned(), lead * 21_600)]);
+        // Every six hours of February after its first instant.
+        assert_eq!((next.len(), day.len()), (28 * 4 - 1, 28 * 4 - 1));
+        assert!(next.values().all(|flow| *flow > 0.0));
+    }
+    let mut verify = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    let table = succeed({
+        verify.arg("verify").arg(out.path());
+        verify
+    });
+    let table = String::from_utf8(table.stdout).unwrap();
+    // A reading in seventeen is missing, of two gauges at two lead times.
+    let missing = (31 * 4 + 1..59 * 4).filter(|step| step % 17 == 3).count() * 4;
+    assert!(
+        table.contains(&format!("{} forecasts met an observation, {missing} did not", 111 * 4 - missing)),
+        "{table}"
+    );
+    let mut given = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    given.arg("verify").arg(out.path()).arg("--observations").arg(folder.path());
+    let given = String::from_utf8(succeed(given).stdout).unwrap();
+    assert!(given.contains("6.0000 h") && given.contains("1 d"), "{given}");
 }
 
 /// Nash–Sutcliffe efficiency of the first basin, from its definition.

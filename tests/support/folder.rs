@@ -106,3 +106,34 @@ pub fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     writer.write(&batch).unwrap();
     writer.close().unwrap();
 }
+
+/// A folder in the layout of the Northwest River Forecast Center: a gauge, and one below it, January and February of 2010 with made weather.
+pub fn six_hourly() -> tempfile::TempDir {
+    const STEPS: i32 = (31 + 28) * 4;
+    let folder = tempfile::tempdir().unwrap();
+    let time = |step: i32| {
+        let (day, hour) = (step / 4, step % 4 * 6);
+        if day < 31 { format!("2010,1,{},{hour}", day + 1) } else { format!("2010,2,{},{hour}", day - 30) }
+    };
+    for (gauge, upstream, area_km2) in [("WCHW1", None, 395.0), ("SAKW1", Some("WCHW1"), 1_459.0)] {
+        let of_gauge = folder.path().join("basins").join(gauge);
+        fs::create_dir_all(&of_gauge).unwrap();
+        let (mut weather, mut flow) = ("year,month,day,hour,map_mm,mat_degc,ptps\n".to_owned(), String::new());
+        flow.push_str("year,month,day,hour,flow_cfs,Source\n");
+        for step in 0..STEPS {
+            let rain = if step % 24 < 5 { 4.0 } else { 0.0 };
+            writeln!(weather, "{},{rain},{},0", time(step), f64::from(step % 9) - 2.0).unwrap();
+            if step % 17 != 3 {
+                writeln!(flow, "{},{},USGS", time(step), 900 + 300 * (step % 24)).unwrap();
+            }
+        }
+        fs::write(of_gauge.join(format!("forcing_por_{gauge}-1.csv")), weather).unwrap();
+        fs::write(of_gauge.join(format!("flow_instantaneous_{gauge}.csv")), flow).unwrap();
+        let facts = format!("name,type,zone,value\nzone_area,uh,{gauge}-1,{area_km2}\nalat,snow,{gauge}-1,48\n");
+        fs::write(of_gauge.join("pars_default.csv"), facts).unwrap();
+        if let Some(upstream) = upstream {
+            fs::write(of_gauge.join(format!("upflow_{upstream}.csv")), "year,month,day,hour,flow_cfs\n").unwrap();
+        }
+    }
+    folder
+}
