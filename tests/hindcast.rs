@@ -178,7 +178,8 @@ fn scores_that_come_with_the_observations_are_those_of_the_archive() {
 
 #[test]
 fn six_hourly_gauges_are_forecast_and_scored_with_their_gaps() {
-    let (folder, out) = (six_hourly(), tempfile::tempdir().unwrap());
+    let rain_mm = |step: i64| if step % 24 < 5 { 4.0 } else { 0.0 };
+    let (folder, out) = (six_hourly(31 + 28, rain_mm), tempfile::tempdir().unwrap());
     let hindcast = |to: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
         command.current_dir(root()).args(["hindcast", "pipelines/definitions/nwrfc-6hourly.toml", "--set"]);
@@ -213,6 +214,53 @@ fn six_hourly_gauges_are_forecast_and_scored_with_their_gaps() {
     given.arg("verify").arg(out.path()).arg("--observations").arg(folder.path());
     let given = String::from_utf8(succeed(given).stdout).unwrap();
     assert!(given.contains("6.0000 h") && given.contains("1 d"), "{given}");
+}
+
+#[test]
+fn what_past_years_brought_may_come_again() {
+    // February was wet in 2010 and is dry in 2011.
+    let rain_mm = |step: i64| match step / 4 {
+        31..59 => 12.0,
+        _ => f64::from(u8::from(step % 24 == 0)),
+    };
+    let folder = six_hourly(365 + 31 + 28, rain_mm);
+    let flow = |scenario: &str| {
+        let out = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.current_dir(root()).args(["hindcast", "pipelines/definitions/nwrfc-6hourly.toml"]);
+        for set in [
+            format!("source.path={}", folder.path().display()),
+            format!("forecast.scenario={scenario}"),
+            "forecast.every=24h".to_owned(),
+            "assimilation.members=4".to_owned(),
+        ] {
+            command.args(["--set", &set]);
+        }
+        command.args(["--warm-up-from", "2010-01-01", "--from", "2011-01-20", "--to", "2011-02-20", "--leads", "40"]);
+        succeed({
+            command.args(["--assimilation", "none", "--out"]).arg(out.path());
+            command
+        });
+        let said: Vec<String> = archived(out.path(), "forecast.v1")
+            .into_iter()
+            .flat_map(|batch| {
+                let rows = Forecasts::try_from(batch).unwrap();
+                (0..rows.len()).map(|row| rows.scenario().value(row).to_owned()).collect::<Vec<_>>()
+            })
+            .collect();
+        assert!(!said.is_empty() && said.iter().all(|s| s == scenario), "{said:?}");
+        let means = means(out.path());
+        let last = means[&("WCHW1".to_owned(), 864_000)].values().next_back().copied().unwrap();
+        last
+    };
+    let (past, dry) = (flow("past_years"), flow("zero"));
+    assert!(past > 2.0 * dry, "with the rain of 2010 {past} m3/s, without rain {dry}");
+
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.current_dir(root()).args(["validate", "pipelines/definitions/nwrfc-6hourly.toml", "--set"]);
+    command.arg(format!("source.path={}", folder.path().display()));
+    command.args(["--set", "forecast.scenario=past_years", "--set", "forecast.years=0"]);
+    refused(&command.output().unwrap(), &["assimilation.members", "another year", "forecast.years"]);
 }
 
 /// Nash–Sutcliffe efficiency of the first basin, from its definition.

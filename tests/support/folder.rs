@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
 use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringArray};
+use nilometer_schemas::Timestamp;
 use parquet::arrow::ArrowWriter;
 
 use super::root;
@@ -107,22 +108,22 @@ pub fn write(path: &Path, columns: Vec<(&str, ArrayRef)>) {
     writer.close().unwrap();
 }
 
-/// A folder in the layout of the Northwest River Forecast Center: a gauge, and one below it, January and February of 2010 with made weather.
-pub fn six_hourly() -> tempfile::TempDir {
-    const STEPS: i32 = (31 + 28) * 4;
+/// A folder in the layout of the Northwest River Forecast Center: a gauge, and one below it, so many days of made weather from 2010-01-01.
+pub fn six_hourly(days: i64, rain_mm: fn(i64) -> f64) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let time = |step: i32| {
-        let (day, hour) = (step / 4, step % 4 * 6);
-        if day < 31 { format!("2010,1,{},{hour}", day + 1) } else { format!("2010,2,{},{hour}", day - 30) }
+    let begin: Timestamp = "2010-01-01".parse().unwrap();
+    let time = |step: i64| {
+        let text = begin.plus_s(step * 21_600).to_string();
+        let number = |range: std::ops::Range<usize>| text[range].parse::<u32>().unwrap();
+        format!("{},{},{},{}", number(0..4), number(5..7), number(8..10), number(11..13))
     };
     for (gauge, upstream, area_km2) in [("WCHW1", None, 395.0), ("SAKW1", Some("WCHW1"), 1_459.0)] {
         let of_gauge = folder.path().join("basins").join(gauge);
         fs::create_dir_all(&of_gauge).unwrap();
         let (mut weather, mut flow) = ("year,month,day,hour,map_mm,mat_degc,ptps\n".to_owned(), String::new());
         flow.push_str("year,month,day,hour,flow_cfs,Source\n");
-        for step in 0..STEPS {
-            let rain = if step % 24 < 5 { 4.0 } else { 0.0 };
-            writeln!(weather, "{},{rain},{},0", time(step), f64::from(step % 9) - 2.0).unwrap();
+        for step in 0..days * 4 {
+            writeln!(weather, "{},{},{},0", time(step), rain_mm(step), step % 9 - 2).unwrap();
             if step % 17 != 3 {
                 writeln!(flow, "{},{},USGS", time(step), 900 + 300 * (step % 24)).unwrap();
             }

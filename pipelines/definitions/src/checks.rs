@@ -39,6 +39,9 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
     if !(0.0..=1.0).contains(&forecast.calibration_rate) {
         say("forecast.calibration_rate", format!("is {}, accepted is 0 to 1", forecast.calibration_rate));
     }
+    if !(1..=100).contains(&forecast.years) {
+        say("forecast.years", format!("is {}, accepted is 1 to 100", forecast.years));
+    }
     let steps = u32::try_from(forecast.horizon.seconds() / step).unwrap_or(u32::MAX);
     if forecast.leads.iter().any(|lead| *lead == 0 || *lead > steps) {
         say(
@@ -191,6 +194,11 @@ pub(crate) fn sources(
             );
             problems.push(Problem { path: key, message });
         }
+    }
+    if forecast.is_some_and(|f| f.scenario == Scenario::PastYears) && assimilation.is_some_and(|a| a.members < 2) {
+        let message =
+            "is 1; with forecast.scenario = \"past_years\" each member meets another year, so accepted is 2 or more";
+        problems.push(Problem { path: "assimilation.members".to_owned(), message: message.to_owned() });
     }
     let observes = sources.values().any(|s| s.variable() == Variable::Discharge);
     if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {

@@ -210,7 +210,7 @@ pub struct ErrorOptions {
     pub tau: Span,
 }
 
-/// Rain that a forecast assumes beyond its issue time.
+/// The weather that a forecast assumes beyond its issue time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scenario {
@@ -220,6 +220,8 @@ pub enum Scenario {
     Persistence,
     /// no more rain
     Zero,
+    /// the weather of past years, a year a member; no more rain while no past year is known
+    PastYears,
 }
 
 impl Scenario {
@@ -230,6 +232,7 @@ impl Scenario {
             Self::Perfect => "perfect",
             Self::Persistence => "persistence",
             Self::Zero => "zero",
+            Self::PastYears => "past_years",
         }
     }
 }
@@ -249,8 +252,11 @@ pub struct ForecastOptions {
     pub until: Option<Timestamp>,
     /// how often
     pub every: Span,
-    /// rain beyond the issue time
+    /// weather beyond the issue time
     pub scenario: Scenario,
+    /// how many years the scenario of past years remembers; each takes the memory of its forcing
+    #[serde(default = "decade")]
+    pub years: u32,
     /// how long a step waits for its forcing before it is filled in (rain: none; the rest: the last value)
     pub wait: Span,
     /// how late a row may come and still count: the state goes back to the snapshot before it and takes the steps since again;
@@ -300,6 +306,10 @@ pub struct ServeOptions {
 
 const fn yes() -> bool {
     true
+}
+
+const fn decade() -> u32 {
+    10
 }
 
 const fn one_cell() -> u32 {

@@ -10,6 +10,8 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{
     Align, EnsembleState, ForecastError,
     ensemble::{mean, write_feedback, write_forcing},
+    history::History,
+    parts::Parts,
     postprocess::Postprocessing,
 };
 
@@ -57,6 +59,32 @@ pub(crate) struct Provenance<'a> {
     pub(crate) reason: Option<&'a str>,
 }
 
+/// The weather beyond the issue time.
+pub(crate) struct Weather<'a> {
+    pub(crate) scenario: Scenario,
+    pub(crate) align: &'a Align,
+    /// past years, and how far back each lies in seconds; there in the scenario of past years only
+    pub(crate) past: Option<(&'a History, Vec<i64>)>,
+}
+
+impl Weather<'_> {
+    /// Writes the forcing of a step that nobody knows, each member's of its past year, and gives the mean `[F, C]`. None where the scenario
+    /// is another one.
+    fn write_past(&self, parts: &Parts, valid_time: Timestamp, into: &mut [f32]) -> Option<Vec<f32>> {
+        let (history, years) = self.past.as_ref()?;
+        let members = parts.shape.members;
+        let mut mean = vec![0.0; parts.inputs.len() * parts.shape.catchments];
+        for member in 0..members {
+            let forcing = history.at(valid_time.plus_s(-years[member % years.len()]))?;
+            for ((row, value), mean) in forcing.iter().enumerate().zip(&mut mean) {
+                into[row * members + member] = *value;
+                *mean += value / members as f32;
+            }
+        }
+        Some(mean)
+    }
+}
+
 /// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
 #[derive(Debug, Clone)]
 pub(crate) struct Outlook {
@@ -88,8 +116,7 @@ impl EnsembleState {
         &mut self,
         issue_time: Timestamp,
         going_out: &GoingOut,
-        align: &Align,
-        scenario: Scenario,
+        weather: &Weather<'_>,
     ) -> Result<Outlook, ForecastError> {
         let parts = &self.parts;
         let (row_len, members) = (parts.row_len(), parts.shape.members);
@@ -105,15 +132,22 @@ impl EnsembleState {
         let unknown = vec![f32::NAN; row_len];
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
-            let forcing =
-                scenario_forcing(align, scenario, valid_time, issue_time, parts.shape.catchments, &parts.inputs);
-            parts.remember_rain(&mut recent_mm, &forcing);
-            recent_by_step.extend_from_slice(&recent_mm);
             if !parts.control {
                 parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
             }
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
-            write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
+            let unknown_yet = valid_time > issue_time;
+            let past = if unknown_yet { weather.write_past(parts, valid_time, into) } else { None };
+            let forcing = match past {
+                Some(forcing) => forcing,
+                None => {
+                    let forcing = scenario_forcing(weather, valid_time, issue_time, parts);
+                    write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
+                    forcing
+                }
+            };
+            parts.remember_rain(&mut recent_mm, &forcing);
+            recent_by_step.extend_from_slice(&recent_mm);
             // Only the first step can know what the gauge read before it.
             let gauged = if step == 0 { &self.numbers[parts.gauged_row() * row_len..][..row_len] } else { &unknown };
             write_feedback(parts, gauged, into);
@@ -241,22 +275,16 @@ struct Summary {
 }
 
 /// The forcing `[F, C]` of a step as the scenario has it. Up to the issue time all scenarios use what has arrived.
-fn scenario_forcing(
-    align: &Align,
-    scenario: Scenario,
-    valid_time: Timestamp,
-    issue_time: Timestamp,
-    catchments: usize,
-    inputs: &[Variable],
-) -> Vec<f32> {
+fn scenario_forcing(weather: &Weather<'_>, valid_time: Timestamp, issue_time: Timestamp, parts: &Parts) -> Vec<f32> {
+    let (align, scenario, catchments) = (weather.align, weather.scenario, parts.shape.catchments);
     let assumed = |catchment: usize| match scenario {
         Scenario::Persistence => align.newest_rain(catchment),
-        Scenario::Perfect | Scenario::Zero => 0.0,
+        Scenario::Perfect | Scenario::Zero | Scenario::PastYears => 0.0,
     };
     let mut forcing = align.forcing(valid_time, |catchment, _| assumed(catchment));
     if valid_time > issue_time
         && scenario != Scenario::Perfect
-        && let Some(input) = inputs.iter().position(|v| *v == Variable::Precipitation)
+        && let Some(input) = parts.inputs.iter().position(|v| *v == Variable::Precipitation)
     {
         for catchment in 0..catchments {
             forcing[input * catchments + catchment] = assumed(catchment);

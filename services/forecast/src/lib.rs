@@ -22,6 +22,7 @@ mod align;
 mod budget;
 mod calibrate;
 mod ensemble;
+mod history;
 mod issue;
 mod journal;
 mod ledger;

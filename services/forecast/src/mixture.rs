@@ -6,8 +6,8 @@ use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Forecasts, Timestamp};
 
 use crate::{
-    Align, EnsembleState, ForecastError, GaugeObservation, WaterBudget,
-    issue::{Leads, Outlook, Provenance},
+    EnsembleState, ForecastError, GaugeObservation, WaterBudget,
+    issue::{Leads, Outlook, Provenance, Weather},
     postprocess::Postprocessing,
 };
 
@@ -95,19 +95,19 @@ impl States {
         &mut self,
         issue_time: Timestamp,
         leads: &Leads,
-        align: &Align,
+        weather: &Weather<'_>,
         postprocessing: &mut Postprocessing,
         about: &Provenance<'_>,
     ) -> Result<Option<Forecasts>, ForecastError> {
         let step_s = self.members[0].1.parts.step_s;
-        let going_out = leads.going_out(issue_time, step_s, about.scenario, align);
+        let going_out = leads.going_out(issue_time, step_s, weather.scenario, weather.align);
         if going_out.is_empty() {
             return Ok(None);
         }
         let outlooks = self
             .members
             .iter_mut()
-            .map(|(weight, state)| Ok((*weight, state.outlook(issue_time, &going_out, align, about.scenario)?)))
+            .map(|(weight, state)| Ok((*weight, state.outlook(issue_time, &going_out, weather)?)))
             .collect::<Result<_, ForecastError>>()?;
         let Some(outlook) = Outlook::mixed(outlooks) else { return Ok(None) };
         let first = &self.members[0].1;

@@ -329,6 +329,17 @@ fn late_rain_that_cannot_be_told_apart_from_what_fell_is_kept_as_a_dead_letter()
 }
 
 #[test]
+fn a_role_that_remembers_years_says_the_same_after_a_kill() {
+    let Some(pipeline) = pipeline(&["forecast.scenario=past_years", "forecast.years=1"]) else { return };
+    let Some(dry) = self::pipeline(&[]) else { return };
+    let whole = live(&pipeline, &on_time(), None, &[]);
+    let killed = live(&pipeline, &on_time(), None, &[60, 90]);
+    assert_eq!(since(&killed, &pipeline, 0), since(&whole, &pipeline, 0));
+    // No past year is known after two days: then no more rain is assumed.
+    assert_eq!(since(&whole, &pipeline, 0), since(&live(&dry, &on_time(), None, &[]), &dry, 0));
+}
+
+#[test]
 fn nothing_from_the_future_is_used() {
     let Some(pipeline) = pipeline(&[]) else { return };
     Tokio::new().unwrap().block_on(async {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nilometer_assimilation::ErrorFactors;
-use nilometer_definitions::Pipeline;
+use nilometer_definitions::{Pipeline, Scenario};
 use nilometer_engine::{Balance, Input, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{FEEDBACK, Member, Mixture, Package};
 use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dependencies, Role};
 use crate::{
     Align, ForecastError, WaterBudget,
+    history::History,
     issue::Leads,
     journal::Journal,
     mixture::States,
@@ -94,6 +95,7 @@ impl Role {
                 until: pipeline.forecast.until.unwrap_or(Timestamp(i64::MAX)),
             },
             postprocessing,
+            history: history(&pipeline, first.align.variables().len()),
             error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
             ledger: AnalysesBuilder::default(),
             state: None,
@@ -130,6 +132,10 @@ impl Role {
         match self.resumed.take() {
             Some(numbers) => {
                 let behind = state.restore(&numbers, &self.kept.budgets, self.kept.steps, begin);
+                let behind = match &mut self.history {
+                    Some(history) => behind.and_then(|behind| history.restore(behind, begin)),
+                    None => behind,
+                };
                 if !behind.is_some_and(|n| self.postprocessing.restore(n, &self.kept.outstanding)) {
                     return Err(ForecastError::OtherPipeline {
                         found: format!("{} numbers", numbers.len()),
@@ -144,6 +150,7 @@ impl Role {
             None => {
                 self.kept.state_time = begin;
                 self.postprocessing = Postprocessing::new(&self.pipeline, self.leads.steps);
+                self.history = history(&self.pipeline, self.kept.align.variables().len());
             }
         }
         self.state = Some(state);
@@ -178,9 +185,19 @@ impl Role {
         let (mut numbers, budgets) = state.save();
         let (learned, times) = self.postprocessing.save();
         (self.kept.budgets, self.kept.outstanding) = (budgets, times);
+        numbers.extend(self.history.iter().flat_map(|history| history.numbers().iter().copied()));
         numbers.extend(learned);
         Some((u64::try_from(self.kept.tick.0).unwrap_or(0), numbers))
     }
+}
+
+/// The weather of past years, where forecasts are to meet it.
+fn history(pipeline: &Pipeline, variables: usize) -> Option<History> {
+    let forecast = &pipeline.forecast;
+    let ahead_s = forecast.horizon.seconds() + forecast.wait.seconds() + 2 * pipeline.time.step.seconds();
+    let width = variables * pipeline.catchments.len();
+    let history = || History::new(pipeline.time.step.seconds(), forecast.years, width, ahead_s);
+    (forecast.scenario == Scenario::PastYears).then(history)
 }
 
 pub(super) fn input(dependencies: &Dependencies, contract: Contract, position: Position) -> Input {

@@ -7,7 +7,7 @@ mod rows;
 use std::{collections::HashMap, sync::Arc};
 
 use nilometer_assimilation::ErrorFactors;
-use nilometer_definitions::{AssimilationMethod, Pipeline};
+use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
 use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
@@ -16,7 +16,8 @@ use self::kept::Kept;
 pub use self::kept::needed_from;
 use crate::{
     ForecastError, ForecastMetrics,
-    issue::{Leads, Provenance},
+    history::History,
+    issue::{Leads, Provenance, Weather},
     ledger::Heading,
     mixture::States,
     postprocess::Postprocessing,
@@ -92,6 +93,8 @@ struct Role {
     /// whether it is the state of `kept`, and not one that is still to be restored
     state_is_current: bool,
     postprocessing: Postprocessing,
+    /// there in the scenario of past years
+    history: Option<History>,
     error_factors: ErrorFactors,
     ledger: AnalysesBuilder,
     resumed: Option<Vec<f32>>,
@@ -253,6 +256,9 @@ impl Role {
                 kept.filled_steps += 1;
             }
             let (forcing, used) = kept.align.take_step(step);
+            if let Some(history) = &mut self.history {
+                history.remember(step, &forcing);
+            }
             state.advance(&forcing)?;
             let observations = kept.align.take_observations(step);
             let predicted_m3_s = state.predicted_m3_s();
@@ -302,12 +308,21 @@ impl Role {
         let because = self.late_of(tick);
         let due = tick.is_multiple_of_s(self.pipeline.forecast.every.seconds());
         let Some(state) = self.state.as_mut().filter(|_| due || because.is_some()) else { return Ok(None) };
+        // Up to the last step that a forecast of this time may look at.
+        let ahead_s = self.pipeline.forecast.horizon.seconds() + self.pipeline.time.step.seconds();
+        let past = self.history.as_ref().map(|history| (history, history.years(state.time(), tick.plus_s(ahead_s))));
+        let past = past.filter(|(_, years)| !years.is_empty());
+        let scenario = match self.pipeline.forecast.scenario {
+            Scenario::PastYears if past.is_none() => Scenario::Zero,
+            scenario => scenario,
+        };
+        let weather = Weather { scenario, align: &self.kept.align, past };
         let about = Provenance {
             catchments: &self.catchments,
             model: self.dependencies.models.name(),
             model_version: self.dependencies.models.version(),
             weights_sha256: self.dependencies.models.weights_sha256(),
-            scenario: self.pipeline.forecast.scenario,
+            scenario,
             filled_steps: self.kept.filled_steps,
             observation: self.observations.position(),
             forcing: self.forcings.position(),
@@ -315,10 +330,10 @@ impl Role {
             reason: because.as_deref(),
         };
         let forecasts = if due {
-            state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing, &about)?
+            state.issue(tick, &self.leads, &weather, &mut self.postprocessing, &about)?
         } else {
             // What would not have gone out on time teaches nothing, so that later forecasts are those of a run on time.
-            state.issue(tick, &self.leads, &self.kept.align, &mut self.postprocessing.clone(), &about)?
+            state.issue(tick, &self.leads, &weather, &mut self.postprocessing.clone(), &about)?
         };
         if forecasts.is_some() {
             self.kept.issued = Some(tick);
