@@ -250,8 +250,7 @@ fn what_past_years_brought_may_come_again() {
             .collect();
         assert!(!said.is_empty() && said.iter().all(|s| s == scenario), "{said:?}");
         let means = means(out.path());
-        let last = means[&("WCHW1".to_owned(), 864_000)].values().next_back().copied().unwrap();
-        last
+        means[&("WCHW1".to_owned(), 864_000)].values().next_back().copied().unwrap()
     };
     let (past, dry) = (flow("past_years"), flow("zero"));
     assert!(past > 2.0 * dry, "with the rain of 2010 {past} m3/s, without rain {dry}");

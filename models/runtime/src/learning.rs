@@ -62,6 +62,14 @@ impl Gradient {
         Ok(Self { graph })
     }
 
+    /// Goes on with the weights of `package`, another training of the same model.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when its weights do not fit the graph.
+    pub fn swap_weights(&mut self, package: &Package, catchments: &Selection) -> Result<(), RuntimeError> {
+        self.graph.bind_weights(&package.gathered(catchments))
+    }
+
     /// The misfit and its slopes at `state` `[S, C, M]` under `forcing` `[T, F, C, M]`, of `observed` and `weight` `[T, C]`; what was
     /// not observed has weight 0. `epsilon_mm` keeps a dry river finite.
     ///

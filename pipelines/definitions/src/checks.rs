@@ -71,8 +71,15 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         }
     };
     let alone = matches!(options.method, AssimilationMethod::None | AssimilationMethod::Output);
-    let fewest = if alone { 1.0 } else { 2.0 };
-    within("members", options.members as f64, fewest, 4_096.0);
+    let one = options.method == AssimilationMethod::Variational;
+    let fewest = if alone || one { 1.0 } else { 2.0 };
+    within("members", options.members as f64, fewest, if one { 1.0 } else { 4_096.0 });
+    within("variational.window", f64::from(options.variational.window), 1.0, 1_000.0);
+    within("variational.iterations", f64::from(options.variational.iterations), 1.0, 1_000.0);
+    within("variational.rate", options.variational.rate, 1e-6, 10.0);
+    within("variational.store_std_mm", options.variational.store_std_mm, 0.0, 1e4);
+    within("variational.memory_std", options.variational.memory_std, 0.0, 1e2);
+    within("variational.model_error", options.variational.model_error, 0.0, 10.0);
     within("particle_jitter", options.particle_jitter, 0.0, 1.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);

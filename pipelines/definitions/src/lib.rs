@@ -16,7 +16,7 @@ mod pipeline;
 
 pub use options::{
     AssimilationMethod, AssimilationOptions, Catchment, ErrorOptions, ForecastOptions, LogOptions, ModelOptions,
-    NetworkOptions, Scenario, ServeOptions, TimeOptions,
+    NetworkOptions, Scenario, ServeOptions, TimeOptions, VariationalOptions,
 };
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 

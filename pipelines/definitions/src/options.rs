@@ -122,6 +122,8 @@ pub enum AssimilationMethod {
     Denkf,
     /// particle filter: no assumption about distributions, for hundreds of members
     Particle,
+    /// the state at the begin of a window of steps is moved until the window fits what the gauges read; of a single member
+    Variational,
     /// the state is left alone, forecasts are moved by the error that the gauge has just shown
     Output,
     /// observations are counted, nothing else
@@ -137,9 +139,34 @@ impl AssimilationMethod {
             Self::Enkf => "enkf",
             Self::Denkf => "denkf",
             Self::Particle => "particle",
+            Self::Variational => "variational",
             Self::Output => "output",
             Self::None => "none",
         }
+    }
+}
+
+/// `[assimilation.variational]`.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VariationalOptions {
+    /// steps of the window
+    pub window: u32,
+    /// most evaluations of the window's slope
+    pub iterations: u32,
+    /// largest change of one iteration, in the standard deviations below
+    pub rate: f64,
+    /// how far stores may be wrong, standard deviation, mm
+    pub store_std_mm: f64,
+    /// how far other rows may be wrong, those that `also_update` names
+    pub memory_std: f64,
+    /// how far a perfect state may miss the gauge, standard deviation of the logarithm of discharge
+    pub model_error: f64,
+}
+
+impl Default for VariationalOptions {
+    fn default() -> Self {
+        Self { window: 5, iterations: 10, rate: 0.3, store_std_mm: 5.0, memory_std: 0.2, model_error: 0.1 }
     }
 }
 
@@ -153,6 +180,9 @@ pub struct AssimilationOptions {
     pub members: usize,
     /// seed of every random draw
     pub seed: u64,
+    /// how `method = "variational"` descends
+    #[serde(default)]
+    pub variational: VariationalOptions,
     /// whether forecasts are also moved by the error that the gauge has just shown, beside a method that moves the state
     #[serde(default)]
     pub output_updating: bool,

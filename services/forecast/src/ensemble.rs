@@ -11,7 +11,11 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use crate::{ForecastError, WaterBudget, parts::Parts};
+use crate::{
+    ForecastError, WaterBudget,
+    parts::Parts,
+    window::{Fitted, Window, told},
+};
 
 /// Streams of this role that have no name in the assimilation crate.
 pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
@@ -43,13 +47,14 @@ pub struct EnsembleState {
     pub(crate) model: Model,
     pub(crate) parts: Parts,
     filter: Option<Filter>,
+    window: Option<Window>,
     pub(crate) report: AnalysisReport,
     predicted: Vec<f64>,
 }
 
 fn filter(options: &AssimilationOptions) -> Result<Option<Filter>, ForecastError> {
     let method = match options.method {
-        AssimilationMethod::None | AssimilationMethod::Output => return Ok(None),
+        AssimilationMethod::None | AssimilationMethod::Output | AssimilationMethod::Variational => return Ok(None),
         AssimilationMethod::Etkf => Method::Etkf,
         AssimilationMethod::Enkf => Method::StochasticEnkf,
         AssimilationMethod::Denkf => Method::Denkf,
@@ -78,7 +83,10 @@ impl EnsembleState {
     ) -> Result<Self, ForecastError> {
         let card = package.card();
         let parts = Parts::new(pipeline, card)?;
-        let model = Model::new(runtime, package, &selection(package, pipeline)?, parts.shape.members, horizon)?;
+        let catchments = selection(package, pipeline)?;
+        let model = Model::new(runtime, package, &catchments, parts.shape.members, horizon)?;
+        let variational = pipeline.assimilation.method == AssimilationMethod::Variational;
+        let window = variational.then(|| Window::new(runtime, package, &catchments, pipeline)).transpose()?;
         let mut numbers = model.initial_state();
         numbers.resize(parts.shape.states * parts.row_len(), 0.0);
         let row_len = parts.row_len();
@@ -108,6 +116,7 @@ impl EnsembleState {
             model,
             parts,
             filter,
+            window,
             report: AnalysisReport::default(),
             predicted: Vec::new(),
         };
@@ -130,7 +139,9 @@ impl EnsembleState {
     /// # Errors
     /// [`ForecastError::Model`] when `package` is not of the same model; then nothing has changed.
     pub fn swap_weights(&mut self, package: &Package, pipeline: &Pipeline) -> Result<(), ForecastError> {
-        Ok(self.model.swap_weights(package, &selection(package, pipeline)?)?)
+        let catchments = selection(package, pipeline)?;
+        self.model.swap_weights(package, &catchments)?;
+        self.window.as_mut().map_or(Ok(()), |window| window.swap_weights(package, &catchments))
     }
 
     /// The time that the state has reached.
@@ -177,6 +188,12 @@ impl EnsembleState {
             }
         }
         let (model_state, own_rows) = self.numbers.split_at_mut(parts.model_rows * row_len);
+        if let Some(window) = &mut self.window {
+            // The window steps its own begin with this model, so what is written for this step is written again.
+            let now = self.model.forcing_mut().to_vec();
+            window.slide(&mut self.model, model_state, &now)?;
+            self.model.forcing_mut().copy_from_slice(&now);
+        }
         let fluxes = self.model.step(model_state)?;
         let discharge = &mut own_rows[2 * row_len..][..row_len];
         for (catchment, budget) in self.budgets.iter_mut().enumerate() {
@@ -211,7 +228,11 @@ impl EnsembleState {
     /// [`ForecastError::Assimilation`] when the filter refuses, which checked rows cannot cause.
     pub fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
         self.report.innovations.clear();
+        self.report.increments.clear();
         self.read_gauges(observations);
+        if self.window.is_some() {
+            return self.fit_window(observations);
+        }
         let Some(filter) = self.filter.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
         let parts = &self.parts;
         let (members, row_len) = (parts.shape.members, parts.row_len());
@@ -255,6 +276,42 @@ impl EnsembleState {
             }
         }
         Ok(())
+    }
+
+    /// Corrects the state of a single member by the window that ends with it.
+    fn fit_window(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
+        let predicted_m3_s = self.predicted_m3_s();
+        let Some(window) = self.window.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
+        let parts = &self.parts;
+        let length = parts.model_rows * parts.row_len();
+        let before = self.numbers[..length].to_vec();
+        if let Some(Fitted { state, discharge_mm }) = window.fit(&mut self.model, parts, observations)? {
+            self.numbers[..length].copy_from_slice(&state);
+            let discharge = &mut self.numbers[parts.discharge_row() * parts.row_len()..][..parts.row_len()];
+            for ((m3_s, mm), factor) in discharge.iter_mut().zip(&discharge_mm).zip(&parts.m3_s_per_mm) {
+                *m3_s = (f64::from(*mm) * factor) as f32;
+            }
+            // Catchments without an observation now are taken through the window again as well, to the same state but for rounding.
+            for (row, share) in parts.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+                for (catchment, budget) in self.budgets.iter_mut().enumerate() {
+                    let at = row * parts.row_len() + catchment;
+                    budget.increment_mm += share * (f64::from(state[at]) - f64::from(before[at]));
+                }
+            }
+        }
+        let moved = (before.as_slice(), &self.numbers[..length]);
+        (self.report.innovations, self.report.increments) = told(parts, &predicted_m3_s, observations, moved)?;
+        Ok(())
+    }
+
+    /// What a snapshot keeps of a window beside the ensemble's numbers.
+    pub(crate) fn window(&mut self) -> Option<&mut Window> {
+        self.window.as_mut()
+    }
+
+    /// For a snapshot: the ensemble's numbers, then those of its window.
+    pub(crate) fn saved(&self) -> impl Iterator<Item = f32> {
+        self.numbers.iter().copied().chain(self.window.iter().flat_map(Window::numbers))
     }
 
     /// Keeps what the gauges read at the state's time, for a model that is fed with it.

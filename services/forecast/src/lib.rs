@@ -33,6 +33,7 @@ mod parts;
 mod postprocess;
 mod role;
 mod update;
+mod window;
 
 use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};

@@ -116,7 +116,7 @@ impl States {
 
     /// Everything that a snapshot needs of the states: their numbers, and the water budgets of each one's catchments.
     pub(crate) fn save(&self) -> (Vec<f32>, Vec<WaterBudget>) {
-        let numbers = self.each().flat_map(|state| state.numbers.iter().copied());
+        let numbers = self.each().flat_map(EnsembleState::saved);
         (numbers.collect(), self.each().flat_map(|state| state.budgets().iter().copied()).collect())
     }
 
@@ -133,6 +133,14 @@ impl States {
             let (own, behind) = numbers.split_at_checked(state.numbers.len())?;
             let (of_catchments, others) = budgets.split_at_checked(state.budgets.len())?;
             state.numbers.copy_from_slice(own);
+            let behind = match state.window() {
+                Some(window) => {
+                    let (own, behind) = behind.split_at_checked(window.len())?;
+                    window.restore(own);
+                    behind
+                }
+                None => behind,
+            };
             state.budgets.copy_from_slice(of_catchments);
             (state.steps, state.time) = (steps, time);
             (numbers, budgets) = (behind, others);

@@ -340,6 +340,21 @@ fn a_role_that_remembers_years_says_the_same_after_a_kill() {
 }
 
 #[test]
+fn a_window_survives_kills_and_late_readings() {
+    let Some(pipeline) = pipeline(&["assimilation.method=variational", "assimilation.members=1"]) else { return };
+    let mut rows = on_time();
+    rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 35;
+    let punctual = live(&pipeline, &on_time(), None, &[]);
+    let late = live(&pipeline, &rows, None, &[50, 120]);
+    assert_eq!(since(&late, &pipeline, 35), since(&punctual, &pipeline, 35));
+    assert!(late.ledger.contains(&(
+        GAUGES[1].to_owned(),
+        pipeline.time.from.plus_s(30 * HOUR).0,
+        pipeline.time.from.plus_s(35 * HOUR).0
+    )));
+}
+
+#[test]
 fn nothing_from_the_future_is_used() {
     let Some(pipeline) = pipeline(&[]) else { return };
     Tokio::new().unwrap().block_on(async {

@@ -1,0 +1,199 @@
+//! Window: the last steps of a model that is run once, not as an ensemble. Where its gauges read something, the state at the window's
+//! begin is moved until the window fits them, and the steps are taken again from there (variational assimilation; Nearing et al. 2022,
+//! HESS 26, 5493).
+
+use nilometer_assimilation::{
+    Bounds, ControlRow, Innovation, RowIncrement, Variational, VariationalOptions, VariationalReport,
+};
+use nilometer_definitions::Pipeline;
+use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
+
+use crate::{ForecastError, GaugeObservation, parts::Parts};
+
+/// Where a window ends: the state `[S, C]`, and the discharge of its last step `[C]`, mm.
+pub(crate) struct Fitted {
+    pub(crate) state: Vec<f32>,
+    pub(crate) discharge_mm: Vec<f32>,
+}
+
+/// The window of all catchments; arrays hold the oldest step first.
+pub(crate) struct Window {
+    steps: usize,
+    /// steps that are known, up to `steps`
+    filled: usize,
+    catchments: usize,
+    gradient: Gradient,
+    minimiser: Variational,
+    epsilon_mm: f32,
+    model_variance: f64,
+    /// state `[S, C]` before the first step
+    begin: Vec<f32>,
+    /// forcing `[T, F, C]`, what was observed `[T, C]` mm a step and its weight `[T, C]`, 0 where nothing was
+    forcing: Vec<f32>,
+    observed: Vec<f32>,
+    weight: Vec<f32>,
+    report: VariationalReport,
+}
+
+impl Window {
+    /// Of a package that has a `gradient` graph; nothing is known yet.
+    pub(crate) fn new(
+        runtime: &Runtime,
+        package: &Package,
+        catchments: &Selection,
+        pipeline: &Pipeline,
+    ) -> Result<Self, ForecastError> {
+        let (options, card) = (&pipeline.assimilation, package.card());
+        let given = options.variational;
+        let (steps, count) = (given.window as usize, catchments.len());
+        let rows = card.state_row_blocks().map(|block| {
+            let free = block.updatable || options.also_update.contains(&block.name);
+            let std = if block.unit == "mm" { given.store_std_mm } else { given.memory_std };
+            let bounds = Bounds { minimum: block.minimum, maximum: block.maximum };
+            ControlRow { background_std: if free { std } else { 0.0 }, bounds }
+        });
+        let descent = VariationalOptions {
+            iterations: given.iterations as usize,
+            rate: given.rate,
+            ..VariationalOptions::default()
+        };
+        Ok(Self {
+            steps,
+            filled: 0,
+            catchments: count,
+            gradient: Gradient::new(runtime, package, catchments, 1, steps)?,
+            minimiser: Variational::new(descent, rows.collect(), count)?,
+            epsilon_mm: options.discharge_epsilon_mm as f32,
+            model_variance: given.model_error * given.model_error,
+            begin: vec![0.0; card.state_rows() * count],
+            forcing: vec![0.0; steps * card.inputs.len() * count],
+            observed: vec![0.0; steps * count],
+            weight: vec![0.0; steps * count],
+            report: VariationalReport::default(),
+        })
+    }
+
+    /// Goes on with other weights of the same graphs.
+    pub(crate) fn swap_weights(&mut self, package: &Package, catchments: &Selection) -> Result<(), ForecastError> {
+        Ok(self.gradient.swap_weights(package, catchments)?)
+    }
+
+    /// Takes in a step under `forcing` `[F, C]` that was taken from `before` `[S, C]`; the oldest one leaves.
+    pub(crate) fn slide(&mut self, model: &mut Model, before: &[f32], forcing: &[f32]) -> Result<(), ForecastError> {
+        let (width, count) = (forcing.len(), self.catchments);
+        if self.filled == 0 {
+            self.begin.copy_from_slice(before);
+        }
+        if self.filled == self.steps {
+            model.forcing_mut().copy_from_slice(&self.forcing[..width]);
+            model.step(&mut self.begin)?;
+        } else {
+            self.filled += 1;
+        }
+        self.forcing.rotate_left(width);
+        self.observed.rotate_left(count);
+        self.weight.rotate_left(count);
+        let last = self.steps - 1;
+        self.forcing[last * width..].copy_from_slice(forcing);
+        self.weight[last * count..].fill(0.0);
+        Ok(())
+    }
+
+    /// Fits the window to what it has observed, `observations` of its last step among it, and gives where it then ends.
+    /// None while the window is not full.
+    pub(crate) fn fit(
+        &mut self,
+        model: &mut Model,
+        parts: &Parts,
+        observations: &[GaugeObservation],
+    ) -> Result<Option<Fitted>, ForecastError> {
+        let last = (self.steps - 1) * self.catchments;
+        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
+            let catchment = group[0].catchment;
+            let (mut sum, mut weight) = (0.0, 0.0);
+            for one in group {
+                let log = parts.operators[catchment].observe(one.discharge_m3_s)?;
+                let share = 1.0 / (log.error_variance * one.error_factor * one.error_factor + self.model_variance);
+                sum += share * one.discharge_m3_s;
+                weight += share;
+            }
+            // Several of one step say nearly the same: together they weigh as one.
+            self.observed[last + catchment] = (sum / weight / parts.m3_s_per_mm[catchment]) as f32;
+            self.weight[last + catchment] = (weight / group.len() as f64) as f32;
+        }
+        if self.filled < self.steps {
+            return Ok(None);
+        }
+        let Self { gradient, minimiser, forcing, observed, weight, epsilon_mm, report, begin, .. } = self;
+        let misfit = |state: &[f32], loss: &mut [f32], slope: &mut [f32]| -> Result<(), ForecastError> {
+            let slopes = gradient.run(state, forcing, observed, weight, *epsilon_mm)?;
+            loss.copy_from_slice(slopes.loss);
+            slope.copy_from_slice(slopes.state);
+            Ok(())
+        };
+        minimiser.minimise(begin, misfit, report)?;
+        let mut state = self.begin.clone();
+        let width = self.forcing.len() / self.steps;
+        let mut discharge_mm = Vec::new();
+        for forcing in self.forcing.chunks_exact(width) {
+            model.forcing_mut().copy_from_slice(forcing);
+            let fluxes = model.step(&mut state)?;
+            discharge_mm.clear();
+            discharge_mm.extend_from_slice(fluxes.discharge_mm);
+        }
+        Ok(Some(Fitted { state, discharge_mm }))
+    }
+
+    /// Numbers of [`Window::numbers`].
+    pub(crate) fn len(&self) -> usize {
+        1 + self.begin.len() + self.forcing.len() + self.observed.len() + self.weight.len()
+    }
+
+    /// For a snapshot.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = f32> {
+        let known = [&self.begin, &self.forcing, &self.observed, &self.weight];
+        std::iter::once(self.filled as f32).chain(known.into_iter().flatten().copied())
+    }
+
+    /// Takes up what [`Window::numbers`] gave, so many as [`Window::len`] says.
+    pub(crate) fn restore(&mut self, numbers: &[f32]) {
+        let Some((filled, mut numbers)) = numbers.split_first() else { return };
+        self.filled = (0..=self.steps).find(|steps| *steps as f32 == *filled).unwrap_or(0);
+        for into in [&mut self.begin, &mut self.forcing, &mut self.observed, &mut self.weight] {
+            let (own, behind) = numbers.split_at(into.len());
+            into.copy_from_slice(own);
+            numbers = behind;
+        }
+    }
+}
+
+/// How far each observation lay from `predicted_m3_s` `[C]`, and what each row gained where there were some: what a ledger asks for.
+pub(crate) fn told(
+    parts: &Parts,
+    predicted_m3_s: &[f64],
+    observations: &[GaugeObservation],
+    (before, after): (&[f32], &[f32]),
+) -> Result<(Vec<Innovation>, Vec<RowIncrement>), ForecastError> {
+    let (mut innovations, mut increments) = (Vec::new(), Vec::new());
+    for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
+        let catchment = group[0].catchment;
+        let operator = &parts.operators[catchment];
+        for (observation, one) in group.iter().enumerate() {
+            let log = operator.observe(one.discharge_m3_s)?;
+            innovations.push(Innovation {
+                catchment,
+                observation,
+                innovation: log.value - operator.log(predicted_m3_s[catchment]),
+                spread: 0.0,
+                error_std: log.error_variance.sqrt() * one.error_factor,
+                inflation: 1.0,
+            });
+        }
+        for state in 0..parts.model_rows {
+            let at = state * parts.shape.catchments + catchment;
+            let mean_increment = f64::from(after[at]) - f64::from(before[at]);
+            increments.push(RowIncrement { catchment, state, mean_increment, mean_clipped: 0.0 });
+        }
+    }
+    Ok((innovations, increments))
+}
