@@ -191,7 +191,9 @@ impl Calibrator {
         for ((at, quantile), issued) in HOLDS.into_iter().zip(&mut self.quantiles).zip(issued.scores) {
             let level = (at + 1) as f64 / (CALIBRATED_LEVELS + 1) as f64;
             let below = f64::from(u8::from(score < issued));
-            *quantile = (f64::from(*quantile) + step * (level - below)) as f32;
+            // No further than where it is issued: what lies there for a season must not take another one to come back.
+            let farthest = LARGEST / f64::from(self.scale);
+            *quantile = (f64::from(*quantile) + step * (level - below)).clamp(-farthest, farthest) as f32;
         }
         self.quantiles.sort_by(f32::total_cmp);
         // A normal distribution's deviation is 1.25 times its mean distance from the middle.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use nilometer_assimilation::ErrorFactors;
-use nilometer_runtime::{FEEDBACK, Package};
+use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::check::{CheckOptions, FARTHEST_S};
 
@@ -124,6 +124,17 @@ pub(crate) fn catchments(
     for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         let message = "is no catchment's station".to_owned();
         problems.push(Problem { path: format!("station_checks.{station}"), message });
+    }
+}
+
+/// What is to be updated besides is a part of some model's state.
+pub(crate) fn also_updated(models: &Mixture, options: &AssimilationOptions, problems: &mut Vec<Problem>) {
+    let states: BTreeSet<&str> =
+        models.members().iter().flat_map(|m| &m.package.card().states).map(|state| state.name.as_str()).collect();
+    for unknown in options.also_update.iter().filter(|name| !states.contains(name.as_str())) {
+        let known = states.iter().copied().collect::<Vec<_>>().join(", ");
+        let message = format!("names {unknown:?}, which is no part of the model's state; accepted are {known}");
+        problems.push(Problem { path: "assimilation.also_update".to_owned(), message });
     }
 }
 

@@ -166,6 +166,9 @@ impl Pipeline {
                 checks::package(&member.package, time, &catchments, &sources, folder.as_ref(), &mut problems);
             }
         }
+        if let (Some(models), Some(assimilation)) = (&models, &assimilation) {
+            checks::also_updated(models, assimilation, &mut problems);
+        }
         match (name, data, time, model, assimilation, forecast, log) {
             (Some(name), Some(data), Some(time), Some(model), Some(assimilation), Some(forecast), Some(log))
                 if problems.is_empty() =>

@@ -26,10 +26,13 @@ impl History {
         Self { step_s, years, width, slots, numbers, newest: Timestamp::MIN }
     }
 
-    /// Takes in the step that ends at `time`, the one behind the newest.
-    pub(crate) fn remember(&mut self, time: Timestamp, forcing: &[f32]) {
+    /// Takes in the step that ends at `time`, the one behind the newest; none where its forcing never came.
+    pub(crate) fn remember(&mut self, time: Timestamp, forcing: Option<&[f32]>) {
         let at = self.slot(time);
-        self.numbers[at..at + self.width].copy_from_slice(forcing);
+        match forcing {
+            Some(forcing) => self.numbers[at..at + self.width].copy_from_slice(forcing),
+            None => self.numbers[at..at + self.width].fill(f32::NAN),
+        }
         self.newest = time;
     }
 
@@ -86,7 +89,7 @@ mod tests {
         let mut time = Timestamp(0).plus_s(from * SIX_HOURS);
         for step in from..from + steps {
             time = Timestamp(0).plus_s((step + 1) * SIX_HOURS);
-            history.remember(time, &[step as f32, -1.0]);
+            history.remember(time, Some(&[step as f32, -1.0]));
         }
         time
     }
@@ -103,8 +106,8 @@ mod tests {
         assert!((then[0] - (2.0 * 1_461.0 - 1_460.0)).abs() < 1e-6, "{then:?}");
         assert!(history.at(now.plus_s(SIX_HOURS)).is_none(), "nobody knows tomorrow");
         assert!(History::new(SIX_HOURS, 3, 2, DAY_S).years(now, ahead).is_empty());
-        history.remember(now.plus_s(SIX_HOURS), &[f32::NAN, 0.0]);
-        assert!(history.at(now.plus_s(SIX_HOURS)).is_none(), "what is no number is not known");
+        history.remember(now.plus_s(SIX_HOURS), None);
+        assert!(history.at(now.plus_s(SIX_HOURS)).is_none(), "what never came is not known");
     }
 
     #[test]

@@ -207,10 +207,5 @@ fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, For
             Err(e) => problems.push(format!("input {}: {e}", input.name)),
         }
     }
-    for block in &pipeline.assimilation.also_update {
-        if !card.states.iter().any(|s| s.name == *block) {
-            problems.push(format!("assimilation.also_update names {block:?}, which its state does not have"));
-        }
-    }
     if problems.is_empty() { Ok(inputs) } else { Err(ForecastError::Misfit { model: card.name.clone(), problems }) }
 }

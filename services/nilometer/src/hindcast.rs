@@ -115,15 +115,13 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     };
     if begin > issued_from {
         bail!(
-            "source.path: the days before {} have no forcing, accepted is --from = {} or later, or a complete folder",
-            begin.date(),
-            begin.date()
+            "source.path: what is before {begin} has no forcing, accepted is --from = {begin} or later, or a complete folder"
         );
     }
     if begin > time.from {
-        tracing::warn!(from = %begin, "the days before have no forcing, so the warm-up is shorter than asked for");
+        tracing::warn!(from = %begin, "what is before has no forcing, so the warm-up is shorter than asked for");
     }
-    // The first tick is the end of the first day, and the state before it that day's begin.
+    // The first tick is the end of the first step, and the state before it that step's begin.
     time.from = begin.max(time.from).plus_s(time.step.seconds());
     let basins: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
     let needed: Vec<_> = pipeline.sources.values().map(nilometer_definitions::SourceDefinition::variable).collect();
@@ -136,7 +134,7 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
         let lines: Vec<String> = gaps.iter().take(SHOWN).map(|gap| say(gap, folder.step_s())).collect();
         let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
         bail!(
-            "source.path: forcing is missing inside the window; accepted is a number each day: complete the files, choose another window, or name the basins in source.leave_out\n  {}{more}",
+            "source.path: forcing is missing inside the window; accepted is a number each step: complete the files, choose another window, or name the basins in source.leave_out\n  {}{more}",
             lines.join("\n  ")
         );
     }

@@ -8,7 +8,7 @@ const CLASSES: [(i64, &str); 6] =
     [(1, "1h"), (6, "6h"), (24, "1d"), (72, "3d"), (240, "10d"), (i64::MAX / 3_600, "longer")];
 
 /// Metrics of the role. Shares and ratios are made by whoever asks, over the time that they choose:
-/// `rate(covered) / rate(scored)`, `rate(crps{of="forecast"}) / rate(crps{of="persistence"})`.
+/// `rate(covered) / rate(scored)`, `rate(crps{of="forecast"}) / rate(crps{of="persistence"})` with one `beside`.
 #[derive(Clone)]
 pub struct ScoreMetrics {
     /// the baseline
@@ -17,7 +17,7 @@ pub struct ScoreMetrics {
     pub(crate) scored: IntCounterVec,
     /// of these, the ones whose 90 % interval held the observation
     pub(crate) covered: IntCounterVec,
-    /// sums of CRPS over the catchment's mean flow, of the forecast and of the baselines on the same pairs
+    /// sums of CRPS over the catchment's mean flow, of the forecast and of the baseline that it stands beside, on the same pairs
     pub(crate) crps: CounterVec,
     /// sum of the Brier scores at the catchments' flood thresholds
     pub(crate) brier: CounterVec,
@@ -45,9 +45,9 @@ impl ScoreMetrics {
             crps: CounterVec::new(
                 opts(
                     "crps_total",
-                    "sum of CRPS over the mean flow: of forecast, persistence and, from a gauge's second year on, climatology",
+                    "sum of CRPS over the mean flow: of the forecast and of the baseline beside it, on the same pairs",
                 ),
-                &["lead", "model", "of"],
+                &["lead", "model", "of", "beside"],
             )?,
             brier: CounterVec::new(opts("brier_total", "sum of Brier scores at flood thresholds"), &labels)?,
             thresholds: IntCounterVec::new(opts("thresholds_total", "Brier scores in that sum"), &labels)?,
@@ -89,7 +89,7 @@ mod tests {
         let of = ["1h", "hybrid"];
         metrics.scored.with_label_values(&of).inc();
         metrics.covered.with_label_values(&of).inc();
-        metrics.crps.with_label_values(&["1h", "hybrid", "forecast"]).inc_by(0.1);
+        metrics.crps.with_label_values(&["1h", "hybrid", "forecast", "persistence"]).inc_by(0.1);
         metrics.brier.with_label_values(&of).inc_by(0.1);
         metrics.thresholds.with_label_values(&of).inc();
         metrics.nse.with_label_values(&of).set(0.9);

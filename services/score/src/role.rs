@@ -8,7 +8,7 @@ use std::{
 use arrow::array::{Array, Float64Array};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{
-    Appended, Balance, Input, Log, Message, Partition, Position, Record, SnapshotError, Snapshots, Stop,
+    Appended, Balance, Entry, Input, Log, Message, Partition, Position, Record, SnapshotError, Snapshots, Stop,
 };
 use nilometer_schemas::{
     Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
@@ -51,8 +51,8 @@ struct Kept {
     /// where to read on from: the oldest forecast that waits
     mark: Mark,
     balance: Balance,
-    /// time of each gauge's newest value at that place
-    newest: Vec<Timestamp>,
+    /// time of each gauge's newest value at that place; none before the first
+    newest: Vec<Option<Timestamp>>,
     /// newest day of each gauge's climate
     climate: Vec<i64>,
 }
@@ -106,6 +106,8 @@ struct Role {
     running: Vec<RunningScore>,
     saved: Timestamp,
     ticks_since_save: u32,
+    /// whether what was read before the snapshot is still being read again
+    rereading: bool,
 }
 
 /// What one tick brought.
@@ -136,7 +138,10 @@ impl Role {
             places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
         }
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
-        let mark = snapshot.as_ref().map_or_else(Mark::default, |s| s.content.mark);
+        let mark = match &snapshot {
+            Some(snapshot) => snapshot.content.mark,
+            None => first_mark(&dependencies).await?,
+        };
         let input = |contract, position: Position| {
             Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
         };
@@ -158,6 +163,7 @@ impl Role {
             running: vec![RunningScore::default(); catchments.len() * leads],
             saved: Timestamp::MIN,
             ticks_since_save: 0,
+            rereading: snapshot.is_some(),
             identity,
             catchments,
             dependencies,
@@ -183,7 +189,8 @@ impl Role {
             return Err(other(&self.identity));
         }
         self.running = parts.as_chunks::<7>().0.iter().map(|parts| RunningScore::from_parts(*parts)).collect();
-        self.newest = kept.newest.into_iter().zip(values.iter().copied()).collect();
+        let times = kept.newest.into_iter().map(|time| time.unwrap_or(Timestamp::MIN));
+        self.newest = times.zip(values.iter().copied()).collect();
         self.balance = kept.balance;
         (self.tick, self.saved) = (kept.tick, kept.tick);
         self.dependencies.metrics.stage.reached(kept.tick);
@@ -214,6 +221,9 @@ impl Role {
     /// From rows to scores. No I/O.
     fn compute(&mut self, tick: Tick) -> Result<Scores, ScoreError> {
         let again = tick.time <= self.tick;
+        if !again && std::mem::take(&mut self.rereading) {
+            self.settle_reread();
+        }
         let mut scores = ScoresBuilder::default();
         for (valid_time, readings) in self.readings(&tick) {
             let rows = self.waiting.take(valid_time, |catchment| readings.contains_key(&catchment));
@@ -239,6 +249,21 @@ impl Role {
             self.tick = tick.time;
         }
         Ok(scores.finish()?)
+    }
+
+    /// What was read again waits as it did, unless a message has become unreadable since: then its rows are lost, or not observed after all.
+    fn settle_reread(&mut self) {
+        let (then, now) = (self.balance.pending, self.waiting.pending());
+        if now != then {
+            tracing::warn!(
+                then,
+                now,
+                "messages that had been read are damaged: the forecasts that wait are others than before the restart"
+            );
+        }
+        self.balance.reject(Reason::DamagedSegment, then.saturating_sub(now));
+        self.balance.used = self.balance.used.saturating_sub(now.saturating_sub(then));
+        self.balance.pending = now;
     }
 
     /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
@@ -353,7 +378,6 @@ impl Role {
 
     fn show(&self, scores: &Scores) {
         let metrics = &self.dependencies.metrics;
-        let mut classes: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
         for row in 0..scores.len() {
             let (lead, model) = (class(scores.lead_time_s().value(row)), scores.model().value(row));
             let of = [lead, model];
@@ -362,14 +386,14 @@ impl Role {
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
             let at = place(catchment, scores.lead_time_s().value(row), self.step_s, self.leads);
             let [_, mean_flow, ..] = self.running[at].parts();
-            let columns = [
-                ("forecast", scores.crps()),
-                ("persistence", scores.crps_persistence()),
-                ("climatology", scores.crps_climatology()),
-            ];
-            for (name, column) in columns {
-                if mean_flow > 0.0 && column.is_valid(row) {
-                    metrics.crps.with_label_values(&[lead, model, name]).inc_by(column.value(row) / mean_flow);
+            let baselines = [("persistence", scores.crps_persistence()), ("climatology", scores.crps_climatology())];
+            for (beside, baseline) in baselines {
+                if mean_flow > 0.0 && baseline.is_valid(row) {
+                    let add = |of: &str, crps: f64| {
+                        metrics.crps.with_label_values(&[lead, model, of, beside]).inc_by(crps / mean_flow);
+                    };
+                    add("forecast", scores.crps().value(row));
+                    add(beside, baseline.value(row));
                 }
             }
             let brier = scores.brier().value(row);
@@ -377,11 +401,14 @@ impl Role {
                 metrics.brier.with_label_values(&of).inc_by(brier.values().iter().sum());
                 metrics.thresholds.with_label_values(&of).inc_by(brier.len() as u64);
             }
-            if scores.nse().is_valid(row) {
-                classes.entry((lead, model)).or_default().push(scores.nse().value(row));
-            }
         }
-        for ((lead, model), mut values) in classes {
+        let mut classes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        for (at, running) in self.running.iter().enumerate() {
+            let lead = class((at % self.leads + 1) as i64 * self.step_s);
+            classes.entry(lead).or_default().extend(running.nse().ok());
+        }
+        let model = scores.model().value(scores.len() - 1);
+        for (lead, mut values) in classes.into_iter().filter(|(_, values)| !values.is_empty()) {
             let middle = values.len() / 2;
             let (_, median, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
             metrics.nse.with_label_values(&[lead, model]).set(*median);
@@ -406,7 +433,7 @@ impl Role {
             tick: self.tick,
             mark,
             balance: self.balance.clone(),
-            newest: newest.iter().map(|(time, _)| *time).collect(),
+            newest: newest.iter().map(|(time, _)| Some(*time).filter(|time| *time > Timestamp::MIN)).collect(),
             climate: days.to_vec(),
         };
         self.dependencies.snapshots.save(u64::try_from(self.tick.0).unwrap_or(0), &kept, &numbers).await?;
@@ -414,6 +441,23 @@ impl Role {
         self.saved = self.tick;
         Ok(())
     }
+}
+
+/// Where a role without a snapshot begins: with the oldest message that the log still has.
+async fn first_mark(dependencies: &Dependencies) -> Result<Mark, ScoreError> {
+    let first = async |contract| {
+        let partition = Partition::new(contract, dependencies.partition);
+        let next = dependencies.log.bounds(partition).await?.start;
+        let rows = match dependencies.log.read(partition, next).await? {
+            Some(Entry::Record(record)) => record.rows_before,
+            _ => 0,
+        };
+        if next > 0 {
+            tracing::warn!(%partition, from = next, "older messages have left the log and are not scored");
+        }
+        Ok::<_, ScoreError>(Position { next, rows })
+    };
+    Ok(Mark { forecast: first(Contract::Forecast).await?, observation: first(Contract::Observation).await? })
 }
 
 /// Where the running score of a catchment and lead time stands; a forecast between two steps is of the later one.

@@ -53,7 +53,7 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// Takes in a message; gives how many of its rows are of no catchment that is known.
+    /// Takes in a message; gives how many of its rows cannot wait: of no catchment that is known, or beyond float32.
     pub(crate) fn add(
         &mut self,
         forecasts: &Forecasts,
@@ -65,15 +65,17 @@ impl Waiting {
             return 0;
         }
         let columns = QUANTILE_LEVELS.map(|level| forecasts.quantile(level));
-        let (mut unknown, mut left) = (0, 0);
+        let (mut refused, mut left) = (0, 0);
         let message = self.first + self.issued.len() as u64;
         for row in 0..forecasts.len() {
-            let Some(&catchment) = places.get(forecasts.catchment().value(row)) else {
-                unknown += 1;
+            let (mean, quantiles) =
+                (forecasts.mean().value(row) as f32, columns.map(|column| column.value(row) as f32));
+            let usable = mean.is_finite() && quantiles.iter().all(|quantile| quantile.is_finite());
+            let Some(&catchment) = places.get(forecasts.catchment().value(row)).filter(|_| usable) else {
+                refused += 1;
                 continue;
             };
-            let quantiles = columns.map(|column| column.value(row) as f32);
-            let waiting = Row { message, catchment, mean: forecasts.mean().value(row) as f32, quantiles };
+            let waiting = Row { message, catchment, mean, quantiles };
             self.rows.entry(Timestamp(forecasts.valid_time().value(row))).or_default().push(waiting);
             left += 1;
         }
@@ -89,7 +91,7 @@ impl Waiting {
             left,
         });
         self.settle();
-        unknown
+        refused
     }
 
     /// Takes out the rows of a valid time whose catchment was `observed`, in the order of their issue.

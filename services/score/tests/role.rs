@@ -6,14 +6,14 @@ use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path, pin
 
 use arrow::array::Array;
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
+use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
 use nilometer_schemas::{
     Contract, Flag, ForecastRow, ForecastsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Scores,
     Timestamp, Variable,
 };
 use nilometer_score::{Dependencies, ScoreError, ScoreMetrics};
 use nilometer_statistics::{crps_quantiles, kge_2009, nse};
-use object_store::{ObjectStore, memory::InMemory};
+use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use tokio::runtime::Runtime as Tokio;
 
@@ -53,8 +53,8 @@ fn quantiles(issued: i64, lead: i64, catchment: usize) -> [f64; QUANTILE_LEVELS.
     QUANTILE_LEVELS.map(|level| f64::from((middle * (0.5 + level)) as f32))
 }
 
-async fn write(log: &EmbeddedLog, from: Timestamp) {
-    for tick in 0..TICKS {
+async fn write(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>) {
+    for tick in ticks {
         let time = from.plus_s(tick * HOUR);
         let (mut observations, mut forecasts) = (ObservationsBuilder::new(), ForecastsBuilder::new());
         for (catchment, gauge) in GAUGES.into_iter().enumerate() {
@@ -136,20 +136,25 @@ fn start(
     nilometer_score::run(pipeline.clone(), dependencies, stop)
 }
 
+/// Starts the role and drops it at an await, as a killed process ends between two writes.
+async fn kill_after(polls: usize, pipeline: &Arc<Pipeline>, store: &Arc<dyn ObjectStore>) {
+    let mut role = pin!(start(pipeline, store, &Registry::new()));
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        left = left.saturating_sub(1);
+        if left == 0 || role.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
 /// Every batch of scores, and where every forecast went.
-fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kill_after: &[usize]) -> (Vec<Scores>, Balance) {
+fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize]) -> (Vec<Scores>, Balance) {
     Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
-        write(&log, pipeline.time.from).await;
-        for polls in kill_after {
-            let mut role = pin!(start(pipeline, &store, &Registry::new()));
-            let mut left = *polls;
-            std::future::poll_fn(|context| {
-                left = left.saturating_sub(1);
-                if left == 0 || role.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
+        write(&log, pipeline.time.from, 0..TICKS).await;
+        for polls in kills {
+            kill_after(*polls, pipeline, &store).await;
         }
         let balance = start(pipeline, &store, registry).await.unwrap();
         let (mut scores, mut at) = (Vec::new(), 0);
@@ -219,8 +224,50 @@ fn each_forecast_is_judged_once_beside_what_was_known_when_it_was_issued() {
 fn a_role_that_is_killed_at_any_moment_says_the_same() {
     let Some(pipeline) = pipeline() else { return };
     let whole = run(&pipeline, &Registry::new(), &[]);
-    for kills in [vec![40], vec![150, 90], vec![400, 3, 200], vec![1_000]] {
+    for kills in [vec![2], vec![3, 2], vec![9], vec![20, 9], vec![40, 25, 3], vec![60], vec![150, 79, 2]] {
         let killed = run(&pipeline, &Registry::new(), &kills);
         assert!(killed == whole, "after {kills:?} polls");
     }
+}
+
+#[test]
+fn what_has_left_the_log_or_rots_in_it_is_lost_and_the_rest_is_judged() {
+    let Some(pipeline) = pipeline() else { return };
+    let (whole, all) = run(&pipeline, &Registry::new(), &[]);
+    // The role sees so many ticks of the first forty, then something changes, then come the others.
+    let judged = |before: i64, change: &'static str| {
+        Tokio::new().unwrap().block_on(async {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+            write(&log, pipeline.time.from, 0..before).await;
+            start(&pipeline, &store, &Registry::new()).await.unwrap();
+            match change {
+                "nothing" => {}
+                "trimmed" => {
+                    write(&log, pipeline.time.from, 0..40).await;
+                    for contract in [Contract::Observation, Contract::Forecast] {
+                        retain(&log, Partition::new(contract, 0), Timestamp(i64::MAX), 20).await.unwrap();
+                    }
+                }
+                topic => {
+                    let key = format!("log/{topic}/0/{:020}.arrow", 38);
+                    store.put(&key.into(), b"rotten".as_slice().into()).await.unwrap();
+                }
+            }
+            write(&log, pipeline.time.from, 40..TICKS).await;
+            start(&pipeline, &store, &Registry::new()).await.unwrap()
+        })
+    };
+    assert_eq!(judged(40, "nothing"), all);
+    // A role that begins when twenty messages have gone already.
+    assert_eq!(judged(0, "trimmed").received, all.received - 20 * 18, "what the log still has");
+    // Of the forecasts of tick 38, read before and read again, those that had not been judged are lost.
+    let rotten = judged(40, "forecast.v1");
+    let lost = rotten.rejected_rows();
+    assert_eq!(rotten.received, all.received);
+    assert!(lost > 0 && lost <= 18 && rotten.used >= all.used - lost, "{rotten:?} {all:?}");
+    // What had been judged by readings that are gone now waits again, and is given up.
+    let unread = judged(40, "observation.v1");
+    assert_eq!((unread.received, unread.rejected_rows()), (all.received, 0));
+    assert!(!whole.is_empty() && unread.used < all.used && unread.missing + unread.pending > all.missing + all.pending);
 }

@@ -56,7 +56,7 @@ def load(folder: Path, area_km2: dict[str, float]) -> Gauges:
     discharge = np.full((steps, len(names)), np.nan, np.float32)
     areas = np.zeros(len(names))
     for place, name in enumerate(names):
-        of = zones[name] + [zone for upstream in above[name] for zone in zones.get(upstream, [])]
+        of = [zone for gauge in _with_upstream(name, above) for zone in zones.get(gauge, [])]
         weights = np.array([area for area, *_ in of])
         areas[place] = area_km2.get(name, weights.sum())
         for row, index in ((0, 2), (1, 3)):
@@ -68,6 +68,14 @@ def load(folder: Path, area_km2: dict[str, float]) -> Gauges:
             if 0 <= at < steps and flow[0] >= 0:
                 discharge[at, place] = flow[0] * CUBIC_FEET_A_SECOND_TO_MM_KM2_A_STEP / areas[place]
     return Gauges(names, forcing, discharge, areas)
+
+
+def _with_upstream(name: str, above: dict[str, list[str]]) -> list[str]:
+    """A gauge and all whose water comes past it."""
+    found = [name]
+    for gauge in found:
+        found += [upstream for upstream in above.get(gauge, []) if upstream not in found]
+    return found
 
 
 def day_length(when: datetime, latitude: float) -> float:

@@ -168,10 +168,11 @@ pub struct FolderColumn {
 }
 
 impl FolderLayout {
-    /// The layout of a folder that is there: that of CAMELS has an inventory.
+    /// The layout of a folder that is there.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
-        if folder.join(camels::INVENTORY).exists() { Self::Camels } else { Self::Nwrfc }
+        let flows = files(folder, "flow_instantaneous_", ".csv").unwrap_or_default();
+        if flows.is_empty() { Self::Camels } else { Self::Nwrfc }
     }
 
     /// Its name in messages.

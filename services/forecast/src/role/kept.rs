@@ -210,8 +210,12 @@ fn identity(pipeline: &Pipeline, models: &Mixture) -> String {
     // The graphs, not the version: a model that was trained on goes on from its state.
     let graph = |package: &Package| package.sha256("step.onnx").chars().take(12).collect::<String>();
     let model = |m: &Member| format!("{} with step {}", m.package.card().name, graph(&m.package));
+    let past = match pipeline.forecast.scenario {
+        Scenario::PastYears => format!(", {} past years", pipeline.forecast.years),
+        _ => String::new(),
+    };
     format!(
-        "model {}, step {} s, {} members, catchments {}",
+        "model {}, step {} s, {} members{past}, catchments {}",
         models.members().iter().map(model).collect::<Vec<_>>().join(" and "),
         pipeline.time.step.seconds(),
         pipeline.assimilation.members,

@@ -257,7 +257,8 @@ impl Role {
             }
             let (forcing, used) = kept.align.take_step(step);
             if let Some(history) = &mut self.history {
-                history.remember(step, &forcing);
+                // What was filled in is no weather that was.
+                history.remember(step, Some(&*forcing).filter(|_| complete));
             }
             state.advance(&forcing)?;
             let observations = kept.align.take_observations(step);

@@ -9,11 +9,13 @@
 //! Forecasts that went out in between stay as they are: at their issue time nobody knew. A rewind that is cut off leaves its snapshots as
 //! they were, and is begun again.
 
+use std::collections::BTreeSet;
+
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::{concat_batches, filter_record_batch},
 };
-use nilometer_engine::Stop;
+use nilometer_engine::{Partition, Stop};
 use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, Timestamp, Variable};
 
 use super::{
@@ -147,7 +149,8 @@ impl Role {
                     (foundation, added) = (older, more);
                     continue 'again;
                 }
-                let (last, unplaced) = (tick.time >= to, !more.is_empty());
+                let last = tick.time >= to;
+                let unplaced: BTreeSet<String> = more.iter().map(|row| self.locator(row)).collect();
                 let (back, mut outputs) = self.walk(tick).await?;
                 self = back;
                 if let Some(rows) = outputs.analyses.take() {
@@ -169,8 +172,9 @@ impl Role {
                     self.dependencies.snapshots.replace(ordinal, &self.kept, &numbers).await?;
                 }
                 // What was appended stays; new are rows that have just lost their place, to a late one or because no state is old enough.
-                let new = |reason| reason == Reason::Superseded || (unplaced && reason == Reason::Late);
-                letters.extend(outputs.letters.into_iter().filter(|letter| new(letter.reason)));
+                let new =
+                    |letter: &DeadLetterRow| letter.reason == Reason::Superseded || unplaced.contains(&letter.locator);
+                letters.extend(outputs.letters.into_iter().filter(new));
             }
             return Ok((self, None));
         }
@@ -191,7 +195,7 @@ impl Role {
         self.kept.state_time
     }
 
-    /// Gives the journal's rows of this tick their place, before what the tick brought by itself; `displaced` are those that have none.
+    /// Gives the journal's rows of this tick their place, behind what the tick brought by itself; `displaced` are those that have none.
     pub(super) fn place_due(&mut self, time: Timestamp, displaced: &mut Vec<DeadLetterRow>) {
         if self.kept.journal.rows().is_empty() {
             return;
@@ -210,7 +214,7 @@ impl Role {
             if let Some(newer) = journal.in_place_of(topic, row.at, &about) {
                 balance.reject(Reason::Superseded, 1);
                 if self.rewinding_to == Some(newer.arrived) {
-                    displaced.push(said(row, Reason::Superseded, time));
+                    displaced.push(said(row, Reason::Superseded, self.locator(row), time));
                 }
                 continue;
             }
@@ -234,10 +238,16 @@ impl Role {
                 }
             };
             if self.rewinding_to == Some(row.arrived) {
-                displaced.push(said(row, reason, time));
+                displaced.push(said(row, reason, self.locator(row), time));
             }
         }
         self.kept.journal = journal;
+    }
+
+    /// Where a late row stands in the log.
+    fn locator(&self, row: &LateRow) -> String {
+        let partition = Partition::new(row.content.topic(), self.dependencies.partition);
+        format!("{partition}@{}#{}", row.at.0, row.at.1)
     }
 
     /// Of the analyses of a tick that was taken again, those of the rows that this rewind is for; of the last tick all.
@@ -275,11 +285,11 @@ fn joined(analyses: Vec<Analyses>) -> Result<Option<Analyses>, ForecastError> {
 }
 
 /// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
-fn said(row: &LateRow, reason: Reason, time: Timestamp) -> DeadLetterRow {
+fn said(row: &LateRow, reason: Reason, locator: String, time: Timestamp) -> DeadLetterRow {
     let detail = format!("{:?}, which came at {}", row.content, row.arrived);
     DeadLetterRow {
         source: PRODUCER.to_owned(),
-        locator: format!("{}@{}#{}", row.content.topic(), row.at.0, row.at.1),
+        locator,
         reason,
         rows: 1,
         content_type: "text/plain",

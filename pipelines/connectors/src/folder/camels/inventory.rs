@@ -15,7 +15,7 @@ use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuild
 use super::read::as_kind;
 use crate::folder::{BASIN, FolderCatchment, FolderOptions, Found, Inventory, files};
 
-pub(in crate::folder) const INVENTORY: &str = "basin_inventory.csv";
+const INVENTORY: &str = "basin_inventory.csv";
 const AREA: &str = "area_m2";
 
 /// The basins that have forcing and are wanted; what is wrong with one goes to `problems`.

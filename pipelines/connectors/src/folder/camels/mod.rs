@@ -7,7 +7,7 @@ use nilometer_schemas::{Unit, Variable};
 
 use super::{DAY_S, FolderColumn};
 
-pub(super) use inventory::{INVENTORY, inventory};
+pub(super) use inventory::inventory;
 pub(super) use read::rows;
 
 const DATE: &str = "date";

@@ -17,7 +17,8 @@ pub(super) struct Gauge {
     pub(super) id: String,
     pub(super) folder: PathBuf,
     pub(super) flow: PathBuf,
-    zones: Vec<Zone>,
+    /// or why there are none
+    zones: Result<Vec<Zone>, String>,
     /// gauges whose water comes past this one
     above: Vec<String>,
 }
@@ -31,8 +32,12 @@ pub(super) struct Zone {
 
 impl Gauge {
     /// The zones of its whole catchment, as far as the folder has them.
-    pub(super) fn catchment<'a>(&'a self, all: &'a BTreeMap<String, Gauge>) -> Vec<&'a Zone> {
-        self.with_upstream(all).iter().flat_map(|gauge| &gauge.zones).collect()
+    pub(super) fn catchment<'a>(&'a self, all: &'a BTreeMap<String, Gauge>) -> Result<Vec<&'a Zone>, String> {
+        let mut zones = Vec::new();
+        for gauge in self.with_upstream(all) {
+            zones.extend(gauge.zones.as_ref().map_err(Clone::clone)?);
+        }
+        Ok(zones)
     }
 
     fn with_upstream<'a>(&'a self, all: &'a BTreeMap<String, Gauge>) -> Vec<&'a Gauge> {
@@ -60,9 +65,16 @@ pub(in crate::folder) fn inventory(options: &FolderOptions, problems: &mut Found
     let mut catchments = Vec::new();
     for gauge in all.values().filter(|gauge| options.wants(&gauge.id)) {
         let (id, unknown) = (gauge.id.clone(), gauge.unknown_upstream(&all));
+        let zones = match gauge.catchment(&all) {
+            Ok(zones) => zones,
+            Err(problem) => {
+                problems.push(("path".to_owned(), format!("{problem}; or name gauge {id} in source.leave_out")));
+                continue;
+            }
+        };
         let area_km2 = match options.area_km2.get(&id) {
             Some(area_km2) => *area_km2,
-            None if unknown.is_empty() => gauge.catchment(&all).iter().map(|zone| zone.area_km2).sum(),
+            None if unknown.is_empty() => zones.iter().map(|zone| zone.area_km2).sum(),
             None => {
                 let problem = format!(
                     "water of {} comes past gauge {id}, and the folder does not say how large their land is; accepted is the whole area as source.area_km2.{id}, or name the gauge in source.leave_out",
@@ -86,30 +98,9 @@ pub(super) fn gauges(folder: &Path) -> Result<BTreeMap<String, Gauge>, String> {
     for flow in list(FLOW)? {
         let (id, folder) = (behind(&flow, FLOW), flow.parent().unwrap_or(folder).to_owned());
         let beside = |path: &&PathBuf| path.parent() == Some(&folder);
-        let facts = folder.join(FACTS);
-        let (areas, latitudes) = facts_of(&facts)?;
-        let mut zones = Vec::new();
-        for path in forcing.iter().filter(beside) {
-            let name = behind(path, FORCING);
-            // A zone whose name is no number is no land of its own: where water is taken from the river, for one.
-            let number = name.strip_prefix(&id).and_then(|rest| rest.strip_prefix('-'));
-            if !number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
-                continue;
-            }
-            let fact = |of: &BTreeMap<String, f64>, what: &str| {
-                let value = of.get(&name).copied();
-                value.ok_or_else(|| format!("{}: no {what} of zone {name}, accepted is a row with it", facts.display()))
-            };
-            zones.push(Zone {
-                area_km2: fact(&areas, "zone_area above 0")?,
-                latitude: fact(&latitudes, "alat from -90 to 90")?,
-                forcing: path.clone(),
-            });
-        }
+        let own: Vec<&PathBuf> = forcing.iter().filter(beside).collect();
+        let zones = zones(&id, &own, &folder.join(FACTS));
         let above = upstream.iter().filter(beside).map(|path| behind(path, UPSTREAM)).collect();
-        if zones.is_empty() {
-            return Err(format!("{}: no {FORCING}{id}-1.csv beside it, accepted is one a zone", flow.display()));
-        }
         if let Some(other) = found.insert(id.clone(), Gauge { id, folder, flow: flow.clone(), zones, above }) {
             return Err(format!("{} and {}: one gauge twice, accepted is once", other.flow.display(), flow.display()));
         }
@@ -118,6 +109,33 @@ pub(super) fn gauges(folder: &Path) -> Result<BTreeMap<String, Gauge>, String> {
         return Err(format!("{} holds no {FLOW}*.csv; accepted is a folder in the NWRFC layout", folder.display()));
     }
     Ok(found)
+}
+
+/// The zones of a gauge, from the forcing beside it and the facts of each.
+fn zones(id: &str, forcing: &[&PathBuf], facts: &Path) -> Result<Vec<Zone>, String> {
+    let (areas, latitudes) = facts_of(facts)?;
+    let mut zones = Vec::new();
+    for path in forcing {
+        let name = behind(path, FORCING);
+        // A zone whose name is no number is no land of its own: where water is taken from the river, for one.
+        let number = name.strip_prefix(id).and_then(|rest| rest.strip_prefix('-'));
+        if !number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
+            continue;
+        }
+        let fact = |of: &ByZone, what: &str| {
+            let value = of.get(&name).copied();
+            value.ok_or_else(|| format!("{}: no {what} of zone {name}, accepted is a row with it", facts.display()))
+        };
+        zones.push(Zone {
+            area_km2: fact(&areas, "zone_area above 0")?,
+            latitude: fact(&latitudes, "alat from -90 to 90")?,
+            forcing: (*path).clone(),
+        });
+    }
+    if zones.is_empty() {
+        return Err(format!("{}: no {FORCING}{id}-1.csv beside it, accepted is one a zone", facts.display()));
+    }
+    Ok(zones)
 }
 
 /// What stands between a prefix and the suffix of a file's name.

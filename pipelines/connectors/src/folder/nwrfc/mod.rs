@@ -58,7 +58,7 @@ pub(super) fn rows(
             }
         } else {
             let name = format!("{}/forcing_por_{}-*.csv", shown(&options.path, &gauge.folder), gauge.id);
-            let catchment = gauge.catchment(&all);
+            let catchment = gauge.catchment(&all).map_err(|problem| unfit(&options.path, problem))?;
             let latitude = mean(catchment.iter().map(|zone| (zone.area_km2, Some(zone.latitude))));
             for (time, [rain, temperature]) in average(&catchment)?.into_iter().filter(|(time, _)| inside(time)) {
                 let light = latitude.map(|latitude| day_length(time.plus_s(-STEP_S), latitude));
