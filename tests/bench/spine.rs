@@ -230,7 +230,9 @@ fn replicated(folder: &Path, count: usize) -> Pipeline {
     write!(all, "[network]{after}").unwrap();
     let file = folder.join("replicated.toml");
     fs::write(&file, all).unwrap();
-    Pipeline::load(&file, &[format!("log.store={}", folder.join("store").display())]).unwrap()
+    // What is perfectly known ends with the rain that was appended: then no forecast would go out.
+    let set = [format!("log.store={}", folder.join("store").display()), "forecast.scenario=zero".to_owned()];
+    Pipeline::load(&file, &set).unwrap()
 }
 
 async fn observation_to_forecast() {
@@ -253,7 +255,7 @@ async fn observation_to_forecast() {
         metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
     };
-    let role = tokio::spawn(nilometer_forecast::run(pipeline.clone(), dependencies, stop));
+    let mut role = tokio::spawn(nilometer_forecast::run(pipeline.clone(), dependencies, stop));
     let mut latencies = Vec::new();
     for tick in 0..TICKS {
         let time = pipeline.time.from.plus_s(tick * HOUR);
@@ -296,7 +298,10 @@ async fn observation_to_forecast() {
         let batch = rows.finish().unwrap().into_batch();
         let begin = Instant::now();
         append(Contract::Observation, batch).await;
-        log.wait(Partition::new(Contract::Forecast, 0), tick as u64).await.unwrap();
+        tokio::select! {
+            waited = log.wait(Partition::new(Contract::Forecast, 0), tick as u64) => waited.unwrap(),
+            ended = &mut role => unreachable!("the role ended: {:?}", ended.unwrap()),
+        }
         if tick > 10 {
             latencies.push(begin.elapsed());
         }
