@@ -1,5 +1,7 @@
 //! The role itself: one tick after the other, each from the log to the log.
 
+mod kept;
+
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
@@ -7,16 +9,15 @@ use std::{
 
 use arrow::array::{Array, Float64Array};
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{
-    Appended, Balance, Entry, Input, Log, Message, Partition, Position, Record, SnapshotError, Snapshots, Stop,
-};
+use nilometer_engine::{Appended, Balance, Input, Log, Message, Partition, Position, Record, Snapshots, Stop};
 use nilometer_schemas::{
     Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
     Variable,
 };
 use nilometer_statistics::{RunningScore, crps_quantiles};
-use serde::{Deserialize, Serialize};
 
+pub use self::kept::needed_from;
+use self::kept::{Kept, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
@@ -39,22 +40,6 @@ pub struct Dependencies {
     pub metrics: ScoreMetrics,
     /// the partition that it scores
     pub partition: u32,
-}
-
-/// Everything of the role that a snapshot keeps besides its numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    identity: String,
-    /// last tick that was completed
-    tick: Timestamp,
-    /// where to read on from: the oldest forecast that waits
-    mark: Mark,
-    balance: Balance,
-    /// time of each gauge's newest value at that place; none before the first
-    newest: Vec<Option<Timestamp>>,
-    /// newest day of each gauge's climate
-    climate: Vec<i64>,
 }
 
 /// Scores one partition until its inputs are complete or the role is stopped.
@@ -174,29 +159,6 @@ impl Role {
         Ok(role)
     }
 
-    fn restore(&mut self, kept: Kept, numbers: &[f32]) -> Result<(), ScoreError> {
-        let other =
-            |expected: &str| ScoreError::OtherPipeline { found: kept.identity.clone(), expected: expected.to_owned() };
-        if kept.identity != self.identity {
-            return Err(other(&self.identity));
-        }
-        tracing::info!(tick = %kept.tick, from = ?kept.mark, "scores resume");
-        let behind = self.climate.restore(numbers, &kept.climate).filter(|b| b.len() >= self.newest.len());
-        let (values, running) = behind.ok_or_else(|| other(&self.identity))?.split_at(self.newest.len());
-        let parts = running.as_chunks::<3>().0.iter().map(whole);
-        let parts: Vec<f64> = parts.collect();
-        if parts.len() != self.running.len() * 7 || kept.newest.len() != self.newest.len() {
-            return Err(other(&self.identity));
-        }
-        self.running = parts.as_chunks::<7>().0.iter().map(|parts| RunningScore::from_parts(*parts)).collect();
-        let times = kept.newest.into_iter().map(|time| time.unwrap_or(Timestamp::MIN));
-        self.newest = times.zip(values.iter().copied()).collect();
-        self.balance = kept.balance;
-        (self.tick, self.saved) = (kept.tick, kept.tick);
-        self.dependencies.metrics.stage.reached(kept.tick);
-        Ok(())
-    }
-
     /// Reads one tick: of both inputs, all messages up to the earliest watermark that is new. `None` at the end.
     async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ScoreError> {
         let first = self.forecasts.next_time(stop).await?;
@@ -249,21 +211,6 @@ impl Role {
             self.tick = tick.time;
         }
         Ok(scores.finish()?)
-    }
-
-    /// What was read again waits as it did, unless a message has become unreadable since: then its rows are lost, or not observed after all.
-    fn settle_reread(&mut self) {
-        let (then, now) = (self.balance.pending, self.waiting.pending());
-        if now != then {
-            tracing::warn!(
-                then,
-                now,
-                "messages that had been read are damaged: the forecasts that wait are others than before the restart"
-            );
-        }
-        self.balance.reject(Reason::DamagedSegment, then.saturating_sub(now));
-        self.balance.used = self.balance.used.saturating_sub(now.saturating_sub(then));
-        self.balance.pending = now;
     }
 
     /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
@@ -414,50 +361,6 @@ impl Role {
             metrics.nse.with_label_values(&[lead, model]).set(*median);
         }
     }
-
-    /// Saves where the oldest waiting forecast stands, and what has been learned.
-    async fn save(&mut self) -> Result<(), ScoreError> {
-        self.ticks_since_save = 0;
-        if self.saved == self.tick {
-            return Ok(());
-        }
-        self.balance.check(&self.dependencies.metrics.stage)?;
-        let here = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
-        let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
-        let (climate, days) = self.climate.save();
-        let running = self.running.iter().flat_map(RunningScore::parts).flat_map(split);
-        let numbers: Vec<f32> =
-            climate.iter().copied().chain(newest.iter().map(|(_, value)| *value)).chain(running).collect();
-        let kept = Kept {
-            identity: self.identity.clone(),
-            tick: self.tick,
-            mark,
-            balance: self.balance.clone(),
-            newest: newest.iter().map(|(time, _)| Some(*time).filter(|time| *time > Timestamp::MIN)).collect(),
-            climate: days.to_vec(),
-        };
-        self.dependencies.snapshots.save(u64::try_from(self.tick.0).unwrap_or(0), &kept, &numbers).await?;
-        self.dependencies.metrics.stage.snapshots.inc();
-        self.saved = self.tick;
-        Ok(())
-    }
-}
-
-/// Where a role without a snapshot begins: with the oldest message that the log still has.
-async fn first_mark(dependencies: &Dependencies) -> Result<Mark, ScoreError> {
-    let first = async |contract| {
-        let partition = Partition::new(contract, dependencies.partition);
-        let next = dependencies.log.bounds(partition).await?.start;
-        let rows = match dependencies.log.read(partition, next).await? {
-            Some(Entry::Record(record)) => record.rows_before,
-            _ => 0,
-        };
-        if next > 0 {
-            tracing::warn!(%partition, from = next, "older messages have left the log and are not scored");
-        }
-        Ok::<_, ScoreError>(Position { next, rows })
-    };
-    Ok(Mark { forecast: first(Contract::Forecast).await?, observation: first(Contract::Observation).await? })
 }
 
 /// Where the running score of a catchment and lead time stands; a forecast between two steps is of the later one.
@@ -466,39 +369,9 @@ fn place(catchment: usize, lead_time_s: i64, step_s: i64, leads: usize) -> usize
     catchment * leads + step.clamp(1, leads) - 1
 }
 
-/// A number as three float32 whose sum it is, to the last bit.
-fn split(number: f64) -> [f32; 3] {
-    let first = number as f32;
-    let second = (number - f64::from(first)) as f32;
-    [first, second, (number - f64::from(first) - f64::from(second)) as f32]
-}
-
-/// What [`split`] was given.
-fn whole(parts: &[f32; 3]) -> f64 {
-    let [first, second, third] = parts.map(f64::from);
-    first + (second + third)
-}
-
-/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
-///
-/// # Errors
-/// What the snapshots' store says.
-pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
-    let oldest = snapshots.oldest::<Kept>().await?;
-    let needed = oldest.map(|s| s.content.mark);
-    Ok(needed.map(|m| [(Contract::Forecast, m.forecast.next), (Contract::Observation, m.observation.next)]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_kept_to_the_last_bit() {
-        for number in [0.0, 1.0, std::f64::consts::PI, 1.0e13 / 3.0, 12_345.678_901_234_567, -1.0e-7 / 3.0] {
-            assert_eq!(whole(&split(number)).to_bits(), number.to_bits(), "{number}");
-        }
-    }
 
     #[test]
     fn a_forecast_between_two_steps_is_of_the_later_one() {
