@@ -47,7 +47,8 @@ const SMALLEST_SCALE: f64 = 0.01;
 const FALLING_STEP: f64 = 20.0;
 const LARGEST_STEP: f64 = 0.25;
 
-/// A distribution before it is corrected, by seven of its quantiles in the logarithm of `value + epsilon`. Between them, and as the last ones go on beyond them, it turns values into normal scores and back.
+/// A distribution before it is corrected, by seven of its quantiles in the logarithm of `value + epsilon`. Between them, and as the last
+/// ones go on beyond them, it turns values into normal scores and back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Shape([f64; Shape::NUMBERS]);
 

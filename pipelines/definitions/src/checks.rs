@@ -8,7 +8,10 @@ use std::{
 use nilometer_assimilation::ErrorFactors;
 use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
-use nilometer_transforms::check::{CheckOptions, FARTHEST_S};
+use nilometer_transforms::{
+    Span,
+    check::{CheckOptions, FARTHEST_S},
+};
 
 use crate::{
     AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, NetworkOptions, Problem, Scenario,
@@ -124,6 +127,16 @@ pub(crate) fn catchments(
     for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         let message = "is no catchment's station".to_owned();
         problems.push(Problem { path: format!("station_checks.{station}"), message });
+    }
+}
+
+/// A folder's rows are steps of the pipeline.
+pub(crate) fn folder(folder: &Folder, time: &TimeOptions, problems: &mut Vec<Problem>) {
+    let (layout, step) = (folder.options.layout, Span::from_seconds(folder.options.layout.step_s()));
+    if step != time.step {
+        let message =
+            format!("is a folder in the {} layout, whose step is {step}; time.step is {}", layout.name(), time.step);
+        problems.push(Problem { path: "source.kind".to_owned(), message });
     }
 }
 

@@ -166,6 +166,9 @@ impl Pipeline {
                 checks::package(&member.package, time, &catchments, &sources, folder.as_ref(), &mut problems);
             }
         }
+        if let (Some(folder), Some(time)) = (&folder, &time) {
+            checks::folder(folder, time, &mut problems);
+        }
         if let (Some(models), Some(assimilation)) = (&models, &assimilation) {
             checks::also_updated(models, assimilation, &mut problems);
         }

@@ -291,7 +291,7 @@ impl EnsembleState {
             for ((m3_s, mm), factor) in discharge.iter_mut().zip(&discharge_mm).zip(&parts.m3_s_per_mm) {
                 *m3_s = (f64::from(*mm) * factor) as f32;
             }
-            // Catchments without an observation now are taken through the window again as well, to the same state but for rounding.
+            // Catchments without an observation are taken through their window again as well, to the state that they had.
             for (row, share) in parts.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
                 for (catchment, budget) in self.budgets.iter_mut().enumerate() {
                     let at = row * parts.row_len() + catchment;

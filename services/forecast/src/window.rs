@@ -124,14 +124,21 @@ impl Window {
         if self.filled < self.steps {
             return Ok(None);
         }
-        let Self { gradient, minimiser, forcing, observed, weight, epsilon_mm, report, begin, .. } = self;
+        let Self { catchments, gradient, minimiser, forcing, observed, weight, epsilon_mm, report, begin, .. } = self;
         let misfit = |state: &[f32], loss: &mut [f32], slope: &mut [f32]| -> Result<(), ForecastError> {
             let slopes = gradient.run(state, forcing, observed, weight, *epsilon_mm)?;
             loss.copy_from_slice(slopes.loss);
             slope.copy_from_slice(slopes.state);
             Ok(())
         };
+        let before = begin.clone();
         minimiser.minimise(begin, misfit, report)?;
+        // Who has read nothing now stays where it was: what it read before has moved it already.
+        for (at, value) in begin.iter_mut().enumerate() {
+            if weight[last + at % *catchments] == 0.0 {
+                *value = before[at];
+            }
+        }
         let mut state = self.begin.clone();
         let width = self.forcing.len() / self.steps;
         let mut discharge_mm = Vec::new();
@@ -167,7 +174,8 @@ impl Window {
     }
 }
 
-/// How far each observation lay from `predicted_m3_s` `[C]`, and what each row gained where there were some: what a ledger asks for.
+/// How far each observation lay from `predicted_m3_s` `[C]`, and what each row of water gained where there were some: what a ledger asks
+/// for.
 pub(crate) fn told(
     parts: &Parts,
     predicted_m3_s: &[f64],
@@ -189,7 +197,7 @@ pub(crate) fn told(
                 inflation: 1.0,
             });
         }
-        for state in 0..parts.model_rows {
+        for (state, _) in parts.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
             let at = state * parts.shape.catchments + catchment;
             let mean_increment = f64::from(after[at]) - f64::from(before[at]);
             increments.push(RowIncrement { catchment, state, mean_increment, mean_clipped: 0.0 });

@@ -79,6 +79,25 @@ fn a_window_brings_the_model_by_itself_to_the_river() {
     brought_to_the_river(&["assimilation.method=variational", "assimilation.members=1"], 0.7);
 }
 
+#[test]
+fn a_gauge_moves_the_window_of_no_other_catchment() {
+    let Some(pipeline) = pipeline(&["assimilation.method=variational", "assimilation.members=1"]) else { return };
+    let run = |of_others: bool| {
+        let mut state = state(&pipeline);
+        for hour in 0..60 {
+            state.advance(&forcing(hour)).unwrap();
+            // All read something in the first day and a half; then the first falls silent.
+            let mut observations = observe(&[5.0, 2.0, 0.5], state.time());
+            observations.retain(|o| hour < 36 || (of_others && o.catchment > 0));
+            state.assimilate(&observations).unwrap();
+        }
+        (state.mean_discharge_m3_s(), state.storage_mm(0))
+    };
+    let ((alone, stored_alone), (beside, stored_beside)) = (run(false), run(true));
+    assert_eq!((alone[0], stored_alone), (beside[0], stored_beside));
+    assert_ne!(alone[1], beside[1]);
+}
+
 fn brought_to_the_river(set: &[&str], share: f64) {
     let Some(pipeline) = pipeline(set) else { return };
     let (mut open, mut closed) = (state(&pipeline), state(&pipeline));

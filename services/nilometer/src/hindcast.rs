@@ -44,7 +44,7 @@ pub struct Options {
     /// lead times that go out, in steps, as 1,2,4,8,10; those of the definition when absent
     #[arg(long, value_delimiter = ',')]
     leads: Vec<u32>,
-    /// how observations change the state: etkf, enkf, denkf, particle, output or none; as the definition says when absent
+    /// how observations change the state: etkf, enkf, denkf, particle, variational, output or none; as the definition says when absent
     #[arg(long)]
     assimilation: Option<String>,
 }
@@ -125,9 +125,6 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     time.from = begin.max(time.from).plus_s(time.step.seconds());
     let basins: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
     let needed: Vec<_> = pipeline.sources.values().map(nilometer_definitions::SourceDefinition::variable).collect();
-    if folder.step_s() != time.step.seconds() {
-        bail!("source.path has steps of {} s, time.step is {}; accepted is the same", folder.step_s(), time.step);
-    }
     let gaps = folder.gaps(&basins, &needed, time.from.plus_s(-time.step.seconds()), time.to);
     if !gaps.is_empty() {
         let more = gaps.len().saturating_sub(SHOWN);

@@ -68,8 +68,8 @@ enum Command {
     Verify {
         /// the store, as `hindcast --out` named it
         store: String,
-        /// folder of many catchments (source.kind = camels or nwrfc) with what the gauges read; when absent the store's own observations, whose stations must be named as
-        /// their catchments are
+        /// folder of many catchments (source.kind = camels or nwrfc) with what the gauges read; when absent the store's own observations,
+        /// whose stations must be named as their catchments are
         #[arg(long)]
         observations: Option<PathBuf>,
         /// what is valid after this counts: a time, or a day from its begin

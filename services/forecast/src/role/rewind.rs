@@ -19,8 +19,9 @@ use nilometer_engine::{Partition, Stop};
 use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, Timestamp, Variable};
 
 use super::{
-    Outputs, PRODUCER, Role, Tick,
+    Outputs, Role, Tick,
     kept::{Kept, input},
+    rows::in_words,
 };
 use crate::{
     Fate, ForecastError, PeriodForcing, Waiting,
@@ -286,17 +287,7 @@ fn joined(analyses: Vec<Analyses>) -> Result<Option<Analyses>, ForecastError> {
 
 /// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
 fn said(row: &LateRow, reason: Reason, locator: String, time: Timestamp) -> DeadLetterRow {
-    let detail = format!("{:?}, which came at {}", row.content, row.arrived);
-    DeadLetterRow {
-        source: PRODUCER.to_owned(),
-        locator,
-        reason,
-        rows: 1,
-        content_type: "text/plain",
-        bytes: detail.clone().into_bytes(),
-        detail,
-        ingest_time: time,
-    }
+    in_words(reason, locator, format!("{:?}, which came at {}", row.content, row.arrived), time)
 }
 
 /// Whether a row takes a discharge back.

@@ -158,10 +158,7 @@ impl Role {
             "{} at {station}, {valid_time}, was replaced by the row named here before its step was taken",
             before.discharge_m3_s
         );
-        let (source, bytes) = (PRODUCER.to_owned(), detail.clone().into_bytes());
-        let content_type = "text/plain";
-        let reason = Reason::Superseded;
-        Some(DeadLetterRow { source, locator, reason, detail, rows: 1, content_type, bytes, ingest_time: tick })
+        Some(in_words(Reason::Superseded, locator, detail, tick))
     }
 
     /// A row as an observation of a catchment, or why it is none; nothing where it has no value.
@@ -199,6 +196,20 @@ impl Role {
         self.kept.balance.reject(Reason::BrokenContract, rows);
         letters.push(letter(&record.batch, locator, Reason::BrokenContract, error.to_string(), tick)?);
         Ok(())
+    }
+}
+
+/// A dead letter of one row that is no longer at hand as it came: its detail says what it was.
+pub(super) fn in_words(reason: Reason, locator: String, detail: String, tick: Timestamp) -> DeadLetterRow {
+    DeadLetterRow {
+        source: PRODUCER.to_owned(),
+        locator,
+        reason,
+        rows: 1,
+        content_type: "text/plain",
+        bytes: detail.clone().into_bytes(),
+        detail,
+        ingest_time: tick,
     }
 }
 

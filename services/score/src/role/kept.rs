@@ -18,6 +18,8 @@ pub(super) struct Kept {
     /// where to read on from: the oldest forecast that waits
     pub(super) mark: Mark,
     pub(super) balance: Balance,
+    /// rows of the forecasts' topic before the first that was received
+    pub(super) origin: u64,
     /// time of each gauge's newest value at that place; none before the first
     pub(super) newest: Vec<Option<Timestamp>>,
     /// newest day of each gauge's climate
@@ -42,7 +44,7 @@ impl Role {
         self.running = parts.as_chunks::<7>().0.iter().map(|parts| RunningScore::from_parts(*parts)).collect();
         let times = kept.newest.into_iter().map(|time| time.unwrap_or(Timestamp::MIN));
         self.newest = times.zip(values.iter().copied()).collect();
-        self.balance = kept.balance;
+        (self.balance, self.origin) = (kept.balance, kept.origin);
         (self.tick, self.saved) = (kept.tick, kept.tick);
         self.dependencies.metrics.stage.reached(kept.tick);
         Ok(())
@@ -81,6 +83,7 @@ impl Role {
             tick: self.tick,
             mark,
             balance: self.balance.clone(),
+            origin: self.origin,
             newest: newest.iter().map(|(time, _)| Some(*time).filter(|time| *time > Timestamp::MIN)).collect(),
             climate: days.to_vec(),
         };

@@ -21,7 +21,7 @@ use self::kept::{Kept, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
-    judge::judge,
+    judge::{judge, judge_thresholds},
     metrics::class,
     waiting::{Mark, Newest, Row, Waiting},
 };
@@ -84,6 +84,8 @@ struct Role {
     /// last tick that was completed; what is read again up to it only waits
     tick: Timestamp,
     balance: Balance,
+    /// rows of the forecasts' topic before the first that was received
+    origin: u64,
     waiting: Waiting,
     newest: Vec<Newest>,
     climate: Climate,
@@ -100,9 +102,19 @@ struct Tick {
     time: Timestamp,
     observations: Vec<Record>,
     forecasts: Vec<Record>,
-    lost: u64,
     /// where the forecasts began
     mark: Mark,
+}
+
+/// What the metrics of one lead class and model gain.
+#[derive(Default)]
+struct Sums {
+    scored: u64,
+    covered: u64,
+    /// of the forecast and of the baseline beside it: persistence, climatology
+    crps: [[f64; 2]; 2],
+    brier: f64,
+    thresholds: u64,
 }
 
 /// What a gauge read.
@@ -142,6 +154,7 @@ impl Role {
             snapshot_every: pipeline.log.snapshot_every,
             tick: Timestamp::MIN,
             balance: Balance::default(),
+            origin: mark.forecast.rows,
             waiting: Waiting::default(),
             newest: vec![(Timestamp::MIN, f32::NAN); catchments.len()],
             climate: Climate::new(catchments.len()),
@@ -175,9 +188,10 @@ impl Role {
             forecasts.push(record);
             self.forecasts.next_time(&Stop::immediate()).await?;
         }
+        // Damaged forecasts are counted by the rows that the next message says came before it; damaged observations the forecast role reports.
         self.observations.take_lost();
-        let lost = self.forecasts.take_lost().iter().map(|lost| lost.rows).sum();
-        Ok(Some(Tick { time, observations, forecasts, lost, mark }))
+        self.forecasts.take_lost();
+        Ok(Some(Tick { time, observations, forecasts, mark }))
     }
 
     /// From rows to scores. No I/O.
@@ -217,6 +231,7 @@ impl Role {
     fn readings(&self, tick: &Tick) -> BTreeMap<Timestamp, BTreeMap<usize, Reading>> {
         let mut readings: BTreeMap<Timestamp, BTreeMap<usize, Reading>> = BTreeMap::new();
         for record in &tick.observations {
+            // What does not keep its contract the forecast role reports.
             let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
             for row in 0..rows.len() {
                 let (flag, valid_time) = (rows.flag_of(row), Timestamp(rows.valid_time().value(row)));
@@ -244,14 +259,16 @@ impl Role {
         rows: &[Row],
         scores: &mut ScoresBuilder,
     ) -> Result<(), ScoreError> {
-        let mut climates = HashMap::new();
+        let (mut climates, mut thresholds) = (HashMap::new(), Vec::new());
         for row in rows {
             let (catchment, issued) = (row.catchment, self.waiting.issued(row));
             let reading = readings[&catchment];
             let (observed, mean) = (reading.discharge_m3_s, f64::from(row.mean));
             let climate = *climates.entry(catchment).or_insert_with(|| self.climate.quantiles(catchment, valid_time));
             let crps_climatology = climate.map(|q| crps_quantiles(&QUANTILE_LEVELS, &q, observed));
-            let judgement = judge(&row.quantiles.map(f64::from), observed, &self.thresholds[catchment])?;
+            let quantiles = row.quantiles.map(f64::from);
+            let judgement = judge(&quantiles, observed)?;
+            judge_thresholds(&quantiles, observed, &self.thresholds[catchment], &mut thresholds)?;
             let persisted = f64::from(issued.newest[catchment].1);
             let at = place(catchment, valid_time.seconds_since(issued.issue_time), self.step_s, self.leads);
             let running = &mut self.running[at];
@@ -272,7 +289,7 @@ impl Role {
                 covered_90: judgement.covered_90,
                 crps_persistence: Some((persisted - observed).abs()).filter(|error| error.is_finite()),
                 crps_climatology: crps_climatology.transpose()?,
-                thresholds: &judgement.thresholds,
+                thresholds: &thresholds,
                 pairs: running.pairs(),
                 nse: running.nse().ok(),
                 kge: running.kge_2009().ok(),
@@ -288,9 +305,11 @@ impl Role {
     /// Takes in the forecasts of a tick: they wait, with what each gauge had read when they were issued.
     fn take_forecasts(&mut self, tick: &Tick, again: bool) {
         let balance = &mut self.balance;
-        if !again {
-            balance.received += tick.lost;
-            balance.reject(Reason::DamagedSegment, tick.lost);
+        if !again && !tick.forecasts.is_empty() {
+            let rows: u64 = tick.forecasts.iter().map(|record| record.batch.num_rows() as u64).sum();
+            let lost = self.forecasts.position().rows.saturating_sub(self.origin + balance.received + rows);
+            balance.received += lost;
+            balance.reject(Reason::DamagedSegment, lost);
         }
         let newest: Arc<[Newest]> = Arc::from(self.newest.as_slice());
         for record in &tick.forecasts {
@@ -325,28 +344,38 @@ impl Role {
 
     fn show(&self, scores: &Scores) {
         let metrics = &self.dependencies.metrics;
+        let mut sums: BTreeMap<(&str, &str), Sums> = BTreeMap::new();
         for row in 0..scores.len() {
-            let (lead, model) = (class(scores.lead_time_s().value(row)), scores.model().value(row));
-            let of = [lead, model];
-            metrics.scored.with_label_values(&of).inc();
-            metrics.covered.with_label_values(&of).inc_by(u64::from(scores.covered_90().value(row)));
+            let lead_time_s = scores.lead_time_s().value(row);
+            let sums = sums.entry((class(lead_time_s), scores.model().value(row))).or_default();
+            sums.scored += 1;
+            sums.covered += u64::from(scores.covered_90().value(row));
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
-            let at = place(catchment, scores.lead_time_s().value(row), self.step_s, self.leads);
-            let [_, mean_flow, ..] = self.running[at].parts();
-            let baselines = [("persistence", scores.crps_persistence()), ("climatology", scores.crps_climatology())];
-            for (beside, baseline) in baselines {
+            let [_, mean_flow, ..] = self.running[place(catchment, lead_time_s, self.step_s, self.leads)].parts();
+            let baselines = [scores.crps_persistence(), scores.crps_climatology()];
+            for (sum, baseline) in sums.crps.iter_mut().zip(baselines) {
                 if mean_flow > 0.0 && baseline.is_valid(row) {
-                    let add = |of: &str, crps: f64| {
-                        metrics.crps.with_label_values(&[lead, model, of, beside]).inc_by(crps / mean_flow);
-                    };
-                    add("forecast", scores.crps().value(row));
-                    add(beside, baseline.value(row));
+                    sum[0] += scores.crps().value(row) / mean_flow;
+                    sum[1] += baseline.value(row) / mean_flow;
                 }
             }
             let brier = scores.brier().value(row);
-            if let Some(brier) = brier.as_any().downcast_ref::<Float64Array>().filter(|b| !b.is_empty()) {
-                metrics.brier.with_label_values(&of).inc_by(brier.values().iter().sum());
-                metrics.thresholds.with_label_values(&of).inc_by(brier.len() as u64);
+            if let Some(brier) = brier.as_any().downcast_ref::<Float64Array>() {
+                sums.brier += brier.values().iter().sum::<f64>();
+                sums.thresholds += brier.len() as u64;
+            }
+        }
+        for ((lead, model), sums) in &sums {
+            let of = [*lead, *model];
+            metrics.scored.with_label_values(&of).inc_by(sums.scored);
+            metrics.covered.with_label_values(&of).inc_by(sums.covered);
+            for (beside, [forecast, baseline]) in ["persistence", "climatology"].into_iter().zip(sums.crps) {
+                metrics.crps.with_label_values(&[lead, model, "forecast", beside]).inc_by(forecast);
+                metrics.crps.with_label_values(&[lead, model, beside, beside]).inc_by(baseline);
+            }
+            if sums.thresholds > 0 {
+                metrics.brier.with_label_values(&of).inc_by(sums.brier);
+                metrics.thresholds.with_label_values(&of).inc_by(sums.thresholds);
             }
         }
         let mut classes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();

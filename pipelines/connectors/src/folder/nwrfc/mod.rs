@@ -127,7 +127,7 @@ fn read<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<Row<N>>, 
     for (place, name) in places.iter_mut().zip(columns) {
         *place = find(name)?;
     }
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row<N>> = Vec::new();
     for (line, record) in reader.records().enumerate() {
         let line = line + 2;
         let record = record.map_err(|e| refuse(e.to_string()))?;
@@ -141,6 +141,11 @@ fn read<const N: usize>(path: &Path, columns: [&str; N]) -> Result<Vec<Row<N>>, 
         });
         let time =
             time.ok_or_else(|| refuse(format!("line {line} has no time, accepted are year, month, day, hour")))?;
+        if rows.last().is_some_and(|(before, _)| *before >= time) {
+            return Err(refuse(format!(
+                "line {line} is of {time}, not after the line before it; accepted is each time once, in order"
+            )));
+        }
         let mut numbers = [None; N];
         for (number, place) in numbers.iter_mut().zip(places) {
             let text = cell(place);
@@ -277,6 +282,9 @@ mod tests {
         let error = rows(&options(&folder), false, &FORCING, (at("2000-06-20"), at("2000-06-22"))).unwrap_err();
         let said = error.to_string();
         assert!(said.contains("forcing_por_TOP-1.csv") && said.contains("line 2") && said.contains("much"), "{said}");
+        fs::write(&path, "year,month,day,hour,map_mm,mat_degc\n2000,6,21,0,1,1\n2000,6,21,0,2,1\n").unwrap();
+        let error = rows(&options(&folder), false, &FORCING, (at("2000-06-20"), at("2000-06-22"))).unwrap_err();
+        assert!(error.to_string().contains("line 3") && error.to_string().contains("each time once"), "{error}");
         fs::write(&path, "year,month,day,hour,rain\n").unwrap();
         let error = rows(&options(&folder), false, &FORCING, (at("2000-06-20"), at("2000-06-22"))).unwrap_err();
         assert!(error.to_string().contains("map_mm"), "{error}");
