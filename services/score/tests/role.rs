@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path, pin::pin, sync::Arc, task::Poll};
 
 use arrow::array::Array;
+use futures::TryStreamExt as _;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
 use nilometer_schemas::{
@@ -147,6 +148,17 @@ async fn kill_after(polls: usize, pipeline: &Arc<Pipeline>, store: &Arc<dyn Obje
     .await;
 }
 
+/// Every batch of scores in the log.
+async fn scores(log: &EmbeddedLog) -> Vec<Scores> {
+    let mut found = Vec::new();
+    while let Some(Entry::Record(record)) =
+        log.read(Partition::new(Contract::Score, 0), found.len() as u64).await.unwrap()
+    {
+        found.push(Scores::try_from(record.batch).unwrap());
+    }
+    found
+}
+
 /// Every batch of scores, and where every forecast went.
 fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize]) -> (Vec<Scores>, Balance) {
     Tokio::new().unwrap().block_on(async {
@@ -157,12 +169,7 @@ fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize]) -> (Vec<S
             kill_after(*polls, pipeline, &store).await;
         }
         let balance = start(pipeline, &store, registry).await.unwrap();
-        let (mut scores, mut at) = (Vec::new(), 0);
-        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Score, 0), at).await.unwrap() {
-            scores.push(Scores::try_from(record.batch).unwrap());
-            at += 1;
-        }
-        (scores, balance)
+        (scores(&log).await, balance)
     })
 }
 
@@ -227,6 +234,28 @@ fn a_role_that_is_killed_at_any_moment_says_the_same() {
     for kills in [vec![2], vec![3, 2], vec![9], vec![20, 9], vec![40, 25, 3], vec![60], vec![150, 79, 2]] {
         let killed = run(&pipeline, &Registry::new(), &kills);
         assert!(killed == whole, "after {kills:?} polls");
+    }
+}
+
+#[test]
+fn a_role_whose_last_snapshot_never_came_says_the_same() {
+    let Some(pipeline) = pipeline() else { return };
+    let whole = run(&pipeline, &Registry::new(), &[]);
+    // The scores behind the last snapshot but one stand in the log already, and are made again.
+    for crashed_at in [8, 20, 41, 79] {
+        let again = Tokio::new().unwrap().block_on(async {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+            write(&log, pipeline.time.from, 0..crashed_at).await;
+            start(&pipeline, &store, &Registry::new()).await.unwrap();
+            let snapshots: Vec<_> = store.list(Some(&"snapshots/score".into())).try_collect().await.unwrap();
+            let newest = snapshots.into_iter().map(|object| object.location).max().unwrap();
+            store.delete(&newest).await.unwrap();
+            write(&log, pipeline.time.from, crashed_at..TICKS).await;
+            let balance = start(&pipeline, &store, &Registry::new()).await.unwrap();
+            (scores(&log).await, balance)
+        });
+        assert!(again == whole, "crashed at tick {crashed_at}");
     }
 }
 
