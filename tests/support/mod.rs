@@ -19,6 +19,7 @@ use std::{
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// The workspace.
@@ -112,4 +113,33 @@ pub fn archived(store: &Path, topic: &str) -> Vec<RecordBatch> {
         .flat_map(|bytes| ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes)).unwrap().build().unwrap())
         .map(|batch| batch.unwrap())
         .collect()
+}
+
+/// Mean discharge by catchment and lead time, then by valid time.
+pub type Means = BTreeMap<(String, i64), BTreeMap<Timestamp, f64>>;
+
+/// The means of every archived forecast, whose quantiles must be in order and not below 0.
+pub fn means(store: &Path) -> Means {
+    let mut found = Means::new();
+    for batch in archived(store, "forecast.v1") {
+        let rows = Forecasts::try_from(batch).unwrap();
+        for row in 0..rows.len() {
+            let key = (rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            found.entry(key).or_default().insert(valid_time, rows.mean().value(row));
+            let quantiles: Vec<f64> = QUANTILE_LEVELS.iter().map(|level| rows.quantile(*level).value(row)).collect();
+            assert!(quantiles.is_sorted() && quantiles[0] >= 0.0, "{quantiles:?}");
+        }
+    }
+    found
+}
+
+/// A command that failed, and said all of `words`.
+pub fn refused(output: &Output, words: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in:\n{said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
 }
