@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs, process::Command};
 
-use support::{cance, definition, nilometer, root, start, succeed, window};
+use support::{cance, definition, nilometer, refused, root, start, succeed, window};
 
 #[test]
 fn config_prints_the_definition_that_validates() {
@@ -32,7 +32,6 @@ fn validate_reports_every_problem_with_its_path() {
         "assimilation.error_factors.ice=0.5",
         "source.rain.unit=furlong",
         "source.radar.kind=balloon",
-        "catchment=[]",
         "network.flow_directions=/nowhere.tif",
         "model.package=/nowhere",
     ];
@@ -158,14 +157,34 @@ fn a_failure_that_no_probe_asks_about_is_no_excuse() {
 }
 
 #[test]
+fn what_is_asked_of_a_filter_must_make_sense() {
+    if cance().is_none() {
+        return;
+    }
+    let said = |set: &[&str]| {
+        let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
+        nilometer("validate", &definition(), &set).output().unwrap()
+    };
+    let output = said(&[
+        "assimilation.every=90min",
+        "assimilation.adaptive_inflation={ rate = 2, maximum = 0.5 }",
+        "assimilation.river={ half_width_km = 0, correlation = 2 }",
+    ]);
+    refused(&output, &["every", "multiple of time.step = 1h", "rate", "maximum", "half_width_km", "correlation"]);
+    let output = said(&["assimilation.method=output", "assimilation.every=3h"]);
+    refused(&output, &["assimilation.every", "moves no ensemble", "with a filter only"]);
+}
+
+#[test]
 fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
     if cance().is_none() {
         return;
     }
     let store = tempfile::tempdir().unwrap();
     let out = store.path().to_str().unwrap();
-    let mut hindcast =
-        nilometer("hindcast", &definition(), &window(store.path(), "2014-11-03T00:00:00Z", "2014-11-03T12:00:00Z"));
+    let mut set = window(store.path(), "2014-11-03T00:00:00Z", "2014-11-03T12:00:00Z");
+    set.push("assimilation.river={ half_width_km = 11, correlation = 0.6 }".to_owned());
+    let mut hindcast = nilometer("hindcast", &definition(), &set);
     hindcast.arg("--out").arg(out);
     succeed(hindcast);
     let explain = |time: &str| {
@@ -176,10 +195,17 @@ fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
     let said = explain("2014-11-03T06:00:00Z");
     let text = String::from_utf8(said.stdout).unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    for word in ["used at 2014-11-03T06:00:00Z by etkf on hybrid-cance", "the gauge read", "soil_store", "output error"]
-    {
+    for word in [
+        "used for V3524010 at 2014-11-03T06:00:00Z by etkf on hybrid-cance",
+        "used for V3515010 at", // 20.7 km up the river
+        "forecast of V3515010 before",
+        "the gauge read",
+        "soil_store",
+        "output error",
+    ] {
         assert!(text.contains(word), "{word} is not in {text}");
     }
+    assert!(!text.contains("V3517010"), "22.3 km up the river is too far: {text}");
     assert!(text.contains("before: 2014-11-03T05:00:00Z, behind: 2014-11-03T06:00:00Z"), "{text}");
     let nothing = explain("2014-11-03T06:30:00Z");
     assert!(!nothing.status.success());

@@ -90,11 +90,24 @@ impl Ar1 {
     /// # Errors
     /// [`AssimilationError::Value`] where the step is negative, NaN or infinite; the row is not touched then.
     pub fn advance(&self, row: &mut [f32], dt_s: f64, rng: &mut ChaCha8Rng) -> Result<(), AssimilationError> {
+        self.advance_by(row, dt_s, std::iter::repeat_with(|| StandardNormal.sample(rng)))
+    }
+
+    /// As [`Ar1::advance`], by `noise` that the caller has drawn: standard normal numbers, one for each value in order. Rows whose noise
+    /// is correlated stay so.
+    ///
+    /// # Errors
+    /// As [`Ar1::advance`].
+    pub fn advance_by(
+        &self,
+        row: &mut [f32],
+        dt_s: f64,
+        noise: impl IntoIterator<Item = f64>,
+    ) -> Result<(), AssimilationError> {
         require("time step in s", dt_s, "finite and at least 0", |v| v >= 0.0 && v.is_finite())?;
         let rho = (-dt_s / self.tau_s).exp();
         let step_std = self.sigma_stationary * (-(-2.0 * dt_s / self.tau_s).exp_m1()).sqrt();
-        for value in row {
-            let eta: f64 = StandardNormal.sample(rng);
+        for (value, eta) in row.iter_mut().zip(noise) {
             *value = to_storage(rho * f64::from(*value) + step_std * eta);
         }
         Ok(())

@@ -165,6 +165,11 @@ pub struct Skill {
 }
 
 impl Card {
+    /// The inputs that are weather, in order.
+    pub fn weather(&self) -> impl Iterator<Item = &Input> {
+        self.inputs.iter().filter(|input| !FEEDBACK.contains(&input.name.as_str()))
+    }
+
     /// Rows of the whole state.
     #[must_use]
     pub fn state_rows(&self) -> usize {

@@ -8,7 +8,7 @@ use std::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Package, RuntimeError, Skill, Training, package::hex};
+use crate::{FEEDBACK, Package, RuntimeError, Skill, Training, package::hex};
 
 const BLEND: &str = "blend.toml";
 /// Weights sum to 1 up to what six decimals leave.
@@ -109,9 +109,9 @@ impl Mixture {
                     a.name, a.time_step_s, b.name, b.time_step_s
                 ));
             }
-            for other in others.iter().filter(|o| o.package.card().inputs != first.package.card().inputs) {
+            for other in others.iter().filter(|o| !o.package.card().weather().eq(first.package.card().weather())) {
                 problems.push(format!(
-                    "{} and {} take different inputs; accepted are members with the same [[input]] rows in the same order",
+                    "{} and {} take different weather; accepted are members with the same [[input]] rows in the same order, but for those of {FEEDBACK:?}",
                     first.package.card().name,
                     other.package.card().name
                 ));
@@ -147,7 +147,7 @@ impl Mixture {
         &self.members
     }
 
-    /// The first package; all take the same inputs.
+    /// The first package; all take the same weather.
     #[must_use]
     pub fn first(&self) -> &Package {
         &self.members[0].package

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use nilometer_assimilation::ErrorFactors;
+use nilometer_assimilation::{ErrorFactors, RiverDistances, RiverReach};
 use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{
@@ -83,6 +83,14 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
     within("variational.store_std_mm", options.variational.store_std_mm, 0.0, 1e4);
     within("variational.memory_std", options.variational.memory_std, 0.0, 1e2);
     within("variational.model_error", options.variational.model_error, 0.0, 10.0);
+    if let Some(adaptive) = options.adaptive_inflation {
+        within("adaptive_inflation.rate", adaptive.rate, 0.0, 1.0);
+        within("adaptive_inflation.maximum", adaptive.maximum, 1.0, 10.0 / options.inflation.clamp(1.0, 10.0));
+    }
+    if let Some(river) = options.river {
+        within("river.half_width_km", river.half_width_km, 1e-3, 1e5);
+        within("river.correlation", river.correlation, 0.0, 1.0);
+    }
     within("particle_jitter", options.particle_jitter, 0.0, 1.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);
@@ -100,6 +108,18 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
     within("rain_memory", options.rain_memory.seconds() as f64, 1.0, 1e9);
     within("full_wetness_mm", options.full_wetness_mm, 1e-6, 1e4);
     within("store_noise_mm", options.store_noise_mm, 0.0, 100.0);
+    let asked = [
+        ("every", options.every.is_some()),
+        ("adaptive_inflation", options.adaptive_inflation.is_some()),
+        ("river", options.river.is_some()),
+    ];
+    for (key, _) in asked.into_iter().filter(|(_, asked)| *asked && !options.method.is_filter()) {
+        let message = format!(
+            "is there, but method = {:?} moves no ensemble; accepted with a filter only",
+            options.method.name()
+        );
+        problems.push(Problem { path: format!("assimilation.{key}"), message });
+    }
     if let Err(error) = ErrorFactors::new(options.error_factors) {
         problems.push(Problem { path: "assimilation.error_factors".to_owned(), message: error.to_string() });
     }
@@ -127,6 +147,31 @@ pub(crate) fn catchments(
     for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         let message = "is no catchment's station".to_owned();
         problems.push(Problem { path: format!("station_checks.{station}"), message });
+    }
+}
+
+/// Analyses fall on steps.
+pub(crate) fn analyses(options: &AssimilationOptions, time: &TimeOptions, problems: &mut Vec<Problem>) {
+    let (every_s, step_s) = (options.analysis_every_s(time.step), time.step.seconds());
+    if step_s > 0 && (every_s <= 0 || every_s % step_s != 0) {
+        let message = format!("is {every_s} s, accepted is a multiple of time.step = {}", time.step);
+        problems.push(Problem { path: "assimilation.every".to_owned(), message });
+    }
+}
+
+/// Where rivers go, for gauges that inform the catchments above them.
+pub(crate) fn rivers(catchments: &[Catchment], options: &AssimilationOptions, problems: &mut Vec<Problem>) {
+    let mut say = |message: String| problems.push(Problem { path: "catchment.downstream".to_owned(), message });
+    let reaches = catchments.iter().map(|catchment| RiverReach {
+        catchment: &catchment.id,
+        downstream: catchment.downstream.as_ref().map(|next| next.id.as_str()),
+        length_m: catchment.downstream.as_ref().map_or(0.0, |next| next.river_km),
+    });
+    if let Err(error) = RiverDistances::new(&reaches.collect::<Vec<_>>()) {
+        say(error.to_string());
+    } else if options.river.is_some() && catchments.iter().all(|catchment| catchment.downstream.is_none()) {
+        say("is nowhere, so assimilation.river has no gauge below a catchment; accepted is { id, river_km } for one"
+            .to_owned());
     }
 }
 

@@ -57,6 +57,7 @@ impl Folder {
             outlet_x_m: None,
             outlet_y_m: None,
             attributes: c.attributes.clone(),
+            downstream: None,
             flood_thresholds_m3_s: Vec::new(),
         };
         self.inventory.catchments.iter().map(catchment).collect()

@@ -15,8 +15,9 @@ mod options;
 mod pipeline;
 
 pub use options::{
-    AssimilationMethod, AssimilationOptions, Catchment, ErrorOptions, ForecastOptions, LogOptions, ModelOptions,
-    NetworkOptions, Scenario, ServeOptions, TimeOptions, VariationalOptions,
+    AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, Catchment, Downstream, ErrorOptions,
+    ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, TimeOptions,
+    VariationalOptions,
 };
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 

@@ -49,9 +49,21 @@ pub struct Catchment {
     /// static attributes by name, for a model that tells catchments apart by them
     #[serde(default)]
     pub attributes: BTreeMap<String, f64>,
+    /// the catchment that its river comes to next, for `assimilation.river`
+    pub downstream: Option<Downstream>,
     /// discharges from which on it is a flood, m³ s⁻¹; forecasts are judged by whether they saw them reached
     #[serde(default)]
     pub flood_thresholds_m3_s: Vec<f64>,
+}
+
+/// The next catchment down the river.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Downstream {
+    /// its identifier
+    pub id: String,
+    /// length of the river from gauge to gauge, km
+    pub river_km: f64,
 }
 
 impl Catchment {
@@ -131,6 +143,12 @@ pub enum AssimilationMethod {
 }
 
 impl AssimilationMethod {
+    /// Whether it moves an ensemble.
+    #[must_use]
+    pub const fn is_filter(self) -> bool {
+        matches!(self, Self::Etkf | Self::Enkf | Self::Denkf | Self::Particle)
+    }
+
     /// The word in definitions and ledgers.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -170,6 +188,26 @@ impl Default for VariationalOptions {
     }
 }
 
+/// `[assimilation.adaptive_inflation]`: each catchment's factor on the prior anomalies grows until innovations are as large as expected.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdaptiveInflationOptions {
+    /// how much of an innovation is learned, 0.001 to 0.05
+    pub rate: f64,
+    /// the largest factor, near 1
+    pub maximum: f64,
+}
+
+/// `[assimilation.river]`: a gauge also informs the catchments above it.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RiverOptions {
+    /// distance along the river at which a gauge counts 5/24 of what it counts at its own place, km; none from twice that on
+    pub half_width_km: f64,
+    /// correlation of the errors of rain and of discharge between catchments on one river
+    pub correlation: f64,
+}
+
 /// `[assimilation]`: the ensemble and its errors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -192,6 +230,12 @@ pub struct AssimilationOptions {
     /// factor on the prior anomalies, 1 is none
     #[serde(default = "unity")]
     pub inflation: f64,
+    /// an inflation that is learned, on top of the constant one
+    pub adaptive_inflation: Option<AdaptiveInflationOptions>,
+    /// how often a filter moves the state, by all that gauges have read since and what was predicted for those times; a step when absent
+    pub every: Option<Span>,
+    /// gauges inform the catchments above them
+    pub river: Option<RiverOptions>,
     /// relaxation to prior spread, 0 is none
     #[serde(default)]
     pub relaxation: f64,
@@ -228,6 +272,14 @@ pub struct AssimilationOptions {
     /// standard deviation of the noise that each updatable store gets a step, mm
     #[serde(default)]
     pub store_noise_mm: f64,
+}
+
+impl AssimilationOptions {
+    /// Seconds between two analyses.
+    #[must_use]
+    pub fn analysis_every_s(&self, step: Span) -> i64 {
+        self.every.unwrap_or(step).seconds()
+    }
 }
 
 /// A regime of the output error.

@@ -147,6 +147,10 @@ impl Pipeline {
         }
         if let Some(assimilation) = &assimilation {
             checks::assimilation(assimilation, &mut problems);
+            checks::rivers(&catchments, assimilation, &mut problems);
+        }
+        if let (Some(time), Some(assimilation)) = (&time, &assimilation) {
+            checks::analyses(assimilation, time, &mut problems);
         }
         checks::catchments(&catchments, &station_checks, &mut problems);
         for (key, message) in checks.problems() {

@@ -189,7 +189,15 @@ impl Align {
         (values, used)
     }
 
-    /// Takes the observations of the step that ends at `step` out, by catchment, then valid time.
+    /// The observations of the step that ends at `step`, by catchment, then valid time; they go on waiting.
+    #[must_use]
+    pub fn observations_of(&self, step: Timestamp) -> Vec<GaugeObservation> {
+        let mut of_step = self.observations.get(&step).cloned().unwrap_or_default();
+        of_step.sort_by_key(|o| (o.catchment, o.valid_time));
+        of_step
+    }
+
+    /// Takes all observations up to `step` out, by catchment, then valid time.
     pub fn take_observations(&mut self, step: Timestamp) -> Vec<GaugeObservation> {
         let later = self.observations.split_off(&Timestamp(step.0 + 1));
         let mut due: Vec<_> = std::mem::replace(&mut self.observations, later).into_values().flatten().collect();

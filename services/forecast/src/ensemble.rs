@@ -1,10 +1,7 @@
 //! The ensemble of a partition: one contiguous array, advanced by the model and corrected by observations.
 
-use nilometer_assimilation::{
-    AnalysisReport, Bounds, CatchmentObservation, DischargeOperator, EnsembleMut, Filter, FilterOptions, Innovation,
-    Method, Purpose, stream,
-};
-use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
+use nilometer_assimilation::{AnalysisReport, Bounds, DischargeOperator, Innovation, Purpose, stream};
+use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_runtime::{Model, Package, Runtime, Selection};
 use nilometer_schemas::{Flag, Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
@@ -13,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ForecastError, WaterBudget,
+    analysis::{Analysis, Told},
     parts::Parts,
     window::{Fitted, Window, told},
 };
@@ -46,26 +44,11 @@ pub struct EnsembleState {
     pub(crate) steps: u64,
     pub(crate) model: Model,
     pub(crate) parts: Parts,
-    filter: Option<Filter>,
+    analysis: Option<Analysis>,
     window: Option<Window>,
+    /// what the last correction did, and what did it, in the same order
     pub(crate) report: AnalysisReport,
-    predicted: Vec<f64>,
-}
-
-fn filter(options: &AssimilationOptions) -> Result<Option<Filter>, ForecastError> {
-    let method = match options.method {
-        AssimilationMethod::None | AssimilationMethod::Output | AssimilationMethod::Variational => return Ok(None),
-        AssimilationMethod::Etkf => Method::Etkf,
-        AssimilationMethod::Enkf => Method::StochasticEnkf,
-        AssimilationMethod::Denkf => Method::Denkf,
-        AssimilationMethod::Particle => Method::Particle { jitter: options.particle_jitter },
-    };
-    let options = FilterOptions {
-        method,
-        prior_inflation: (options.inflation > 1.0).then_some(options.inflation),
-        rtps_alpha: (options.relaxation > 0.0).then_some(options.relaxation),
-    };
-    Ok(Some(Filter::new(options)?))
+    pub(crate) told: Vec<Told>,
 }
 
 impl EnsembleState {
@@ -106,7 +89,6 @@ impl EnsembleState {
             parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng)?;
         }
         numbers[parts.gauged_row() * row_len..].fill(f32::NAN);
-        let filter = filter(&pipeline.assimilation)?;
         let budgets = vec![WaterBudget::default(); parts.shape.catchments];
         let mut state = Self {
             numbers,
@@ -115,10 +97,10 @@ impl EnsembleState {
             steps: 0,
             model,
             parts,
-            filter,
+            analysis: Analysis::new(pipeline)?,
             window,
             report: AnalysisReport::default(),
-            predicted: Vec::new(),
+            told: Vec::new(),
         };
         for catchment in 0..state.parts.shape.catchments {
             state.budgets[catchment].initial_mm = state.storage_mm(catchment);
@@ -172,10 +154,7 @@ impl EnsembleState {
         let parts = &self.parts;
         let (row_len, members, seed) = (parts.row_len(), parts.shape.members, parts.seed);
         let multiplier = &mut self.numbers[parts.multiplier_row() * row_len..][..row_len];
-        if !parts.control {
-            let mut rng = stream(seed, Purpose::PrecipitationMultiplier, time.0);
-            parts.multiplier.advance(multiplier, parts.step_s as f64, &mut rng)?;
-        }
+        parts.advance_multiplier(multiplier, &mut stream(seed, Purpose::PrecipitationMultiplier, time.0))?;
         let mut occurrence = stream(seed, Purpose::PrecipitationOccurrence, time.0);
         write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
         let gauged = &self.numbers[parts.gauged_row() * row_len..][..row_len];
@@ -218,58 +197,27 @@ impl EnsembleState {
         parts.advance_output_error(output_error, &recent_mm, &mut stream(seed, Purpose::OutputError, time.0))?;
         self.time = time;
         self.steps += 1;
-        Ok(())
+        match &mut self.analysis {
+            Some(analysis) => analysis.remember(&self.numbers, &self.parts, time),
+            None => Ok(()),
+        }
     }
 
-    /// Corrects the state by the observations of the step that was taken last, sorted by catchment. Several of one
-    /// catchment in one step say nearly the same: together they weigh as one.
+    /// Corrects the state by the observations that have come since the last correction, sorted by catchment, then time.
     ///
     /// # Errors
     /// [`ForecastError::Assimilation`] when the filter refuses, which checked rows cannot cause.
     pub fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
-        self.report.innovations.clear();
-        self.report.increments.clear();
-        self.read_gauges(observations);
+        self.report = AnalysisReport::default();
+        self.told.clear();
         if self.window.is_some() {
             return self.fit_window(observations);
         }
-        let Some(filter) = self.filter.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
-        let parts = &self.parts;
-        let (members, row_len) = (parts.shape.members, parts.row_len());
-        self.predicted.clear();
-        let (mut observed, mut variance, mut spans) = (Vec::new(), Vec::new(), Vec::new());
-        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
-            let catchment = group[0].catchment;
-            let row = |row: usize| &self.numbers[row * row_len + catchment * members..][..members];
-            let (discharge, output_error) = (row(parts.discharge_row()), row(parts.output_error_row()));
-            let operator = &parts.operators[catchment];
-            let from = observed.len();
-            for one in group {
-                let log = operator.observe(one.discharge_m3_s)?;
-                observed.push(log.value);
-                variance.push(log.error_variance * one.error_factor * one.error_factor * group.len() as f64);
-                let at = self.predicted.len();
-                self.predicted.resize(at + members, 0.0);
-                operator.predict(discharge, Some(output_error), &mut self.predicted[at..])?;
-            }
-            spans.push((catchment, from..observed.len()));
-        }
-        let batch: Vec<CatchmentObservation<'_>> = spans
-            .iter()
-            .map(|(catchment, span)| CatchmentObservation {
-                catchment: *catchment,
-                predicted: &self.predicted[span.start * members..span.end * members],
-                observed: &observed[span.clone()],
-                error_variance: &variance[span.clone()],
-                inflation: 1.0,
-                rows: &parts.rows,
-            })
-            .collect();
-        let mut ensemble = EnsembleMut::new(&mut self.numbers, parts.shape)?;
-        let mut rng = stream(parts.seed, Purpose::ObservationPerturbation, self.time.0);
-        filter.assimilate(&mut ensemble, &batch, &mut rng, &mut self.report)?;
+        let Some(analysis) = &mut self.analysis else { return Ok(()) };
+        let (numbers, report) = (&mut self.numbers, &mut self.report);
+        self.told = analysis.assimilate(numbers, &self.parts, self.time, observations, report)?;
         for increment in &self.report.increments {
-            if let Some(share) = parts.storage.get(increment.state) {
+            if let Some(share) = self.parts.storage.get(increment.state) {
                 let budget = &mut self.budgets[increment.catchment];
                 budget.increment_mm += share * increment.mean_increment;
                 budget.clipped_mm += share * increment.mean_clipped;
@@ -301,21 +249,34 @@ impl EnsembleState {
         }
         let moved = (before.as_slice(), &self.numbers[..length]);
         (self.report.innovations, self.report.increments) = told(parts, &predicted_m3_s, observations, moved)?;
+        self.told = observations.iter().copied().map(Told::at_gauge).collect();
         Ok(())
     }
 
-    /// What a snapshot keeps of a window beside the ensemble's numbers.
-    pub(crate) fn window(&mut self) -> Option<&mut Window> {
-        self.window.as_mut()
+    /// For a snapshot: the ensemble's numbers, then those of its window or its filter.
+    pub(crate) fn saved(&self) -> impl Iterator<Item = f32> {
+        let learned = self.analysis.iter().flat_map(|analysis| analysis.numbers(&self.parts, self.time));
+        self.numbers.iter().copied().chain(self.window.iter().flat_map(Window::numbers)).chain(learned)
     }
 
-    /// For a snapshot: the ensemble's numbers, then those of its window.
-    pub(crate) fn saved(&self) -> impl Iterator<Item = f32> {
-        self.numbers.iter().copied().chain(self.window.iter().flat_map(Window::numbers))
+    /// Takes up what [`EnsembleState::saved`] gave of a state at `time`, and returns the numbers behind it; none when there are fewer.
+    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], steps: u64, time: Timestamp) -> Option<&'a [f32]> {
+        let (own, mut behind) = numbers.split_at_checked(self.numbers.len())?;
+        self.numbers.copy_from_slice(own);
+        (self.steps, self.time) = (steps, time);
+        if let Some(window) = &mut self.window {
+            let (own, others) = behind.split_at_checked(window.len())?;
+            window.restore(own);
+            behind = others;
+        }
+        match &mut self.analysis {
+            Some(analysis) => analysis.restore(behind, &self.parts, time),
+            None => Some(behind),
+        }
     }
 
     /// Keeps what the gauges read at the state's time, for a model that is fed with it.
-    fn read_gauges(&mut self, observations: &[GaugeObservation]) {
+    pub fn read_gauges(&mut self, observations: &[GaugeObservation]) {
         let parts = &self.parts;
         let (members, row_len) = (parts.shape.members, parts.row_len());
         let gauged = &mut self.numbers[parts.gauged_row() * row_len..][..row_len];
@@ -376,10 +337,9 @@ impl EnsembleState {
         row.chunks_exact(self.parts.shape.members).map(mean).collect()
     }
 
-    /// How far the observations of the last [`EnsembleState::assimilate`] lay from their predictions.
-    #[must_use]
-    pub fn innovations(&self) -> &[Innovation] {
-        &self.report.innovations
+    /// How far the observations of the last [`EnsembleState::assimilate`] lay from what was predicted for their gauges.
+    pub fn innovations(&self) -> impl Iterator<Item = &Innovation> {
+        self.report.innovations.iter().zip(&self.told).filter(|(_, told)| told.is_at_gauge()).map(|(one, _)| one)
     }
 
     /// The water budget of each catchment since the state began.

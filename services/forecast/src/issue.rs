@@ -132,9 +132,7 @@ impl EnsembleState {
         let unknown = vec![f32::NAN; row_len];
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
-            if !parts.control {
-                parts.multiplier.advance(&mut multiplier, parts.step_s as f64, &mut multiplier_rng)?;
-            }
+            parts.advance_multiplier(&mut multiplier, &mut multiplier_rng)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             let unknown_yet = valid_time > issue_time;
             let past = if unknown_yet { weather.write_past(parts, valid_time, into) } else { None };

@@ -5,7 +5,7 @@ use nilometer_definitions::{AssimilationMethod, Catchment};
 use nilometer_runtime::Package;
 use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp, Variable};
 
-use crate::{EnsembleState, GaugeObservation};
+use crate::{EnsembleState, GaugeObservation, analysis::Told};
 
 /// Whose state was moved, and how.
 #[derive(Clone, Copy)]
@@ -33,12 +33,12 @@ impl<'a> Heading<'a> {
         Self { model: &package.card().name, weights_sha256: package.weights_sha256(), ..self }
     }
 
-    /// The rows of the last analysis of a state by `observations`, in their order. Several of one catchment move it together: the first
-    /// of them carries what the stores gained.
-    pub(crate) fn enter(&self, state: &EnsembleState, observations: &[GaugeObservation], ledger: &mut AnalysesBuilder) {
+    /// The rows of a state's last correction: an observation and a catchment that it moved each. Several of one catchment move it together:
+    /// the first of them carries what the stores gained.
+    pub(crate) fn enter(&self, state: &EnsembleState, ledger: &mut AnalysesBuilder) {
         let (parts, report) = (&state.parts, &state.report);
         let (mut innovations, mut increments) = (report.innovations.as_slice(), report.increments.as_slice());
-        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
+        for group in state.told.chunk_by(|a, b| a.catchment == b.catchment) {
             let catchment = group[0].catchment;
             let of_group = increments.iter().take_while(|i| i.catchment == catchment).count();
             let (own, others) = increments.split_at(of_group);
@@ -50,12 +50,12 @@ impl<'a> Heading<'a> {
             let stores: Vec<(&str, f64)> =
                 parts.stores.iter().map(|(name, rows)| (name.as_str(), gained(rows))).collect();
             let output_error = own.iter().find(|i| i.state == parts.output_error_row()).map(|i| i.mean_increment);
-            for (at, observation) in group.iter().enumerate() {
+            for (at, Told { observation, .. }) in group.iter().enumerate() {
                 let Some((Innovation { innovation, spread, error_std, .. }, behind)) = innovations.split_first() else {
                     return;
                 };
                 innovations = behind;
-                let operator = &parts.operators[catchment];
+                let operator = &parts.operators[observation.catchment];
                 let first = at == 0;
                 let effect = Effect {
                     predicted_m3_s: operator.discharge_m3_s(operator.log(observation.discharge_m3_s) - innovation),
@@ -65,7 +65,7 @@ impl<'a> Heading<'a> {
                     increments: if first { &stores } else { &[] },
                     output_error_increment: output_error.filter(|_| first),
                 };
-                self.push(observation, &effect, ledger);
+                self.push(catchment, observation, &effect, ledger);
             }
         }
     }
@@ -90,15 +90,14 @@ impl<'a> Heading<'a> {
                 increments: &[],
                 output_error_increment: None,
             };
-            self.push(observation, &effect, ledger);
+            self.push(observation.catchment, observation, &effect, ledger);
         }
     }
 
-    fn push(&self, observation: &GaugeObservation, effect: &Effect<'_>, ledger: &mut AnalysesBuilder) {
-        let catchment = &self.catchments[observation.catchment];
+    fn push(&self, moved: usize, observation: &GaugeObservation, effect: &Effect<'_>, ledger: &mut AnalysesBuilder) {
         ledger.push(AnalysisRow {
-            catchment: &catchment.id,
-            station: catchment.station(),
+            catchment: &self.catchments[moved].id,
+            station: self.catchments[observation.catchment].station(),
             variable: Variable::Discharge,
             valid_time: observation.valid_time,
             analysis_time: self.analysis_time,

@@ -19,6 +19,7 @@
 //! - water is balanced: storage change = rain − evapotranspiration − outflow + analysis increments + noise.
 
 mod align;
+mod analysis;
 mod budget;
 mod calibrate;
 mod ensemble;
@@ -31,6 +32,7 @@ mod mixture;
 mod outstanding;
 mod parts;
 mod postprocess;
+mod river;
 mod role;
 mod update;
 mod window;

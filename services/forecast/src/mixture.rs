@@ -71,7 +71,12 @@ impl States {
         self.members.iter_mut().try_for_each(|(_, state)| state.advance(forcing))
     }
 
-    /// Corrects each by the observations of the step that was taken last.
+    /// Lets each see what the gauges read at the step that was taken last.
+    pub(crate) fn read_gauges(&mut self, observations: &[GaugeObservation]) {
+        self.members.iter_mut().for_each(|(_, state)| state.read_gauges(observations));
+    }
+
+    /// Corrects each by the observations since the last correction.
     pub(crate) fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
         self.members.iter_mut().try_for_each(|(_, state)| state.assimilate(observations))
     }
@@ -130,20 +135,10 @@ impl States {
     ) -> Option<&'a [f32]> {
         let (mut numbers, mut budgets) = (numbers, budgets);
         for (_, state) in &mut self.members {
-            let (own, behind) = numbers.split_at_checked(state.numbers.len())?;
             let (of_catchments, others) = budgets.split_at_checked(state.budgets.len())?;
-            state.numbers.copy_from_slice(own);
-            let behind = match state.window() {
-                Some(window) => {
-                    let (own, behind) = behind.split_at_checked(window.len())?;
-                    window.restore(own);
-                    behind
-                }
-                None => behind,
-            };
+            numbers = state.restore(numbers, steps, time)?;
             state.budgets.copy_from_slice(of_catchments);
-            (state.steps, state.time) = (steps, time);
-            (numbers, budgets) = (behind, others);
+            budgets = others;
         }
         Some(numbers)
     }

@@ -9,8 +9,9 @@ use nilometer_definitions::{AssimilationMethod, ErrorOptions, Pipeline};
 use nilometer_runtime::{Card, FEEDBACK};
 use nilometer_schemas::Variable;
 use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
 
-use crate::ForecastError;
+use crate::{ForecastError, river::River};
 
 /// What the definition and the card say about the ensemble, in the form that the hot path needs.
 pub(crate) struct Parts {
@@ -27,6 +28,8 @@ pub(crate) struct Parts {
     pub(crate) operators: Vec<DischargeOperator>,
     pub(crate) discharge_relative_error: f64,
     pub(crate) discharge_absolute_error_m3_s: Vec<f64>,
+    /// there when gauges inform catchments above them
+    pub(crate) river: Option<River>,
     pub(crate) multiplier: Ar1,
     pub(crate) perturbation: PrecipitationPerturbation,
     pub(crate) output_error: OutputError,
@@ -68,6 +71,14 @@ impl Parts {
         }
     }
 
+    /// Advances the rain multiplier's noise `[C, M]` by a step.
+    pub(crate) fn advance_multiplier(&self, multiplier: &mut [f32], rng: &mut ChaCha8Rng) -> Result<(), ForecastError> {
+        if self.control {
+            return Ok(());
+        }
+        Ok(self.multiplier.advance_by(multiplier, self.step_s as f64, self.noise(rng))?)
+    }
+
     /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it.
     pub(crate) fn advance_output_error(
         &self,
@@ -78,10 +89,21 @@ impl Parts {
         if self.control {
             return Ok(());
         }
-        for (members, recent_mm) in output_error.chunks_exact_mut(self.shape.members).zip(recent_mm) {
-            self.output_error.advance(members, *recent_mm, self.step_s as f64, rng)?;
+        let (members, noise) = (self.shape.members, self.noise(rng));
+        for (at, (of_members, recent_mm)) in output_error.chunks_exact_mut(members).zip(recent_mm).enumerate() {
+            let noise = noise[at * members..][..members].iter().copied();
+            self.output_error.advance(of_members, *recent_mm, self.step_s as f64, noise)?;
         }
         Ok(())
+    }
+
+    /// Standard normal noise of a row `[C, M]`, that of one river's catchments with a part in common.
+    fn noise(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let mut noise: Vec<f64> = StandardNormal.sample_iter(&mut *rng).take(self.row_len()).collect();
+        if let Some(river) = &self.river {
+            river.correlate(&mut noise, rng);
+        }
+        noise
     }
 
     /// Numbers of one row, `C × M`.
@@ -155,6 +177,7 @@ impl Parts {
                 .collect(),
             m3_s_per_mm,
             operators,
+            river: River::new(pipeline)?,
             multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
             perturbation: PrecipitationPerturbation::new(
                 if control { 0.0 } else { options.precipitation_sigma },
@@ -195,7 +218,7 @@ fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, For
         problems
             .push(format!("its inputs have {}; accepted are both of {FEEDBACK:?}, behind the weather", fed.join(", ")));
     }
-    for input in card.inputs.iter().filter(|i| !FEEDBACK.contains(&i.name.as_str())) {
+    for input in card.weather() {
         match input.name.parse::<Variable>() {
             Ok(v) if v.unit().name() == input.unit => inputs.push(v),
             Ok(v) => problems.push(format!(

@@ -98,6 +98,60 @@ fn a_gauge_moves_the_window_of_no_other_catchment() {
     assert_ne!(alone[1], beside[1]);
 }
 
+#[test]
+fn a_gauge_informs_the_catchments_above_it_as_far_as_it_reaches() {
+    let run = |half_width_km: &str| {
+        let half_width = format!("assimilation.river.half_width_km={half_width_km}");
+        let pipeline = pipeline(&["assimilation.river.correlation=0.6", &half_width])?;
+        let mut state = state(&pipeline);
+        for hour in 0..100 {
+            state.advance(&forcing(hour)).unwrap();
+            let mut observations = observe(&[5.0, 2.0, 0.5], state.time());
+            observations.truncate(1);
+            state.assimilate(&observations).unwrap();
+            assert_eq!(state.innovations().count(), 1, "one observation, however many it informs");
+            assert!(state.budget_residual_mm() < 1e-2);
+        }
+        Some(state.budgets().iter().map(|budget| budget.increment_mm.abs()).collect::<Vec<f64>>())
+    };
+    let Some(far) = run("20") else { return };
+    assert!(far.iter().all(|moved| *moved > 0.1), "all of the river: {far:?} mm");
+    let near = run("10").unwrap();
+    assert!(near[0] > 0.1 && near[1..] == [0.0, 0.0], "the next gauge lies 20.7 km above: {near:?} mm");
+}
+
+#[test]
+fn all_that_a_gauge_read_since_the_last_analysis_counts_in_one_update() {
+    let Some(pipeline) = pipeline(&["assimilation.every=6h"]) else { return };
+    let (mut open, mut closed, mut oldest) = (state(&pipeline), state(&pipeline), state(&pipeline));
+    let (mut waiting, mut errors) = (Vec::new(), [0.0; 3]);
+    for hour in 0..HOURS {
+        for state in [&mut open, &mut closed, &mut oldest] {
+            state.advance(&forcing(hour)).unwrap();
+        }
+        let flow = open.mean_discharge_m3_s();
+        if hour > 24 {
+            for (error, state) in errors.iter_mut().zip([&open, &closed, &oldest]) {
+                *error += (1.6 * flow[0] - state.mean_discharge_m3_s()[0]).abs();
+            }
+        }
+        waiting.extend(observe(&[flow[0], flow[1], flow[2]], closed.time()));
+        if hour % 6 == 5 {
+            // Five hours ago each: held against what was predicted then.
+            oldest.assimilate(&waiting[..3]).unwrap();
+            assert_eq!(oldest.innovations().count(), 3);
+            waiting.sort_by_key(|o| (o.catchment, o.valid_time));
+            closed.assimilate(&waiting).unwrap();
+            assert_eq!(closed.innovations().count(), 18);
+            waiting.clear();
+        }
+        assert!(closed.budget_residual_mm() < 1e-2);
+    }
+    let [open, closed, oldest] = errors;
+    assert!(closed < 0.7 * open, "{closed} against {open} without observations");
+    assert!(oldest < 0.9 * open, "{oldest} against {open} without observations");
+}
+
 fn brought_to_the_river(set: &[&str], share: f64) {
     let Some(pipeline) = pipeline(set) else { return };
     let (mut open, mut closed) = (state(&pipeline), state(&pipeline));

@@ -340,6 +340,31 @@ fn a_role_that_remembers_years_says_the_same_after_a_kill() {
 }
 
 #[test]
+fn what_a_filter_has_learned_survives_kills_and_late_readings() {
+    // A snapshot lies between two analyses, two hours behind the first.
+    let set = [
+        "log.snapshot_every=5",
+        "assimilation.every=3h",
+        "assimilation.adaptive_inflation.rate=0.05",
+        "assimilation.adaptive_inflation.maximum=1.2",
+        "assimilation.river.half_width_km=20",
+        "assimilation.river.correlation=0.5",
+    ];
+    let Some(pipeline) = pipeline(&set) else { return };
+    let mut rows = on_time();
+    let late = rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 0).unwrap();
+    late.arrives = 35;
+    let punctual = live(&pipeline, &on_time(), None, &[]);
+    let late = live(&pipeline, &rows, None, &[40, 90, 200, 300]);
+    assert_eq!(since(&late, &pipeline, 35), since(&punctual, &pipeline, 35));
+    assert_eq!(late.ledger.len(), punctual.ledger.len());
+    assert_eq!(late.balance.used, punctual.balance.used);
+    // Three gauges' readings a step; the lowest one moves three catchments. What came since the last analysis waits.
+    assert_eq!(punctual.ledger.len(), 57 * (3 + 2));
+    assert_eq!(punctual.balance.pending, 2 * 3);
+}
+
+#[test]
 fn a_window_survives_kills_and_late_readings() {
     let Some(pipeline) = pipeline(&["assimilation.method=variational", "assimilation.members=1"]) else { return };
     let mut rows = on_time();

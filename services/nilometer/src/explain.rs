@@ -1,6 +1,11 @@
-//! Explain: why a forecast moved. The ledger's rows of one observation, and the forecasts before and behind it.
+//! Explain: why a forecast moved. The ledger's rows of one observation, and the forecasts before and behind it of each catchment that it
+//! moved.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+};
 
 use anyhow::{Result, bail};
 use arrow::array::{Array, AsArray};
@@ -27,7 +32,7 @@ pub struct Request {
 /// # Errors
 /// When the archive cannot be read, or the ledger has no such row.
 pub async fn explain(request: &Request) -> Result<String> {
-    let (mut text, mut catchment) = (String::new(), None);
+    let (mut text, mut moved) = (String::new(), BTreeSet::new());
     let mut analysed_at = Timestamp::MIN;
     let mut others = Vec::new();
     let around = Some((request.time.plus_s(-2 * DAY_S), request.time.plus_s(30 * DAY_S)));
@@ -36,7 +41,7 @@ pub async fn explain(request: &Request) -> Result<String> {
         for row in (0..rows.len()).filter(|row| rows.station().value(*row) == request.station) {
             let valid_time = Timestamp(rows.valid_time().value(row));
             if valid_time == request.time {
-                catchment = Some(rows.catchment().value(row).to_owned());
+                moved.insert(rows.catchment().value(row).to_owned());
                 analysed_at = analysed_at.max(Timestamp(rows.analysis_time().value(row)));
                 say(&rows, row, &mut text)?;
             } else if others.len() < 3 && valid_time > request.time {
@@ -46,15 +51,17 @@ pub async fn explain(request: &Request) -> Result<String> {
         Ok(())
     })
     .await?;
-    let Some(catchment) = catchment else {
+    if moved.is_empty() {
         let next = if others.is_empty() { "none behind it".to_owned() } else { others.join(", ") };
         bail!(
             "the ledger has no observation of {} at {}; the next ones are: {next}. With assimilation.method = \"none\" there is no ledger",
             request.station,
             request.time
         );
-    };
-    say_forecasts(request, &catchment, analysed_at, &mut text).await?;
+    }
+    for catchment in moved {
+        say_forecasts(request, &catchment, analysed_at, &mut text).await?;
+    }
     Ok(text)
 }
 
@@ -64,9 +71,10 @@ fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
     let expected = spread.unwrap_or(0.0).hypot(error);
     writeln!(
         text,
-        "{} at {}, used at {} by {} on {} {}",
+        "{} at {}, used for {} at {} by {} on {} {}",
         rows.station().value(row),
         Timestamp(rows.valid_time().value(row)),
+        rows.catchment().value(row),
         Timestamp(rows.analysis_time().value(row)),
         rows.method().value(row),
         rows.model().value(row),

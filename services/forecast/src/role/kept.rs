@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nilometer_assimilation::ErrorFactors;
 use nilometer_definitions::{Pipeline, Scenario};
 use nilometer_engine::{Balance, Input, Partition, Position, SnapshotError, Snapshots};
-use nilometer_runtime::{FEEDBACK, Member, Mixture, Package};
+use nilometer_runtime::{Member, Mixture, Package};
 use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
@@ -45,9 +45,8 @@ pub(super) struct Kept {
 impl Role {
     pub(super) async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, ForecastError> {
         let identity = identity(&pipeline, &dependencies.models);
-        let inputs = dependencies.models.first().card().inputs.iter().map(|i| i.name.as_str());
-        let weather = inputs.filter(|name| !FEEDBACK.contains(name));
-        let variables: Vec<Variable> = weather.map(str::parse).collect::<Result<_, _>>()?;
+        let weather = dependencies.models.first().card().weather();
+        let variables: Vec<Variable> = weather.map(|input| input.name.parse()).collect::<Result<_, _>>()?;
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0);
         let postprocessing = Postprocessing::new(&pipeline, leads);
         let first = Kept {

@@ -261,9 +261,12 @@ impl Role {
                 history.remember(step, Some(&*forcing).filter(|_| complete));
             }
             state.advance(&forcing)?;
-            let observations = kept.align.take_observations(step);
+            let read = kept.align.observations_of(step);
             let predicted_m3_s = state.predicted_m3_s();
-            self.postprocessing.observe(step, &predicted_m3_s, &observations);
+            self.postprocessing.observe(step, &predicted_m3_s, &read);
+            state.read_gauges(&read);
+            let due = step.is_multiple_of_s(self.pipeline.assimilation.analysis_every_s(self.pipeline.time.step));
+            let observations = if due { kept.align.take_observations(step) } else { Vec::new() };
             state.assimilate(&observations)?;
             let models = &self.dependencies.models;
             let heading = Heading {
@@ -281,7 +284,7 @@ impl Role {
                 }
                 _ => {
                     for (state, member) in state.each().zip(models.members()) {
-                        heading.of(&member.package).enter(state, &observations, &mut self.ledger);
+                        heading.of(&member.package).enter(state, &mut self.ledger);
                     }
                 }
             }

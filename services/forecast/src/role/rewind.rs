@@ -254,10 +254,12 @@ impl Role {
     /// Of the analyses of a tick that was taken again, those of the rows that this rewind is for; of the last tick all.
     fn of_late_rows(&self, rows: Analyses, to: Timestamp, last: bool) -> Result<Analyses, ForecastError> {
         let late = |row: usize| {
-            let (catchment, valid_time) = (rows.catchment().value(row), Timestamp(rows.valid_time().value(row)));
+            let (station, valid_time) = (rows.station().value(row), Timestamp(rows.valid_time().value(row)));
             let mut of_rewind = self.kept.journal.rows().iter().filter(|late| late.arrived == to);
-            of_rewind
-                .any(|l| l.content.valid_time() == valid_time && self.catchments[l.content.catchment()] == catchment)
+            of_rewind.any(|late| {
+                let catchment = &self.pipeline.catchments[late.content.catchment()];
+                late.content.valid_time() == valid_time && catchment.station() == station
+            })
         };
         let mask: BooleanArray = (0..rows.len()).map(|row| Some(last || late(row))).collect();
         Ok(Analyses::try_from(filter_record_batch(rows.batch(), &mask)?)?)

@@ -1,0 +1,215 @@
+//! Analysis: what gauges have read moves an ensemble's stores, its rain and its output error, one update for all that came since the last.
+
+use nilometer_assimilation::{
+    AdaptiveInflation, AnalysisReport, CatchmentObservation, EnsembleMut, Filter, FilterOptions, Method, Purpose,
+    StoredPredictions, stream,
+};
+use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
+use nilometer_schemas::Timestamp;
+
+use crate::{ForecastError, GaugeObservation, parts::Parts};
+
+/// An observation and a catchment that it moves: its gauge's own, or one above it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) catchment: usize,
+    /// how much it counts there, 1 at its gauge
+    pub(crate) taper: f64,
+    pub(crate) observation: GaugeObservation,
+}
+
+impl Told {
+    /// An observation where its gauge is.
+    pub(crate) const fn at_gauge(observation: GaugeObservation) -> Self {
+        Self { catchment: observation.catchment, taper: 1.0, observation }
+    }
+
+    pub(crate) const fn is_at_gauge(&self) -> bool {
+        self.catchment == self.observation.catchment
+    }
+}
+
+/// An ensemble filter and what it has learned.
+pub(crate) struct Analysis {
+    filter: Filter,
+    inflation: f64,
+    adaptive_inflation: Option<AdaptiveInflation>,
+    /// what the members predicted at each step since the last analysis, where it is not made at every step
+    stored: Option<StoredPredictions>,
+    predicted: Vec<f64>,
+}
+
+impl Analysis {
+    /// The filter that a checked definition asks for; none where it asks for another method.
+    pub(crate) fn new(pipeline: &Pipeline) -> Result<Option<Self>, ForecastError> {
+        let options = &pipeline.assimilation;
+        let Some(method) = ensemble_method(options) else { return Ok(None) };
+        let filter = Filter::new(FilterOptions {
+            method,
+            prior_inflation: None,
+            rtps_alpha: (options.relaxation > 0.0).then_some(options.relaxation),
+        })?;
+        let catchments = pipeline.catchments.len();
+        let adaptive = options.adaptive_inflation;
+        let steps = options.analysis_every_s(pipeline.time.step) / pipeline.time.step.seconds();
+        let steps = usize::try_from(steps).unwrap_or(1);
+        let stored = (steps > 1).then(|| StoredPredictions::new(steps, catchments, options.members));
+        Ok(Some(Self {
+            filter,
+            inflation: options.inflation,
+            adaptive_inflation: adaptive.map(|a| AdaptiveInflation::new(catchments, a.rate, a.maximum)).transpose()?,
+            stored: stored.transpose()?,
+            predicted: Vec::new(),
+        }))
+    }
+
+    /// Keeps what the members of `numbers` predict for the gauges at `time`, for an analysis to come.
+    pub(crate) fn remember(&mut self, numbers: &[f32], parts: &Parts, time: Timestamp) -> Result<(), ForecastError> {
+        let Some(stored) = &mut self.stored else { return Ok(()) };
+        self.predicted.clear();
+        for catchment in 0..parts.shape.catchments {
+            predict(numbers, parts, catchment, &mut self.predicted)?;
+        }
+        Ok(stored.store(time.0, &self.predicted.iter().map(|value| *value as f32).collect::<Vec<_>>())?)
+    }
+
+    /// Corrects the ensemble `numbers` at `time` by the observations since the last analysis, sorted by catchment, then time, and says whom
+    /// each moved, in the order of `report`. Several of one gauge in one step say nearly the same: together they weigh as one.
+    pub(crate) fn assimilate(
+        &mut self,
+        numbers: &mut [f32],
+        parts: &Parts,
+        time: Timestamp,
+        observations: &[GaugeObservation],
+        report: &mut AnalysisReport,
+    ) -> Result<Vec<Told>, ForecastError> {
+        let step_of = |one: &Told| one.observation.valid_time.ceil_s(parts.step_s);
+        let mut told = whom(parts, observations);
+        told.retain(|one| step_of(one) == time || self.stored_of(step_of(one), one.observation.catchment).is_some());
+        if told.is_empty() {
+            return Ok(told);
+        }
+        // What a gauge far away hardly constrains would only be inflated.
+        let mut own = vec![false; parts.shape.catchments];
+        told.iter().filter(|one| one.is_at_gauge()).for_each(|one| own[one.catchment] = true);
+        let (mut observed, mut variance, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        let mut predicted = std::mem::take(&mut self.predicted);
+        predicted.clear();
+        for of_catchment in told.chunk_by(|a, b| a.catchment == b.catchment) {
+            let from = observed.len();
+            for one in of_catchment {
+                let (gauge, step) = (one.observation.catchment, step_of(one));
+                let alike = of_catchment.iter().filter(|o| o.observation.catchment == gauge && step_of(o) == step);
+                let log = parts.operators[gauge].observe(one.observation.discharge_m3_s)?;
+                let factor = one.observation.error_factor;
+                observed.push(log.value);
+                variance.push(log.error_variance * factor * factor * alike.count() as f64 / one.taper);
+                match self.stored_of(step, gauge).filter(|_| step != time) {
+                    Some(members) => predicted.extend(members.iter().map(|value| f64::from(*value))),
+                    None => predict(numbers, parts, gauge, &mut predicted)?,
+                }
+            }
+            spans.push((of_catchment[0].catchment, from..observed.len()));
+        }
+        let members = parts.shape.members;
+        let batch: Vec<CatchmentObservation<'_>> = spans
+            .iter()
+            .map(|(catchment, span)| CatchmentObservation {
+                catchment: *catchment,
+                predicted: &predicted[span.start * members..span.end * members],
+                observed: &observed[span.clone()],
+                error_variance: &variance[span.clone()],
+                inflation: if own[*catchment] { self.inflation_of(*catchment) } else { 1.0 },
+                rows: &parts.rows,
+            })
+            .collect();
+        let noise = || stream(parts.seed, Purpose::ObservationPerturbation, time.0);
+        let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
+        self.filter.assimilate(&mut ensemble, &batch, &mut noise(), report)?;
+        if let Some(stored) = &mut self.stored {
+            stored.correct(&mut self.filter, &batch, &mut noise())?;
+        }
+        if let Some(inflation) = &mut self.adaptive_inflation {
+            for (innovation, _) in report.innovations.iter().zip(&told).filter(|(_, one)| one.is_at_gauge()) {
+                inflation.learn(std::slice::from_ref(innovation));
+            }
+        }
+        self.predicted = predicted;
+        Ok(told)
+    }
+
+    /// Factor on the prior anomalies of a catchment whose gauge has read something.
+    fn inflation_of(&self, catchment: usize) -> f64 {
+        self.inflation * self.adaptive_inflation.as_ref().map_or(1.0, |learned| learned.factor(catchment))
+    }
+
+    fn stored_of(&self, step: Timestamp, gauge: usize) -> Option<&[f32]> {
+        self.stored.as_ref()?.members(step.0, gauge)
+    }
+
+    /// For a snapshot of a state at `time`: factors, and predictions with their age in steps.
+    pub(crate) fn numbers(&self, parts: &Parts, time: Timestamp) -> Vec<f32> {
+        let mut numbers =
+            self.adaptive_inflation.as_ref().map_or_else(Vec::new, |inflation| inflation.factors().to_vec());
+        if let Some(stored) = &self.stored {
+            let (predicted, times_us) = stored.save();
+            numbers.extend_from_slice(predicted);
+            let age = |then: i64| (time.seconds_since(Timestamp(then)) / parts.step_s) as f32;
+            numbers.extend(times_us.iter().map(|then| then.map_or(f32::NAN, age)));
+        }
+        numbers
+    }
+
+    /// Takes up what [`Analysis::numbers`] gave and returns the numbers behind it; none when there are fewer or they are none of such.
+    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], parts: &Parts, time: Timestamp) -> Option<&'a [f32]> {
+        let mut behind = numbers;
+        if let Some(inflation) = &mut self.adaptive_inflation {
+            let (factors, others) = behind.split_at_checked(inflation.factors().len())?;
+            inflation.restore(factors).ok()?;
+            behind = others;
+        }
+        if let Some(stored) = &mut self.stored {
+            let (predicted, times_us) = stored.save();
+            let (times, len) = (times_us.len(), predicted.len());
+            let (predicted, others) = behind.split_at_checked(len)?;
+            let (ages, others) = others.split_at_checked(times)?;
+            let then = |age: &f32| (!age.is_nan()).then(|| time.plus_s(-(*age as i64) * parts.step_s).0);
+            stored.restore(predicted, &ages.iter().map(then).collect::<Vec<_>>()).ok()?;
+            behind = others;
+        }
+        Some(behind)
+    }
+}
+
+/// What each member of `numbers` predicts for a gauge, in the logarithm, behind what `predicted` holds.
+fn predict(numbers: &[f32], parts: &Parts, gauge: usize, predicted: &mut Vec<f64>) -> Result<(), ForecastError> {
+    let members = parts.shape.members;
+    let row = |row: usize| &numbers[row * parts.row_len() + gauge * members..][..members];
+    let at = predicted.len();
+    predicted.resize(at + members, 0.0);
+    let (discharge, output_error) = (row(parts.discharge_row()), row(parts.output_error_row()));
+    Ok(parts.operators[gauge].predict(discharge, Some(output_error), &mut predicted[at..])?)
+}
+
+/// Every catchment that one of the observations moves, ascending; of each first what its own gauge read.
+fn whom(parts: &Parts, observations: &[GaugeObservation]) -> Vec<Told> {
+    let Some(river) = &parts.river else { return observations.iter().copied().map(Told::at_gauge).collect() };
+    let moved = |observation: &GaugeObservation| {
+        let observation = *observation;
+        let informed = river.informed_by(observation.catchment).iter();
+        informed.map(move |other| Told { catchment: other.catchment, taper: other.taper, observation })
+    };
+    let mut told: Vec<Told> = observations.iter().flat_map(moved).collect();
+    told.sort_by_key(|one| (one.catchment, !one.is_at_gauge()));
+    told
+}
+
+const fn ensemble_method(options: &AssimilationOptions) -> Option<Method> {
+    match options.method {
+        AssimilationMethod::None | AssimilationMethod::Output | AssimilationMethod::Variational => None,
+        AssimilationMethod::Etkf => Some(Method::Etkf),
+        AssimilationMethod::Enkf => Some(Method::StochasticEnkf),
+        AssimilationMethod::Denkf => Some(Method::Denkf),
+        AssimilationMethod::Particle => Some(Method::Particle { jitter: options.particle_jitter }),
+    }
+}
