@@ -31,6 +31,8 @@ pub enum Reason {
     ConflictingDuplicate,
     /// for a station or catchment that the pipeline does not have
     UnknownStation,
+    /// a stage whose station has no rating curve at its time
+    NoRating,
     /// for a time that the state has already passed
     Late,
     /// a row that a later one corrected or withdrew
@@ -43,7 +45,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Undecodable,
         Self::HeaderChanged,
         Self::BadTime,
@@ -54,6 +56,7 @@ impl Reason {
         Self::Duplicate,
         Self::ConflictingDuplicate,
         Self::UnknownStation,
+        Self::NoRating,
         Self::Late,
         Self::Superseded,
         Self::DamagedSegment,
@@ -74,6 +77,7 @@ impl Reason {
             Self::Duplicate => "duplicate",
             Self::ConflictingDuplicate => "conflicting_duplicate",
             Self::UnknownStation => "unknown_station",
+            Self::NoRating => "no_rating",
             Self::Late => "late",
             Self::Superseded => "superseded",
             Self::DamagedSegment => "damaged_segment",

@@ -131,7 +131,7 @@ pub use options::{Bounds, FilterOptions, Method};
 pub use output_error::{ErrorRegime, OutputError};
 pub use output_updating::{ErrorRegression, Explanation, carried_error};
 pub use precipitation::PrecipitationPerturbation;
-pub use quality::{ErrorFactorOptions, ErrorFactors, unknown_words};
+pub use quality::{ErrorFactorOptions, ErrorFactors, RATED, unknown_words};
 pub use rating::{Rated, RatingCurve, RatingOptions, Ratings};
 pub use rating_shape::{RatingSegment, RatingShape};
 pub use report::{AnalysisReport, Innovation, Resampled, RowIncrement};

@@ -141,6 +141,9 @@ impl ErrorFactors {
     }
 }
 
+/// How the word begins that the qualifier of a discharge from a stage has; behind it stands the rating's version. It is no doubt.
+pub const RATED: &str = "rating=";
+
 /// The words of a qualifier that [`ErrorFactors`] does not know, for a caller to count and to report.
 pub fn unknown_words(qualifier: &str) -> impl Iterator<Item = &str> {
     words(qualifier).filter(|word| meaning(word).is_none())
@@ -152,6 +155,9 @@ fn words(qualifier: &str) -> impl Iterator<Item = &str> {
 
 /// What a word says: a cause of doubt or none; nothing where it is not known.
 fn meaning(word: &str) -> Option<Option<Doubt>> {
+    if word.starts_with(RATED) {
+        return Some(None);
+    }
     let same = |known: &str| known == word || (word.len() > 2 && known.eq_ignore_ascii_case(word));
     WORDS.iter().find(|(known, _)| same(known)).map(|(_, doubt)| *doubt)
 }
@@ -184,6 +190,7 @@ mod tests {
             ("Suspect", 2.0),
             ("Unchecked", 1.2),
             ("Extrapolated", 2.0),
+            ("P, rating=22.0", 1.2),
         ] {
             assert_eq!(factor(Flag::Pass, qualifier, false), Some(expected), "{qualifier}");
             assert_eq!(unknown_words(qualifier).count(), 0, "{qualifier}");

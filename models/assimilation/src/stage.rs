@@ -61,6 +61,12 @@ impl StageOperator {
         Ok(Self { discharge, stage_error_m })
     }
 
+    /// The operator of a discharge that was measured.
+    #[must_use]
+    pub const fn discharge(&self) -> &DischargeOperator {
+        &self.discharge
+    }
+
     /// The observed stage in m above the gauge's datum as discharge in log space, with its error variance.
     ///
     /// # Errors

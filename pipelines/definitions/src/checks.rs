@@ -5,7 +5,8 @@ use std::{
     path::Path,
 };
 
-use nilometer_assimilation::{ErrorFactors, RiverDistances, RiverReach};
+use nilometer_assimilation::{ErrorFactors, Ratings, RiverDistances, RiverReach};
+use nilometer_connectors::{StationOption, TableOptions};
 use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{
@@ -97,6 +98,7 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
     within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);
     within("discharge_relative_error", options.discharge_relative_error, 0.0, 10.0);
     within("discharge_absolute_error_mm", options.discharge_absolute_error_mm, 1e-9, 10.0);
+    within("stage_error_m", options.stage_error_m, 0.0, 10.0);
     within("precipitation_sigma", options.precipitation_sigma, 0.0, 5.0);
     within("precipitation_tau", options.precipitation_tau.seconds() as f64, 1.0, 1e9);
     within("occurrence_probability", options.occurrence_probability, 0.0, 1.0);
@@ -172,6 +174,31 @@ pub(crate) fn rivers(catchments: &[Catchment], options: &AssimilationOptions, pr
     } else if options.river.is_some() && catchments.iter().all(|catchment| catchment.downstream.is_none()) {
         say("is nowhere, so assimilation.river has no gauge below a catchment; accepted is { id, river_km } for one"
             .to_owned());
+    }
+}
+
+/// Ratings are of stations that report stage, and every such station has one.
+pub(crate) fn ratings(
+    ratings: &BTreeMap<String, Ratings>,
+    catchments: &[Catchment],
+    sources: &BTreeMap<String, SourceDefinition>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |path: String, message: String| problems.push(Problem { path, message });
+    for station in ratings.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
+        say(format!("rating.{station}"), "is no catchment's station".to_owned());
+    }
+    for (name, source) in sources.iter().filter(|(_, source)| source.variable() == Variable::Stage) {
+        let rated = match &source.kind {
+            SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => {
+                ratings.contains_key(station)
+            }
+            _ => !ratings.is_empty(),
+        };
+        if !rated {
+            let message = "is \"stage\", and no rating says what discharge that is; accepted with a [[rating.STATION]] of each of its stations";
+            say(format!("source.{name}.variable"), message.to_owned());
+        }
     }
 }
 
@@ -276,7 +303,7 @@ pub(crate) fn sources(
             "is 1; with forecast.scenario = \"past_years\" each member meets another year, so accepted is 2 or more";
         problems.push(Problem { path: "assimilation.members".to_owned(), message: message.to_owned() });
     }
-    let observes = sources.values().any(|s| s.variable() == Variable::Discharge);
+    let observes = sources.values().any(SourceDefinition::observes_discharge);
     if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {
         let message = "no source delivers discharge, so nothing can be assimilated; accepted is such a source or method = \"none\"";
         problems.push(Problem { path: "assimilation.method".to_owned(), message: message.to_owned() });
@@ -298,8 +325,12 @@ pub(crate) fn package(
     }
     for input in &card.inputs {
         // What the gauge read a step before is an observation, not a forcing.
-        let name = if FEEDBACK.contains(&input.name.as_str()) { Variable::Discharge.name() } else { &input.name };
-        if !sources.values().any(|s| s.variable().name() == name) {
+        let fed = FEEDBACK.contains(&input.name.as_str());
+        let delivers = |source: &SourceDefinition| {
+            if fed { source.observes_discharge() } else { source.variable().name() == input.name }
+        };
+        if !sources.values().any(delivers) {
+            let name = if fed { Variable::Discharge.name() } else { &input.name };
             say(format!("{} needs {name}, which no source delivers", card.name));
         }
     }

@@ -248,6 +248,9 @@ pub struct AssimilationOptions {
     pub discharge_relative_error: f64,
     /// constant part of the standard deviation of the discharge error, mm a step over the catchment
     pub discharge_absolute_error_mm: f64,
+    /// standard deviation of a stage, m, for gauges that are rated
+    #[serde(default = "five_millimetres")]
+    pub stage_error_m: f64,
     /// how much larger the standard deviation of a row is whose flag or qualifier asks for care
     #[serde(default)]
     pub error_factors: ErrorFactorOptions,
@@ -402,6 +405,9 @@ const fn tenth() -> f64 {
 }
 const fn four_fifths() -> f64 {
     0.8
+}
+const fn five_millimetres() -> f64 {
+    0.005
 }
 const fn unity() -> f64 {
     1.0

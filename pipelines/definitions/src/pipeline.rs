@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nilometer_assimilation::Ratings;
 use nilometer_connectors::{
     FolderLayout, FolderOptions, GeotiffOptions, TableOptions,
     folder::{FolderColumn, Inventory},
@@ -48,6 +49,8 @@ pub struct Pipeline {
     pub checks: CheckOptions,
     /// what differs for one station
     pub station_checks: BTreeMap<String, CheckOptions>,
+    /// rating curves by station, of those that report stage
+    pub ratings: BTreeMap<String, Ratings>,
     /// the model package
     pub model: ModelOptions,
     /// the ensemble
@@ -81,6 +84,12 @@ pub enum SourceKind {
 }
 
 impl SourceDefinition {
+    /// Whether it tells how much water the gauges measure: as discharge, or as stage, which is rated.
+    #[must_use]
+    pub const fn observes_discharge(&self) -> bool {
+        matches!(self.variable(), Variable::Discharge | Variable::Stage)
+    }
+
     /// What the source is about.
     #[must_use]
     pub const fn variable(&self) -> Variable {
@@ -135,6 +144,7 @@ impl Pipeline {
         }
         let checks: CheckOptions = reader.optional("checks");
         let station_checks: BTreeMap<String, CheckOptions> = reader.optional("station_checks");
+        let ratings: BTreeMap<String, Ratings> = reader.optional("rating");
         let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
         let log: Option<LogOptions> = reader.section("log");
         let serve: ServeOptions = reader.optional("serve");
@@ -161,6 +171,7 @@ impl Pipeline {
                 problems.push(Problem { path: format!("station_checks.{station}.{key}"), message });
             }
         }
+        checks::ratings(&ratings, &catchments, &sources, &mut problems);
         checks::network(network.as_ref(), &sources, &catchments, &mut problems);
         if let Some(data) = &data {
             checks::sources(&sources, data, forecast.as_ref(), assimilation.as_ref(), &mut problems);
@@ -189,6 +200,7 @@ impl Pipeline {
                     sources,
                     checks,
                     station_checks,
+                    ratings,
                     model,
                     assimilation,
                     forecast,

@@ -65,6 +65,7 @@ mod convert;
 pub mod decode;
 mod grid;
 mod payload;
+mod rate;
 mod span;
 
 pub use average::{AverageError, AverageOptions, Averager};
@@ -73,6 +74,7 @@ pub use convert::{CUBIC_METRE_PER_CUBIC_FOOT, Conversion, ConvertError};
 pub use decode::{GridDecoding, Range, TableLayout};
 pub use grid::{GeoReference, RasterGrid};
 pub use payload::{Columns, Lines, Payload, RawBatch, lines_of};
+pub use rate::rate;
 pub use span::{Span, SpanError};
 
 /// An error and what caused it, in one line.

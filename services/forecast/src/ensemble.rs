@@ -275,6 +275,11 @@ impl EnsembleState {
         }
     }
 
+    /// Whether the model takes what the gauge read as an input.
+    pub(crate) const fn is_fed(&self) -> bool {
+        self.parts.feedback
+    }
+
     /// Keeps what the gauges read at the state's time, for a model that is fed with it.
     pub fn read_gauges(&mut self, observations: &[GaugeObservation]) {
         let parts = &self.parts;

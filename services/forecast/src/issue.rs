@@ -201,14 +201,15 @@ impl EnsembleState {
 
 impl Outlook {
     /// One voice of several: the weighted mean of the means, and of each quantile, which keeps the sharpness that the models have
-    /// (Ratcliff 1979, Psychol. Bull. 86, 446).
-    pub(crate) fn mixed(mut outlooks: Vec<(f64, Self)>) -> Option<Self> {
-        let (first_weight, mut mixed) = outlooks.pop()?;
+    /// (Ratcliff 1979, Psychol. Bull. 86, 446). None of none.
+    pub(crate) fn mixed(outlooks: Vec<(f64, Self)>) -> Option<Self> {
+        let mut outlooks = outlooks.into_iter();
+        let (first_weight, mut mixed) = outlooks.next()?;
         let scale = |summary: &mut Summary, weight: f64| {
             summary.mean *= weight;
             summary.quantiles.iter_mut().for_each(|q| *q *= weight);
         };
-        if outlooks.is_empty() {
+        if outlooks.len() == 0 {
             return Some(mixed);
         }
         mixed.summaries.iter_mut().for_each(|s| scale(s, first_weight));
@@ -222,6 +223,16 @@ impl Outlook {
             }
         }
         Some(mixed)
+    }
+
+    /// Moves every forecast by the error that its gauge has just shown.
+    pub(crate) fn update(&mut self, going_out: &GoingOut, postprocessing: &mut Postprocessing) {
+        let leads = going_out.valid.len();
+        for (at, summary) in self.summaries.iter_mut().enumerate() {
+            if let Some(valid_time) = going_out.valid[at % leads] {
+                postprocessing.update(valid_time, (at / leads, at % leads), &mut summary.mean, &mut summary.quantiles);
+            }
+        }
     }
 
     /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught.
@@ -239,8 +250,7 @@ impl Outlook {
             for (lead, valid_time) in going_out.valid.iter().enumerate().filter_map(|(l, at)| Some((l, (*at)?))) {
                 let at = catchment * leads + lead;
                 let summary = &mut self.summaries[at];
-                let Summary { mean, quantiles } = summary;
-                postprocessing.issue(valid_time, (catchment, lead), mean, quantiles)?;
+                postprocessing.calibrate(valid_time, (catchment, lead), &mut summary.quantiles)?;
                 rows.push(ForecastRow {
                     catchment: name,
                     variable: Variable::Discharge,

@@ -81,11 +81,15 @@ impl States {
         self.members.iter_mut().try_for_each(|(_, state)| state.assimilate(observations))
     }
 
-    /// What they expect the gauges to read at the time they have reached, `[C]` m³ s⁻¹, mixed as forecasts are.
+    /// What they expect the gauges to read at the time they have reached, `[C]` m³ s⁻¹, mixed as forecasts are: those that output updating
+    /// moves, or all where it moves none.
     pub(crate) fn predicted_m3_s(&self) -> Vec<f64> {
+        let some = self.each().any(|state| !state.is_fed());
+        let asked = || self.members.iter().filter(|(_, state)| !(some && state.is_fed()));
+        let total: f64 = asked().map(|(weight, _)| weight).sum();
         let mut mixed = vec![0.0; self.members[0].1.parts.shape.catchments];
-        for (weight, state) in &self.members {
-            mixed.iter_mut().zip(state.predicted_m3_s()).for_each(|(sum, one)| *sum += weight * one);
+        for (weight, state) in asked() {
+            mixed.iter_mut().zip(state.predicted_m3_s()).for_each(|(sum, one)| *sum += weight / total * one);
         }
         mixed
     }
@@ -109,12 +113,19 @@ impl States {
         if going_out.is_empty() {
             return Ok(None);
         }
-        let outlooks = self
-            .members
-            .iter_mut()
-            .map(|(weight, state)| Ok((*weight, state.outlook(issue_time, &going_out, weather)?)))
-            .collect::<Result<_, ForecastError>>()?;
-        let Some(outlook) = Outlook::mixed(outlooks) else { return Ok(None) };
+        let (mut fed, mut blind) = (Vec::new(), Vec::new());
+        for (weight, state) in &mut self.members {
+            let outlook = (*weight, state.outlook(issue_time, &going_out, weather)?);
+            if state.is_fed() { fed.push(outlook) } else { blind.push(outlook) }
+        }
+        let total: f64 = blind.iter().map(|(weight, _)| weight).sum();
+        blind.iter_mut().for_each(|(weight, _)| *weight /= total);
+        // Who is fed with what the gauge reads has seen it; the others are moved by it.
+        if let Some(mut moved) = Outlook::mixed(blind) {
+            moved.update(&going_out, postprocessing);
+            fed.push((total, moved));
+        }
+        let Some(outlook) = Outlook::mixed(fed) else { return Ok(None) };
         let first = &self.members[0].1;
         outlook.issue(issue_time, first.time(), &going_out, postprocessing, about).map(Some)
     }

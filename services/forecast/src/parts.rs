@@ -148,16 +148,6 @@ impl Parts {
         }
         let m3_s_per_mm: Vec<f64> =
             pipeline.catchments.iter().map(|c| c.m3_s_per_mm(pipeline.time.step.seconds())).collect();
-        let operators = m3_s_per_mm
-            .iter()
-            .map(|f| {
-                DischargeOperator::new(
-                    options.discharge_epsilon_mm * f,
-                    options.discharge_relative_error,
-                    options.discharge_absolute_error_mm * f,
-                )
-            })
-            .collect::<Result<_, _>>()?;
         Ok(Self {
             shape: EnsembleShape {
                 states: model_rows + 5,
@@ -176,7 +166,7 @@ impl Parts {
                 .map(|f| options.discharge_absolute_error_mm * f)
                 .collect(),
             m3_s_per_mm,
-            operators,
+            operators: operators(pipeline)?,
             river: River::new(pipeline)?,
             multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
             perturbation: PrecipitationPerturbation::new(
@@ -199,6 +189,19 @@ impl Parts {
             store_noise_mm: if control { 0.0 } else { options.store_noise_mm },
         })
     }
+}
+
+/// What compares discharges in the logarithm, a catchment each.
+pub(crate) fn operators(pipeline: &Pipeline) -> Result<Vec<DischargeOperator>, ForecastError> {
+    let (options, step_s) = (&pipeline.assimilation, pipeline.time.step.seconds());
+    let operator = |m3_s_per_mm: f64| {
+        DischargeOperator::new(
+            options.discharge_epsilon_mm * m3_s_per_mm,
+            options.discharge_relative_error,
+            options.discharge_absolute_error_mm * m3_s_per_mm,
+        )
+    };
+    Ok(pipeline.catchments.iter().map(|c| operator(c.m3_s_per_mm(step_s))).collect::<Result<_, _>>()?)
 }
 
 fn regime(options: ErrorOptions) -> ErrorRegime {

@@ -53,23 +53,31 @@ impl Postprocessing {
         }
     }
 
-    /// Moves a forecast's mean, and its quantiles with it, then each quantile to where it is passed as often as it should.
-    pub(crate) fn issue(
+    /// Moves a forecast's mean, and its quantiles with it, where the definition asks for it.
+    pub(crate) fn update(
         &mut self,
         valid_time: Timestamp,
         (catchment, lead): (usize, usize),
         mean_m3_s: &mut f64,
         quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
-    ) -> Result<(), ForecastError> {
+    ) {
+        let Some(updating) = &mut self.updating else { return };
         let epsilon_m3_s = self.epsilon_m3_s[catchment];
-        if let Some(updating) = &mut self.updating {
-            let updated = updating.issue(valid_time, catchment, lead, *mean_m3_s, epsilon_m3_s);
-            let factor = (updated + epsilon_m3_s) / (*mean_m3_s + epsilon_m3_s);
-            for quantile in quantiles_m3_s.iter_mut() {
-                *quantile = ((*quantile + epsilon_m3_s) * factor - epsilon_m3_s).max(0.0);
-            }
-            *mean_m3_s = updated;
+        let updated = updating.issue(valid_time, catchment, lead, *mean_m3_s, epsilon_m3_s);
+        let factor = (updated + epsilon_m3_s) / (*mean_m3_s + epsilon_m3_s);
+        for quantile in quantiles_m3_s.iter_mut() {
+            *quantile = ((*quantile + epsilon_m3_s) * factor - epsilon_m3_s).max(0.0);
         }
+        *mean_m3_s = updated;
+    }
+
+    /// Moves each quantile of a forecast to where it is passed as often as it should.
+    pub(crate) fn calibrate(
+        &mut self,
+        valid_time: Timestamp,
+        (catchment, lead): (usize, usize),
+        quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
+    ) -> Result<(), ForecastError> {
         self.calibration.issue(valid_time, catchment, lead, quantiles_m3_s)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow::compute::concat_batches;
+use nilometer_assimilation::Ratings;
 use nilometer_engine::Balance;
 use nilometer_schemas::{
     Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Flag, ForcingRow, Forcings, ForcingsBuilder,
@@ -11,7 +12,7 @@ use nilometer_schemas::{
 use nilometer_transforms::{
     Averager, GeoReference, GridDecoding, RawBatch, TableLayout,
     check::{CheckRules, CheckState, check},
-    decode,
+    decode, rate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,8 @@ pub struct Intake {
 pub struct Lines {
     /// by source name
     pub decodings: BTreeMap<String, Decoding>,
+    /// of the stations that report stage
+    pub ratings: BTreeMap<String, Ratings>,
     /// of the pipeline's stations
     pub rules: CheckRules,
     /// of the pipeline's catchments
@@ -71,7 +74,7 @@ impl Intake {
                     }
                 }
                 Some(Decoding::Table(layout)) => {
-                    let table = decode::table(batch, layout);
+                    let table = rate(decode::table(batch, layout), &lines.ratings);
                     self.balance.received += table.received;
                     for letter in table.dead_letters {
                         self.reject(letter, &mut letters);

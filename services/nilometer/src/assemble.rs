@@ -348,7 +348,7 @@ fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Line
         traced = trace(pipeline, network)?;
     }
     let averager = Averager::new(traced, options);
-    Ok((sources, Lines { decodings, rules, averager }))
+    Ok((sources, Lines { decodings, ratings: pipeline.ratings.clone(), rules, averager }))
 }
 
 fn open(

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use nilometer_assimilation::ErrorFactors;
-use nilometer_definitions::{Pipeline, Scenario};
+use nilometer_assimilation::{DischargeOperator, ErrorFactors, StageOperator};
+use nilometer_definitions::{Catchment, Pipeline, Scenario};
 use nilometer_engine::{Balance, Input, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{Member, Mixture, Package};
 use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
@@ -16,6 +16,7 @@ use crate::{
     issue::Leads,
     journal::Journal,
     mixture::States,
+    parts::operators,
     postprocess::{Postprocessing, WaitingTimes},
 };
 
@@ -96,6 +97,7 @@ impl Role {
             postprocessing,
             history: history(&pipeline, first.align.variables().len()),
             error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
+            stages: stages(&pipeline)?,
             ledger: AnalysesBuilder::default(),
             state: None,
             state_is_current: false,
@@ -188,6 +190,16 @@ impl Role {
         numbers.extend(learned);
         Some((u64::try_from(self.kept.tick.0).unwrap_or(0), numbers))
     }
+}
+
+/// What weighs the stages of the catchments whose gauges are rated.
+fn stages(pipeline: &Pipeline) -> Result<Vec<Option<StageOperator>>, ForecastError> {
+    let error_m = pipeline.assimilation.stage_error_m;
+    let of = |(catchment, operator): (&Catchment, DischargeOperator)| {
+        let rated = pipeline.ratings.contains_key(catchment.station());
+        Ok(if rated { Some(StageOperator::new(operator, error_m)?) } else { None })
+    };
+    pipeline.catchments.iter().zip(operators(pipeline)?).map(of).collect()
 }
 
 /// The weather of past years, where forecasts are to meet it.

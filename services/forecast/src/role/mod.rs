@@ -6,7 +6,7 @@ mod rows;
 
 use std::{collections::HashMap, sync::Arc};
 
-use nilometer_assimilation::ErrorFactors;
+use nilometer_assimilation::{ErrorFactors, StageOperator};
 use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
 use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop};
 use nilometer_runtime::{Mixture, Runtime};
@@ -96,6 +96,8 @@ struct Role {
     /// there in the scenario of past years
     history: Option<History>,
     error_factors: ErrorFactors,
+    /// of each catchment whose gauge reports stage
+    stages: Vec<Option<StageOperator>>,
     ledger: AnalysesBuilder,
     resumed: Option<Vec<f32>>,
     kept: Kept,

@@ -1,6 +1,7 @@
 //! Rows of a tick: each waits for its step, or is booked as late, missing or rejected. No row leaves without a word.
 
 use arrow::array::{Array, RecordBatch};
+use nilometer_assimilation::RATED;
 use nilometer_engine::{Balance, Record, to_ipc};
 use nilometer_schemas::{
     Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, SchemaError, Timestamp, Variable,
@@ -177,9 +178,23 @@ impl Role {
             (_, None) => Err(Some(Reason::GrossRange)),
             (Some(&catchment), Some(error_factor)) => {
                 let valid_time = Timestamp(rows.valid_time().value(row));
+                let rated = qualifier.is_some_and(|words| words.contains(RATED));
+                let of_rating = if rated { self.rating_factor(catchment, valid_time, discharge_m3_s) } else { 1.0 };
+                let error_factor = error_factor * of_rating;
                 Ok(GaugeObservation { catchment, valid_time, discharge_m3_s, flag, error_factor })
             }
         }
+    }
+
+    /// How many times the standard error of a discharge that was measured is that of one that a rating curve gave.
+    fn rating_factor(&self, catchment: usize, valid_time: Timestamp, discharge_m3_s: f64) -> f64 {
+        let station = self.pipeline.catchments[catchment].station();
+        let curve = self.pipeline.ratings.get(station).and_then(|ratings| ratings.at(valid_time));
+        let (Some(curve), Some(stage)) = (curve, &self.stages[catchment]) else { return 1.0 };
+        let rated = stage.observe(curve, curve.stage_m(discharge_m3_s));
+        let measured = stage.discharge().observe(discharge_m3_s);
+        let variances = rated.ok().zip(measured.ok());
+        variances.map_or(1.0, |(rated, measured)| (rated.log_discharge.error_variance / measured.error_variance).sqrt())
     }
 
     /// A whole message that does not keep its contract.

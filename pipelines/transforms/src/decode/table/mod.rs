@@ -71,6 +71,22 @@ impl RawRows {
         self.time.is_empty()
     }
 
+    /// Keeps these rows only, in this order; the qualifier is the caller's to set anew.
+    pub(crate) fn keep(&mut self, rows: &[usize]) {
+        if rows.len() == self.len() {
+            return;
+        }
+        self.station = rows.iter().map(|row| Some(self.station.value(*row))).collect();
+        self.time = rows.iter().map(|row| self.time[*row]).collect();
+        self.value = rows.iter().map(|row| self.value[*row]).collect();
+        self.ingest_time = rows.iter().map(|row| self.ingest_time[*row]).collect();
+        self.line = rows.iter().map(|row| self.line[*row]).collect();
+        match &mut self.origin {
+            Origin::Lines { spans, .. } => *spans = rows.iter().map(|row| spans[*row]).collect(),
+            Origin::Columns { index, .. } => *index = rows.iter().map(|row| index[*row]).collect(),
+        }
+    }
+
     /// One row as a dead letter, with its bytes and its line.
     #[must_use]
     pub fn dead_letter(&self, row: usize, reason: Reason, detail: String) -> DeadLetterRow {

@@ -1,0 +1,126 @@
+//! A gauge that reports stage: its station's rating curve makes it discharge, and all behind it is as if it had been measured.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use arrow::array::Array;
+use nilometer_schemas::{Analyses, Observations};
+use support::{archived, cance, definition, means, nilometer, refused, succeed, window};
+
+const GAUGE: &str = "V3515010";
+const H0_M: f64 = 0.2;
+const A: f64 = 8.0;
+const B: f64 = 1.8;
+
+/// The data with the gauge's discharge written as the stage that its rating gives it.
+fn with_stage(cance: &Path) -> tempfile::TempDir {
+    let data = tempfile::tempdir().unwrap();
+    for name in ["prcp", "pet"] {
+        std::os::unix::fs::symlink(cance.join(name).canonicalize().unwrap(), data.path().join(name)).unwrap();
+    }
+    fs::create_dir(data.path().join("qobs")).unwrap();
+    for entry in fs::read_dir(cance.join("qobs")).unwrap().flatten() {
+        fs::copy(entry.path(), data.path().join("qobs").join(entry.file_name())).unwrap();
+    }
+    let path = data.path().join(format!("qobs/{GAUGE}.csv"));
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines = text.lines();
+    let mut stages = format!("{}\n", lines.next().unwrap());
+    for line in lines {
+        let discharge_m3_s: f64 = line.trim().parse().unwrap();
+        let stage = if discharge_m3_s < 0.0 { discharge_m3_s } else { H0_M + (discharge_m3_s / A).powf(1.0 / B) };
+        writeln!(stages, "{stage}").unwrap();
+    }
+    fs::write(&path, stages).unwrap();
+    data
+}
+
+fn rating(relative_error: f64) -> String {
+    format!(
+        "rating.{GAUGE}=[{{ version = \"7\", valid_from = \"2000-01-01T00:00:00Z\", gauged_stage_m = [0.2, 9.0], \
+         relative_error = {relative_error}, shape = {{ segments = [{{ from_stage_m = {H0_M}, h0_m = {H0_M}, a = {A}, b = {B} }}] }} }}]"
+    )
+}
+
+#[test]
+fn a_rated_stage_is_worth_a_discharge_and_less_where_its_curve_is_unsure() {
+    let Some(cance) = cance() else { return };
+    let data = with_stage(&cance);
+    let of_stage = [
+        format!("data={}", data.path().display()),
+        format!("source.discharge_{GAUGE}.variable=stage"),
+        format!("source.discharge_{GAUGE}.unit=m"),
+        "assimilation.stage_error_m=0".to_owned(),
+    ];
+    let run = |set: &[String]| {
+        let store = tempfile::tempdir().unwrap();
+        let mut all = window(store.path(), "2014-11-03T00:00:00Z", "2014-11-04T12:00:00Z");
+        all.extend_from_slice(set);
+        let mut hindcast = nilometer("hindcast", &definition(), &all);
+        hindcast.arg("--out").arg(store.path());
+        succeed(hindcast);
+        store
+    };
+    // How sure of the gauge each analysis was, in the order of time.
+    let errors = |store: &Path| -> Vec<f64> {
+        let of_gauge = |batch| {
+            let rows = Analyses::try_from(batch).unwrap();
+            (0..rows.len())
+                .filter(|row| rows.station().value(*row) == GAUGE)
+                .map(|row| rows.error_std().value(row))
+                .collect::<Vec<_>>()
+        };
+        archived(store, "analysis.v1").into_iter().flat_map(of_gauge).collect()
+    };
+    let measured = run(&[]);
+    let rated = run(&[&of_stage[..], &[rating(0.0)]].concat());
+    let unsure = run(&[&of_stage[..], &[rating(0.3)]].concat());
+
+    let (as_measured, as_rated) = (means(measured.path()), means(rated.path()));
+    assert_eq!(as_measured.len(), as_rated.len());
+    for (key, series) in &as_measured {
+        for (time, mean) in series {
+            let other = as_rated[key][time];
+            assert!((mean - other).abs() < 1e-4 * (1.0 + mean), "{key:?} {time}: {mean} and {other}");
+        }
+    }
+    let (sure, doubted) = (errors(rated.path()), errors(unsure.path()));
+    assert_eq!((sure.len(), doubted.len()), (errors(measured.path()).len(), sure.len()));
+    assert!(sure.iter().zip(&doubted).all(|(sure, doubted)| doubted > sure) && !sure.is_empty());
+
+    let said: Vec<(String, Option<String>)> = archived(rated.path(), "observation.v1")
+        .into_iter()
+        .flat_map(|batch| {
+            let rows = Observations::try_from(batch).unwrap();
+            let of_gauge = |row: &usize| rows.station().value(*row) == GAUGE;
+            let word = |row| rows.qualifier().is_valid(row).then(|| rows.qualifier().value(row).to_owned());
+            let said = |row: usize| (rows.variable().value(row).to_owned(), word(row));
+            (0..rows.len()).filter(of_gauge).map(said).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(!said.is_empty());
+    assert!(said.iter().all(|row| *row == ("discharge".to_owned(), Some("rating=7".to_owned()))), "{said:?}");
+}
+
+#[test]
+fn a_stage_that_nothing_rates_is_refused_before_the_first_row() {
+    if cance().is_none() {
+        return;
+    }
+    let set = [format!("source.discharge_{GAUGE}.variable=stage"), format!("source.discharge_{GAUGE}.unit=m")];
+    let output = nilometer("validate", &definition(), &set).output().unwrap();
+    refused(&output, &["source.discharge_V3515010.variable", "[[rating.STATION]]"]);
+    let elsewhere = [rating(0.05).replace(GAUGE, "X1")];
+    refused(
+        &nilometer("validate", &definition(), &elsewhere).output().unwrap(),
+        &["rating.X1", "no catchment's station"],
+    );
+    let falling = [rating(-1.0)];
+    refused(
+        &nilometer("validate", &definition(), &falling).output().unwrap(),
+        &["rating 7", "relative error", "0 to 10"],
+    );
+}
