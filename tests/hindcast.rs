@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -219,35 +220,62 @@ fn a_model_that_sees_yesterdays_discharge_knows_more_of_tomorrow_than_of_later_d
     assert_eq!(nse.len(), 6);
 }
 
+fn weights_of(name: &str) -> String {
+    let bytes = fs::read(zoo(name).join("weights.safetensors")).unwrap();
+    Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A blend of packages of the zoo: name, share, hash of the weights that the share is for.
+fn write_blend(folder: &Path, members: &[(&str, f64, &str)]) {
+    let mut text = "name = \"some\"\nversion = \"1.0.0\"\nsummary = \"\"\nlicence = \"Apache-2.0\"\n".to_owned();
+    for (name, share, sha256) in members {
+        writeln!(
+            text,
+            "[[member]]\npackage = \"{}\"\nweight = {share}\nweights_sha256 = \"{sha256}\"",
+            zoo(name).display()
+        )
+        .unwrap();
+    }
+    text.push_str("[training]\ndata = \"\"\nfrom = \"\"\nto = \"\"\nmethod = \"\"\n");
+    fs::write(folder.join("blend.toml"), text).unwrap();
+}
+
+#[test]
+fn a_model_that_is_fed_with_the_gauge_is_mixed_as_it_is_and_the_others_updated() {
+    let (folder, blend) = (Folder::new(weather), tempfile::tempdir().unwrap());
+    write_blend(blend.path(), &[("lstm-ar", 0.4, &weights_of("lstm-ar")), ("dhbv", 0.6, &weights_of("dhbv"))]);
+    let run = |package: &Path| {
+        let out = tempfile::tempdir().unwrap();
+        let updated = ["--set", "assimilation.method=\"output\"", "--set", "forecast.calibration_rate=0"];
+        succeed(hindcast(folder.path(), package, out.path(), &updated));
+        means(out.path())
+    };
+    let [both, fed, updated] = [blend.path().to_owned(), zoo("lstm-ar"), zoo("dhbv")].map(|p| run(&p));
+    let none = tempfile::tempdir().unwrap();
+    succeed(hindcast(folder.path(), &zoo("lstm-ar"), none.path(), &[]));
+    assert_eq!(fed, means(none.path()), "by itself it is left alone, too");
+    for (key, series) in &both {
+        for (time, value) in series {
+            let expected = 0.4 * fed[key][time] + 0.6 * updated[key][time];
+            assert!((value - expected).abs() < 1e-9 * (1.0 + expected), "{key:?} {time}: {value} and {expected}");
+        }
+    }
+}
+
 #[test]
 fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
     let folder = Folder::new(weather);
-    let hash = |name: &str| {
-        let bytes = fs::read(zoo(name).join("weights.safetensors")).unwrap();
-        Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect::<String>()
-    };
     let blend = tempfile::tempdir().unwrap();
     let write = |share: f64, sha256: &str| {
-        let member = |name: &str, share: f64, sha256: &str| {
-            format!(
-                "[[member]]\npackage = \"{}\"\nweight = {share}\nweights_sha256 = \"{sha256}\"\n",
-                zoo(name).display()
-            )
-        };
-        let text = format!(
-            "name = \"both\"\nversion = \"1.0.0\"\nsummary = \"\"\nlicence = \"Apache-2.0\"\n{}{}\
-             [training]\ndata = \"\"\nfrom = \"\"\nto = \"\"\nmethod = \"\"\n",
-            member("dhbv", share, sha256),
-            member("hybrid-regional", 0.75, &hash("hybrid-regional"))
-        );
-        fs::write(blend.path().join("blend.toml"), text).unwrap();
+        let other = weights_of("hybrid-regional");
+        write_blend(blend.path(), &[("dhbv", share, sha256), ("hybrid-regional", 0.75, &other)]);
     };
     let run = |package: &Path| {
         let out = tempfile::tempdir().unwrap();
         succeed(hindcast(folder.path(), package, out.path(), &[]));
         means(out.path())
     };
-    write(0.25, &hash("dhbv"));
+    write(0.25, &weights_of("dhbv"));
     let [both, one, other] = [blend.path().to_owned(), zoo("dhbv"), zoo("hybrid-regional")].map(|p| run(&p));
     assert_eq!(both.len(), BASINS.len() * 2);
     for (key, series) in &both {

@@ -8,7 +8,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use arrow::array::Array;
 use nilometer_schemas::{Analyses, Observations};
-use support::{archived, cance, definition, means, nilometer, refused, succeed, window};
+use support::{archived, cance, data_beside, definition, means, nilometer, refused, succeed, window};
 
 const GAUGE: &str = "V3515010";
 const H0_M: f64 = 0.2;
@@ -17,14 +17,7 @@ const B: f64 = 1.8;
 
 /// The data with the gauge's discharge written as the stage that its rating gives it.
 fn with_stage(cance: &Path) -> tempfile::TempDir {
-    let data = tempfile::tempdir().unwrap();
-    for name in ["prcp", "pet"] {
-        std::os::unix::fs::symlink(cance.join(name).canonicalize().unwrap(), data.path().join(name)).unwrap();
-    }
-    fs::create_dir(data.path().join("qobs")).unwrap();
-    for entry in fs::read_dir(cance.join("qobs")).unwrap().flatten() {
-        fs::copy(entry.path(), data.path().join("qobs").join(entry.file_name())).unwrap();
-    }
+    let data = data_beside(cance);
     let path = data.path().join(format!("qobs/{GAUGE}.csv"));
     let text = fs::read_to_string(&path).unwrap();
     let mut lines = text.lines();

@@ -52,6 +52,19 @@ pub fn camels() -> Option<PathBuf> {
     None
 }
 
+/// A folder that has the Cance's rain and evapotranspiration, and a copy of its discharge, so that other files can lie beside them.
+pub fn data_beside(cance: &Path) -> tempfile::TempDir {
+    let data = tempfile::tempdir().unwrap();
+    for name in ["prcp", "pet"] {
+        std::os::unix::fs::symlink(cance.join(name).canonicalize().unwrap(), data.path().join(name)).unwrap();
+    }
+    fs::create_dir(data.path().join("qobs")).unwrap();
+    for entry in fs::read_dir(cance.join("qobs")).unwrap().flatten() {
+        fs::copy(entry.path(), data.path().join("qobs").join(entry.file_name())).unwrap();
+    }
+    data
+}
+
 pub fn definition() -> PathBuf {
     root().join("pipelines/definitions/cance.toml")
 }

@@ -29,16 +29,16 @@ MM_KM2_A_DAY = 86.4  # of one m³ s⁻¹
 EVERY = 5
 
 
-def fit(hindcasts: list[Path], data: Path, left_out: Path | None, window: tuple[date, date], out: Path) -> None:
-    """Fits the shares of the hindcasts' models over ``window`` and writes ``out/blend.toml``; a member's package is ``../NAME``."""
+def fit(hindcasts: list[Path], data: Path, left_out: Path | None, window: tuple[date, date], leads: list[int], out: Path) -> None:
+    """Fits the shares of the hindcasts' models over ``window``, each of ``leads`` (days) alike, and writes ``out/blend.toml``; a member's
+    package is ``../NAME``."""
     unjudged = set(left_out.read_text().split()) if left_out else set()
     observed = load(data)
     observed = observed.chosen([name for name in observed.names if name not in unjudged])
     days = period(window)
-    members = [read(folder, observed, days) for folder in hindcasts]
+    members = [read(folder, observed, days, leads) for folder in hindcasts]
     discharge = observed.discharge[days]
-    quantiles = np.stack([member.quantiles[::EVERY] for member in members])
-    shares = shares_of(quantiles, discharge[::EVERY])
+    shares = shares_of(np.stack([member.quantiles for member in members]), np.tile(discharge[::EVERY], (len(leads), 1)))
     mean = sum(share * member.mean for share, member in zip(shares, members))
     scores = nse(mean, discharge)
     judged = int(np.isfinite(scores).sum())
@@ -46,26 +46,27 @@ def fit(hindcasts: list[Path], data: Path, left_out: Path | None, window: tuple[
     for member, share in zip(members, shares):
         print(f"{member.name:<20} share {share:.4f}   NSE {np.nanmedian(nse(member.mean, discharge)):.4f}")
     print(f"{'blend':<20} {'':<12} NSE {skill['NSE']:.4f}, below 0 in {skill['share of NSE below 0']:.4f} of {judged} catchments")
-    write(out, members, shares, window, judged, skill)
+    write(out, members, shares, window, leads, judged, skill)
 
 
 class Member:
-    """One model's hindcast: ``mean [T, C]`` and ``quantiles [T, Q, C]``, mm a day."""
+    """One model's hindcast, mm a day: ``mean [T, C]`` of the first lead time, and of every one, behind each other, each ``EVERY``-th
+    day's ``quantiles [L T / EVERY, Q, C]``."""
 
     def __init__(self, name: str, sha256: str, mean: np.ndarray, quantiles: np.ndarray) -> None:
         self.name, self.sha256, self.mean, self.quantiles = name, sha256, mean, quantiles
 
 
-def read(folder: Path, catchments: Catchments, days: slice) -> Member:
-    """The forecasts of one day ahead that an archive holds of these catchments and days."""
+def read(folder: Path, catchments: Catchments, days: slice, leads: list[int]) -> Member:
+    """The forecasts so many days ahead that an archive holds of these catchments and days."""
     files = sorted(map(str, (folder / "archive" / "forecast.v1").glob("*/*.parquet")))
     rows = ds.dataset(files).to_table(
-        columns=["catchment", "valid_time", "mean", *QUANTILES, "model", "weights_sha256"],
-        filter=ds.field("lead_time_s") == DAY_S,
+        columns=["catchment", "valid_time", "lead_time_s", "mean", *QUANTILES, "model", "weights_sha256"],
+        filter=ds.field("lead_time_s").isin([lead * DAY_S for lead in leads]),
     )
     models, hashes = (rows[column].unique().to_pylist() for column in ("model", "weights_sha256"))
     if len(models) != 1 or len(hashes) != 1:
-        raise ValueError(f"{folder} holds forecasts one day ahead of models {models}, weights {hashes}; accepted is one of each")
+        raise ValueError(f"{folder} holds forecasts {leads} days ahead of models {models}, weights {hashes}; accepted is one of each")
     (name,), (sha256,) = models, hashes
     place = {catchment: i for i, catchment in enumerate(catchments.names)}
     codes = rows["catchment"].combine_chunks().dictionary_encode()
@@ -73,16 +74,19 @@ def read(folder: Path, catchments: Catchments, days: slice) -> Member:
     begin = datetime(1980, 1, 1, tzinfo=timezone.utc).timestamp()
     # A day is valid at its end.
     day = (rows["valid_time"].cast(pa.int64()).to_numpy() // 1_000_000 - int(begin)) // DAY_S - 1
-    kept = (column >= 0) & (day >= days.start) & (day < days.stop)
+    judged = (column >= 0) & (day >= days.start) & (day < days.stop)
+    ahead = rows["lead_time_s"].to_numpy() // DAY_S
     count = days.stop - days.start
-    to_mm = (MM_KM2_A_DAY / catchments.area_km2)[column[kept]]
 
-    def series(name: str) -> np.ndarray:
+    def series(name: str, lead: int) -> np.ndarray:
+        kept = judged & (ahead == lead)
+        to_mm = (MM_KM2_A_DAY / catchments.area_km2)[column[kept]]
         values = np.full((count, len(catchments.names)), np.nan, np.float32)
         values[day[kept] - days.start, column[kept]] = rows[name].to_numpy()[kept] * to_mm
         return values
 
-    return Member(name, sha256, series("mean"), np.stack([series(quantile) for quantile in QUANTILES], axis=1))
+    quantiles = [np.stack([series(quantile, lead)[::EVERY] for quantile in QUANTILES], axis=1) for lead in leads]
+    return Member(name, sha256, series("mean", leads[0]), np.concatenate(quantiles))
 
 
 def shares_of(quantiles: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -109,13 +113,21 @@ def shares_of(quantiles: np.ndarray, observed: np.ndarray) -> np.ndarray:
     return np.asarray(jax.nn.softmax(raw))
 
 
-def write(out: Path, members: list[Member], shares: np.ndarray, window: tuple[date, date], judged: int, skill: dict[str, float]) -> None:
+def write(
+    out: Path,
+    members: list[Member],
+    shares: np.ndarray,
+    window: tuple[date, date],
+    leads: list[int],
+    judged: int,
+    skill: dict[str, float],
+) -> None:
     """Writes ``blend.toml``."""
     rounded = [round(float(share), 4) for share in shares]
     rounded[0] = round(rounded[0] + 1 - sum(rounded), 4)
     tables = [
         toml_table(None, {
-            "name": "blend", "version": VERSION, "licence": "Apache-2.0",
+            "name": out.name, "version": VERSION, "licence": "Apache-2.0",
             "summary": f"Weighted mixture of {', '.join(member.name for member in members)}.",
         })
     ]  # fmt: skip
@@ -126,7 +138,7 @@ def write(out: Path, members: list[Member], shares: np.ndarray, window: tuple[da
             toml_table("[[member]]", {"package": f"../{member.name}", "weight": share, "weights_sha256": member.sha256})
         )
     tables.append(toml_table("[training]", {
-        "data": "CAMELS-US, as the members' cards say; their hindcasts one day ahead, without assimilation.",
+        "data": f"CAMELS-US, as the members' cards say; their hindcasts {', '.join(map(str, leads))} day(s) ahead.",
         "from": f"{window[0]}T00:00:00Z", "to": f"{window[1]}T23:59:59Z",
         "method": "Shares that minimise the mean over catchments of CRPS over mean flow, quantiles averaged, every fifth day.",
     }))  # fmt: skip

@@ -49,5 +49,5 @@ mod zone;
 pub use folder::{FolderLayout, FolderOptions, FolderSeries};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Source, SourceError, Window};
-pub use table::{StationOption, TableFormat, TableOptions, TimeOption};
+pub use table::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
 pub use template::{Template, TemplateError};

@@ -287,7 +287,7 @@ pub(crate) fn sources(
             );
             problems.push(Problem { path: key.clone(), message });
         }
-        let perfect = foreseen.filter(|_| source.variable() == Variable::Precipitation);
+        let perfect = foreseen.filter(|_| source.variable() == Variable::Precipitation && !source.foresees());
         if let Some(forecast) = perfect
             && source.delay.seconds() > -forecast.horizon.seconds()
         {
@@ -302,6 +302,10 @@ pub(crate) fn sources(
         let message =
             "is 1; with forecast.scenario = \"past_years\" each member meets another year, so accepted is 2 or more";
         problems.push(Problem { path: "assimilation.members".to_owned(), message: message.to_owned() });
+    }
+    if forecast.is_some_and(|f| f.scenario == Scenario::Members) && !sources.values().any(SourceDefinition::foresees) {
+        let message = "is \"members\", and no source delivers a weather forecast; accepted with a table whose forecast = { issue_time, member } names its columns";
+        problems.push(Problem { path: "forecast.scenario".to_owned(), message: message.to_owned() });
     }
     let observes = sources.values().any(SourceDefinition::observes_discharge);
     if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {
@@ -327,7 +331,8 @@ pub(crate) fn package(
         // What the gauge read a step before is an observation, not a forcing.
         let fed = FEEDBACK.contains(&input.name.as_str());
         let delivers = |source: &SourceDefinition| {
-            if fed { source.observes_discharge() } else { source.variable().name() == input.name }
+            let delivers = source.variable().name() == input.name && !source.foresees();
+            if fed { source.observes_discharge() } else { delivers }
         };
         if !sources.values().any(delivers) {
             let name = if fed { Variable::Discharge.name() } else { &input.name };

@@ -307,6 +307,8 @@ pub enum Scenario {
     Zero,
     /// the weather of past years, a year a member; no more rain while no past year is known
     PastYears,
+    /// the newest weather forecast, its members in turn; no more rain behind its end, and while there is none
+    Members,
 }
 
 impl Scenario {
@@ -318,6 +320,7 @@ impl Scenario {
             Self::Persistence => "persistence",
             Self::Zero => "zero",
             Self::PastYears => "past_years",
+            Self::Members => "members",
         }
     }
 }

@@ -90,6 +90,12 @@ impl SourceDefinition {
         matches!(self.variable(), Variable::Discharge | Variable::Stage)
     }
 
+    /// Whether it delivers a weather forecast, and not what was.
+    #[must_use]
+    pub const fn foresees(&self) -> bool {
+        matches!(&self.kind, SourceKind::Table(options) if options.forecast.is_some())
+    }
+
     /// What the source is about.
     #[must_use]
     pub const fn variable(&self) -> Variable {

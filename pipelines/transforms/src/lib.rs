@@ -30,6 +30,7 @@
 //!     zone: jiff::tz::TimeZone::UTC,
 //!     value: "flow".into(),
 //!     qualifier: None,
+//!     forecast: None,
 //!     conversion: Conversion::new(Unit::LitrePerSecond, Variable::Discharge, 0)?,
 //!     missing: vec![-99.0],
 //!     delimiter: b',',

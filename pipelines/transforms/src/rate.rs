@@ -84,6 +84,7 @@ mod tests {
             zone: jiff::tz::TimeZone::UTC,
             value: "stage".to_owned(),
             qualifier: Some("code".to_owned()),
+            forecast: None,
             conversion: Conversion::new(Unit::Metre, Variable::Stage, 0).unwrap(),
             missing: Vec::new(),
             delimiter: b',',

@@ -22,6 +22,7 @@ fn layout() -> TableLayout {
         zone: jiff::tz::TimeZone::UTC,
         value: "flow".to_owned(),
         qualifier: Some("code".to_owned()),
+        forecast: None,
         conversion: Conversion::new(Unit::LitrePerSecond, Variable::Discharge, 0).unwrap().scaled(10.0),
         missing: vec![-99.0, -999.0],
         delimiter: b';',
@@ -70,6 +71,7 @@ fn a_table_without_header_counts_its_times_from_line_1() {
         station: StationLayout::Constant("V3524010".to_owned()),
         time: TimeLayout::FirstLine { format: TimeFormat::new("%Y%m%d%H%M").unwrap(), step_s: 3600 },
         qualifier: None,
+        forecast: None,
         conversion: Conversion::new(Unit::CubicMetrePerSecond, Variable::Discharge, 0).unwrap(),
         ..layout()
     };

@@ -61,8 +61,8 @@ pub struct Align {
     /// newest complete value of each variable and catchment, `[F, C]`; 0 before the first
     newest: Vec<f32>,
     steps: BTreeMap<Timestamp, StepForcing>,
-    /// end of the newest rain
-    rain_until: Timestamp,
+    /// end of the newest rain; none before the first
+    rain_until: Option<Timestamp>,
     /// forcing rows that wait, by valid time
     rows: BTreeMap<Timestamp, u64>,
     observations: BTreeMap<Timestamp, Vec<GaugeObservation>>,
@@ -78,7 +78,7 @@ impl Align {
             catchments,
             newest: vec![0.0; variables.len() * catchments],
             steps: BTreeMap::new(),
-            rain_until: Timestamp::MIN,
+            rain_until: None,
             rows: BTreeMap::new(),
             observations: BTreeMap::new(),
         }
@@ -122,7 +122,7 @@ impl Align {
             forcing.covered_s[at] += overlap(step);
         }
         if variable == Variable::Precipitation {
-            self.rain_until = self.rain_until.max(valid_time);
+            self.rain_until = self.rain_until.max(Some(valid_time));
         }
         *self.rows.entry(valid_time).or_default() += 1;
         Fate::Pending
@@ -227,9 +227,23 @@ impl Align {
         values
     }
 
-    /// How far rain is known: behind it even a perfect forecast of the weather knows nothing.
+    /// What is known of a variable (by its place) and catchment over the whole step that ends at `step`.
     #[must_use]
-    pub const fn rain_until(&self) -> Timestamp {
+    pub fn known(&self, step: Timestamp, input: usize, catchment: usize) -> Option<f32> {
+        let (forcing, at) = (self.steps.get(&step)?, input * self.catchments + catchment);
+        (forcing.covered_s[at] >= self.step_s as f32 - 0.5).then(|| forcing.values[at])
+    }
+
+    /// Forgets the steps up to `time`, and the rows that ended by then.
+    pub fn forget(&mut self, time: Timestamp) {
+        let behind = Timestamp(time.0 + 1);
+        self.steps = self.steps.split_off(&behind);
+        self.rows = self.rows.split_off(&behind);
+    }
+
+    /// How far rain is known, if any is: behind it even a perfect forecast of the weather knows nothing.
+    #[must_use]
+    pub const fn rain_until(&self) -> Option<Timestamp> {
         self.rain_until
     }
 

@@ -10,6 +10,7 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{
     Align, EnsembleState, ForecastError,
     ensemble::{mean, write_feedback, write_forcing},
+    foreseen::Foreseen,
     history::History,
     parts::Parts,
     postprocess::Postprocessing,
@@ -33,7 +34,10 @@ impl Leads {
     /// the issue time. A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
     pub(crate) fn going_out(&self, issue_time: Timestamp, step_s: i64, scenario: Scenario, align: &Align) -> GoingOut {
         let last_step = issue_time.plus_s(1).ceil_s(step_s).plus_s(-step_s);
-        let known = if scenario == Scenario::Perfect { align.rain_until() } else { Timestamp(i64::MAX) };
+        let known = match scenario {
+            Scenario::Perfect => align.rain_until().unwrap_or(Timestamp::MIN),
+            _ => Timestamp(i64::MAX),
+        };
         let until = known.min(self.until);
         let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= until;
         let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
@@ -63,19 +67,44 @@ pub(crate) struct Provenance<'a> {
 pub(crate) struct Weather<'a> {
     pub(crate) scenario: Scenario,
     pub(crate) align: &'a Align,
-    /// past years, and how far back each lies in seconds; there in the scenario of past years only
-    pub(crate) past: Option<(&'a History, Vec<i64>)>,
+    /// there where each member meets its own
+    pub(crate) members: Option<MemberWeather<'a>>,
+}
+
+/// Weather of which each member meets another.
+pub(crate) enum MemberWeather<'a> {
+    /// of past years, and how far back each lies in seconds
+    Past(&'a History, Vec<i64>),
+    /// of the members of a weather forecast
+    Foreseen(&'a Foreseen),
 }
 
 impl Weather<'_> {
-    /// Writes the forcing of a step that nobody knows, each member's of its past year, and gives the mean `[F, C]`. None where the scenario
-    /// is another one.
-    fn write_past(&self, parts: &Parts, valid_time: Timestamp, into: &mut [f32]) -> Option<Vec<f32>> {
-        let (history, years) = self.past.as_ref()?;
+    /// Writes the forcing of a step, each member's its own, and gives the mean `[F, C]`; `otherwise` `[F, C]` is what a weather forecast leaves
+    /// open. None where the scenario is another one, or the step is known.
+    fn write_members(
+        &self,
+        parts: &Parts,
+        valid_time: Timestamp,
+        issue_time: Timestamp,
+        otherwise: &[f32],
+        into: &mut [f32],
+    ) -> Option<Vec<f32>> {
         let members = parts.shape.members;
         let mut mean = vec![0.0; parts.inputs.len() * parts.shape.catchments];
         for member in 0..members {
-            let forcing = history.at(valid_time.plus_s(-years[member % years.len()]))?;
+            let foreseen;
+            let forcing = match self.members.as_ref()? {
+                MemberWeather::Past(history, years) if valid_time > issue_time => {
+                    history.at(valid_time.plus_s(-years[member % years.len()]))?
+                }
+                // Also of a step that is over, as long as nobody has said what fell.
+                MemberWeather::Foreseen(forecast) if valid_time > issue_time || !self.align.is_complete(valid_time) => {
+                    foreseen = forecast.of_member(member, valid_time, otherwise);
+                    &foreseen
+                }
+                _ => return None,
+            };
             for ((row, value), mean) in forcing.iter().enumerate().zip(&mut mean) {
                 into[row * members + member] = *value;
                 *mean += value / members as f32;
@@ -134,12 +163,10 @@ impl EnsembleState {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
             parts.advance_multiplier(&mut multiplier, &mut multiplier_rng)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
-            let unknown_yet = valid_time > issue_time;
-            let past = if unknown_yet { weather.write_past(parts, valid_time, into) } else { None };
-            let forcing = match past {
-                Some(forcing) => forcing,
+            let forcing = scenario_forcing(weather, valid_time, issue_time, parts);
+            let forcing = match weather.write_members(parts, valid_time, issue_time, &forcing, into) {
+                Some(mean) => mean,
                 None => {
-                    let forcing = scenario_forcing(weather, valid_time, issue_time, parts);
                     write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
                     forcing
                 }
@@ -287,7 +314,7 @@ fn scenario_forcing(weather: &Weather<'_>, valid_time: Timestamp, issue_time: Ti
     let (align, scenario, catchments) = (weather.align, weather.scenario, parts.shape.catchments);
     let assumed = |catchment: usize| match scenario {
         Scenario::Persistence => align.newest_rain(catchment),
-        Scenario::Perfect | Scenario::Zero | Scenario::PastYears => 0.0,
+        Scenario::Perfect | Scenario::Zero | Scenario::PastYears | Scenario::Members => 0.0,
     };
     let mut forcing = align.forcing(valid_time, |catchment, _| assumed(catchment));
     if valid_time > issue_time

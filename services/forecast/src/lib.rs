@@ -23,6 +23,7 @@ mod analysis;
 mod budget;
 mod calibrate;
 mod ensemble;
+mod foreseen;
 mod history;
 mod issue;
 mod journal;

@@ -11,8 +11,9 @@ use nilometer_schemas::{
 };
 use nilometer_transforms::{
     Averager, GeoReference, GridDecoding, RawBatch, TableLayout,
-    check::{CheckRules, CheckState, check},
-    decode, rate,
+    check::{CheckRules, CheckState, check, possible_range_over},
+    decode::{self, RawRows},
+    rate,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,15 @@ impl Intake {
                     self.balance.received += table.received;
                     for letter in table.dead_letters {
                         self.reject(letter, &mut letters);
+                    }
+                    if table.rows.variable.is_forcing() && layout.forecast.is_some() {
+                        let (rows, impossible) = foreseen(&table.rows)?;
+                        self.balance.used += rows.len() as u64;
+                        for letter in impossible {
+                            self.reject(letter, &mut letters);
+                        }
+                        forcings.push(rows.into_batch());
+                        continue;
                     }
                     let checked = check(&table.rows, &lines.rules, &mut self.checks)?;
                     self.balance.used += checked.counts.accepted;
@@ -159,6 +169,37 @@ fn as_forcings(rows: &Observations) -> Result<Forcings, IngestError> {
         });
     }
     Ok(forcings.finish()?)
+}
+
+/// Rows of a weather forecast, and those that cannot be on Earth. Nothing has been observed yet that they could be checked against.
+fn foreseen(rows: &RawRows) -> Result<(Forcings, Vec<DeadLetterRow>), IngestError> {
+    let (mut forcings, mut impossible) = (ForcingsBuilder::new(), Vec::new());
+    let range = possible_range_over(rows.variable, rows.period_s);
+    for row in 0..rows.len() {
+        let (value, forecast) = (rows.value[row], rows.forecast[row]);
+        if let Some(value) = value.filter(|value| !(range.min..=range.max).contains(value)) {
+            let detail = format!("{} is {value}; accepted is {} to {}", rows.variable, range.min, range.max);
+            impossible.push(rows.dead_letter(row, Reason::GrossRange, detail));
+            continue;
+        }
+        let (flag, flag_source) =
+            if value.is_some() { (Flag::NotEvaluated, "forecast") } else { (Flag::Missing, "missing") };
+        forcings.push(ForcingRow {
+            catchment: rows.station.value(row),
+            variable: rows.variable,
+            valid_time: rows.time[row],
+            period_s: rows.period_s,
+            value,
+            valid_weight_fraction: 1.0,
+            flag,
+            flag_source,
+            member: forecast.and_then(|forecast| forecast.member),
+            issue_time: forecast.map(|forecast| forecast.issue_time),
+            source: &rows.source,
+            ingest_time: rows.ingest_time[row],
+        });
+    }
+    Ok((forcings.finish()?, impossible))
 }
 
 /// Dead letters as one batch.

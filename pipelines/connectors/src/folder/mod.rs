@@ -238,6 +238,7 @@ impl FolderColumn {
             zone: jiff::tz::TimeZone::UTC,
             value: self.name.to_owned(),
             qualifier: None,
+            forecast: None,
             conversion: Conversion::new(self.unit, self.variable, self.period_s)?.scaled(self.scale),
             missing: Vec::new(),
             delimiter: b',',

@@ -3,7 +3,7 @@
 use arrow::{array::RecordBatch, compute::concat_batches};
 use bytes::Bytes;
 use nilometer_schemas::Timestamp;
-use nilometer_transforms::{Columns, Payload, TableLayout, decode::table::column_times};
+use nilometer_transforms::{Columns, Payload, TableLayout, decode::table::column_origins};
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
 
 use super::BATCH_ROWS;
@@ -31,7 +31,7 @@ impl RowIndex {
     pub(super) fn new(bytes: &Bytes, layout: &TableLayout, delay_s: i64, window: Window) -> Result<Self, String> {
         let rows = read(bytes).map_err(|error| format!("not a readable Parquet file: {error}"))?;
         // Without its time column no row can be placed in time: all arrive first, and decoding says what is wrong.
-        let times = column_times(&rows, layout).unwrap_or_else(|_| vec![None; rows.num_rows()]);
+        let times = column_origins(&rows, layout).unwrap_or_else(|_| vec![None; rows.num_rows()]);
         let arrival = |time: Option<Timestamp>| match time {
             None => Some(window.from),
             Some(time) => Some(time.plus_s(delay_s)).filter(|arrival| window.contains(time, *arrival)),

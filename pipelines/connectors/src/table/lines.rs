@@ -75,7 +75,7 @@ impl LineIndex {
             if layout.has_header() && content.is_empty() {
                 continue;
             }
-            let time = layout.line_time(&layout.cells(content), &head.columns, head.start, line);
+            let time = layout.line_origin(&layout.cells(content), &head.columns, head.start, line);
             let arrival = match time {
                 None => window.from,
                 Some(time) if window.contains(time, time.plus_s(delay_s)) => time.plus_s(delay_s),

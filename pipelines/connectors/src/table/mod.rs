@@ -12,7 +12,7 @@ use nilometer_transforms::{Payload, RawBatch, TableLayout, lines_of};
 
 use crate::{Arrival, Cursor, Source, SourceError, Window};
 
-pub use options::{StationOption, TableFormat, TableOptions, TimeOption};
+pub use options::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
 
 /// Rows of one batch at most.
 const BATCH_ROWS: usize = 1 << 16;

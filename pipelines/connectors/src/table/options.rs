@@ -5,7 +5,7 @@ use std::path::Path;
 use nilometer_schemas::{Unit, Variable};
 use nilometer_transforms::{
     Conversion, Span, TableLayout,
-    decode::{StationLayout, TimeFormat, TimeLayout},
+    decode::{ForecastLayout, StationLayout, TimeFormat, TimeLayout},
 };
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,9 @@ pub struct TableOptions {
     /// column of the agency's qualifier
     #[serde(default)]
     pub qualifier: Option<String>,
+    /// where a weather forecast says when it was made; absent for what was observed
+    #[serde(default)]
+    pub forecast: Option<ForecastOption>,
     /// what the values are about
     pub variable: Variable,
     /// unit of `number × scale`
@@ -72,6 +75,16 @@ pub struct TableOptions {
     /// between the cells of a line; default a comma
     #[serde(default = "comma")]
     pub delimiter: char,
+}
+
+/// The columns of a weather forecast.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForecastOption {
+    /// column of its reference time, written as the valid time is
+    pub issue_time: String,
+    /// column of the member's number, a whole one; absent for a single forecast
+    pub member: Option<String>,
 }
 
 /// How a table is stored.
@@ -147,6 +160,9 @@ impl TableOptions {
                 format!("is {format:?}, which {problem}; accepted is rfc3339, unix_s, or a pattern as %Y-%m-%d %H:%M"),
             );
         }
+        if self.forecast.is_some() && (!self.variable.is_forcing() || !matches!(self.time, TimeOption::Column { .. })) {
+            add("forecast", "is there; accepted with weather whose time is a column".to_owned());
+        }
         match &self.time {
             TimeOption::Column { .. } if self.value.is_none() => {
                 add("value", "is absent; accepted is the name of a column".to_owned());
@@ -171,7 +187,9 @@ impl TableOptions {
         if let Err(problem) = read_zone(&self.time_zone) {
             add("time_zone", problem);
         }
-        if self.period.seconds() < 0 {
+        if self.variable.is_forcing() && self.period.seconds() <= 0 {
+            add("period", format!("is {}; accepted with weather is a time above 0 s, as 1h", self.period));
+        } else if self.period.seconds() < 0 {
             add("period", format!("is {}; accepted is 0s or more", self.period));
         }
         if let Err(error) = Conversion::new(self.unit, self.variable, self.period.seconds()) {
@@ -213,6 +231,10 @@ impl TableOptions {
             zone: read_zone(&self.time_zone).map_err(|problem| ("time_zone".to_owned(), problem))?,
             value: self.value.clone().unwrap_or_default(),
             qualifier: self.qualifier.clone(),
+            forecast: self
+                .forecast
+                .as_ref()
+                .map(|f| ForecastLayout { issue_time: f.issue_time.clone(), member: f.member.clone() }),
             conversion: conversion.map_err(|e| ("unit".to_owned(), e.to_string()))?.scaled(self.scale),
             missing: self.missing.clone(),
             delimiter: u8::try_from(self.delimiter).map_err(|e| ("delimiter".to_owned(), e.to_string()))?,

@@ -16,6 +16,7 @@ fn rows(lines: &[(&str, i64, &str)]) -> RawRows {
         zone: jiff::tz::TimeZone::UTC,
         value: "value".to_owned(),
         qualifier: None,
+        forecast: None,
         conversion: Conversion::new(Unit::CubicMetrePerSecond, Variable::Discharge, 0).unwrap(),
         missing: vec![-99.0],
         delimiter: b',',

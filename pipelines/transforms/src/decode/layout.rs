@@ -21,12 +21,23 @@ pub struct TableLayout {
     pub value: String,
     /// column of the agency's qualifier
     pub qualifier: Option<String>,
+    /// columns of a weather forecast; none of a table of what was observed
+    pub forecast: Option<ForecastLayout>,
     /// from the cell's number to the variable's canonical unit; carries variable and period
     pub conversion: Conversion,
     /// numbers that mean "no value", compared before the scale is applied
     pub missing: Vec<f64>,
     /// byte between the cells of a line
     pub delimiter: u8,
+}
+
+/// Where a weather forecast says when it was made, and by which member of an ensemble. The time is written as the valid time is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForecastLayout {
+    /// column of the reference time
+    pub issue_time: String,
+    /// column of the member's number; none for a single forecast
+    pub member: Option<String>,
 }
 
 /// Where the station is.
@@ -118,6 +129,10 @@ pub struct FoundColumns {
     pub value: usize,
     /// column of the qualifier
     pub qualifier: Option<usize>,
+    /// column of a forecast's reference time
+    pub issue_time: Option<usize>,
+    /// column of its member
+    pub member: Option<usize>,
 }
 
 impl TableLayout {
@@ -133,7 +148,8 @@ impl TableLayout {
     /// A sentence with the columns found and expected, when one is absent or there twice.
     pub fn find_columns<S: AsRef<str>>(&self, header: &[S]) -> Result<FoundColumns, String> {
         let TimeLayout::Column { name: time, .. } = &self.time else {
-            return Ok(FoundColumns { station: None, time: None, value: 0, qualifier: None });
+            let (time, qualifier, issue_time, member) = (None, None, None, None);
+            return Ok(FoundColumns { station: None, time, value: 0, qualifier, issue_time, member });
         };
         let find = |name: &str| {
             let mut at = header.iter().enumerate().filter(|(_, h)| h.as_ref().trim() == name).map(|(i, _)| i);
@@ -154,6 +170,8 @@ impl TableLayout {
             time: Some(find(time)?),
             value: find(&self.value)?,
             qualifier: self.qualifier.as_deref().map(find).transpose()?,
+            issue_time: self.forecast.as_ref().map(|f| find(&f.issue_time)).transpose()?,
+            member: self.forecast.as_ref().and_then(|f| f.member.as_deref()).map(find).transpose()?,
         })
     }
 
@@ -186,11 +204,28 @@ impl TableLayout {
                 let steps = i64::try_from(line).ok()?.checked_sub(2)?;
                 Some(start?.plus_s(steps.saturating_mul(*step_s)))
             }
-            TimeLayout::Column { format, .. } => {
-                let text = std::str::from_utf8(cells.get(columns.time?)?).ok()?;
-                format.read(text, &self.zone)
-            }
+            TimeLayout::Column { .. } => self.read_time(cells, columns.time?),
         }
+    }
+
+    /// From when on a line is known, but for its source's delay: a forecast from when it was made, anything else from its own time.
+    #[must_use]
+    pub fn line_origin(
+        &self,
+        cells: &Cells<'_>,
+        columns: &FoundColumns,
+        start: Option<Timestamp>,
+        line: u64,
+    ) -> Option<Timestamp> {
+        match columns.issue_time {
+            Some(column) => self.read_time(cells, column),
+            None => self.line_time(cells, columns, start, line),
+        }
+    }
+
+    pub(super) fn read_time(&self, cells: &Cells<'_>, column: usize) -> Option<Timestamp> {
+        let TimeLayout::Column { format, .. } = &self.time else { return None };
+        format.read(std::str::from_utf8(cells.get(column)?).ok()?, &self.zone)
     }
 }
 

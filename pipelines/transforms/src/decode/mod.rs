@@ -7,7 +7,7 @@ pub mod table;
 use nilometer_schemas::{DeadLetterRow, Grids, Reason};
 
 pub use geotiff::{DecodeError, GridDecoding, Range, geotiff, raster};
-pub use layout::{StationLayout, TableLayout, TimeFormat, TimeLayout};
+pub use layout::{ForecastLayout, StationLayout, TableLayout, TimeFormat, TimeLayout};
 pub use table::{DecodedTable, RawRows, table};
 
 use crate::{GeoReference, Payload, RawBatch};

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dependencies, Role};
 use crate::{
     Align, ForecastError, WaterBudget,
+    foreseen::Foreseen,
     history::History,
     issue::Leads,
     journal::Journal,
@@ -35,6 +36,7 @@ pub(super) struct Kept {
     pub(super) forcing: Position,
     pub(super) observation: Position,
     pub(super) align: Align,
+    pub(super) foreseen: Foreseen,
     pub(super) outstanding: WaitingTimes,
     pub(super) balance: Balance,
     pub(super) budgets: Vec<WaterBudget>,
@@ -60,6 +62,7 @@ impl Role {
             observation: Position::default(),
             outstanding: postprocessing.save().1,
             align: Align::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
+            foreseen: Foreseen::new(pipeline.time.step.seconds(), &variables, pipeline.catchments.len()),
             balance: Balance::default(),
             budgets: Vec::new(),
             issued: None,

@@ -17,7 +17,7 @@ pub use self::kept::needed_from;
 use crate::{
     ForecastError, ForecastMetrics,
     history::History,
-    issue::{Leads, Provenance, Weather},
+    issue::{Leads, MemberWeather, Provenance, Weather},
     ledger::Heading,
     mixture::States,
     postprocess::Postprocessing,
@@ -297,6 +297,7 @@ impl Role {
             }
             kept.balance.used += used + observations.len() as u64;
             kept.state_time = state.time();
+            kept.foreseen.forget(step);
         }
         let filled = kept.filled_steps - filled_before;
         if filled > 0 {
@@ -316,13 +317,21 @@ impl Role {
         let Some(state) = self.state.as_mut().filter(|_| due || because.is_some()) else { return Ok(None) };
         // Up to the last step that a forecast of this time may look at.
         let ahead_s = self.pipeline.forecast.horizon.seconds() + self.pipeline.time.step.seconds();
-        let past = self.history.as_ref().map(|history| (history, history.years(state.time(), tick.plus_s(ahead_s))));
-        let past = past.filter(|(_, years)| !years.is_empty());
+        let members = match (self.pipeline.forecast.scenario, &self.history) {
+            (Scenario::PastYears, Some(history)) => {
+                let years = history.years(state.time(), tick.plus_s(ahead_s));
+                (!years.is_empty()).then_some(MemberWeather::Past(history, years))
+            }
+            (Scenario::Members, _) => {
+                Some(&self.kept.foreseen).filter(|foreseen| !foreseen.is_empty()).map(MemberWeather::Foreseen)
+            }
+            _ => None,
+        };
         let scenario = match self.pipeline.forecast.scenario {
-            Scenario::PastYears if past.is_none() => Scenario::Zero,
+            Scenario::PastYears | Scenario::Members if members.is_none() => Scenario::Zero,
             scenario => scenario,
         };
-        let weather = Weather { scenario, align: &self.kept.align, past };
+        let weather = Weather { scenario, align: &self.kept.align, members };
         let about = Provenance {
             catchments: &self.catchments,
             model: self.dependencies.models.name(),

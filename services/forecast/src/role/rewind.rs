@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 
 use arrow::{
-    array::{BooleanArray, RecordBatch},
+    array::{Array, BooleanArray, RecordBatch},
     compute::{concat_batches, filter_record_batch},
 };
 use nilometer_engine::{Partition, Stop};
@@ -77,6 +77,9 @@ impl Role {
                     .parse::<Variable>()
                     .ok()
                     .filter(|v| self.kept.align.variables().contains(v));
+                if rows.issue_time().is_valid(row) {
+                    continue; // a forecast is never late for what it is about
+                }
                 if let (Some(&catchment), Some(variable)) = (catchment, variable)
                     && Flag::try_from(rows.flag().value(row)).is_ok_and(|flag| flag != Flag::Missing)
                 {

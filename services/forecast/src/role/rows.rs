@@ -60,12 +60,24 @@ impl Role {
                 Some(&catchment) => {
                     let (period_s, value) = (rows.period_s().value(row), rows.value().value(row));
                     let forcing = PeriodForcing { variable, catchment, valid_time, period_s, value };
-                    match self.kept.journal.in_place_of(Contract::Forcing, at, &About::of(&forcing)) {
-                        Some(newer) => {
-                            told_before = self.rewinding_to != Some(newer.arrived);
-                            Fate::Rejected(Reason::Superseded)
+                    if rows.issue_time().is_valid(row) {
+                        let issue_time = Timestamp(rows.issue_time().value(row));
+                        let member = rows.member().is_valid(row).then(|| rows.member().value(row));
+                        let fate = match issue_time > tick {
+                            true => Fate::Rejected(Reason::BadTime),
+                            false => self.kept.foreseen.add(forcing, issue_time, member, waiting),
+                        };
+                        // It has done what it can: forecasts from now on meet it.
+                        self.kept.balance.used += u64::from(fate == Fate::Pending);
+                        fate
+                    } else {
+                        match self.kept.journal.in_place_of(Contract::Forcing, at, &About::of(&forcing)) {
+                            Some(newer) => {
+                                told_before = self.rewinding_to != Some(newer.arrived);
+                                Fate::Rejected(Reason::Superseded)
+                            }
+                            None => self.kept.align.add_forcing(forcing, waiting),
                         }
-                        None => self.kept.align.add_forcing(forcing, waiting),
                     }
                 }
             };

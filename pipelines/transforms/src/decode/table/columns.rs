@@ -1,24 +1,34 @@
 //! Rows of columnar tables.
 
 use arrow::{
-    array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    array::{
+        Array, ArrayRef, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    },
     compute::cast,
     datatypes::{DataType, TimeUnit},
 };
 use nilometer_schemas::{Reason, Timestamp};
 
-use super::{DecodedTable, Origin, Refusal, Rows, bad_time};
+use super::{DecodedTable, Forecast, Origin, Refusal, Rows, Said, bad_time};
 use crate::{
     Columns, RawBatch,
     decode::layout::{StationLayout, TableLayout, TimeFormat, TimeLayout},
     payload::render_row,
 };
 
+const NO_COLUMN: &str = "a columnar table needs a time column; its layout has the time on line 1";
+
 pub(super) fn decode(batch: &RawBatch, columns: &Columns, layout: &TableLayout) -> Result<DecodedTable, Refusal> {
     let schema = columns.rows.schema();
     let header: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).collect();
     let found = layout.find_columns(&header).map_err(|found| (Reason::HeaderChanged, found))?;
-    let time = column_times(&columns.rows, layout).map_err(|found| (Reason::HeaderChanged, found))?;
+    let changed = |found: String| (Reason::HeaderChanged, found);
+    let time = column_times(&columns.rows, layout).map_err(changed)?;
+    let issued = match &layout.forecast {
+        Some(forecast) => Some(times_of(&columns.rows, &forecast.issue_time, layout).map_err(changed)?),
+        None => None,
+    };
+    let member = found.member.map(|i| cast_to::<Int32Array>(columns.rows.column(i), &DataType::Int32)).transpose()?;
     let text = |index: Option<usize>| -> Result<Option<StringArray>, Refusal> {
         index.map(|i| cast_to::<StringArray>(columns.rows.column(i), &DataType::Utf8)).transpose()
     };
@@ -38,13 +48,23 @@ pub(super) fn decode(batch: &RawBatch, columns: &Columns, layout: &TableLayout) 
             };
             let time = time[row].ok_or_else(|| bad_time("unreadable"))?;
             let value = if value.is_null(row) { None } else { rows.value(value.value(row))? };
-            Ok((station, time, value))
+            let forecast = match &issued {
+                None => None,
+                Some(issued) => {
+                    let issue_time = issued[row].ok_or_else(|| bad_time("unreadable"))?;
+                    let refuse = || (Reason::Undecodable, "member is null; accepted is a whole number".to_owned());
+                    let of_row =
+                        |member: &Int32Array| member.is_valid(row).then(|| member.value(row)).ok_or_else(refuse);
+                    Some(Forecast { issue_time, member: member.as_ref().map(of_row).transpose()? })
+                }
+            };
+            let qualifier = qualifier.as_ref().filter(|q| q.is_valid(row)).map(|q| q.value(row));
+            Ok(Said { station, time, value, qualifier: qualifier.filter(|q| !q.is_empty()), forecast })
         };
         let line = columns.first_row + row as u64;
         match read() {
-            Ok((station, time, value)) => {
-                let qualifier = qualifier.as_ref().filter(|q| q.is_valid(row)).map(|q| q.value(row));
-                rows.push(line, station, time, value, qualifier.filter(|q| !q.is_empty()));
+            Ok(said) => {
+                rows.push(line, said);
                 index.push(row);
             }
             Err(refusal) => dead_letters.push(rows.letter(line, time[row], refusal, render_row(&columns.rows, row))),
@@ -72,9 +92,23 @@ fn cast_to<A: Array + Clone + 'static>(column: &ArrayRef, to: &DataType) -> Resu
 /// # Errors
 /// A sentence, when the time column is absent or of a type that holds no times.
 pub fn column_times(rows: &RecordBatch, layout: &TableLayout) -> Result<Vec<Option<Timestamp>>, String> {
-    let TimeLayout::Column { name, format } = &layout.time else {
-        return Err("a columnar table needs a time column; its layout has the time on line 1".to_owned());
-    };
+    let TimeLayout::Column { name, .. } = &layout.time else { return Err(NO_COLUMN.to_owned()) };
+    times_of(rows, name, layout)
+}
+
+/// From when on each row is known, but for its source's delay: as [`TableLayout::line_origin`].
+///
+/// # Errors
+/// As [`column_times`].
+pub fn column_origins(rows: &RecordBatch, layout: &TableLayout) -> Result<Vec<Option<Timestamp>>, String> {
+    match &layout.forecast {
+        Some(forecast) => times_of(rows, &forecast.issue_time, layout),
+        None => column_times(rows, layout),
+    }
+}
+
+fn times_of(rows: &RecordBatch, name: &str, layout: &TableLayout) -> Result<Vec<Option<Timestamp>>, String> {
+    let TimeLayout::Column { format, .. } = &layout.time else { return Err(NO_COLUMN.to_owned()) };
     let column = rows.column_by_name(name).ok_or_else(|| format!("column {name:?} is absent"))?;
     let refuse =
         |_: Refusal| format!("column {name:?} is {}; accepted are times, text and seconds", column.data_type());

@@ -32,12 +32,23 @@ pub struct RawRows {
     pub value: Vec<Option<f64>>,
     /// the agency's qualifier of each row
     pub qualifier: StringArray,
+    /// of each row of a weather forecast, when it was made and by which member; none of an observed one
+    pub forecast: Vec<Option<Forecast>>,
     /// when each row reached us
     pub ingest_time: Vec<Timestamp>,
     /// number of each row's line in its file
     pub line: Vec<u64>,
     locator: String,
     origin: Origin,
+}
+
+/// Which weather forecast a row belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forecast {
+    /// its reference time
+    pub issue_time: Timestamp,
+    /// number of the member; none for a single forecast
+    pub member: Option<i32>,
 }
 
 /// Where the rows' bytes are.
@@ -79,6 +90,7 @@ impl RawRows {
         self.station = rows.iter().map(|row| Some(self.station.value(*row))).collect();
         self.time = rows.iter().map(|row| self.time[*row]).collect();
         self.value = rows.iter().map(|row| self.value[*row]).collect();
+        self.forecast = rows.iter().map(|row| self.forecast[*row]).collect();
         self.ingest_time = rows.iter().map(|row| self.ingest_time[*row]).collect();
         self.line = rows.iter().map(|row| self.line[*row]).collect();
         match &mut self.origin {
@@ -119,7 +131,7 @@ fn row_letter(
     }
 }
 
-pub use columns::column_times;
+pub use columns::{column_origins, column_times};
 
 /// Reads the rows of a batch. An empty cell and a configured missing number are rows without a value, not errors.
 ///
@@ -152,8 +164,18 @@ struct Rows<'a> {
     time: Vec<Timestamp>,
     value: Vec<Option<f64>>,
     qualifier: StringBuilder,
+    forecast: Vec<Option<Forecast>>,
     ingest_time: Vec<Timestamp>,
     line: Vec<u64>,
+}
+
+/// What a row says, but for its line.
+struct Said<'a> {
+    station: &'a str,
+    time: Timestamp,
+    value: Option<f64>,
+    qualifier: Option<&'a str>,
+    forecast: Option<Forecast>,
 }
 
 impl<'a> Rows<'a> {
@@ -166,21 +188,23 @@ impl<'a> Rows<'a> {
             time: Vec::new(),
             value: Vec::new(),
             qualifier: StringBuilder::new(),
+            forecast: Vec::new(),
             ingest_time: Vec::new(),
             line: Vec::new(),
         }
     }
 
-    fn push(&mut self, line: u64, station: &str, time: Timestamp, value: Option<f64>, qualifier: Option<&str>) {
-        self.station.append_value(station);
-        self.time.push(time);
-        self.value.push(value);
-        self.qualifier.append_option(qualifier);
-        self.ingest_time.push(self.arrival(Some(time)));
+    fn push(&mut self, line: u64, said: Said<'_>) {
+        self.station.append_value(said.station);
+        self.time.push(said.time);
+        self.value.push(said.value);
+        self.qualifier.append_option(said.qualifier);
+        self.forecast.push(said.forecast);
+        self.ingest_time.push(self.arrival(Some(said.forecast.map_or(said.time, |forecast| forecast.issue_time))));
         self.line.push(line);
     }
 
-    /// When a row reached us: its own time and the delay, or with its batch.
+    /// When a row reached us: the time from which on it was known and the delay, or with its batch.
     fn arrival(&self, time: Option<Timestamp>) -> Timestamp {
         time.zip(self.delay_s).map_or(self.batch.arrival, |(time, delay_s)| time.plus_s(delay_s))
     }
@@ -208,6 +232,7 @@ impl<'a> Rows<'a> {
             time: self.time,
             value: self.value,
             qualifier: self.qualifier.finish(),
+            forecast: self.forecast,
             ingest_time: self.ingest_time,
             line: self.line,
             locator: self.batch.locator.clone(),
@@ -218,6 +243,11 @@ impl<'a> Rows<'a> {
 
 fn not_finite(found: &str) -> Refusal {
     (Reason::NotFinite, format!("value is {found:?}; accepted is a finite number, a missing number or an empty cell"))
+}
+
+fn member_number(found: &str) -> Result<i32, Refusal> {
+    let refuse = |_| (Reason::Undecodable, format!("member is {found:?}; accepted is a whole number"));
+    found.parse().map_err(refuse)
 }
 
 fn bad_time(found: &str) -> Refusal {
@@ -267,7 +297,16 @@ fn push_line(
         word => rows.value(word.parse().map_err(|_| not_finite(word))?)?,
     };
     let qualifier = columns.qualifier.map(|i| text_cell(cells, i)).transpose()?.filter(|q| !q.is_empty());
-    rows.push(line, station, time, value, qualifier);
+    let forecast = match columns.issue_time {
+        None => None,
+        Some(column) => {
+            let unreadable = || bad_time(&String::from_utf8_lossy(cells.get(column).unwrap_or_default()));
+            let issue_time = layout.read_time(cells, column).ok_or_else(unreadable)?;
+            let member = columns.member.map(|i| text_cell(cells, i)).transpose()?.map(member_number).transpose()?;
+            Some(Forecast { issue_time, member })
+        }
+    };
+    rows.push(line, Said { station, time, value, qualifier, forecast });
     Ok(())
 }
 
