@@ -38,6 +38,7 @@ pub struct AnalysesBuilder {
     catchment: StringBuilder,
     station: StringBuilder,
     variable: StringBuilder,
+    unit: StringBuilder,
     valid_time: TimestampMicrosecondBuilder,
     analysis_time: TimestampMicrosecondBuilder,
     /// observed, predicted, innovation, spread, error, and the output error's increment behind the lists
@@ -57,6 +58,7 @@ impl Default for AnalysesBuilder {
             catchment: StringBuilder::new(),
             station: StringBuilder::new(),
             variable: StringBuilder::new(),
+            unit: StringBuilder::new(),
             valid_time: TimestampMicrosecondBuilder::new(),
             analysis_time: TimestampMicrosecondBuilder::new(),
             numbers: std::array::from_fn(|_| Float64Builder::new()),
@@ -76,6 +78,7 @@ impl AnalysesBuilder {
         self.catchment.append_value(row.catchment);
         self.station.append_value(row.station);
         self.variable.append_value(row.variable.name());
+        self.unit.append_value(row.variable.unit().name());
         self.valid_time.append_value(row.valid_time.0);
         self.analysis_time.append_value(row.analysis_time.0);
         let known = [row.observed, row.predicted, row.innovation].map(Some);
@@ -108,6 +111,7 @@ impl AnalysesBuilder {
                 Arc::new(self.catchment.finish()),
                 Arc::new(self.station.finish()),
                 Arc::new(self.variable.finish()),
+                Arc::new(self.unit.finish()),
                 Arc::new(self.valid_time.finish().with_timezone("UTC")),
                 Arc::new(self.analysis_time.finish().with_timezone("UTC")),
                 observed,

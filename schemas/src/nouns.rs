@@ -192,15 +192,17 @@ noun!(
         station: StringArray,
         /// [`Variable`] name
         variable: StringArray,
+        /// the variable's canonical unit
+        unit: StringArray,
         /// end of the period observed
         valid_time: TimestampMicrosecondArray,
         /// the tick at which it moved the state
         analysis_time: TimestampMicrosecondArray,
-        /// what was observed, m³ s⁻¹
+        /// what was observed, in `unit`
         observed: Float64Array,
-        /// what the members expected on average, m³ s⁻¹
+        /// what the members expected on average, in `unit`
         predicted: Float64Array,
-        /// observed minus predicted, in the logarithm of discharge
+        /// observed minus predicted: of discharge in its logarithm, else in `unit`
         innovation: Float64Array,
         /// the members' standard deviation there; null for a single one
         spread: Float64Array,

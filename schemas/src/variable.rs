@@ -14,6 +14,8 @@ pub enum Variable {
     Discharge,
     /// height of the water surface above the gauge datum
     Stage,
+    /// water that the snow on the ground would give
+    SnowWaterEquivalent,
     /// depth of rain and melted snow that fell in a period
     Precipitation,
     /// depth that would evaporate in a period from a surface that does not dry
@@ -34,9 +36,10 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable, in the order of the enumeration.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Discharge,
         Self::Stage,
+        Self::SnowWaterEquivalent,
         Self::Precipitation,
         Self::PotentialEvapotranspiration,
         Self::AirTemperature,
@@ -53,6 +56,7 @@ impl Variable {
         match self {
             Self::Discharge => "discharge",
             Self::Stage => "stage",
+            Self::SnowWaterEquivalent => "snow_water_equivalent",
             Self::Precipitation => "precipitation",
             Self::PotentialEvapotranspiration => "potential_evapotranspiration",
             Self::AirTemperature => "air_temperature",
@@ -70,7 +74,7 @@ impl Variable {
         match self {
             Self::Discharge => Unit::CubicMetrePerSecond,
             Self::Stage => Unit::Metre,
-            Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
+            Self::SnowWaterEquivalent | Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
             Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => Unit::DegreeCelsius,
             Self::DayLength => Unit::Day,
             Self::ShortwaveRadiation => Unit::WattPerSquareMetre,
@@ -84,6 +88,7 @@ impl Variable {
         match self {
             Self::Discharge => "water_volume_transport_in_river_channel",
             Self::Stage => "water_surface_height_above_reference_datum",
+            Self::SnowWaterEquivalent => "lwe_thickness_of_surface_snow_amount",
             Self::Precipitation => "lwe_thickness_of_precipitation_amount",
             Self::PotentialEvapotranspiration => "water_potential_evapotranspiration_amount",
             Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => "air_temperature",
@@ -93,10 +98,10 @@ impl Variable {
         }
     }
 
-    /// Whether values drive a catchment's model; the others are what a gauge observes.
+    /// Whether values drive a catchment's model; the others are what is observed of it.
     #[must_use]
     pub const fn is_forcing(self) -> bool {
-        !matches!(self, Self::Discharge | Self::Stage)
+        !matches!(self, Self::Discharge | Self::Stage | Self::SnowWaterEquivalent)
     }
 
     /// Whether values of a period add up over shorter or longer periods (depths do, states and rates do not).

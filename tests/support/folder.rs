@@ -42,22 +42,8 @@ impl Folder {
             text
         });
         fs::write(folder.path().join("basin_inventory.csv"), inventory).unwrap();
-        // The attributes of the package's own training means: a middling catchment.
-        let card = fs::read_to_string(root().join("models/zoo/dhbv/card.toml")).unwrap();
-        let names: Vec<&str> = card
-            .split("[[attribute]]\n")
-            .skip(1)
-            .map(|t| t.lines().next().unwrap().trim_start_matches("name = \"").trim_end_matches('"'))
-            .collect();
-        let weights = fs::read(root().join("models/zoo/dhbv/weights.safetensors")).unwrap();
-        let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
-        let means: Vec<String> = tensors
-            .tensor("attribute_mean")
-            .unwrap()
-            .data()
-            .chunks(4)
-            .map(|b| f32::from_le_bytes(b.try_into().unwrap()).to_string())
-            .collect();
+        let (names, means): (Vec<String>, Vec<String>) =
+            middling_attributes().into_iter().map(|(name, mean)| (name, mean.to_string())).unzip();
         let mut text = format!("gauge_id;{};rock\n", names.join(";"));
         for basin in BASINS {
             writeln!(text, "{basin};{};Granite, mostly", means.join(";")).unwrap();
@@ -93,6 +79,19 @@ impl Folder {
         columns.push(("q_cfs_x100", Arc::new(values)));
         write(&self.path().join(format!("days/streamflow_made_{file}.parquet")), columns);
     }
+}
+
+/// The attributes of a middling catchment: the means of a package's own training.
+pub fn middling_attributes() -> Vec<(String, f32)> {
+    let card = fs::read_to_string(root().join("models/zoo/dhbv/card.toml")).unwrap();
+    let names = card
+        .split("[[attribute]]\n")
+        .skip(1)
+        .map(|t| t.lines().next().unwrap().trim_start_matches("name = \"").trim_end_matches('"').to_owned());
+    let weights = fs::read(root().join("models/zoo/dhbv/weights.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&weights).unwrap();
+    let means = tensors.tensor("attribute_mean").unwrap();
+    names.zip(means.data().chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()))).collect()
 }
 
 pub fn keys(rows: &[(usize, i32)]) -> Vec<(&'static str, ArrayRef)> {

@@ -92,6 +92,10 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         within("river.half_width_km", river.half_width_km, 1e-3, 1e5);
         within("river.correlation", river.correlation, 0.0, 1.0);
     }
+    if let Some(snow) = &options.snow {
+        within("snow.relative_error", snow.relative_error, 0.0, 10.0);
+        within("snow.absolute_error_mm", snow.absolute_error_mm, 1e-3, 1e4);
+    }
     within("particle_jitter", options.particle_jitter, 0.0, 1.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);
@@ -114,6 +118,7 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         ("every", options.every.is_some()),
         ("adaptive_inflation", options.adaptive_inflation.is_some()),
         ("river", options.river.is_some()),
+        ("snow", options.snow.is_some()),
     ];
     for (key, _) in asked.into_iter().filter(|(_, asked)| *asked && !options.method.is_filter()) {
         let message = format!(
@@ -221,6 +226,13 @@ pub(crate) fn also_updated(models: &Mixture, options: &AssimilationOptions, prob
         let message = format!("names {unknown:?}, which is no part of the model's state; accepted are {known}");
         problems.push(Problem { path: "assimilation.also_update".to_owned(), message });
     }
+    if let Some(snow) =
+        options.snow.as_ref().filter(|snow| !snow.stores.iter().any(|name| states.contains(name.as_str())))
+    {
+        let known = states.iter().copied().collect::<Vec<_>>().join(", ");
+        let message = format!("names {}, none of which the model has; accepted are of {known}", snow.stores.join(", "));
+        problems.push(Problem { path: "assimilation.snow.stores".to_owned(), message });
+    }
 }
 
 /// Grids need flow directions, and gauges to trace them from.
@@ -306,6 +318,11 @@ pub(crate) fn sources(
     if forecast.is_some_and(|f| f.scenario == Scenario::Members) && !sources.values().any(SourceDefinition::foresees) {
         let message = "is \"members\", and no source delivers a weather forecast; accepted with a table whose forecast = { issue_time, member } names its columns";
         problems.push(Problem { path: "forecast.scenario".to_owned(), message: message.to_owned() });
+    }
+    let of_snow = sources.iter().find(|(_, source)| source.variable() == Variable::SnowWaterEquivalent);
+    if let Some((name, _)) = of_snow.filter(|_| assimilation.is_some_and(|a| a.snow.is_none())) {
+        let message = "is \"snow_water_equivalent\", which nothing uses; accepted with [assimilation.snow]".to_owned();
+        problems.push(Problem { path: format!("source.{name}.variable"), message });
     }
     let observes = sources.values().any(SourceDefinition::observes_discharge);
     if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {

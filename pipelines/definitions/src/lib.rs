@@ -16,8 +16,8 @@ mod pipeline;
 
 pub use options::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, Catchment, Downstream, ErrorOptions,
-    ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, TimeOptions,
-    VariationalOptions,
+    ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, SnowOptions,
+    TimeOptions, VariationalOptions,
 };
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 

@@ -208,6 +208,19 @@ pub struct RiverOptions {
     pub correlation: f64,
 }
 
+/// `[assimilation.snow]`: what is seen of the snow corrects the model's.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnowOptions {
+    /// blocks of the model's state that hold snow
+    #[serde(default = "snow_stores")]
+    pub stores: Vec<String>,
+    /// standard deviation of a water equivalent's error as a share of it
+    pub relative_error: f64,
+    /// its constant part, mm
+    pub absolute_error_mm: f64,
+}
+
 /// `[assimilation]`: the ensemble and its errors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -236,6 +249,8 @@ pub struct AssimilationOptions {
     pub every: Option<Span>,
     /// gauges inform the catchments above them
     pub river: Option<RiverOptions>,
+    /// snow is observed
+    pub snow: Option<SnowOptions>,
     /// relaxation to prior spread, 0 is none
     #[serde(default)]
     pub relaxation: f64,
@@ -408,6 +423,9 @@ const fn tenth() -> f64 {
 }
 const fn four_fifths() -> f64 {
     0.8
+}
+fn snow_stores() -> Vec<String> {
+    ["snow_store", "melt_water_store"].map(str::to_owned).to_vec()
 }
 const fn five_millimetres() -> f64 {
     0.005

@@ -124,6 +124,13 @@ impl Pipeline {
         Self::parse(table).map_err(refuse)
     }
 
+    /// How far ahead weather may be known, in seconds: as far as forecasts look, or as sources tell.
+    #[must_use]
+    pub fn foresight_s(&self) -> i64 {
+        let told = self.sources.values().map(|source| -source.delay.seconds()).max();
+        self.forecast.horizon.seconds().max(told.unwrap_or(0))
+    }
+
     fn parse(mut table: Table) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let mut reader = Reader { table: &mut table, problems: &mut problems };

@@ -72,6 +72,12 @@ impl Conversion {
                 Unit::Foot => (METRE_PER_FOOT, 0.0),
                 _ => return refuse("m, ft"),
             },
+            Variable::SnowWaterEquivalent => match unit {
+                Unit::Millimetre => (1.0, 0.0),
+                Unit::Inch => (MILLIMETRE_PER_INCH, 0.0),
+                Unit::Metre => (1_000.0, 0.0),
+                _ => return refuse("mm, in, m"),
+            },
             Variable::Precipitation | Variable::PotentialEvapotranspiration => match unit {
                 Unit::Millimetre => (1.0, 0.0),
                 Unit::Inch => (MILLIMETRE_PER_INCH, 0.0),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nilometer_schemas::{Reason, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
-use crate::GaugeObservation;
+use crate::{Observation, Subject};
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Align {
     rain_until: Option<Timestamp>,
     /// forcing rows that wait, by valid time
     rows: BTreeMap<Timestamp, u64>,
-    observations: BTreeMap<Timestamp, Vec<GaugeObservation>>,
+    observations: BTreeMap<Timestamp, Vec<Observation>>,
 }
 
 impl Align {
@@ -129,7 +129,7 @@ impl Align {
     }
 
     /// Takes one observation.
-    pub fn add_observation(&mut self, observation: GaugeObservation, waiting: Waiting) -> Fate {
+    pub fn add_observation(&mut self, observation: Observation, waiting: Waiting) -> Fate {
         if observation.valid_time <= waiting.reached {
             return Fate::Late;
         }
@@ -157,17 +157,17 @@ impl Align {
             .any(|(_, forcing)| forcing.covered_s[at] > 0.0)
     }
 
-    /// Whether an observation of a catchment and time waits already.
+    /// Whether an observation about the same waits already.
     #[must_use]
-    pub fn holds_observation(&self, catchment: usize, valid_time: Timestamp) -> bool {
-        let waiting = self.observations.get(&valid_time.ceil_s(self.step_s));
-        waiting.is_some_and(|of_step| of_step.iter().any(|o| o.catchment == catchment && o.valid_time == valid_time))
+    pub fn holds_observation(&self, about: &Subject) -> bool {
+        let waiting = self.observations.get(&about.valid_time.ceil_s(self.step_s));
+        waiting.is_some_and(|of_step| of_step.iter().any(|o| o.subject() == *about))
     }
 
     /// Takes an observation out again that still waits for its step.
-    pub fn take_waiting(&mut self, catchment: usize, valid_time: Timestamp) -> Option<GaugeObservation> {
-        let waiting = self.observations.get_mut(&valid_time.ceil_s(self.step_s))?;
-        let at = waiting.iter().position(|o| o.catchment == catchment && o.valid_time == valid_time)?;
+    pub fn take_waiting(&mut self, about: &Subject) -> Option<Observation> {
+        let waiting = self.observations.get_mut(&about.valid_time.ceil_s(self.step_s))?;
+        let at = waiting.iter().position(|o| o.subject() == *about)?;
         Some(waiting.remove(at))
     }
 
@@ -191,14 +191,14 @@ impl Align {
 
     /// The observations of the step that ends at `step`, by catchment, then valid time; they go on waiting.
     #[must_use]
-    pub fn observations_of(&self, step: Timestamp) -> Vec<GaugeObservation> {
+    pub fn observations_of(&self, step: Timestamp) -> Vec<Observation> {
         let mut of_step = self.observations.get(&step).cloned().unwrap_or_default();
         of_step.sort_by_key(|o| (o.catchment, o.valid_time));
         of_step
     }
 
     /// Takes all observations up to `step` out, by catchment, then valid time.
-    pub fn take_observations(&mut self, step: Timestamp) -> Vec<GaugeObservation> {
+    pub fn take_observations(&mut self, step: Timestamp) -> Vec<Observation> {
         let later = self.observations.split_off(&Timestamp(step.0 + 1));
         let mut due: Vec<_> = std::mem::replace(&mut self.observations, later).into_values().flatten().collect();
         due.sort_by_key(|o| (o.catchment, o.valid_time));

@@ -2,12 +2,15 @@
 
 use nilometer_assimilation::{
     AdaptiveInflation, AnalysisReport, CatchmentObservation, EnsembleMut, Filter, FilterOptions, Method, Purpose,
-    StoredPredictions, stream,
+    SnowRow, StoredPredictions, is_informative, stream,
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
 use nilometer_schemas::Timestamp;
 
-use crate::{ForecastError, GaugeObservation, parts::Parts};
+use crate::{ForecastError, Observation, ensemble::Correction, parts::Parts};
+
+/// The perturbations of what was seen of the snow.
+const SNOW: Purpose = Purpose::Custom(6);
 
 /// An observation and a catchment that it moves: its gauge's own, or one above it.
 #[derive(Debug, Clone, Copy)]
@@ -15,12 +18,12 @@ pub(crate) struct Told {
     pub(crate) catchment: usize,
     /// how much it counts there, 1 at its gauge
     pub(crate) taper: f64,
-    pub(crate) observation: GaugeObservation,
+    pub(crate) observation: Observation,
 }
 
 impl Told {
     /// An observation where its gauge is.
-    pub(crate) const fn at_gauge(observation: GaugeObservation) -> Self {
+    pub(crate) const fn at_gauge(observation: Observation) -> Self {
         Self { catchment: observation.catchment, taper: 1.0, observation }
     }
 
@@ -74,20 +77,20 @@ impl Analysis {
     }
 
     /// Corrects the ensemble `numbers` at `time` by the observations since the last analysis, sorted by catchment, then time, and says whom
-    /// each moved, in the order of `report`. Several of one gauge in one step say nearly the same: together they weigh as one.
+    /// each moved. Several of one gauge in one step say nearly the same: together they weigh as one.
     pub(crate) fn assimilate(
         &mut self,
         numbers: &mut [f32],
         parts: &Parts,
         time: Timestamp,
-        observations: &[GaugeObservation],
-        report: &mut AnalysisReport,
-    ) -> Result<Vec<Told>, ForecastError> {
+        observations: &[Observation],
+    ) -> Result<Correction, ForecastError> {
+        let mut report = AnalysisReport::default();
         let step_of = |one: &Told| one.observation.valid_time.ceil_s(parts.step_s);
         let mut told = whom(parts, observations);
         told.retain(|one| step_of(one) == time || self.stored_of(step_of(one), one.observation.catchment).is_some());
         if told.is_empty() {
-            return Ok(told);
+            return Ok(Correction::default());
         }
         // What a gauge far away hardly constrains would only be inflated.
         let mut own = vec![false; parts.shape.catchments];
@@ -100,7 +103,7 @@ impl Analysis {
             for one in of_catchment {
                 let (gauge, step) = (one.observation.catchment, step_of(one));
                 let alike = of_catchment.iter().filter(|o| o.observation.catchment == gauge && step_of(o) == step);
-                let log = parts.operators[gauge].observe(one.observation.discharge_m3_s)?;
+                let log = parts.operators[gauge].observe(one.observation.value)?;
                 let factor = one.observation.error_factor;
                 observed.push(log.value);
                 variance.push(log.error_variance * factor * factor * alike.count() as f64 / one.taper);
@@ -125,7 +128,7 @@ impl Analysis {
             .collect();
         let noise = || stream(parts.seed, Purpose::ObservationPerturbation, time.0);
         let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
-        self.filter.assimilate(&mut ensemble, &batch, &mut noise(), report)?;
+        self.filter.assimilate(&mut ensemble, &batch, &mut noise(), &mut report)?;
         if let Some(stored) = &mut self.stored {
             stored.correct(&mut self.filter, &batch, &mut noise())?;
         }
@@ -135,7 +138,59 @@ impl Analysis {
             }
         }
         self.predicted = predicted;
-        Ok(told)
+        Ok(Correction { report, told })
+    }
+
+    /// Corrects the snow of `numbers` by what was seen of it, sorted by catchment. Nothing else moves: what snow says of the soil below it
+    /// is said by the melt. Where all members agree there is nothing to learn from.
+    pub(crate) fn assimilate_snow(
+        &mut self,
+        numbers: &mut [f32],
+        parts: &Parts,
+        time: Timestamp,
+        observations: &[Observation],
+    ) -> Result<Correction, ForecastError> {
+        let Some(snow) = &parts.snow else { return Ok(Correction::default()) };
+        let members = parts.shape.members;
+        let (mut told, mut seen, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
+        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
+            let catchment = group[0].catchment;
+            let row = |row: usize| &numbers[row * parts.row_len() + catchment * members..][..members];
+            let rows = snow.rows.iter().map(|r| SnowRow { members: row(r.state), storage: parts.storage[r.state] });
+            let mut expected = vec![0.0; members];
+            snow.operator.predict(&rows.collect::<Vec<_>>(), &mut expected)?;
+            if !is_informative(&expected) {
+                continue;
+            }
+            let from = told.len();
+            for observation in group {
+                let observed = snow.operator.observe(observation.value)?;
+                let factor = observation.error_factor;
+                // Several of one catchment say nearly the same: together they weigh as one.
+                seen.push((observed.value, observed.error_variance * factor * factor * group.len() as f64));
+                predicted.extend_from_slice(&expected);
+                told.push((from, Told::at_gauge(*observation)));
+            }
+        }
+        let (observed, variance): (Vec<f64>, Vec<f64>) = seen.into_iter().unzip();
+        let batch: Vec<CatchmentObservation<'_>> = told
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|group| {
+                let span = group[0].0..group[0].0 + group.len();
+                CatchmentObservation {
+                    catchment: group[0].1.catchment,
+                    predicted: &predicted[span.start * members..span.end * members],
+                    observed: &observed[span.clone()],
+                    error_variance: &variance[span],
+                    inflation: 1.0,
+                    rows: &snow.rows,
+                }
+            })
+            .collect();
+        let mut report = AnalysisReport::default();
+        let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
+        self.filter.assimilate(&mut ensemble, &batch, &mut stream(parts.seed, SNOW, time.0), &mut report)?;
+        Ok(Correction { report, told: told.into_iter().map(|(_, told)| told).collect() })
     }
 
     /// Factor on the prior anomalies of a catchment whose gauge has read something.
@@ -192,9 +247,9 @@ fn predict(numbers: &[f32], parts: &Parts, gauge: usize, predicted: &mut Vec<f64
 }
 
 /// Every catchment that one of the observations moves, ascending; of each first what its own gauge read.
-fn whom(parts: &Parts, observations: &[GaugeObservation]) -> Vec<Told> {
+fn whom(parts: &Parts, observations: &[Observation]) -> Vec<Told> {
     let Some(river) = &parts.river else { return observations.iter().copied().map(Told::at_gauge).collect() };
-    let moved = |observation: &GaugeObservation| {
+    let moved = |observation: &Observation| {
         let observation = *observation;
         let informed = river.informed_by(observation.catchment).iter();
         informed.map(move |other| Told { catchment: other.catchment, taper: other.taper, observation })

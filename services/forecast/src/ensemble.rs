@@ -18,20 +18,53 @@ use crate::{
 /// Streams of this role that have no name in the assimilation crate.
 pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
 
-/// One discharge row that may change the state.
+/// One row that may change the state: what was measured of a catchment.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct GaugeObservation {
+pub struct Observation {
     /// catchment index
     pub catchment: usize,
+    /// discharge, or the water of its snow
+    pub variable: Variable,
     /// when it was measured
     pub valid_time: Timestamp,
-    /// m³ s⁻¹, at least 0
-    pub discharge_m3_s: f64,
+    /// in the variable's canonical unit, at least 0
+    pub value: f64,
     /// its quality
     pub flag: Flag,
     /// how many times its standard error is that of a row without a doubt
     pub error_factor: f64,
+}
+
+/// What an observation is about: of two about the same, one takes the place of the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct Subject {
+    pub catchment: usize,
+    pub variable: Variable,
+    pub valid_time: Timestamp,
+}
+
+impl Observation {
+    /// What it is about.
+    #[must_use]
+    pub const fn subject(&self) -> Subject {
+        Subject { catchment: self.catchment, variable: self.variable, valid_time: self.valid_time }
+    }
+
+    /// Whether it says how much water passes the gauge.
+    #[must_use]
+    pub fn is_discharge(&self) -> bool {
+        self.variable == Variable::Discharge
+    }
+}
+
+/// What a correction did, and what did it, in the same order.
+#[derive(Default)]
+pub(crate) struct Correction {
+    pub(crate) report: AnalysisReport,
+    pub(crate) told: Vec<Told>,
 }
 
 /// The state of a partition, `[S + 5, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
@@ -46,9 +79,8 @@ pub struct EnsembleState {
     pub(crate) parts: Parts,
     analysis: Option<Analysis>,
     window: Option<Window>,
-    /// what the last correction did, and what did it, in the same order
-    pub(crate) report: AnalysisReport,
-    pub(crate) told: Vec<Told>,
+    /// what the last observations did: those of discharge, then those of snow
+    pub(crate) corrections: Vec<Correction>,
 }
 
 impl EnsembleState {
@@ -99,8 +131,7 @@ impl EnsembleState {
             parts,
             analysis: Analysis::new(pipeline)?,
             window,
-            report: AnalysisReport::default(),
-            told: Vec::new(),
+            corrections: Vec::new(),
         };
         for catchment in 0..state.parts.shape.catchments {
             state.budgets[catchment].initial_mm = state.storage_mm(catchment);
@@ -207,16 +238,17 @@ impl EnsembleState {
     ///
     /// # Errors
     /// [`ForecastError::Assimilation`] when the filter refuses, which checked rows cannot cause.
-    pub fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
-        self.report = AnalysisReport::default();
-        self.told.clear();
+    pub fn assimilate(&mut self, observations: &[Observation]) -> Result<(), ForecastError> {
+        self.corrections.clear();
         if self.window.is_some() {
             return self.fit_window(observations);
         }
         let Some(analysis) = &mut self.analysis else { return Ok(()) };
-        let (numbers, report) = (&mut self.numbers, &mut self.report);
-        self.told = analysis.assimilate(numbers, &self.parts, self.time, observations, report)?;
-        for increment in &self.report.increments {
+        let (gauges, snow): (Vec<_>, Vec<_>) = observations.iter().copied().partition(Observation::is_discharge);
+        let (numbers, parts) = (&mut self.numbers, &self.parts);
+        self.corrections.push(analysis.assimilate(numbers, parts, self.time, &gauges)?);
+        self.corrections.push(analysis.assimilate_snow(numbers, parts, self.time, &snow)?);
+        for increment in self.corrections.iter().flat_map(|correction| &correction.report.increments) {
             if let Some(share) = self.parts.storage.get(increment.state) {
                 let budget = &mut self.budgets[increment.catchment];
                 budget.increment_mm += share * increment.mean_increment;
@@ -227,7 +259,7 @@ impl EnsembleState {
     }
 
     /// Corrects the state of a single member by the window that ends with it.
-    fn fit_window(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
+    fn fit_window(&mut self, observations: &[Observation]) -> Result<(), ForecastError> {
         let predicted_m3_s = self.predicted_m3_s();
         let Some(window) = self.window.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
         let parts = &self.parts;
@@ -248,8 +280,10 @@ impl EnsembleState {
             }
         }
         let moved = (before.as_slice(), &self.numbers[..length]);
-        (self.report.innovations, self.report.increments) = told(parts, &predicted_m3_s, observations, moved)?;
-        self.told = observations.iter().copied().map(Told::at_gauge).collect();
+        let (innovations, increments) = told(parts, &predicted_m3_s, observations, moved)?;
+        let report = AnalysisReport { innovations, increments, ..AnalysisReport::default() };
+        let told = observations.iter().copied().map(Told::at_gauge).collect();
+        self.corrections.push(Correction { report, told });
         Ok(())
     }
 
@@ -281,12 +315,13 @@ impl EnsembleState {
     }
 
     /// Keeps what the gauges read at the state's time, for a model that is fed with it.
-    pub fn read_gauges(&mut self, observations: &[GaugeObservation]) {
+    pub fn read_gauges(&mut self, observations: &[Observation]) {
         let parts = &self.parts;
         let (members, row_len) = (parts.shape.members, parts.row_len());
         let gauged = &mut self.numbers[parts.gauged_row() * row_len..][..row_len];
-        for observation in observations.iter().filter(|o| parts.feedback && o.valid_time == self.time) {
-            let mm = observation.discharge_m3_s / parts.m3_s_per_mm[observation.catchment];
+        let read = |o: &&Observation| parts.feedback && o.is_discharge() && o.valid_time == self.time;
+        for observation in observations.iter().filter(read) {
+            let mm = observation.value / parts.m3_s_per_mm[observation.catchment];
             gauged[observation.catchment * members..][..members].fill(mm as f32);
         }
     }
@@ -344,7 +379,9 @@ impl EnsembleState {
 
     /// How far the observations of the last [`EnsembleState::assimilate`] lay from what was predicted for their gauges.
     pub fn innovations(&self) -> impl Iterator<Item = &Innovation> {
-        self.report.innovations.iter().zip(&self.told).filter(|(_, told)| told.is_at_gauge()).map(|(one, _)| one)
+        let of_all =
+            self.corrections.iter().flat_map(|correction| correction.report.innovations.iter().zip(&correction.told));
+        of_all.filter(|(_, told)| told.is_at_gauge()).map(|(one, _)| one)
     }
 
     /// The water budget of each catchment since the state began.

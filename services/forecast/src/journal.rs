@@ -3,7 +3,7 @@
 use nilometer_schemas::{Contract, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{GaugeObservation, PeriodForcing};
+use crate::{Observation, PeriodForcing, Subject};
 
 /// A late row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,10 +20,10 @@ pub(crate) struct LateRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LateContent {
-    /// a discharge that had not been there, or was another one
-    Observation(GaugeObservation),
-    /// a discharge that is not to be believed any more
-    Withdrawal { catchment: usize, valid_time: Timestamp },
+    /// a value that had not been there, or was another one
+    Observation(Observation),
+    /// a value that is not to be believed any more
+    Withdrawal(Subject),
     /// forcing that had not been there, or was another one
     Forcing(PeriodForcing),
 }
@@ -31,14 +31,14 @@ pub(crate) enum LateContent {
 /// What two rows are about when one takes the place of the other.
 #[derive(PartialEq)]
 pub(crate) enum About {
-    Gauge(usize, Timestamp),
+    Observed(Subject),
     Forcing(nilometer_schemas::Variable, usize, Timestamp, i64),
 }
 
 impl LateContent {
     pub(crate) const fn topic(&self) -> Contract {
         match self {
-            Self::Observation(_) | Self::Withdrawal { .. } => Contract::Observation,
+            Self::Observation(_) | Self::Withdrawal(_) => Contract::Observation,
             Self::Forcing(_) => Contract::Forcing,
         }
     }
@@ -46,7 +46,7 @@ impl LateContent {
     pub(crate) const fn valid_time(&self) -> Timestamp {
         match self {
             Self::Observation(row) => row.valid_time,
-            Self::Withdrawal { valid_time, .. } => *valid_time,
+            Self::Withdrawal(about) => about.valid_time,
             Self::Forcing(row) => row.valid_time,
         }
     }
@@ -55,15 +55,15 @@ impl LateContent {
     pub(crate) const fn catchment(&self) -> usize {
         match self {
             Self::Observation(row) => row.catchment,
-            Self::Withdrawal { catchment, .. } => *catchment,
+            Self::Withdrawal(about) => about.catchment,
             Self::Forcing(row) => row.catchment,
         }
     }
 
     pub(crate) const fn about(&self) -> About {
         match self {
-            Self::Observation(row) => About::Gauge(row.catchment, row.valid_time),
-            Self::Withdrawal { catchment, valid_time } => About::Gauge(*catchment, *valid_time),
+            Self::Observation(row) => About::Observed(row.subject()),
+            Self::Withdrawal(about) => About::Observed(*about),
             Self::Forcing(row) => About::of(row),
         }
     }

@@ -3,9 +3,9 @@
 use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::{AssimilationMethod, Catchment};
 use nilometer_runtime::Package;
-use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp, Variable};
+use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 
-use crate::{EnsembleState, GaugeObservation, analysis::Told};
+use crate::{EnsembleState, Observation, analysis::Told, ensemble::Correction, parts::Parts};
 
 /// Whose state was moved, and how.
 #[derive(Clone, Copy)]
@@ -19,7 +19,8 @@ pub(crate) struct Heading<'a> {
 
 /// What an observation did.
 struct Effect<'a> {
-    predicted_m3_s: f64,
+    /// in the unit of what was observed
+    predicted: f64,
     innovation: f64,
     spread: Option<f64>,
     error_std: f64,
@@ -36,9 +37,12 @@ impl<'a> Heading<'a> {
     /// The rows of a state's last correction: an observation and a catchment that it moved each. Several of one catchment move it together:
     /// the first of them carries what the stores gained.
     pub(crate) fn enter(&self, state: &EnsembleState, ledger: &mut AnalysesBuilder) {
-        let (parts, report) = (&state.parts, &state.report);
+        state.corrections.iter().for_each(|correction| self.enter_one(&state.parts, correction, ledger));
+    }
+
+    fn enter_one(&self, parts: &Parts, Correction { report, told }: &Correction, ledger: &mut AnalysesBuilder) {
         let (mut innovations, mut increments) = (report.innovations.as_slice(), report.increments.as_slice());
-        for group in state.told.chunk_by(|a, b| a.catchment == b.catchment) {
+        for group in told.chunk_by(|a, b| a.catchment == b.catchment) {
             let catchment = group[0].catchment;
             let of_group = increments.iter().take_while(|i| i.catchment == catchment).count();
             let (own, others) = increments.split_at(of_group);
@@ -58,7 +62,10 @@ impl<'a> Heading<'a> {
                 let operator = &parts.operators[observation.catchment];
                 let first = at == 0;
                 let effect = Effect {
-                    predicted_m3_s: operator.discharge_m3_s(operator.log(observation.discharge_m3_s) - innovation),
+                    predicted: match observation.is_discharge() {
+                        true => operator.discharge_m3_s(operator.log(observation.value) - innovation),
+                        false => observation.value - innovation,
+                    },
                     innovation: *innovation,
                     spread: Some(*spread),
                     error_std: *error_std,
@@ -75,15 +82,15 @@ impl<'a> Heading<'a> {
         &self,
         predicted_m3_s: &[f64],
         operators: &[DischargeOperator],
-        observations: &[GaugeObservation],
+        observations: &[Observation],
         ledger: &mut AnalysesBuilder,
     ) {
         for observation in observations {
             let operator = &operators[observation.catchment];
             let predicted_m3_s = predicted_m3_s[observation.catchment];
-            let Ok(log) = operator.observe(observation.discharge_m3_s) else { continue };
+            let Ok(log) = operator.observe(observation.value) else { continue };
             let effect = Effect {
-                predicted_m3_s,
+                predicted: predicted_m3_s,
                 innovation: log.value - operator.log(predicted_m3_s),
                 spread: None,
                 error_std: log.error_variance.sqrt() * observation.error_factor,
@@ -94,15 +101,15 @@ impl<'a> Heading<'a> {
         }
     }
 
-    fn push(&self, moved: usize, observation: &GaugeObservation, effect: &Effect<'_>, ledger: &mut AnalysesBuilder) {
+    fn push(&self, moved: usize, observation: &Observation, effect: &Effect<'_>, ledger: &mut AnalysesBuilder) {
         ledger.push(AnalysisRow {
             catchment: &self.catchments[moved].id,
             station: self.catchments[observation.catchment].station(),
-            variable: Variable::Discharge,
+            variable: observation.variable,
             valid_time: observation.valid_time,
             analysis_time: self.analysis_time,
-            observed: observation.discharge_m3_s,
-            predicted: effect.predicted_m3_s,
+            observed: observation.value,
+            predicted: effect.predicted,
             innovation: effect.innovation,
             spread: effect.spread,
             error_std: effect.error_std,

@@ -46,7 +46,7 @@ use nilometer_statistics::StatisticsError;
 
 pub use align::{Align, Fate, PeriodForcing, StepForcing, Waiting};
 pub use budget::WaterBudget;
-pub use ensemble::{EnsembleState, GaugeObservation};
+pub use ensemble::{EnsembleState, Observation, Subject};
 pub use metrics::ForecastMetrics;
 pub use role::{Dependencies, needed_from, run};
 

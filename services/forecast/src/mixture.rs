@@ -6,7 +6,7 @@ use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Forecasts, Timestamp};
 
 use crate::{
-    EnsembleState, ForecastError, GaugeObservation, WaterBudget,
+    EnsembleState, ForecastError, Observation, WaterBudget,
     issue::{Leads, Outlook, Provenance, Weather},
     postprocess::Postprocessing,
 };
@@ -72,12 +72,12 @@ impl States {
     }
 
     /// Lets each see what the gauges read at the step that was taken last.
-    pub(crate) fn read_gauges(&mut self, observations: &[GaugeObservation]) {
+    pub(crate) fn read_gauges(&mut self, observations: &[Observation]) {
         self.members.iter_mut().for_each(|(_, state)| state.read_gauges(observations));
     }
 
     /// Corrects each by the observations since the last correction.
-    pub(crate) fn assimilate(&mut self, observations: &[GaugeObservation]) -> Result<(), ForecastError> {
+    pub(crate) fn assimilate(&mut self, observations: &[Observation]) -> Result<(), ForecastError> {
         self.members.iter_mut().try_for_each(|(_, state)| state.assimilate(observations))
     }
 

@@ -4,7 +4,7 @@ use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_schemas::{Flag, QUANTILE_LEVELS, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ForecastError, GaugeObservation, calibrate::Calibration, outstanding::SlotTimes, update::OutputUpdating};
+use crate::{ForecastError, Observation, calibrate::Calibration, outstanding::SlotTimes, update::OutputUpdating};
 
 /// Output updating, where the definition asks for it, and the calibration of intervals.
 #[derive(Clone)]
@@ -42,14 +42,15 @@ impl Postprocessing {
     }
 
     /// Learns from what the gauges read at `valid_time`, where the model had `predicted_m3_s` `[C]` before they moved it.
-    pub(crate) fn observe(&mut self, valid_time: Timestamp, predicted_m3_s: &[f64], observations: &[GaugeObservation]) {
+    pub(crate) fn observe(&mut self, valid_time: Timestamp, predicted_m3_s: &[f64], observations: &[Observation]) {
         // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
-        let telling = observations.iter().filter(|o| o.flag != Flag::Suspect && o.valid_time == valid_time);
+        let telling =
+            observations.iter().filter(|o| o.is_discharge() && o.flag != Flag::Suspect && o.valid_time == valid_time);
         for observation in telling.clone() {
-            self.calibration.observe(valid_time, observation.catchment, observation.discharge_m3_s);
+            self.calibration.observe(valid_time, observation.catchment, observation.value);
         }
         if let Some(updating) = &mut self.updating {
-            updating.observe(valid_time, predicted_m3_s, telling.map(|o| (o.catchment, o.discharge_m3_s)));
+            updating.observe(valid_time, predicted_m3_s, telling.map(|o| (o.catchment, o.value)));
         }
     }
 

@@ -8,7 +8,7 @@ use nilometer_assimilation::{
 use nilometer_definitions::Pipeline;
 use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
 
-use crate::{ForecastError, GaugeObservation, parts::Parts};
+use crate::{ForecastError, Observation, parts::Parts};
 
 /// Where a window ends: the state `[S, C]`, and the discharge of its last step `[C]`, mm.
 pub(crate) struct Fitted {
@@ -105,16 +105,16 @@ impl Window {
         &mut self,
         model: &mut Model,
         parts: &Parts,
-        observations: &[GaugeObservation],
+        observations: &[Observation],
     ) -> Result<Option<Fitted>, ForecastError> {
         let last = (self.steps - 1) * self.catchments;
         for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
             let catchment = group[0].catchment;
             let (mut sum, mut weight) = (0.0, 0.0);
             for one in group {
-                let log = parts.operators[catchment].observe(one.discharge_m3_s)?;
+                let log = parts.operators[catchment].observe(one.value)?;
                 let share = 1.0 / (log.error_variance * one.error_factor * one.error_factor + self.model_variance);
-                sum += share * one.discharge_m3_s;
+                sum += share * one.value;
                 weight += share;
             }
             // Several of one step say nearly the same: together they weigh as one.
@@ -179,7 +179,7 @@ impl Window {
 pub(crate) fn told(
     parts: &Parts,
     predicted_m3_s: &[f64],
-    observations: &[GaugeObservation],
+    observations: &[Observation],
     (before, after): (&[f32], &[f32]),
 ) -> Result<(Vec<Innovation>, Vec<RowIncrement>), ForecastError> {
     let (mut innovations, mut increments) = (Vec::new(), Vec::new());
@@ -187,7 +187,7 @@ pub(crate) fn told(
         let catchment = group[0].catchment;
         let operator = &parts.operators[catchment];
         for (observation, one) in group.iter().enumerate() {
-            let log = operator.observe(one.discharge_m3_s)?;
+            let log = operator.observe(one.value)?;
             innovations.push(Innovation {
                 catchment,
                 observation,

@@ -6,9 +6,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use nilometer_definitions::Pipeline;
-use nilometer_forecast::{EnsembleState, GaugeObservation};
+use nilometer_forecast::{EnsembleState, Observation};
 use nilometer_runtime::{Package, Provider, Runtime};
-use nilometer_schemas::{Flag, Timestamp};
+use nilometer_schemas::{Flag, Timestamp, Variable};
 
 const HOURS: usize = 240;
 
@@ -36,12 +36,13 @@ fn forcing(hour: usize) -> Vec<f32> {
 }
 
 /// What a gauge reads, of a river that has 1.6 times the flow of the ensemble without observations.
-fn observe(flow: &[f64; 3], time: Timestamp) -> Vec<GaugeObservation> {
+fn observe(flow: &[f64; 3], time: Timestamp) -> Vec<Observation> {
     (0..3)
-        .map(|catchment| GaugeObservation {
+        .map(|catchment| Observation {
             catchment,
             valid_time: time,
-            discharge_m3_s: 1.6 * flow[catchment],
+            variable: Variable::Discharge,
+            value: 1.6 * flow[catchment],
             flag: Flag::Pass,
             error_factor: 1.0,
         })

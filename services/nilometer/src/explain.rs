@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Result, bail};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float64Type;
-use nilometer_schemas::{Analyses, Contract, Forecasts, Timestamp};
+use nilometer_schemas::{Analyses, Contract, Forecasts, Timestamp, Variable};
 use object_store::ObjectStore;
 
 use crate::report;
@@ -80,16 +80,19 @@ fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
         rows.model().value(row),
         rows.weights_sha256().value(row).chars().take(12).collect::<String>(),
     )?;
+    let discharge = rows.variable().value(row) == Variable::Discharge.name();
+    let (what, unit, scale) =
+        if discharge { ("the gauge read", "m³/s", "in the logarithm") } else { ("of snow were seen", "mm", "mm") };
     writeln!(
         text,
-        "  the gauge read {:.3} m³/s (flag {}), expected were {:.3}: {innovation:+.3} in the logarithm, {:+.1} standard deviations",
+        "  {what} {:.3} {unit} (flag {}), expected were {:.3}: {innovation:+.3} {scale}, {:+.1} standard deviations",
         rows.observed().value(row),
         rows.flag().value(row),
         rows.predicted().value(row),
         innovation / expected,
     )?;
     match spread {
-        Some(spread) => writeln!(text, "  the members differ by {spread:.3}, the gauge's error is {error:.3}")?,
+        Some(spread) => writeln!(text, "  the members differ by {spread:.3}, the observation's error is {error:.3}")?,
         None => writeln!(
             text,
             "  a single member, the gauge's error is {error:.3}: the forecast was moved, the state was not"

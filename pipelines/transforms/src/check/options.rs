@@ -74,6 +74,7 @@ pub const fn possible_range(variable: Variable) -> Range {
     match variable {
         Variable::Discharge => Range { min: 0.0, max: 500_000.0 },
         Variable::Stage => Range { min: -500.0, max: 9_000.0 },
+        Variable::SnowWaterEquivalent => Range { min: 0.0, max: 20_000.0 },
         Variable::Precipitation => Range { min: 0.0, max: 2_000.0 },
         Variable::PotentialEvapotranspiration => Range { min: 0.0, max: 50.0 },
         Variable::AirTemperature | Variable::MinimumAirTemperature | Variable::MaximumAirTemperature => {
@@ -113,7 +114,12 @@ impl CheckOptions {
     /// What of these holds for `variable`.
     #[must_use]
     pub fn of(&self, variable: Variable) -> Self {
-        if variable.is_forcing() { Self { gap: self.gap, ..Self::default() } } else { self.clone() }
+        match variable {
+            Variable::Discharge | Variable::Stage => self.clone(),
+            // Seen when somebody looks: nothing is missing in between.
+            Variable::SnowWaterEquivalent => Self::default(),
+            _ => Self { gap: self.gap, ..Self::default() },
+        }
     }
 
     /// Every problem: key and what is wrong with it.

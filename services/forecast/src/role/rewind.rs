@@ -59,8 +59,8 @@ impl Role {
                 let content = match self.observation(&rows, row) {
                     Ok(observation) => LateContent::Observation(observation),
                     Err(_) if is_withdrawal(&rows, row) => {
-                        let Some(&catchment) = self.place_of_station.get(rows.station().value(row)) else { continue };
-                        LateContent::Withdrawal { catchment, valid_time: Timestamp(rows.valid_time().value(row)) }
+                        let Some(about) = self.subject(&rows, row) else { continue };
+                        LateContent::Withdrawal(about)
                     }
                     Err(_) => continue,
                 };
@@ -106,7 +106,8 @@ impl Role {
             };
             let holds = |row: &LateRow| match &row.content {
                 LateContent::Forcing(forcing) => kept.align.holds_forcing(forcing),
-                other => kept.align.holds_observation(other.catchment(), other.valid_time()),
+                LateContent::Observation(observation) => kept.align.holds_observation(&observation.subject()),
+                LateContent::Withdrawal(about) => kept.align.holds_observation(about),
             };
             journal.rows().iter().all(knows) && !late.iter().any(holds)
         };
@@ -225,7 +226,7 @@ impl Role {
             let fate = match &row.content {
                 LateContent::Observation(observation) => self.kept.align.add_observation(*observation, waiting),
                 LateContent::Forcing(forcing) => self.kept.align.add_forcing(*forcing, waiting),
-                LateContent::Withdrawal { .. } => {
+                LateContent::Withdrawal(_) => {
                     balance.missing += 1;
                     continue;
                 }
@@ -275,7 +276,7 @@ impl Role {
         let name = &self.catchments[first.content.catchment()];
         let what = match &first.content {
             LateContent::Observation(_) => "observation",
-            LateContent::Withdrawal { .. } => "withdrawal of the observation",
+            LateContent::Withdrawal(_) => "withdrawal of the observation",
             LateContent::Forcing(forcing) => forcing.variable.name(),
         };
         let others = late.count();
@@ -295,9 +296,7 @@ fn said(row: &LateRow, reason: Reason, locator: String, time: Timestamp) -> Dead
     in_words(reason, locator, format!("{:?}, which came at {}", row.content, row.arrived), time)
 }
 
-/// Whether a row takes a discharge back.
+/// Whether a row takes a value back.
 pub(super) fn is_withdrawal(rows: &Observations, row: usize) -> bool {
-    rows.flag_of(row) == Flag::Missing
-        && rows.flag_source().value(row) == WITHDRAWN
-        && rows.variable().value(row) == Variable::Discharge.name()
+    rows.flag_of(row) == Flag::Missing && rows.flag_source().value(row) == WITHDRAWN
 }

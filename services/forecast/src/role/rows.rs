@@ -8,7 +8,7 @@ use nilometer_schemas::{
 };
 
 use super::{PRODUCER, Role, Tick, rewind::is_withdrawal};
-use crate::{Fate, ForecastError, GaugeObservation, PeriodForcing, Waiting, journal::About};
+use crate::{Fate, ForecastError, Observation, PeriodForcing, Subject, Waiting, journal::About};
 
 impl Role {
     pub(super) fn account_lost(&mut self, tick: &Tick, letters: &mut Vec<DeadLetterRow>) {
@@ -39,7 +39,7 @@ impl Role {
             Ok(rows) => rows,
             Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
         };
-        let limit = tick.plus_s(self.pipeline.forecast.horizon.seconds() + 2 * 86_400);
+        let limit = tick.plus_s(self.pipeline.foresight_s() + 2 * 86_400);
         let waiting = Waiting { reached: self.kept.state_time, limit };
         for row in 0..rows.len() {
             let at = (record.position, row);
@@ -126,7 +126,7 @@ impl Role {
                 _ if Timestamp(rows.ingest_time().value(row)) > tick => Fate::Rejected(Reason::BadTime),
                 Err(Some(reason)) => Fate::Rejected(reason),
                 Ok(observation) => {
-                    let about = About::Gauge(observation.catchment, observation.valid_time);
+                    let about = About::Observed(observation.subject());
                     match self.kept.journal.in_place_of(Contract::Observation, at, &about) {
                         Some(newer) => {
                             told_before = self.rewinding_to != Some(newer.arrived);
@@ -139,9 +139,9 @@ impl Role {
             if fate == Fate::Pending {
                 continue;
             }
-            let (discharge_m3_s, station) = (rows.value().value(row), rows.station().value(row));
+            let (value, station) = (rows.value().value(row), rows.station().value(row));
             let valid_time = Timestamp(rows.valid_time().value(row));
-            let detail = format!("{discharge_m3_s} at {station}, {valid_time}, state at {}", self.kept.state_time);
+            let detail = format!("{value} at {station}, {valid_time}, state at {}", self.kept.state_time);
             let letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
             letters.extend(letter.filter(|_| !told_before));
         }
@@ -159,43 +159,51 @@ impl Role {
     ) -> Option<DeadLetterRow> {
         let known = Timestamp(rows.ingest_time().value(row)) <= tick;
         let speaks = known && (self.observation(rows, row).is_ok() || is_withdrawal(rows, row));
-        let station = rows.station().value(row);
-        let &catchment = self.place_of_station.get(station).filter(|_| speaks)?;
-        let valid_time = Timestamp(rows.valid_time().value(row));
-        if self.kept.journal.in_place_of(Contract::Observation, at, &About::Gauge(catchment, valid_time)).is_some() {
+        let about = self.subject(rows, row).filter(|_| speaks)?;
+        if self.kept.journal.in_place_of(Contract::Observation, at, &About::Observed(about)).is_some() {
             return None;
         }
-        let before = self.kept.align.take_waiting(catchment, valid_time)?;
+        let before = self.kept.align.take_waiting(&about)?;
         self.kept.balance.reject(Reason::Superseded, 1);
         let detail = format!(
-            "{} at {station}, {valid_time}, was replaced by the row named here before its step was taken",
-            before.discharge_m3_s
+            "{} at {}, {}, was replaced by the row named here before its step was taken",
+            before.value,
+            rows.station().value(row),
+            about.valid_time
         );
         Some(in_words(Reason::Superseded, locator, detail, tick))
     }
 
+    /// What a row is about, where that is something that this pipeline observes.
+    pub(super) fn subject(&self, rows: &Observations, row: usize) -> Option<Subject> {
+        let (name, station) = (rows.variable().value(row), rows.station().value(row));
+        let snow = self.pipeline.assimilation.snow.is_some();
+        let variable = match name.parse() {
+            Ok(Variable::Discharge) => Variable::Discharge,
+            Ok(Variable::SnowWaterEquivalent) if snow => Variable::SnowWaterEquivalent,
+            _ => return None,
+        };
+        // Snow lies on a catchment, whoever has measured it.
+        let of_catchment = self.place_of_catchment.get(station).filter(|_| variable != Variable::Discharge);
+        let &catchment = self.place_of_station.get(station).or(of_catchment)?;
+        Some(Subject { catchment, variable, valid_time: Timestamp(rows.valid_time().value(row)) })
+    }
+
     /// A row as an observation of a catchment, or why it is none; nothing where it has no value.
-    pub(super) fn observation(&self, rows: &Observations, row: usize) -> Result<GaugeObservation, Option<Reason>> {
+    pub(super) fn observation(&self, rows: &Observations, row: usize) -> Result<Observation, Option<Reason>> {
         let flag = rows.flag_of(row);
         if flag == Flag::Missing {
             return Err(None);
         }
-        let discharge_m3_s = rows.value().value(row);
-        let known = rows.variable().value(row) == Variable::Discharge.name();
-        let catchment = self.place_of_station.get(rows.station().value(row)).filter(|_| known);
+        let value = rows.value().value(row);
         let qualifier = rows.qualifier().is_valid(row).then(|| rows.qualifier().value(row));
-        let error_factor = self.error_factors.factor(flag, qualifier, false);
-        match (catchment, error_factor.filter(|_| discharge_m3_s >= 0.0)) {
-            (None, _) => Err(Some(Reason::UnknownStation)),
-            (_, None) => Err(Some(Reason::GrossRange)),
-            (Some(&catchment), Some(error_factor)) => {
-                let valid_time = Timestamp(rows.valid_time().value(row));
-                let rated = qualifier.is_some_and(|words| words.contains(RATED));
-                let of_rating = if rated { self.rating_factor(catchment, valid_time, discharge_m3_s) } else { 1.0 };
-                let error_factor = error_factor * of_rating;
-                Ok(GaugeObservation { catchment, valid_time, discharge_m3_s, flag, error_factor })
-            }
-        }
+        let about = self.subject(rows, row).ok_or(Some(Reason::UnknownStation))?;
+        let error_factor = self.error_factors.factor(flag, qualifier, false).filter(|_| value >= 0.0);
+        let Subject { catchment, variable, valid_time } = about;
+        let rated = qualifier.is_some_and(|words| words.contains(RATED));
+        let of_rating = if rated { self.rating_factor(catchment, valid_time, value) } else { 1.0 };
+        let error_factor = error_factor.ok_or(Some(Reason::GrossRange))? * of_rating;
+        Ok(Observation { catchment, variable, valid_time, value, flag, error_factor })
     }
 
     /// How many times the standard error of a discharge that was measured is that of one that a rating curve gave.
