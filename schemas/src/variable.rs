@@ -16,6 +16,8 @@ pub enum Variable {
     Stage,
     /// water that the snow on the ground would give
     SnowWaterEquivalent,
+    /// share of water in the volume of the uppermost soil
+    SoilMoisture,
     /// depth of rain and melted snow that fell in a period
     Precipitation,
     /// depth that would evaporate in a period from a surface that does not dry
@@ -36,10 +38,11 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable, in the order of the enumeration.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Discharge,
         Self::Stage,
         Self::SnowWaterEquivalent,
+        Self::SoilMoisture,
         Self::Precipitation,
         Self::PotentialEvapotranspiration,
         Self::AirTemperature,
@@ -57,6 +60,7 @@ impl Variable {
             Self::Discharge => "discharge",
             Self::Stage => "stage",
             Self::SnowWaterEquivalent => "snow_water_equivalent",
+            Self::SoilMoisture => "soil_moisture",
             Self::Precipitation => "precipitation",
             Self::PotentialEvapotranspiration => "potential_evapotranspiration",
             Self::AirTemperature => "air_temperature",
@@ -75,6 +79,7 @@ impl Variable {
             Self::Discharge => Unit::CubicMetrePerSecond,
             Self::Stage => Unit::Metre,
             Self::SnowWaterEquivalent | Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
+            Self::SoilMoisture => Unit::CubicMetrePerCubicMetre,
             Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => Unit::DegreeCelsius,
             Self::DayLength => Unit::Day,
             Self::ShortwaveRadiation => Unit::WattPerSquareMetre,
@@ -89,6 +94,7 @@ impl Variable {
             Self::Discharge => "water_volume_transport_in_river_channel",
             Self::Stage => "water_surface_height_above_reference_datum",
             Self::SnowWaterEquivalent => "lwe_thickness_of_surface_snow_amount",
+            Self::SoilMoisture => "volume_fraction_of_condensed_water_in_soil",
             Self::Precipitation => "lwe_thickness_of_precipitation_amount",
             Self::PotentialEvapotranspiration => "water_potential_evapotranspiration_amount",
             Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => "air_temperature",
@@ -101,7 +107,7 @@ impl Variable {
     /// Whether values drive a catchment's model; the others are what is observed of it.
     #[must_use]
     pub const fn is_forcing(self) -> bool {
-        !matches!(self, Self::Discharge | Self::Stage | Self::SnowWaterEquivalent)
+        !matches!(self, Self::Discharge | Self::Stage | Self::SnowWaterEquivalent | Self::SoilMoisture)
     }
 
     /// Whether values of a period add up over shorter or longer periods (depths do, states and rates do not).
@@ -140,6 +146,9 @@ pub enum Unit {
     /// litres a second
     #[serde(rename = "l s-1")]
     LitrePerSecond,
+    /// m³ m⁻³, a share of a volume
+    #[serde(rename = "m3 m-3")]
+    CubicMetrePerCubicMetre,
     /// metre
     #[serde(rename = "m")]
     Metre,
@@ -192,10 +201,11 @@ pub enum Unit {
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::CubicMetrePerSecond,
         Self::CubicFootPerSecond,
         Self::LitrePerSecond,
+        Self::CubicMetrePerCubicMetre,
         Self::Metre,
         Self::Foot,
         Self::Millimetre,
@@ -221,6 +231,7 @@ impl Unit {
             Self::CubicMetrePerSecond => "m3 s-1",
             Self::CubicFootPerSecond => "ft3 s-1",
             Self::LitrePerSecond => "l s-1",
+            Self::CubicMetrePerCubicMetre => "m3 m-3",
             Self::Metre => "m",
             Self::Foot => "ft",
             Self::Millimetre => "mm",

@@ -96,6 +96,10 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         within("snow.relative_error", snow.relative_error, 0.0, 10.0);
         within("snow.absolute_error_mm", snow.absolute_error_mm, 1e-3, 1e4);
     }
+    if let Some(soil) = &options.soil_moisture {
+        within("soil_moisture.error_m3_m3", soil.error_m3_m3, 1e-4, 1.0);
+        within("soil_moisture.minimum_pairs", soil.minimum_pairs as f64, 2.0, 1e6);
+    }
     within("particle_jitter", options.particle_jitter, 0.0, 1.0);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);
@@ -119,6 +123,7 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         ("adaptive_inflation", options.adaptive_inflation.is_some()),
         ("river", options.river.is_some()),
         ("snow", options.snow.is_some()),
+        ("soil_moisture", options.soil_moisture.is_some()),
     ];
     for (key, _) in asked.into_iter().filter(|(_, asked)| *asked && !options.method.is_filter()) {
         let message = format!(
@@ -126,6 +131,10 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
             options.method.name()
         );
         problems.push(Problem { path: format!("assimilation.{key}"), message });
+    }
+    if let Some(soil) = options.soil_moisture.as_ref().filter(|soil| soil.from >= soil.to) {
+        let message = format!("is {}, accepted is before assimilation.soil_moisture.to = {}", soil.from, soil.to);
+        problems.push(Problem { path: "assimilation.soil_moisture.from".to_owned(), message });
     }
     if let Err(error) = ErrorFactors::new(options.error_factors) {
         problems.push(Problem { path: "assimilation.error_factors".to_owned(), message: error.to_string() });
@@ -226,12 +235,16 @@ pub(crate) fn also_updated(models: &Mixture, options: &AssimilationOptions, prob
         let message = format!("names {unknown:?}, which is no part of the model's state; accepted are {known}");
         problems.push(Problem { path: "assimilation.also_update".to_owned(), message });
     }
-    if let Some(snow) =
-        options.snow.as_ref().filter(|snow| !snow.stores.iter().any(|name| states.contains(name.as_str())))
-    {
-        let known = states.iter().copied().collect::<Vec<_>>().join(", ");
-        let message = format!("names {}, none of which the model has; accepted are of {known}", snow.stores.join(", "));
-        problems.push(Problem { path: "assimilation.snow.stores".to_owned(), message });
+    let seen = [
+        ("snow", options.snow.as_ref().map(|snow| &snow.stores)),
+        ("soil_moisture", options.soil_moisture.as_ref().map(|soil| &soil.stores)),
+    ];
+    for (section, stores) in seen.into_iter().filter_map(|(section, stores)| Some((section, stores?))) {
+        if !stores.iter().any(|name| states.contains(name.as_str())) {
+            let known = states.iter().copied().collect::<Vec<_>>().join(", ");
+            let message = format!("names {}, none of which the model has; accepted are of {known}", stores.join(", "));
+            problems.push(Problem { path: format!("assimilation.{section}.stores"), message });
+        }
     }
 }
 
@@ -319,9 +332,14 @@ pub(crate) fn sources(
         let message = "is \"members\", and no source delivers a weather forecast; accepted with a table whose forecast = { issue_time, member } names its columns";
         problems.push(Problem { path: "forecast.scenario".to_owned(), message: message.to_owned() });
     }
-    let of_snow = sources.iter().find(|(_, source)| source.variable() == Variable::SnowWaterEquivalent);
-    if let Some((name, _)) = of_snow.filter(|_| assimilation.is_some_and(|a| a.snow.is_none())) {
-        let message = "is \"snow_water_equivalent\", which nothing uses; accepted with [assimilation.snow]".to_owned();
+    for (name, source) in sources {
+        let section = match (source.variable(), assimilation) {
+            (Variable::SnowWaterEquivalent, Some(a)) if a.snow.is_none() => "snow",
+            (Variable::SoilMoisture, Some(a)) if a.soil_moisture.is_none() => "soil_moisture",
+            _ => continue,
+        };
+        let message =
+            format!("is \"{}\", which nothing uses; accepted with [assimilation.{section}]", source.variable());
         problems.push(Problem { path: format!("source.{name}.variable"), message });
     }
     let observes = sources.values().any(SourceDefinition::observes_discharge);

@@ -17,7 +17,7 @@ mod pipeline;
 pub use options::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, Catchment, Downstream, ErrorOptions,
     ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, SnowOptions,
-    TimeOptions, VariationalOptions,
+    SoilMoistureOptions, TimeOptions, VariationalOptions,
 };
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 

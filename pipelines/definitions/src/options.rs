@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
-use nilometer_assimilation::ErrorFactorOptions;
+use nilometer_assimilation::{ErrorFactorOptions, SOIL_MOISTURE_ERROR_M3_M3};
 use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
@@ -221,6 +221,25 @@ pub struct SnowOptions {
     pub absolute_error_mm: f64,
 }
 
+/// `[assimilation.soil_moisture]`: what a satellite sees of the soil corrects the model's, matched to its climate as a training window has it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SoilMoistureOptions {
+    /// begin of the training window, in which observations are learned from only
+    pub from: Timestamp,
+    /// and its end, from which on they correct
+    pub to: Timestamp,
+    /// blocks of the model's state that are its soil
+    #[serde(default = "soil_stores")]
+    pub stores: Vec<String>,
+    /// standard deviation of an observation's error, m³ m⁻³
+    #[serde(default = "smap_error")]
+    pub error_m3_m3: f64,
+    /// fewest observations of a training; a season with fewer is matched by the year's
+    #[serde(default = "month_of_days")]
+    pub minimum_pairs: usize,
+}
+
 /// `[assimilation]`: the ensemble and its errors.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -251,6 +270,8 @@ pub struct AssimilationOptions {
     pub river: Option<RiverOptions>,
     /// snow is observed
     pub snow: Option<SnowOptions>,
+    /// the soil's moisture is observed
+    pub soil_moisture: Option<SoilMoistureOptions>,
     /// relaxation to prior spread, 0 is none
     #[serde(default)]
     pub relaxation: f64,
@@ -423,6 +444,15 @@ const fn tenth() -> f64 {
 }
 const fn four_fifths() -> f64 {
     0.8
+}
+fn soil_stores() -> Vec<String> {
+    vec!["soil_store".to_owned()]
+}
+const fn smap_error() -> f64 {
+    SOIL_MOISTURE_ERROR_M3_M3
+}
+const fn month_of_days() -> usize {
+    30
 }
 fn snow_stores() -> Vec<String> {
     ["snow_store", "melt_water_store"].map(str::to_owned).to_vec()

@@ -78,6 +78,10 @@ impl Conversion {
                 Unit::Metre => (1_000.0, 0.0),
                 _ => return refuse("mm, in, m"),
             },
+            Variable::SoilMoisture => match unit {
+                Unit::CubicMetrePerCubicMetre => (1.0, 0.0),
+                _ => return refuse("m3 m-3"),
+            },
             Variable::Precipitation | Variable::PotentialEvapotranspiration => match unit {
                 Unit::Millimetre => (1.0, 0.0),
                 Unit::Inch => (MILLIMETRE_PER_INCH, 0.0),

@@ -2,15 +2,22 @@
 
 use nilometer_assimilation::{
     AdaptiveInflation, AnalysisReport, CatchmentObservation, EnsembleMut, Filter, FilterOptions, Method, Purpose,
-    SnowRow, StoredPredictions, is_informative, stream,
+    StoredPredictions, stream,
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
-use nilometer_schemas::Timestamp;
+use nilometer_runtime::Card;
+use nilometer_schemas::{Timestamp, Variable};
 
-use crate::{ForecastError, Observation, ensemble::Correction, parts::Parts};
+use crate::{
+    ForecastError, Observation,
+    ensemble::Correction,
+    parts::Parts,
+    stores::{Seen, SeenStore},
+};
 
-/// The perturbations of what was seen of the snow.
+/// The perturbations of what was seen of stores.
 const SNOW: Purpose = Purpose::Custom(6);
+const SOIL: Purpose = Purpose::Custom(7);
 
 /// An observation and a catchment that it moves: its gauge's own, or one above it.
 #[derive(Debug, Clone, Copy)]
@@ -18,13 +25,15 @@ pub(crate) struct Told {
     pub(crate) catchment: usize,
     /// how much it counts there, 1 at its gauge
     pub(crate) taper: f64,
+    /// how much of the unit in which it was compared one of its own is; 1 where it is the same, or a logarithm
+    pub(crate) scale: f64,
     pub(crate) observation: Observation,
 }
 
 impl Told {
     /// An observation where its gauge is.
     pub(crate) const fn at_gauge(observation: Observation) -> Self {
-        Self { catchment: observation.catchment, taper: 1.0, observation }
+        Self { catchment: observation.catchment, taper: 1.0, scale: 1.0, observation }
     }
 
     pub(crate) const fn is_at_gauge(&self) -> bool {
@@ -39,12 +48,13 @@ pub(crate) struct Analysis {
     adaptive_inflation: Option<AdaptiveInflation>,
     /// what the members predicted at each step since the last analysis, where it is not made at every step
     stored: Option<StoredPredictions>,
+    stores: Vec<SeenStore>,
     predicted: Vec<f64>,
 }
 
 impl Analysis {
     /// The filter that a checked definition asks for; none where it asks for another method.
-    pub(crate) fn new(pipeline: &Pipeline) -> Result<Option<Self>, ForecastError> {
+    pub(crate) fn new(pipeline: &Pipeline, card: &Card) -> Result<Option<Self>, ForecastError> {
         let options = &pipeline.assimilation;
         let Some(method) = ensemble_method(options) else { return Ok(None) };
         let filter = Filter::new(FilterOptions {
@@ -62,6 +72,7 @@ impl Analysis {
             inflation: options.inflation,
             adaptive_inflation: adaptive.map(|a| AdaptiveInflation::new(catchments, a.rate, a.maximum)).transpose()?,
             stored: stored.transpose()?,
+            stores: SeenStore::all(pipeline, card)?,
             predicted: Vec::new(),
         }))
     }
@@ -141,56 +152,17 @@ impl Analysis {
         Ok(Correction { report, told })
     }
 
-    /// Corrects the snow of `numbers` by what was seen of it, sorted by catchment. Nothing else moves: what snow says of the soil below it
-    /// is said by the melt. Where all members agree there is nothing to learn from.
-    pub(crate) fn assimilate_snow(
+    /// Corrects the stores that `observations`, sorted by catchment, have seen, each kind by itself. Nothing else moves: what snow says of
+    /// the soil below it is said by the melt.
+    pub(crate) fn assimilate_stores(
         &mut self,
         numbers: &mut [f32],
         parts: &Parts,
         time: Timestamp,
         observations: &[Observation],
-    ) -> Result<Correction, ForecastError> {
-        let Some(snow) = &parts.snow else { return Ok(Correction::default()) };
-        let members = parts.shape.members;
-        let (mut told, mut seen, mut predicted) = (Vec::new(), Vec::new(), Vec::new());
-        for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
-            let catchment = group[0].catchment;
-            let row = |row: usize| &numbers[row * parts.row_len() + catchment * members..][..members];
-            let rows = snow.rows.iter().map(|r| SnowRow { members: row(r.state), storage: parts.storage[r.state] });
-            let mut expected = vec![0.0; members];
-            snow.operator.predict(&rows.collect::<Vec<_>>(), &mut expected)?;
-            if !is_informative(&expected) {
-                continue;
-            }
-            let from = told.len();
-            for observation in group {
-                let observed = snow.operator.observe(observation.value)?;
-                let factor = observation.error_factor;
-                // Several of one catchment say nearly the same: together they weigh as one.
-                seen.push((observed.value, observed.error_variance * factor * factor * group.len() as f64));
-                predicted.extend_from_slice(&expected);
-                told.push((from, Told::at_gauge(*observation)));
-            }
-        }
-        let (observed, variance): (Vec<f64>, Vec<f64>) = seen.into_iter().unzip();
-        let batch: Vec<CatchmentObservation<'_>> = told
-            .chunk_by(|a, b| a.0 == b.0)
-            .map(|group| {
-                let span = group[0].0..group[0].0 + group.len();
-                CatchmentObservation {
-                    catchment: group[0].1.catchment,
-                    predicted: &predicted[span.start * members..span.end * members],
-                    observed: &observed[span.clone()],
-                    error_variance: &variance[span],
-                    inflation: 1.0,
-                    rows: &snow.rows,
-                }
-            })
-            .collect();
-        let mut report = AnalysisReport::default();
-        let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
-        self.filter.assimilate(&mut ensemble, &batch, &mut stream(parts.seed, SNOW, time.0), &mut report)?;
-        Ok(Correction { report, told: told.into_iter().map(|(_, told)| told).collect() })
+    ) -> Result<Vec<Correction>, ForecastError> {
+        let Self { filter, stores, .. } = self;
+        stores.iter_mut().map(|store| correct(filter, store, numbers, parts, time, observations)).collect()
     }
 
     /// Factor on the prior anomalies of a catchment whose gauge has read something.
@@ -202,7 +174,7 @@ impl Analysis {
         self.stored.as_ref()?.members(step.0, gauge)
     }
 
-    /// For a snapshot of a state at `time`: factors, and predictions with their age in steps.
+    /// For a snapshot of a state at `time`: factors, predictions with their age in steps, and what stores have taught.
     pub(crate) fn numbers(&self, parts: &Parts, time: Timestamp) -> Vec<f32> {
         let mut numbers =
             self.adaptive_inflation.as_ref().map_or_else(Vec::new, |inflation| inflation.factors().to_vec());
@@ -212,6 +184,7 @@ impl Analysis {
             let age = |then: i64| (time.seconds_since(Timestamp(then)) / parts.step_s) as f32;
             numbers.extend(times_us.iter().map(|then| then.map_or(f32::NAN, age)));
         }
+        numbers.extend(self.stores.iter().flat_map(SeenStore::numbers));
         numbers
     }
 
@@ -232,8 +205,61 @@ impl Analysis {
             stored.restore(predicted, &ages.iter().map(then).collect::<Vec<_>>()).ok()?;
             behind = others;
         }
+        for store in &mut self.stores {
+            behind = store.restore(behind)?;
+        }
         Some(behind)
     }
+}
+
+/// Corrects one kind of store by those of `observations` that are about it.
+fn correct(
+    filter: &mut Filter,
+    store: &mut SeenStore,
+    numbers: &mut [f32],
+    parts: &Parts,
+    time: Timestamp,
+    observations: &[Observation],
+) -> Result<Correction, ForecastError> {
+    let of_store: Vec<&Observation> = observations.iter().filter(|o| o.variable == store.variable).collect();
+    let (mut told, mut seen, mut predicted, mut spans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for group in of_store.chunk_by(|a, b| a.catchment == b.catchment) {
+        let Some(expected) = store.predict(numbers, parts, group[0].catchment)? else { continue };
+        let from = told.len();
+        for observation in group {
+            let Some(Seen { observed, scale }) = store.observe(observation, &expected)? else { continue };
+            let factor = observation.error_factor;
+            // Several of one catchment say nearly the same: together they weigh as one.
+            seen.push((observed.value, observed.error_variance * factor * factor * group.len() as f64));
+            predicted.extend_from_slice(&expected);
+            told.push(Told { scale, ..Told::at_gauge(**observation) });
+        }
+        if told.len() > from {
+            spans.push(from..told.len());
+        }
+    }
+    let (observed, variance): (Vec<f64>, Vec<f64>) = seen.into_iter().unzip();
+    let members = parts.shape.members;
+    let batch: Vec<CatchmentObservation<'_>> = spans
+        .into_iter()
+        .map(|span| CatchmentObservation {
+            catchment: told[span.start].catchment,
+            predicted: &predicted[span.start * members..span.end * members],
+            observed: &observed[span.clone()],
+            error_variance: &variance[span],
+            inflation: 1.0,
+            rows: &store.rows,
+        })
+        .collect();
+    let mut report = AnalysisReport::default();
+    let purpose = if store.variable == Variable::SoilMoisture { SOIL } else { SNOW };
+    filter.assimilate(
+        &mut EnsembleMut::new(numbers, parts.shape)?,
+        &batch,
+        &mut stream(parts.seed, purpose, time.0),
+        &mut report,
+    )?;
+    Ok(Correction { report, told })
 }
 
 /// What each member of `numbers` predicts for a gauge, in the logarithm, behind what `predicted` holds.
@@ -252,7 +278,11 @@ fn whom(parts: &Parts, observations: &[Observation]) -> Vec<Told> {
     let moved = |observation: &Observation| {
         let observation = *observation;
         let informed = river.informed_by(observation.catchment).iter();
-        informed.map(move |other| Told { catchment: other.catchment, taper: other.taper, observation })
+        informed.map(move |other| Told {
+            catchment: other.catchment,
+            taper: other.taper,
+            ..Told::at_gauge(observation)
+        })
     };
     let mut told: Vec<Told> = observations.iter().flat_map(moved).collect();
     told.sort_by_key(|one| (one.catchment, !one.is_at_gauge()));

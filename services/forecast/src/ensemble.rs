@@ -24,7 +24,7 @@ pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
 pub struct Observation {
     /// catchment index
     pub catchment: usize,
-    /// discharge, or the water of its snow
+    /// discharge, the water of its snow, or how moist its soil is
     pub variable: Variable,
     /// when it was measured
     pub valid_time: Timestamp,
@@ -79,7 +79,7 @@ pub struct EnsembleState {
     pub(crate) parts: Parts,
     analysis: Option<Analysis>,
     window: Option<Window>,
-    /// what the last observations did: those of discharge, then those of snow
+    /// what the last observations did: those of discharge, then those of stores
     pub(crate) corrections: Vec<Correction>,
 }
 
@@ -129,7 +129,7 @@ impl EnsembleState {
             steps: 0,
             model,
             parts,
-            analysis: Analysis::new(pipeline)?,
+            analysis: Analysis::new(pipeline, card)?,
             window,
             corrections: Vec::new(),
         };
@@ -244,10 +244,10 @@ impl EnsembleState {
             return self.fit_window(observations);
         }
         let Some(analysis) = &mut self.analysis else { return Ok(()) };
-        let (gauges, snow): (Vec<_>, Vec<_>) = observations.iter().copied().partition(Observation::is_discharge);
+        let (gauges, stores): (Vec<_>, Vec<_>) = observations.iter().copied().partition(Observation::is_discharge);
         let (numbers, parts) = (&mut self.numbers, &self.parts);
         self.corrections.push(analysis.assimilate(numbers, parts, self.time, &gauges)?);
-        self.corrections.push(analysis.assimilate_snow(numbers, parts, self.time, &snow)?);
+        self.corrections.extend(analysis.assimilate_stores(numbers, parts, self.time, &stores)?);
         for increment in self.corrections.iter().flat_map(|correction| &correction.report.increments) {
             if let Some(share) = self.parts.storage.get(increment.state) {
                 let budget = &mut self.budgets[increment.catchment];

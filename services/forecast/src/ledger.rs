@@ -54,7 +54,7 @@ impl<'a> Heading<'a> {
             let stores: Vec<(&str, f64)> =
                 parts.stores.iter().map(|(name, rows)| (name.as_str(), gained(rows))).collect();
             let output_error = own.iter().find(|i| i.state == parts.output_error_row()).map(|i| i.mean_increment);
-            for (at, Told { observation, .. }) in group.iter().enumerate() {
+            for (at, Told { observation, scale, .. }) in group.iter().enumerate() {
                 let Some((Innovation { innovation, spread, error_std, .. }, behind)) = innovations.split_first() else {
                     return;
                 };
@@ -64,11 +64,11 @@ impl<'a> Heading<'a> {
                 let effect = Effect {
                     predicted: match observation.is_discharge() {
                         true => operator.discharge_m3_s(operator.log(observation.value) - innovation),
-                        false => observation.value - innovation,
+                        false => observation.value - innovation / scale,
                     },
-                    innovation: *innovation,
-                    spread: Some(*spread),
-                    error_std: *error_std,
+                    innovation: innovation / scale,
+                    spread: Some(spread / scale),
+                    error_std: error_std / scale,
                     increments: if first { &stores } else { &[] },
                     output_error_increment: output_error.filter(|_| first),
                 };

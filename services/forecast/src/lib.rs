@@ -35,6 +35,7 @@ mod parts;
 mod postprocess;
 mod river;
 mod role;
+mod stores;
 mod update;
 mod window;
 

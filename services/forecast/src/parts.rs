@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use nilometer_assimilation::{
-    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, SnowOperator,
-    UpdatableRow,
+    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, UpdatableRow,
 };
 use nilometer_definitions::{AssimilationMethod, ErrorOptions, Pipeline};
-use nilometer_runtime::{Card, FEEDBACK, State};
+use nilometer_runtime::{Card, FEEDBACK};
 use nilometer_schemas::Variable;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
@@ -36,8 +35,6 @@ pub(crate) struct Parts {
     pub(crate) output_error: OutputError,
     /// rows that an observation may change
     pub(crate) rows: Vec<UpdatableRow>,
-    /// there where snow is observed
-    pub(crate) snow: Option<Snow>,
     /// the blocks of rows that hold water, by name
     pub(crate) stores: Vec<(String, Range<usize>)>,
     /// water that a unit of each of the model's rows holds, mm; 0 where it is no store
@@ -46,27 +43,6 @@ pub(crate) struct Parts {
     pub(crate) balances: bool,
     pub(crate) noisy_stores: Vec<UpdatableRow>,
     pub(crate) store_noise_mm: f64,
-}
-
-/// How observed snow is compared with the model's, and the rows that hold it.
-pub(crate) struct Snow {
-    pub(crate) operator: SnowOperator,
-    pub(crate) rows: Vec<UpdatableRow>,
-}
-
-impl Snow {
-    /// Of a model that has such stores, where the definition observes snow.
-    fn new(pipeline: &Pipeline, card: &Card) -> Result<Option<Self>, ForecastError> {
-        let Some(options) = &pipeline.assimilation.snow else { return Ok(None) };
-        let of_snow = |(_, block): &(usize, &State)| options.stores.contains(&block.name) && block.storage.is_some();
-        let row = |(state, block): (usize, &State)| UpdatableRow {
-            state,
-            bounds: Bounds { minimum: block.minimum, maximum: block.maximum },
-        };
-        let rows: Vec<UpdatableRow> = card.state_row_blocks().enumerate().filter(of_snow).map(row).collect();
-        let operator = SnowOperator::water_equivalent(options.relative_error, options.absolute_error_mm)?;
-        Ok((!rows.is_empty()).then_some(Self { operator, rows }))
-    }
 }
 
 impl Parts {
@@ -206,7 +182,6 @@ impl Parts {
                 options.full_wetness_mm,
             )?,
             rows,
-            snow: Snow::new(pipeline, card)?,
             stores,
             storage,
             balances: card.gives("outflow") && card.gives("evapotranspiration"),

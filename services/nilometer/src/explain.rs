@@ -80,9 +80,11 @@ fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
         rows.model().value(row),
         rows.weights_sha256().value(row).chars().take(12).collect::<String>(),
     )?;
-    let discharge = rows.variable().value(row) == Variable::Discharge.name();
-    let (what, unit, scale) =
-        if discharge { ("the gauge read", "m³/s", "in the logarithm") } else { ("of snow were seen", "mm", "mm") };
+    let (variable, unit) = (rows.variable().value(row), rows.unit().value(row));
+    let (what, unit, scale) = match variable.parse()? {
+        Variable::Discharge => ("the gauge read", "m³/s", "in the logarithm"),
+        _ => (variable, unit, unit),
+    };
     writeln!(
         text,
         "  {what} {:.3} {unit} (flag {}), expected were {:.3}: {innovation:+.3} {scale}, {:+.1} standard deviations",

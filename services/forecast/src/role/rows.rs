@@ -177,13 +177,14 @@ impl Role {
     /// What a row is about, where that is something that this pipeline observes.
     pub(super) fn subject(&self, rows: &Observations, row: usize) -> Option<Subject> {
         let (name, station) = (rows.variable().value(row), rows.station().value(row));
-        let snow = self.pipeline.assimilation.snow.is_some();
+        let options = &self.pipeline.assimilation;
         let variable = match name.parse() {
             Ok(Variable::Discharge) => Variable::Discharge,
-            Ok(Variable::SnowWaterEquivalent) if snow => Variable::SnowWaterEquivalent,
+            Ok(snow @ Variable::SnowWaterEquivalent) if options.snow.is_some() => snow,
+            Ok(soil @ Variable::SoilMoisture) if options.soil_moisture.is_some() => soil,
             _ => return None,
         };
-        // Snow lies on a catchment, whoever has measured it.
+        // Snow and soil are of a catchment, whoever has measured them.
         let of_catchment = self.place_of_catchment.get(station).filter(|_| variable != Variable::Discharge);
         let &catchment = self.place_of_station.get(station).or(of_catchment)?;
         Some(Subject { catchment, variable, valid_time: Timestamp(rows.valid_time().value(row)) })

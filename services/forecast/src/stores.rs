@@ -1,0 +1,178 @@
+//! Stores: what is seen of a store itself, snow that was weighed or soil that a satellite felt, and how it is held against the model's.
+
+use nilometer_assimilation::{
+    Bounds, CdfMatching, Observed, SnowOperator, SnowRow, SoilMoisturePair, UpdatableRow, is_informative,
+};
+use nilometer_definitions::{Pipeline, SoilMoistureOptions};
+use nilometer_runtime::Card;
+use nilometer_schemas::{Timestamp, Variable};
+
+use crate::{ForecastError, Observation, parts::Parts};
+
+const DAY_S: i64 = 86_400;
+/// Of a pair in a snapshot: day, second of the day, observed, modelled.
+const PAIR: usize = 4;
+
+/// One kind of observation, and the rows of the ensemble that it is about.
+pub(crate) struct SeenStore {
+    pub(crate) variable: Variable,
+    pub(crate) rows: Vec<UpdatableRow>,
+    operator: Operator,
+}
+
+enum Operator {
+    Snow(SnowOperator),
+    Soil(SoilMoisture),
+}
+
+/// Soil moisture speaks of its own climate: what it says is matched to the model's, as they were in a training window.
+struct SoilMoisture {
+    options: SoilMoistureOptions,
+    /// of each catchment, what was seen in the training window and what the model had
+    pairs: Vec<Vec<SoilMoisturePair>>,
+    /// of each catchment, once the window is over; none where the pairs allow none
+    matchings: Vec<Option<Option<CdfMatching>>>,
+}
+
+/// An observation in the unit of the model's store.
+pub(crate) struct Seen {
+    pub(crate) observed: Observed,
+    /// how much of that unit one of the observation's own is
+    pub(crate) scale: f64,
+}
+
+impl SeenStore {
+    /// Every kind that a checked definition asks for and the model has stores of.
+    pub(crate) fn all(pipeline: &Pipeline, card: &Card) -> Result<Vec<Self>, ForecastError> {
+        let options = &pipeline.assimilation;
+        let rows = |names: &[String]| -> Vec<UpdatableRow> {
+            let blocks = card.state_row_blocks().enumerate();
+            let of_store = blocks.filter(|(_, block)| names.contains(&block.name) && block.storage.is_some());
+            of_store
+                .map(|(state, block)| UpdatableRow {
+                    state,
+                    bounds: Bounds { minimum: block.minimum, maximum: block.maximum },
+                })
+                .collect()
+        };
+        let mut all = Vec::new();
+        if let Some(snow) = &options.snow {
+            let operator = SnowOperator::water_equivalent(snow.relative_error, snow.absolute_error_mm)?;
+            let (variable, rows) = (Variable::SnowWaterEquivalent, rows(&snow.stores));
+            all.push(Self { variable, rows, operator: Operator::Snow(operator) });
+        }
+        if let Some(soil) = &options.soil_moisture {
+            let catchments = pipeline.catchments.len();
+            let operator = SoilMoisture {
+                options: soil.clone(),
+                pairs: vec![Vec::new(); catchments],
+                matchings: vec![None; catchments],
+            };
+            let (variable, rows) = (Variable::SoilMoisture, rows(&soil.stores));
+            all.push(Self { variable, rows, operator: Operator::Soil(operator) });
+        }
+        all.retain(|store| !store.rows.is_empty());
+        Ok(all)
+    }
+
+    /// What each member of `numbers` has of it in a catchment, mm. None where all have the same: then there is nothing to learn from.
+    pub(crate) fn predict(
+        &self,
+        numbers: &[f32],
+        parts: &Parts,
+        catchment: usize,
+    ) -> Result<Option<Vec<f64>>, ForecastError> {
+        let members = parts.shape.members;
+        let row = |row: usize| &numbers[row * parts.row_len() + catchment * members..][..members];
+        let mut predicted = vec![0.0; members];
+        match &self.operator {
+            Operator::Snow(operator) => {
+                let of = |r: &UpdatableRow| SnowRow { members: row(r.state), storage: parts.storage[r.state] };
+                operator.predict(&self.rows.iter().map(of).collect::<Vec<_>>(), &mut predicted)?;
+            }
+            Operator::Soil(_) => {
+                for r in &self.rows {
+                    let storage = parts.storage[r.state];
+                    predicted.iter_mut().zip(row(r.state)).for_each(|(sum, mm)| *sum += storage * f64::from(*mm));
+                }
+            }
+        }
+        Ok(is_informative(&predicted).then_some(predicted))
+    }
+
+    /// An observation, held against what the members had. None where it only teaches, or nothing can be made of it.
+    pub(crate) fn observe(
+        &mut self,
+        observation: &Observation,
+        predicted: &[f64],
+    ) -> Result<Option<Seen>, ForecastError> {
+        match &mut self.operator {
+            Operator::Snow(operator) => Ok(Some(Seen { observed: operator.observe(observation.value)?, scale: 1.0 })),
+            Operator::Soil(soil) => soil.observe(observation, predicted),
+        }
+    }
+
+    /// For a snapshot.
+    pub(crate) fn numbers(&self) -> Vec<f32> {
+        let Operator::Soil(soil) = &self.operator else { return Vec::new() };
+        let mut numbers = Vec::new();
+        for pairs in &soil.pairs {
+            numbers.push(pairs.len() as f32);
+            for pair in pairs {
+                let second = pair.time.seconds_since(Timestamp(0));
+                let when = [second.div_euclid(DAY_S) as f32, second.rem_euclid(DAY_S) as f32];
+                numbers.extend(when.into_iter().chain([pair.observed_m3_m3 as f32, pair.modelled as f32]));
+            }
+        }
+        numbers
+    }
+
+    /// Takes up what [`SeenStore::numbers`] gave and returns the numbers behind it; none when there are fewer.
+    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32]) -> Option<&'a [f32]> {
+        let Operator::Soil(soil) = &mut self.operator else { return Some(numbers) };
+        let mut behind = numbers;
+        for (pairs, matching) in soil.pairs.iter_mut().zip(&mut soil.matchings) {
+            let (count, others) = behind.split_first()?;
+            let (own, others) = others.split_at_checked(*count as usize * PAIR)?;
+            let pair = |[day, second, observed, modelled]: &[f32; PAIR]| SoilMoisturePair {
+                time: Timestamp(0).plus_s(*day as i64 * DAY_S + *second as i64),
+                observed_m3_m3: f64::from(*observed),
+                modelled: f64::from(*modelled),
+            };
+            *pairs = own.as_chunks::<PAIR>().0.iter().map(pair).collect();
+            *matching = None;
+            behind = others;
+        }
+        Some(behind)
+    }
+}
+
+impl SoilMoisture {
+    fn observe(&mut self, observation: &Observation, predicted: &[f64]) -> Result<Option<Seen>, ForecastError> {
+        let (catchment, time) = (observation.catchment, observation.valid_time);
+        let training = self.options.from..self.options.to;
+        if time < training.end {
+            if time >= training.start {
+                let modelled = predicted.iter().sum::<f64>() / predicted.len() as f64;
+                // As a snapshot keeps it, so that whoever goes on from one says the same.
+                let kept = |value: f64| f64::from(value as f32);
+                let whole = Timestamp(0).plus_s(time.seconds_since(Timestamp(0)));
+                let (observed_m3_m3, modelled) = (kept(observation.value), kept(modelled));
+                self.pairs[catchment].push(SoilMoisturePair { time: whole, observed_m3_m3, modelled });
+            }
+            return Ok(None);
+        }
+        let (pairs, least) = (&self.pairs[catchment], self.options.minimum_pairs);
+        let matching = self.matchings[catchment].get_or_insert_with(|| {
+            CdfMatching::fit(pairs, training, least)
+                .inspect_err(|error| {
+                    tracing::warn!(catchment, pairs = pairs.len(), %error, "soil moisture cannot be matched to the model's");
+                })
+                .ok()
+        });
+        let Some(matching) = matching else { return Ok(None) };
+        let observed = matching.observe(time, observation.value, self.options.error_m3_m3)?;
+        let scale = observed.error_variance.sqrt() / self.options.error_m3_m3;
+        Ok(Some(Seen { observed, scale }))
+    }
+}

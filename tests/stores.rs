@@ -1,0 +1,193 @@
+//! What is seen of a store moves the model's: snow, and with it the flood of its melt; soil, once its climate has been learned.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use arrow::{
+    array::{Array, AsArray},
+    datatypes::Float64Type,
+};
+use nilometer_schemas::{Analyses, Timestamp};
+use support::{archived, folder, means, nilometer, refused, root, succeed};
+
+const DAYS: i64 = 100;
+
+fn day(n: i64) -> String {
+    "2001-01-01".parse::<Timestamp>().unwrap().plus_s(n * 86_400).to_string()
+}
+
+/// A definition of one catchment with daily weather, frost until the thaw, discharge, and what was `seen` of a store: day and value.
+fn definition(folder: &Path, thaw: i64, (variable, unit): (&str, &str), seen: &[(i64, Option<f64>)]) -> PathBuf {
+    let (mut weather, mut flow) = ("end,prcp,tmin,tmax,dayl,srad,vp\n".to_owned(), "end,flow\n".to_owned());
+    for n in 1..=DAYS {
+        let (cold, warm) = if n < thaw { (-9.0, -3.0) } else { (4.0, 12.0) };
+        let rain = if n % 3 == 0 && n % 40 < 25 { 12.0 } else { 0.0 };
+        writeln!(weather, "{},{rain},{cold},{warm},0.45,150,500", day(n)).unwrap();
+        writeln!(flow, "{},3.0", day(n)).unwrap();
+    }
+    fs::write(folder.join("weather.csv"), weather).unwrap();
+    fs::write(folder.join("flow.csv"), flow).unwrap();
+    let mut rows = "end,value\n".to_owned();
+    for (n, value) in seen {
+        writeln!(rows, "{},{}", day(*n), value.map_or_else(String::new, |value| value.to_string())).unwrap();
+    }
+    fs::write(folder.join("seen.csv"), rows).unwrap();
+
+    let table = |name: &str, file: &str, column: &str, variable: &str, unit: &str, more: &str| {
+        format!(
+            "[source.{name}]\nkind = \"table\"\npath = \"{file}.csv\"\nstation = {{ constant = \"hill\" }}\n\
+             time = {{ column = {{ name = \"end\", format = \"rfc3339\" }} }}\nvalue = \"{column}\"\n\
+             variable = \"{variable}\"\nunit = \"{unit}\"\n{more}\n"
+        )
+    };
+    let mut sources = table("discharge", "flow", "flow", "discharge", "m3 s-1", "");
+    sources += &table("seen", "seen", "value", variable, unit, "");
+    for (column, variable, unit) in [
+        ("prcp", "precipitation", "mm"),
+        ("tmin", "minimum_air_temperature", "degC"),
+        ("tmax", "maximum_air_temperature", "degC"),
+        ("dayl", "day_length", "d"),
+        ("srad", "shortwave_radiation", "W m-2"),
+        ("vp", "vapour_pressure", "Pa"),
+    ] {
+        sources += &table(column, "weather", column, variable, unit, "period = \"1d\"\ndelay = \"-10d\"");
+    }
+    let attributes: Vec<String> =
+        folder::middling_attributes().into_iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
+    let camels = fs::read_to_string(root().join("pipelines/definitions/camels-daily.toml")).unwrap();
+    let model_and_errors =
+        camels[camels.find("[model]").unwrap()..].replace("../../", &format!("{}/", root().display()));
+    let text = format!(
+        "name = \"snowy\"\ndata = \".\"\n[time]\nstep = \"1d\"\nfrom = \"2001-01-01T00:00:00Z\"\nto = \"{}\"\n\
+         [[catchment]]\nid = \"hill\"\narea_km2 = 864.0\nattributes = {{ {} }}\n{sources}{model_and_errors}",
+        day(DAYS),
+        attributes.join(", ")
+    );
+    let definition = folder.join("snowy.toml");
+    fs::write(&definition, text).unwrap();
+    definition
+}
+
+fn filter() -> Vec<String> {
+    vec![
+        format!("model.package={}", root().join("models/zoo/dhbv").display()),
+        "assimilation.method=etkf".to_owned(),
+        "assimilation.members=24".to_owned(),
+        "forecast.horizon=3d".to_owned(),
+    ]
+}
+
+/// The ledger's rows about a variable: observed, predicted and innovation, and what each store gained, mm.
+fn told(store: &Path, variable: &str) -> Vec<([f64; 3], Vec<(String, f64)>)> {
+    let of_batch = |batch| {
+        let rows = Analyses::try_from(batch).unwrap();
+        let row = |row: usize| {
+            assert_eq!(rows.station().value(row), "hill");
+            let numbers = [rows.observed(), rows.predicted(), rows.innovation()].map(|column| column.value(row));
+            let (stores, gained) = (rows.store().value(row), rows.increment_mm().value(row));
+            let (stores, gained) = (stores.as_string::<i32>(), gained.as_primitive::<Float64Type>());
+            (numbers, (0..stores.len()).map(|at| (stores.value(at).to_owned(), gained.value(at))).collect())
+        };
+        (0..rows.len()).filter(|row| rows.variable().value(*row) == variable).map(row).collect::<Vec<_>>()
+    };
+    archived(store, "analysis.v1").into_iter().flat_map(of_batch).collect()
+}
+
+#[test]
+fn snow_that_was_seen_is_there_when_it_melts() {
+    const THAW: i64 = 75;
+    let folder = tempfile::tempdir().unwrap();
+    // More than fell, on three days of February and March; on another day nobody could see it.
+    let seen = [(50, Some(400.0)), (57, Some(450.0)), (64, Some(480.0)), (71, None)];
+    let definition = definition(folder.path(), THAW, ("snow_water_equivalent", "mm"), &seen);
+    let filter = filter();
+    let run = |relative_error: &str| {
+        let store = tempfile::tempdir().unwrap();
+        let mut set = filter.clone();
+        set.push(format!("assimilation.snow={{ relative_error = {relative_error}, absolute_error_mm = 5.0 }}"));
+        let mut hindcast = nilometer("hindcast", &definition, &set);
+        hindcast.arg("--out").arg(store.path());
+        succeed(hindcast);
+        store
+    };
+    let (seen, doubted) = (run("0.01"), run("10.0"));
+
+    let rows = told(seen.path(), "snow_water_equivalent");
+    assert_eq!(rows.len(), 3, "the row without a value is none");
+    for ([observed, predicted, innovation], gained) in rows {
+        assert!(innovation > 0.0, "more was seen than the model had");
+        assert!((innovation - (observed - predicted)).abs() < 1e-9, "in mm");
+        for (name, mm) in gained {
+            let of_snow = ["snow_store", "melt_water_store"].contains(&name.as_str());
+            assert!(of_snow || mm == 0.0, "{name} gained {mm} mm");
+            assert!(name != "snow_store" || mm > 1.0, "{name} gained {mm} mm");
+        }
+    }
+
+    // The day-ahead forecasts of the thaw.
+    let melt = |store: &Path| {
+        let series = means(store).remove(&("hill".to_owned(), 86_400)).unwrap();
+        let thaw: Timestamp = day(THAW + 5).parse().unwrap();
+        series.iter().filter(|(time, _)| **time > thaw).map(|(_, mean)| mean).sum::<f64>()
+    };
+    let (with, without) = (melt(seen.path()), melt(doubted.path()));
+    assert!(with > 1.2 * without, "{with} and {without} m3/s over the thaw");
+
+    let unused = nilometer("validate", &definition, &filter).output().unwrap();
+    refused(&unused, &["source.seen.variable", "nothing uses", "[assimilation.snow]"]);
+    let mut elsewhere = filter.clone();
+    elsewhere.push(
+        "assimilation.snow={ relative_error = 0.1, absolute_error_mm = 5.0, stores = [\"snowpack\"] }".to_owned(),
+    );
+    let unknown = nilometer("validate", &definition, &elsewhere).output().unwrap();
+    refused(&unknown, &["assimilation.snow.stores", "snowpack", "snow_store"]);
+}
+
+#[test]
+fn soil_that_was_seen_corrects_once_its_climate_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    // A bucket that fills with the rain and leaks, seen every day; behind the training it is said to be as wet as it ever was.
+    let mut bucket = 0.5_f64;
+    let seen: Vec<(i64, Option<f64>)> = (1..=DAYS)
+        .map(|n| {
+            bucket = bucket * 0.95 + if n % 3 == 0 && n % 40 < 25 { 0.1 } else { 0.0 };
+            (n, Some(if n > 70 { 0.45 } else { 0.1 + 0.25 * bucket }))
+        })
+        .collect();
+    let definition = definition(folder.path(), 0, ("soil_moisture", "m3 m-3"), &seen);
+    let run = |days: &[i64]| {
+        let store = tempfile::tempdir().unwrap();
+        for to in days {
+            let mut set = filter();
+            set.extend([
+                "assimilation.soil_moisture={ from = \"2001-01-11T00:00:00Z\", to = \"2001-03-12T00:00:00Z\" }"
+                    .to_owned(),
+                format!("log.store={}", store.path().display()),
+                format!("time.to={}", day(*to)),
+                "log.snapshot_every=9".to_owned(),
+            ]);
+            succeed(nilometer("replay", &definition, &set));
+        }
+        store
+    };
+    let (whole, twice) = (run(&[DAYS]), run(&[65, DAYS]));
+    let rows = told(whole.path(), "soil_moisture");
+    // Days 70 to the last; those before only taught.
+    assert_eq!(rows.len() as i64, DAYS - 69);
+    for ([observed, predicted, innovation], gained) in &rows[1..4] {
+        assert!((observed - 0.45).abs() < 1e-12 && *predicted < 0.45 && *innovation > 0.0, "{observed} {predicted}");
+        assert!((innovation - (observed - predicted)).abs() < 1e-9, "in m3 m-3");
+        for (name, mm) in gained {
+            assert_eq!(*mm > 0.0, name == "soil_store", "{name} gained {mm} mm");
+        }
+    }
+    assert_eq!(told(twice.path(), "soil_moisture"), rows, "what was learned stands in the snapshot");
+    assert_eq!(means(twice.path()), means(whole.path()));
+}
