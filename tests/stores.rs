@@ -84,8 +84,11 @@ fn filter() -> Vec<String> {
     ]
 }
 
-/// The ledger's rows about a variable: observed, predicted and innovation, and what each store gained, mm.
-fn told(store: &Path, variable: &str) -> Vec<([f64; 3], Vec<(String, f64)>)> {
+/// A row of the ledger: observed, predicted and innovation, and what each store gained, mm.
+type Told = ([f64; 3], Vec<(String, f64)>);
+
+/// The ledger's rows about a variable.
+fn told(store: &Path, variable: &str) -> Vec<Told> {
     let of_batch = |batch| {
         let rows = Analyses::try_from(batch).unwrap();
         let row = |row: usize| {

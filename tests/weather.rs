@@ -87,7 +87,7 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
             assert!(*mean > 1.5 * dry && *high > 2.0 * dry_high, "{issued}: {mean} [{high}] and {dry} [{dry_high}]");
         }
     }
-    assert!(with.iter().any(|(issued, ..)| *issued >= came));
+    assert!(with.iter().any(|(issued, ..)| *issued >= came) && with.iter().any(|(issued, ..)| *issued < came));
 
     // Kept in the snapshot: whoever goes on from one says the same.
     let twice = run("members", &["2014-09-20T06:00:00Z", end]);
@@ -103,6 +103,41 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
     for reason in ["undecodable", "gross_range"] {
         assert_eq!(reasons.iter().filter(|r| *r == reason).count(), 1, "{reason} in {reasons:?}");
     }
+}
+
+#[test]
+fn a_weather_forecast_says_nothing_of_what_was_measured() {
+    let Some(cance) = cance() else { return };
+    let data = data_beside(&cance);
+    let issued: Timestamp = ISSUED.parse().unwrap();
+    // A flood's rain in the hours before it comes, which the radar saw dry; its evapotranspiration is not known yet, so the state waits.
+    let mut text = "gauge,valid,issued,mm\n".to_owned();
+    for (gauge, hour) in ["V3524010", "V3515010", "V3517010"].into_iter().flat_map(|g| (1..=5).map(move |h| (g, h))) {
+        writeln!(text, "{gauge},{},{ISSUED},30", issued.plus_s(hour * HOUR)).unwrap();
+    }
+    fs::write(data.path().join("nwp.csv"), text).unwrap();
+    let run = |scenario: &str| {
+        let store = tempfile::tempdir().unwrap();
+        let mut set = window(store.path(), "2014-09-19T00:00:00Z", "2014-09-20T06:00:00Z");
+        set.extend([
+            format!("data={}", data.path().display()),
+            format!("forecast.scenario={scenario}"),
+            "forecast.wait=12h".to_owned(),
+            "source.rain.delay=0s".to_owned(),
+            "source.evapotranspiration.delay=20h".to_owned(),
+            "source.nwp={ kind = \"table\", path = \"nwp.csv\", station = { column = \"gauge\" }, value = \"mm\", \
+             time = { column = { name = \"valid\", format = \"rfc3339\" } }, forecast = { issue_time = \"issued\" }, \
+             variable = \"precipitation\", unit = \"mm\", period = \"1h\", delay = \"5h\" }"
+                .to_owned(),
+        ]);
+        succeed(nilometer("replay", &definition(), &set));
+        said(store.path())
+    };
+    let numbers =
+        |said: Vec<(Timestamp, String, [f64; 2])>| -> Vec<[f64; 2]> { said.into_iter().map(|s| s.2).collect() };
+    let members = run("members");
+    assert!(members.iter().any(|(_, scenario, _)| scenario == "members"));
+    assert_eq!(numbers(members), numbers(run("zero")));
 }
 
 #[test]

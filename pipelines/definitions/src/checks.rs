@@ -19,6 +19,8 @@ use crate::{
     SourceDefinition, SourceKind, TimeOptions, collect::join, folder::Folder,
 };
 
+/// Steps between two analyses: each keeps what every member predicted.
+const MOST_STEPS: i64 = 1_000;
 /// Problems of one kind worth reading at once.
 const SHOWN: usize = 20;
 
@@ -169,8 +171,9 @@ pub(crate) fn catchments(
 /// Analyses fall on steps.
 pub(crate) fn analyses(options: &AssimilationOptions, time: &TimeOptions, problems: &mut Vec<Problem>) {
     let (every_s, step_s) = (options.analysis_every_s(time.step), time.step.seconds());
-    if step_s > 0 && (every_s <= 0 || every_s % step_s != 0) {
-        let message = format!("is {every_s} s, accepted is a multiple of time.step = {}", time.step);
+    if step_s > 0 && (every_s <= 0 || every_s % step_s != 0 || every_s > MOST_STEPS * step_s) {
+        let message =
+            format!("is {every_s} s, accepted is a multiple of time.step = {}, at most {MOST_STEPS} of it", time.step);
         problems.push(Problem { path: "assimilation.every".to_owned(), message });
     }
 }
@@ -202,13 +205,23 @@ pub(crate) fn ratings(
     for station in ratings.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         say(format!("rating.{station}"), "is no catchment's station".to_owned());
     }
+    let of_station = |source: &SourceDefinition| match &source.kind {
+        SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => Some(station.clone()),
+        _ => None,
+    };
+    if !ratings.is_empty() && !sources.values().any(|source| source.variable() == Variable::Stage) {
+        let message = "is there, but no source delivers stage; accepted with one, or without ratings".to_owned();
+        say("rating".to_owned(), message);
+    }
+    let measured: BTreeSet<String> =
+        sources.values().filter(|s| s.variable() == Variable::Discharge).filter_map(of_station).collect();
     for (name, source) in sources.iter().filter(|(_, source)| source.variable() == Variable::Stage) {
-        let rated = match &source.kind {
-            SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => {
-                ratings.contains_key(station)
-            }
-            _ => !ratings.is_empty(),
-        };
+        let rated = of_station(source).map_or(!ratings.is_empty(), |station| ratings.contains_key(&station));
+        if let Some(station) = of_station(source).filter(|station| measured.contains(station)) {
+            let message =
+                format!("is \"stage\" of {station}, whose discharge another source delivers; accepted is one of both");
+            say(format!("source.{name}.variable"), message);
+        }
         if !rated {
             let message = "is \"stage\", and no rating says what discharge that is; accepted with a [[rating.STATION]] of each of its stations";
             say(format!("source.{name}.variable"), message.to_owned());
@@ -235,14 +248,18 @@ pub(crate) fn also_updated(models: &Mixture, options: &AssimilationOptions, prob
         let message = format!("names {unknown:?}, which is no part of the model's state; accepted are {known}");
         problems.push(Problem { path: "assimilation.also_update".to_owned(), message });
     }
+    let blocks = || models.members().iter().flat_map(|m| &m.package.card().states);
+    let holding: BTreeSet<&str> =
+        blocks().filter(|state| state.storage.is_some()).map(|state| state.name.as_str()).collect();
     let seen = [
         ("snow", options.snow.as_ref().map(|snow| &snow.stores)),
         ("soil_moisture", options.soil_moisture.as_ref().map(|soil| &soil.stores)),
     ];
     for (section, stores) in seen.into_iter().filter_map(|(section, stores)| Some((section, stores?))) {
-        if !stores.iter().any(|name| states.contains(name.as_str())) {
-            let known = states.iter().copied().collect::<Vec<_>>().join(", ");
-            let message = format!("names {}, none of which the model has; accepted are of {known}", stores.join(", "));
+        if !stores.iter().any(|name| holding.contains(name.as_str())) {
+            let known = holding.iter().copied().collect::<Vec<_>>().join(", ");
+            let message =
+                format!("names {}, none of which is a store of the model; accepted are of {known}", stores.join(", "));
             problems.push(Problem { path: format!("assimilation.{section}.stores"), message });
         }
     }
@@ -296,6 +313,11 @@ pub(crate) fn sources(
             (true, _) => "source.forcing_delay".to_owned(),
             (false, _) => format!("source.{name}.delay"),
         };
+        if source.foresees() && source.delay.seconds() < 0 {
+            let message =
+                format!("is {}: a forecast is not known before it is made, so accepted is 0s or more", source.delay);
+            problems.push(Problem { path: key.clone(), message });
+        }
         if source.delay.seconds() < -FARTHEST_S {
             let message = format!(
                 "is {}: rows more than {} days ahead of their arrival are refused, so accepted is a shorter forecast.horizon",

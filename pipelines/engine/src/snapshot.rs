@@ -299,6 +299,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn numbers_of_the_content_come_back_to_the_last_bit() {
+        let snapshots = Snapshots::new(Arc::new(InMemory::new()), "snapshots", "forecast", 2);
+        let rated: Vec<f64> = (1..4_000).map(|mm| 8.0 * (f64::from(mm) / 1_000.0).powf(1.8)).collect();
+        snapshots.save(1, &rated, &[]).await.unwrap();
+        assert_eq!(snapshots.newest::<Vec<f64>>().await.unwrap().unwrap().content, rated);
+    }
+
+    #[tokio::test]
     async fn a_reach_keeps_what_lies_beyond_it_and_one_a_stride() {
         let snapshots = Snapshots::new(Arc::new(InMemory::new()), "snapshots", "forecast", 2).reaching(160);
         for ordinal in (0..=1_000).step_by(2) {

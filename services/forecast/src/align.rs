@@ -234,6 +234,22 @@ impl Align {
         (forcing.covered_s[at] >= self.step_s as f32 - 0.5).then(|| forcing.values[at])
     }
 
+    /// Whether anything of a forcing waits.
+    #[must_use]
+    pub fn has_forcing(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// Forgets all forcing of a catchment.
+    pub fn clear(&mut self, catchment: usize) {
+        for forcing in self.steps.values_mut() {
+            let StepForcing { values, covered_s } = forcing;
+            for at in (catchment..values.len()).step_by(self.catchments) {
+                (values[at], covered_s[at]) = (0.0, 0.0);
+            }
+        }
+    }
+
     /// Forgets the steps up to `time`, and the rows that ended by then.
     pub fn forget(&mut self, time: Timestamp) {
         let behind = Timestamp(time.0 + 1);

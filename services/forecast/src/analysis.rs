@@ -15,6 +15,8 @@ use crate::{
     stores::{Seen, SeenStore},
 };
 
+/// What a filter accepts.
+const LARGEST_INFLATION: f64 = 10.0;
 /// The perturbations of what was seen of stores.
 const SNOW: Purpose = Purpose::Custom(6);
 const SOIL: Purpose = Purpose::Custom(7);
@@ -137,12 +139,10 @@ impl Analysis {
                 rows: &parts.rows,
             })
             .collect();
-        let noise = || stream(parts.seed, Purpose::ObservationPerturbation, time.0);
+        let mut noise = stream(parts.seed, Purpose::ObservationPerturbation, time.0);
         let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
-        self.filter.assimilate(&mut ensemble, &batch, &mut noise(), &mut report)?;
-        if let Some(stored) = &mut self.stored {
-            stored.correct(&mut self.filter, &batch, &mut noise())?;
-        }
+        // What was predicted before now is not asked for again, so it need not be corrected with the ensemble.
+        self.filter.assimilate(&mut ensemble, &batch, &mut noise, &mut report)?;
         if let Some(inflation) = &mut self.adaptive_inflation {
             for (innovation, _) in report.innovations.iter().zip(&told).filter(|(_, one)| one.is_at_gauge()) {
                 inflation.learn(std::slice::from_ref(innovation));
@@ -167,7 +167,8 @@ impl Analysis {
 
     /// Factor on the prior anomalies of a catchment whose gauge has read something.
     fn inflation_of(&self, catchment: usize) -> f64 {
-        self.inflation * self.adaptive_inflation.as_ref().map_or(1.0, |learned| learned.factor(catchment))
+        let learned = self.adaptive_inflation.as_ref().map_or(1.0, |learned| learned.factor(catchment));
+        (self.inflation * learned).min(LARGEST_INFLATION)
     }
 
     fn stored_of(&self, step: Timestamp, gauge: usize) -> Option<&[f32]> {

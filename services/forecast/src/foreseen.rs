@@ -22,20 +22,26 @@ pub(crate) struct Foreseen {
 #[serde(deny_unknown_fields)]
 struct Product {
     variable: Variable,
-    /// none before the first
-    issue_time: Option<Timestamp>,
+    /// of each catchment; none before the first
+    issue_times: Vec<Option<Timestamp>>,
     members: BTreeMap<i32, Align>,
 }
 
 impl Foreseen {
     /// Nothing is foreseen yet of `variables`, the model's inputs.
     pub(crate) fn new(step_s: i64, variables: &[Variable], catchments: usize) -> Self {
-        let product = |variable: &Variable| Product { variable: *variable, issue_time: None, members: BTreeMap::new() };
+        let issue_times = vec![None; catchments];
+        let product = |variable: &Variable| Product {
+            variable: *variable,
+            issue_times: issue_times.clone(),
+            members: BTreeMap::new(),
+        };
         Self { step_s, catchments, products: variables.iter().map(product).collect() }
     }
 
-    /// Takes one row of a forecast made at `issue_time`; what was foreseen of its variable before that is forgotten, and what comes from an
-    /// older forecast is too late. Rows of steps that are over, or lie beyond `until`, are of no use to a forecast, which is no fault of theirs.
+    /// Takes one row of a forecast made at `issue_time`. What was foreseen of its variable and catchment before that is forgotten, and what
+    /// comes from an older forecast is superseded. Rows of steps that are over, or lie beyond what is looked at, are of no use, which is no
+    /// fault of theirs.
     pub(crate) fn add(
         &mut self,
         row: PeriodForcing,
@@ -46,14 +52,15 @@ impl Foreseen {
         let Some(product) = self.products.iter_mut().find(|product| product.variable == row.variable) else {
             return Fate::Rejected(Reason::UnknownStation);
         };
-        if product.issue_time.is_some_and(|newest| issue_time < newest) {
+        let newest = &mut product.issue_times[row.catchment];
+        if newest.is_some_and(|newest| issue_time < newest) {
             return Fate::Rejected(Reason::Superseded);
-        }
-        if product.issue_time != Some(issue_time) {
-            (product.issue_time, product.members) = (Some(issue_time), BTreeMap::new());
         }
         if row.valid_time <= waiting.reached || row.valid_time > waiting.limit {
             return Fate::Pending;
+        }
+        if newest.replace(issue_time).is_some_and(|newest| newest < issue_time) {
+            product.members.values_mut().for_each(|align| align.clear(row.catchment));
         }
         let of_member = product.members.entry(member.unwrap_or(0));
         of_member.or_insert_with(|| Align::new(self.step_s, &[row.variable], self.catchments)).add_forcing(row, waiting)
@@ -66,21 +73,26 @@ impl Foreseen {
 
     /// Forgets the steps up to `time`.
     pub(crate) fn forget(&mut self, time: Timestamp) {
-        self.products.iter_mut().flat_map(|product| product.members.values_mut()).for_each(|align| align.forget(time));
+        for product in &mut self.products {
+            product.members.values_mut().for_each(|align| align.forget(time));
+            product.members.retain(|_, align| align.has_forcing());
+        }
     }
 
-    /// The forcing `[F, C]` of the step that ends at `step` as the `number`-th member has it, members taken in turn; `otherwise` where it
-    /// says nothing of a variable.
-    pub(crate) fn of_member(&self, number: usize, step: Timestamp, otherwise: &[f32]) -> Vec<f32> {
-        let mut forcing = otherwise.to_vec();
-        for (product, values) in self.products.iter().zip(forcing.chunks_exact_mut(self.catchments)) {
-            let Some(turn) = number.checked_rem(product.members.len()) else { continue };
-            let Some(align) = product.members.values().nth(turn) else { continue };
-            for (catchment, value) in values.iter_mut().enumerate() {
-                *value = align.known(step, 0, catchment).unwrap_or(*value);
-            }
-        }
-        forcing
+    /// The series of each input as the `number`-th member has them, members taken in turn. One that is alone in its variable speaks for all;
+    /// so does another one for one that is missing.
+    pub(crate) fn in_turn(&self, number: usize) -> Vec<Option<&Align>> {
+        let most = self.products.iter().map(|product| &product.members).max_by_key(|members| members.len());
+        let name = most.and_then(|members| members.keys().nth(number.checked_rem(members.len())?));
+        self.products.iter().map(|product| product.series(name.copied(), number)).collect()
+    }
+}
+
+impl Product {
+    /// The series of the member of this name, or of another one in turn.
+    fn series(&self, name: Option<i32>, number: usize) -> Option<&Align> {
+        let other = || self.members.values().nth(number.checked_rem(self.members.len())?);
+        name.and_then(|name| self.members.get(&name)).or_else(other)
     }
 }
 
@@ -100,6 +112,14 @@ mod tests {
         PeriodForcing { variable: RAIN, catchment: 1, valid_time: hour(valid), period_s: period * HOUR, value }
     }
 
+    fn known(foreseen: &Foreseen, number: usize, step: i64, input: usize, catchment: usize) -> Option<f32> {
+        foreseen.in_turn(number)[input]?.known(hour(step), 0, catchment)
+    }
+
+    fn of(foreseen: &Foreseen, number: usize, step: i64) -> Option<f32> {
+        known(foreseen, number, step, 0, 1)
+    }
+
     #[test]
     fn members_take_turns_and_say_nothing_of_what_they_do_not_know() {
         let mut foreseen = Foreseen::new(HOUR, &[RAIN, PET], 2);
@@ -107,27 +127,36 @@ mod tests {
         assert!(foreseen.is_empty());
         assert_eq!(foreseen.add(rain(3, 3, 6.0), hour(0), Some(4), waiting), Fate::Pending);
         assert_eq!(foreseen.add(rain(3, 3, 9.0), hour(0), Some(7), waiting), Fate::Pending);
-        let otherwise = [0.0, 0.0, 0.1, 0.2];
-        let said = [0, 1, 2].map(|number| foreseen.of_member(number, hour(2), &otherwise));
-        assert_eq!(said, [[0.0, 2.0, 0.1, 0.2], [0.0, 3.0, 0.1, 0.2], [0.0, 2.0, 0.1, 0.2]]);
-        assert_eq!(foreseen.of_member(0, hour(4), &otherwise), otherwise, "beyond its last step");
+        assert_eq!([0, 1, 2].map(|number| of(&foreseen, number, 2)), [Some(2.0), Some(3.0), Some(2.0)]);
+        assert_eq!(of(&foreseen, 0, 4), None, "beyond its last step");
+        assert_eq!(known(&foreseen, 0, 2, 0, 0), None, "of another catchment");
+        assert_eq!(known(&foreseen, 0, 2, 1, 1), None, "of another variable");
+        // A single forecast of it speaks for every member, and a second one belongs to the member of its number.
+        let pet = PeriodForcing { variable: PET, value: 0.3, ..rain(3, 3, 0.0) };
+        foreseen.add(pet, hour(0), None, waiting);
+        assert_eq!([0, 1].map(|number| known(&foreseen, number, 2, 1, 1)), [Some(0.1), Some(0.1)]);
+        foreseen.add(PeriodForcing { value: 0.6, ..pet }, hour(0), Some(7), waiting);
+        assert_eq!(known(&foreseen, 1, 2, 1, 1), Some(0.2));
         assert_eq!(foreseen.add(rain(3, 3, 9.0), hour(0), Some(7), waiting), Fate::Rejected(Reason::Duplicate));
         foreseen.forget(hour(2));
-        assert_eq!(foreseen.of_member(0, hour(2), &otherwise), otherwise);
-        assert_eq!(foreseen.of_member(0, hour(3), &otherwise)[1], 2.0);
+        assert_eq!((of(&foreseen, 0, 2), of(&foreseen, 0, 3)), (None, Some(2.0)));
+        foreseen.forget(hour(3));
+        assert!(foreseen.is_empty(), "what is over is no forecast");
     }
 
     #[test]
-    fn a_newer_forecast_takes_the_place_of_the_older_one() {
+    fn a_newer_forecast_takes_the_place_of_the_older_one_of_its_catchment() {
         let mut foreseen = Foreseen::new(HOUR, &[RAIN], 2);
         let waiting = Waiting { reached: hour(0), limit: hour(48) };
         foreseen.add(rain(8, 1, 6.0), hour(0), None, waiting);
-        foreseen.add(rain(7, 1, 1.0), hour(6), None, waiting);
-        assert_eq!(foreseen.of_member(0, hour(8), &[0.0, 0.0]), [0.0, 0.0]);
-        assert_eq!(foreseen.of_member(0, hour(7), &[0.0, 0.0]), [0.0, 1.0]);
-        assert_eq!(foreseen.add(rain(9, 1, 6.0), hour(0), None, waiting), Fate::Rejected(Reason::Superseded));
-        // Its first hours have passed when it comes, and its last days nobody looks at.
+        foreseen.add(PeriodForcing { catchment: 0, ..rain(8, 1, 5.0) }, hour(0), None, waiting);
+        // Its first hours have passed when it comes, and its last days nobody looks at: so far it says nothing.
         assert_eq!(foreseen.add(rain(0, 1, 6.0), hour(6), None, waiting), Fate::Pending);
         assert_eq!(foreseen.add(rain(480, 1, 6.0), hour(6), None, waiting), Fate::Pending);
+        assert_eq!(of(&foreseen, 0, 8), Some(6.0));
+        foreseen.add(rain(7, 1, 1.0), hour(6), None, waiting);
+        assert_eq!((of(&foreseen, 0, 8), of(&foreseen, 0, 7)), (None, Some(1.0)));
+        assert_eq!(known(&foreseen, 0, 8, 0, 0), Some(5.0), "the other catchment waits for its own");
+        assert_eq!(foreseen.add(rain(9, 1, 6.0), hour(0), None, waiting), Fate::Rejected(Reason::Superseded));
     }
 }

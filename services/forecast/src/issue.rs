@@ -80,38 +80,52 @@ pub(crate) enum MemberWeather<'a> {
 }
 
 impl Weather<'_> {
-    /// Writes the forcing of a step, each member's its own, and gives the mean `[F, C]`; `otherwise` `[F, C]` is what a weather forecast leaves
-    /// open. None where the scenario is another one, or the step is known.
-    fn write_members(
+    /// Gives each member its own weather of a step, where there is some: `into` `[F, C, M]` holds what all have in common, `forcing` `[F, C]` its
+    /// mean, and both are changed. What has been observed stays.
+    fn tell_apart(
         &self,
         parts: &Parts,
         valid_time: Timestamp,
         issue_time: Timestamp,
-        otherwise: &[f32],
+        forcing: &mut [f32],
         into: &mut [f32],
-    ) -> Option<Vec<f32>> {
-        let members = parts.shape.members;
-        let mut mean = vec![0.0; parts.inputs.len() * parts.shape.catchments];
-        for member in 0..members {
-            let foreseen;
-            let forcing = match self.members.as_ref()? {
-                MemberWeather::Past(history, years) if valid_time > issue_time => {
-                    history.at(valid_time.plus_s(-years[member % years.len()]))?
-                }
-                // Also of a step that is over, as long as nobody has said what fell.
-                MemberWeather::Foreseen(forecast) if valid_time > issue_time || !self.align.is_complete(valid_time) => {
-                    foreseen = forecast.of_member(member, valid_time, otherwise);
-                    &foreseen
-                }
-                _ => return None,
-            };
-            for ((row, value), mean) in forcing.iter().enumerate().zip(&mut mean) {
-                into[row * members + member] = *value;
-                *mean += value / members as f32;
+    ) {
+        let (members, ahead) = (parts.shape.members, valid_time > issue_time);
+        let own = |member: usize| match self.members.as_ref()? {
+            MemberWeather::Past(history, years) if ahead => {
+                Some(Own::Past(history.at(valid_time.plus_s(-years[member % years.len()]))?))
+            }
+            MemberWeather::Past(..) => None,
+            MemberWeather::Foreseen(forecast) => Some(Own::Foreseen(forecast.in_turn(member))),
+        };
+        let Some(own) = (0..members).map(own).collect::<Option<Vec<Own<'_>>>>() else { return };
+        for (row, mean) in forcing.iter_mut().enumerate() {
+            let (input, catchment) = (row / parts.shape.catchments, row % parts.shape.catchments);
+            // Also of a step that is over, as long as nobody has said what fell.
+            if !ahead && self.align.known(valid_time, input, catchment).is_some() {
+                continue;
+            }
+            let of_members = &mut into[row * members..][..members];
+            let mut said = false;
+            for (value, own) in of_members.iter_mut().zip(&own) {
+                let own = match own {
+                    Own::Past(forcing) => Some(forcing[row]),
+                    Own::Foreseen(series) => series[input].and_then(|series| series.known(valid_time, 0, catchment)),
+                };
+                said |= own.is_some();
+                *value = own.unwrap_or(*value);
+            }
+            if said {
+                *mean = of_members.iter().sum::<f32>() / members as f32;
             }
         }
-        Some(mean)
     }
+}
+
+/// The weather of one member: the forcing `[F, C]` of a step, or a series of each input.
+enum Own<'a> {
+    Past(&'a [f32]),
+    Foreseen(Vec<Option<&'a Align>>),
 }
 
 /// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
@@ -163,14 +177,9 @@ impl EnsembleState {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
             parts.advance_multiplier(&mut multiplier, &mut multiplier_rng)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
-            let forcing = scenario_forcing(weather, valid_time, issue_time, parts);
-            let forcing = match weather.write_members(parts, valid_time, issue_time, &forcing, into) {
-                Some(mean) => mean,
-                None => {
-                    write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
-                    forcing
-                }
-            };
+            let mut forcing = scenario_forcing(weather, valid_time, issue_time, parts);
+            write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
+            weather.tell_apart(parts, valid_time, issue_time, &mut forcing, into);
             parts.remember_rain(&mut recent_mm, &forcing);
             recent_by_step.extend_from_slice(&recent_mm);
             // Only the first step can know what the gauge read before it.

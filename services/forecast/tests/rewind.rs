@@ -365,6 +365,39 @@ fn what_a_filter_has_learned_survives_kills_and_late_readings() {
 }
 
 #[test]
+fn a_second_value_that_comes_after_its_step_takes_nothing_from_the_first() {
+    // Readings wait for the analysis of hour 36; a correction of hour 34 comes when nothing is given its place any more.
+    let Some(pipeline) = pipeline(&["assimilation.every=6h", "forecast.lateness=0s"]) else { return };
+    let mut rows = on_time();
+    let first = *rows.iter().find(|r| r.hour == 34 && r.catchment == 1).unwrap();
+    rows.push(Gauged { value: Some(77.0), arrives: 35, ..first });
+    let (punctual, corrected) = (live(&pipeline, &on_time(), None, &[]), live(&pipeline, &rows, None, &[]));
+    assert_eq!(since(&corrected, &pipeline, 0), since(&punctual, &pipeline, 0));
+    assert_eq!((letters_of(&corrected, "late"), letters_of(&corrected, "superseded")), (1, 0));
+    assert_eq!(corrected.ledger, punctual.ledger);
+}
+
+#[test]
+fn corrected_and_withdrawn_readings_take_back_what_they_did_while_they_wait() {
+    let Some(pipeline) = pipeline(&["assimilation.every=6h", "log.snapshot_every=5"]) else { return };
+    let wrong = |value| {
+        let mut rows = on_time();
+        let row = rows.iter_mut().find(|r| r.hour == 34 && r.catchment == 0).unwrap();
+        let right = Gauged { arrives: 35, ..*row };
+        row.value = Some(200.0);
+        rows.push(Gauged { value, ..right });
+        rows
+    };
+    let punctual = live(&pipeline, &on_time(), None, &[]);
+    let corrected = live(&pipeline, &wrong(Some(reading(34, 0))), None, &[60, 150]);
+    assert_eq!(since(&corrected, &pipeline, 35), since(&punctual, &pipeline, 35));
+    let mut without = on_time();
+    without.retain(|r| !(r.hour == 34 && r.catchment == 0));
+    let (never, withdrawn) = (live(&pipeline, &without, None, &[]), live(&pipeline, &wrong(None), None, &[]));
+    assert_eq!(since(&withdrawn, &pipeline, 35), since(&never, &pipeline, 35));
+}
+
+#[test]
 fn a_window_survives_kills_and_late_readings() {
     let Some(pipeline) = pipeline(&["assimilation.method=variational", "assimilation.members=1"]) else { return };
     let mut rows = on_time();

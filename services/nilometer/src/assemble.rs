@@ -1,6 +1,13 @@
 //! From a definition to running roles: what each needs is made here, and nowhere else.
 
-use std::{collections::BTreeMap, fs, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, anyhow};
 use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
@@ -336,7 +343,9 @@ fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Line
         sources.push(source);
         decodings.insert(name.clone(), decoding);
     }
-    let stations = pipeline.catchments.iter().map(|c| c.station().to_owned());
+    // What a gauge measures comes by its station's name, what is of a catchment by that of the catchment.
+    let names = pipeline.catchments.iter().flat_map(|c| [c.station().to_owned(), c.id.clone()]);
+    let stations = names.collect::<BTreeSet<_>>().into_iter();
     let rules = CheckRules::new(
         &pipeline.checks,
         stations.map(|station| (station.clone(), pipeline.station_checks.get(&station).cloned().unwrap_or_default())),

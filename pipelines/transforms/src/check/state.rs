@@ -33,7 +33,7 @@ pub(super) enum Point {
     Missing(Timestamp),
     /// a row with a value, kept as text so that every format gives back the same bits, and when it came
     #[serde(rename = "value")]
-    Value(Timestamp, #[serde(with = "exact")] f64, Timestamp),
+    Value(Timestamp, f64, Timestamp),
 }
 
 impl Point {
@@ -90,18 +90,5 @@ impl Series {
                 }
             }
         }
-    }
-}
-
-/// Numbers as text: the shortest one that reads back to the same bits.
-mod exact {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(value)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     Fate, ForecastError, PeriodForcing, Waiting,
-    journal::{LateContent, LateRow},
+    journal::{About, LateContent, LateRow},
 };
 
 /// Where quality control says that a value was taken back.
@@ -260,9 +260,13 @@ impl Role {
         let late = |row: usize| {
             let (station, valid_time) = (rows.station().value(row), Timestamp(rows.valid_time().value(row)));
             let mut of_rewind = self.kept.journal.rows().iter().filter(|late| late.arrived == to);
-            of_rewind.any(|late| {
-                let catchment = &self.pipeline.catchments[late.content.catchment()];
-                late.content.valid_time() == valid_time && catchment.station() == station
+            of_rewind.any(|late| match late.content.about() {
+                About::Observed(about) => {
+                    about.valid_time == valid_time
+                        && about.variable.name() == rows.variable().value(row)
+                        && self.pipeline.catchments[about.catchment].station() == station
+                }
+                About::Forcing(..) => false,
             })
         };
         let mask: BooleanArray = (0..rows.len()).map(|row| Some(last || late(row))).collect();

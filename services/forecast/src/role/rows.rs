@@ -67,6 +67,8 @@ impl Role {
                             true => Fate::Rejected(Reason::BadTime),
                             false => self.kept.foreseen.add(forcing, issue_time, member, waiting),
                         };
+                        // What is taken again in a rewind was said when it came.
+                        told_before = self.rewinding_to.is_some_and(|to| tick < to);
                         // It has done what it can: forecasts from now on meet it.
                         self.kept.balance.used += u64::from(fate == Fate::Pending);
                         fate
@@ -160,13 +162,17 @@ impl Role {
         let known = Timestamp(rows.ingest_time().value(row)) <= tick;
         let speaks = known && (self.observation(rows, row).is_ok() || is_withdrawal(rows, row));
         let about = self.subject(rows, row).filter(|_| speaks)?;
+        // Its step is taken, though its analysis is not: a second value is too late to count, and the first one is not lost for it.
+        if about.valid_time <= self.kept.state_time && !is_withdrawal(rows, row) {
+            return None;
+        }
         if self.kept.journal.in_place_of(Contract::Observation, at, &About::Observed(about)).is_some() {
             return None;
         }
         let before = self.kept.align.take_waiting(&about)?;
         self.kept.balance.reject(Reason::Superseded, 1);
         let detail = format!(
-            "{} at {}, {}, was replaced by the row named here before its step was taken",
+            "{} at {}, {}, was replaced by the row named here before it was used",
             before.value,
             rows.station().value(row),
             about.valid_time
@@ -186,7 +192,7 @@ impl Role {
         };
         // Snow and soil are of a catchment, whoever has measured them.
         let of_catchment = self.place_of_catchment.get(station).filter(|_| variable != Variable::Discharge);
-        let &catchment = self.place_of_station.get(station).or(of_catchment)?;
+        let &catchment = of_catchment.or_else(|| self.place_of_station.get(station))?;
         Some(Subject { catchment, variable, valid_time: Timestamp(rows.valid_time().value(row)) })
     }
 

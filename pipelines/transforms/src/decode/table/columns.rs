@@ -28,7 +28,13 @@ pub(super) fn decode(batch: &RawBatch, columns: &Columns, layout: &TableLayout) 
         Some(forecast) => Some(times_of(&columns.rows, &forecast.issue_time, layout).map_err(changed)?),
         None => None,
     };
-    let member = found.member.map(|i| cast_to::<Int32Array>(columns.rows.column(i), &DataType::Int32)).transpose()?;
+    let whole = |i: usize| {
+        let column = columns.rows.column(i);
+        let refuse =
+            || (Reason::HeaderChanged, format!("members are {}; accepted are whole numbers", column.data_type()));
+        if column.data_type().is_integer() { cast_to::<Int32Array>(column, &DataType::Int32) } else { Err(refuse()) }
+    };
+    let member = found.member.map(whole).transpose()?;
     let text = |index: Option<usize>| -> Result<Option<StringArray>, Refusal> {
         index.map(|i| cast_to::<StringArray>(columns.rows.column(i), &DataType::Utf8)).transpose()
     };
