@@ -10,7 +10,6 @@ use nilometer_schemas::{Timestamp, Variable};
 
 use crate::{
     ForecastError, Observation,
-    ensemble::Correction,
     parts::Parts,
     stores::{Seen, SeenStore},
 };
@@ -41,6 +40,13 @@ impl Told {
     pub(crate) const fn is_at_gauge(&self) -> bool {
         self.catchment == self.observation.catchment
     }
+}
+
+/// What a correction did, and what did it, in the same order.
+#[derive(Default)]
+pub(crate) struct Correction {
+    pub(crate) report: AnalysisReport,
+    pub(crate) told: Vec<Told>,
 }
 
 /// An ensemble filter and what it has learned.

@@ -3,69 +3,19 @@
 use nilometer_assimilation::{AnalysisReport, Bounds, DischargeOperator, Innovation, Purpose, stream};
 use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_runtime::{Model, Package, Runtime, Selection};
-use nilometer_schemas::{Flag, Timestamp, Variable};
+use nilometer_schemas::{Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    ForecastError, WaterBudget,
-    analysis::{Analysis, Told},
+    ForecastError, Observation, WaterBudget,
+    analysis::{Analysis, Correction, Told},
     parts::Parts,
     window::{Fitted, Window, told},
 };
 
 /// Streams of this role that have no name in the assimilation crate.
 pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
-
-/// One row that may change the state: what was measured of a catchment.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Observation {
-    /// catchment index
-    pub catchment: usize,
-    /// discharge, the water of its snow, or how moist its soil is
-    pub variable: Variable,
-    /// when it was measured
-    pub valid_time: Timestamp,
-    /// in the variable's canonical unit, at least 0
-    pub value: f64,
-    /// its quality
-    pub flag: Flag,
-    /// how many times its standard error is that of a row without a doubt
-    pub error_factor: f64,
-}
-
-/// What an observation is about: of two about the same, one takes the place of the other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct Subject {
-    pub catchment: usize,
-    pub variable: Variable,
-    pub valid_time: Timestamp,
-}
-
-impl Observation {
-    /// What it is about.
-    #[must_use]
-    pub const fn subject(&self) -> Subject {
-        Subject { catchment: self.catchment, variable: self.variable, valid_time: self.valid_time }
-    }
-
-    /// Whether it says how much water passes the gauge.
-    #[must_use]
-    pub fn is_discharge(&self) -> bool {
-        self.variable == Variable::Discharge
-    }
-}
-
-/// What a correction did, and what did it, in the same order.
-#[derive(Default)]
-pub(crate) struct Correction {
-    pub(crate) report: AnalysisReport,
-    pub(crate) told: Vec<Told>,
-}
 
 /// The state of a partition, `[S + 5, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
 /// discharge that the members had at `time`, the recent rain and the discharge that the gauge read at `time` (mm a step, NaN

@@ -5,7 +5,11 @@ use nilometer_definitions::{AssimilationMethod, Catchment};
 use nilometer_runtime::Package;
 use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 
-use crate::{EnsembleState, Observation, analysis::Told, ensemble::Correction, parts::Parts};
+use crate::{
+    EnsembleState, Observation,
+    analysis::{Correction, Told},
+    parts::Parts,
+};
 
 /// Whose state was moved, and how.
 #[derive(Clone, Copy)]

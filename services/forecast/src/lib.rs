@@ -30,6 +30,7 @@ mod journal;
 mod ledger;
 mod metrics;
 mod mixture;
+mod observation;
 mod outstanding;
 mod parts;
 mod postprocess;
@@ -47,8 +48,9 @@ use nilometer_statistics::StatisticsError;
 
 pub use align::{Align, Fate, PeriodForcing, StepForcing, Waiting};
 pub use budget::WaterBudget;
-pub use ensemble::{EnsembleState, Observation, Subject};
+pub use ensemble::EnsembleState;
 pub use metrics::ForecastMetrics;
+pub use observation::{Observation, Subject};
 pub use role::{Dependencies, needed_from, run};
 
 /// Why the role cannot go on. Bad data is never among these.

@@ -72,6 +72,16 @@ fn on_time() -> Vec<Gauged> {
     (1..TICKS).flat_map(|hour| (0..GAUGES.len()).map(move |catchment| row(hour, catchment))).collect()
 }
 
+/// Rows of which the first gauge's of an hour is far off, and what comes later instead (none: withdrawn).
+fn wrong(hour: i64, arrives: i64, value: Option<f64>) -> Vec<Gauged> {
+    let mut rows = on_time();
+    let row = rows.iter_mut().find(|r| r.hour == hour && r.catchment == 0).unwrap();
+    let right = Gauged { arrives, value, ..*row };
+    row.value = Some(200.0);
+    rows.push(right);
+    rows
+}
+
 /// A river's log: every hour a message of forcing and one of what the gauges say.
 async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: Option<Rain>) {
     for tick in 0..TICKS {
@@ -267,15 +277,7 @@ fn what_is_later_than_allowed_stays_out_and_is_kept_as_a_dead_letter() {
 #[test]
 fn corrected_and_withdrawn_readings_take_back_what_they_did() {
     let Some(pipeline) = pipeline(&[]) else { return };
-    let wrong = |value| {
-        let mut rows = on_time();
-        let row = rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 0).unwrap();
-        let right = Gauged { arrives: 33, ..*row };
-        row.value = Some(200.0);
-        rows.push(Gauged { value, ..right });
-        rows
-    };
-    let corrected = live(&pipeline, &wrong(Some(reading(30, 0))), None, &[]);
+    let corrected = live(&pipeline, &wrong(30, 33, Some(reading(30, 0))), None, &[]);
     let punctual = live(&pipeline, &on_time(), None, &[]);
     assert_eq!(since(&corrected, &pipeline, 33), since(&punctual, &pipeline, 33));
     assert_eq!(letters_of(&corrected, "superseded"), 1, "the wrong one is kept with its reason");
@@ -283,7 +285,7 @@ fn corrected_and_withdrawn_readings_take_back_what_they_did() {
     let mut without = on_time();
     without.retain(|r| !(r.hour == 30 && r.catchment == 0));
     let never = live(&pipeline, &without, None, &[]);
-    let withdrawn = live(&pipeline, &wrong(None), None, &[]);
+    let withdrawn = live(&pipeline, &wrong(30, 33, None), None, &[]);
     assert_eq!(since(&withdrawn, &pipeline, 33), since(&never, &pipeline, 33));
     assert!(withdrawn.superseding[0].2.starts_with("late withdrawal of the observation of V3524010"));
 }
@@ -380,20 +382,12 @@ fn a_second_value_that_comes_after_its_step_takes_nothing_from_the_first() {
 #[test]
 fn corrected_and_withdrawn_readings_take_back_what_they_did_while_they_wait() {
     let Some(pipeline) = pipeline(&["assimilation.every=6h", "log.snapshot_every=5"]) else { return };
-    let wrong = |value| {
-        let mut rows = on_time();
-        let row = rows.iter_mut().find(|r| r.hour == 34 && r.catchment == 0).unwrap();
-        let right = Gauged { arrives: 35, ..*row };
-        row.value = Some(200.0);
-        rows.push(Gauged { value, ..right });
-        rows
-    };
     let punctual = live(&pipeline, &on_time(), None, &[]);
-    let corrected = live(&pipeline, &wrong(Some(reading(34, 0))), None, &[60, 150]);
+    let corrected = live(&pipeline, &wrong(34, 35, Some(reading(34, 0))), None, &[60, 150]);
     assert_eq!(since(&corrected, &pipeline, 35), since(&punctual, &pipeline, 35));
     let mut without = on_time();
     without.retain(|r| !(r.hour == 34 && r.catchment == 0));
-    let (never, withdrawn) = (live(&pipeline, &without, None, &[]), live(&pipeline, &wrong(None), None, &[]));
+    let (never, withdrawn) = (live(&pipeline, &without, None, &[]), live(&pipeline, &wrong(34, 35, None), None, &[]));
     assert_eq!(since(&withdrawn, &pipeline, 35), since(&never, &pipeline, 35));
 }
 

@@ -21,15 +21,12 @@ use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Flag, Forcings, Obser
 use super::{
     Outputs, Role, Tick,
     kept::{Kept, input},
-    rows::in_words,
+    rows::{in_words, is_withdrawal},
 };
 use crate::{
     Fate, ForecastError, PeriodForcing, Waiting,
     journal::{About, LateContent, LateRow},
 };
-
-/// Where quality control says that a value was taken back.
-const WITHDRAWN: &str = "withdrawn";
 
 /// A state to begin again from: none is the one before the first tick.
 pub(super) struct Foundation(Option<(Kept, Vec<f32>)>);
@@ -298,9 +295,4 @@ fn joined(analyses: Vec<Analyses>) -> Result<Option<Analyses>, ForecastError> {
 /// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
 fn said(row: &LateRow, reason: Reason, locator: String, time: Timestamp) -> DeadLetterRow {
     in_words(reason, locator, format!("{:?}, which came at {}", row.content, row.arrived), time)
-}
-
-/// Whether a row takes a value back.
-pub(super) fn is_withdrawal(rows: &Observations, row: usize) -> bool {
-    rows.flag_of(row) == Flag::Missing && rows.flag_source().value(row) == WITHDRAWN
 }

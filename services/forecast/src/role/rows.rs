@@ -7,8 +7,11 @@ use nilometer_schemas::{
     Contract, DeadLetterRow, Flag, Forcings, Observations, Reason, SchemaError, Timestamp, Variable,
 };
 
-use super::{PRODUCER, Role, Tick, rewind::is_withdrawal};
+use super::{PRODUCER, Role, Tick};
 use crate::{Fate, ForecastError, Observation, PeriodForcing, Subject, Waiting, journal::About};
+
+/// Where quality control says that a value was taken back.
+const WITHDRAWN: &str = "withdrawn";
 
 impl Role {
     pub(super) fn account_lost(&mut self, tick: &Tick, letters: &mut Vec<DeadLetterRow>) {
@@ -296,4 +299,9 @@ fn letter(
         bytes: to_ipc(batch, &[])?,
         ingest_time: tick,
     })
+}
+
+/// Whether a row takes a value back.
+pub(super) fn is_withdrawal(rows: &Observations, row: usize) -> bool {
+    rows.flag_of(row) == Flag::Missing && rows.flag_source().value(row) == WITHDRAWN
 }
