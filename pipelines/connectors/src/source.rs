@@ -58,9 +58,10 @@ impl Cursor {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Arrival {
-    /// Replay and hindcast: this long after their valid time; negative for rain that is known beforehand.
+    /// Replay and hindcast: this long after their valid time, or after the issue time of a weather forecast; negative for rain that is
+    /// known beforehand.
     Delay {
-        /// time between valid time and arrival
+        /// time between that and arrival
         delay: Span,
     },
     /// Operations: a file of a series at its modification time, a table's rows when the read finds them.
@@ -70,7 +71,7 @@ pub enum Arrival {
 /// Which rows a source gives: those valid at or after `from` that arrive by `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// earliest valid time; rows without a readable time arrive here
+    /// earliest valid time, of a weather forecast issue time; rows without a readable time arrive here
     pub from: Timestamp,
     /// latest arrival
     pub until: Timestamp,

@@ -66,7 +66,8 @@ pub struct Pipeline {
 /// One source.
 #[derive(Debug, Clone)]
 pub struct SourceDefinition {
-    /// how long after a value's time (for a period: after its end) it arrives in a replay; negative is foresight
+    /// how long after a value's time (for a period: after its end; for a weather forecast: after its issue time) it arrives in a replay;
+    /// negative is foresight
     pub delay: Span,
     /// its connector and options
     pub kind: SourceKind,
