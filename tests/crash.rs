@@ -6,18 +6,23 @@ mod support;
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use support::{cance, definition, files, nilometer, start, succeed, window};
+use arrow::array::Array;
+use nilometer_schemas::{Forecasts, Timestamp};
+use support::{archived, cance, data_beside, definition, files, nilometer, start, succeed, window};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 /// Long enough that the twentieth start still has something to do when it is killed.
 const TO: &str = "2014-10-31T23:00:00Z";
 const DAYS: usize = 24;
 const KILLS: usize = 20;
+/// Of the replay with late readings.
+const LATE_HOURS: i64 = 8 * 24;
 
 /// A small generator with a fixed seed: the instants are arbitrary, and the same in every run.
 struct Arbitrary(u64);
@@ -50,18 +55,8 @@ fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>
     }
 }
 
-#[test]
-fn killed_at_twenty_instants_gives_the_same_archive() {
-    if cance().is_none() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let (quiet, disturbed) = (folder.path().join("quiet"), folder.path().join("disturbed"));
-    succeed(nilometer("replay", &definition(), &window(&quiet, FROM, TO)));
-    let expected = files(&quiet.join("archive"));
-    assert_eq!(expected.keys().filter(|k| k.starts_with("forecast.v1")).count(), DAYS * 24);
-    assert!(expected.keys().any(|k| k.starts_with("score.v1")));
-
+/// Kills replays with these settings into `store` at arbitrary instants, so many times, and lets the last one end.
+fn disturb(store: &Path, set: &[String], kills: usize) {
     let mut arbitrary = Arbitrary(20_141_104);
     let watched = [
         "log/forcing.v1/0",
@@ -73,10 +68,10 @@ fn killed_at_twenty_instants_gives_the_same_archive() {
         "snapshots/score",
     ];
     let mut killed = 0;
-    for _ in 0..KILLS {
-        let sign = disturbed.join(watched[arbitrary.below(watched.len() as u64) as usize]);
+    for _ in 0..kills {
+        let sign = store.join(watched[arbitrary.below(watched.len() as u64) as usize]);
         let (before, further) = (progress(&sign), arbitrary.below(12));
-        let mut process = start(nilometer("replay", &definition(), &window(&disturbed, FROM, TO)));
+        let mut process = start(nilometer("replay", &definition(), set));
         let begin = Instant::now();
         // The instant: some objects further than before, and a little more.
         let moved = |now: u64| if sign.ends_with("forecast.v1/0") { now > before + further } else { now > before };
@@ -95,9 +90,66 @@ fn killed_at_twenty_instants_gives_the_same_archive() {
         process.kill().unwrap();
         process.wait().unwrap();
     }
-    assert!(killed >= KILLS / 2, "only {killed} of {KILLS} kills met a living process: the window is too short");
-    succeed(nilometer("replay", &definition(), &window(&disturbed, FROM, TO)));
+    assert!(killed >= kills / 2, "only {killed} of {kills} kills met a living process: the window is too short");
+    succeed(nilometer("replay", &definition(), set));
+}
+
+#[test]
+fn killed_at_twenty_instants_gives_the_same_archive() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, disturbed) = (folder.path().join("quiet"), folder.path().join("disturbed"));
+    succeed(nilometer("replay", &definition(), &window(&quiet, FROM, TO)));
+    let expected = files(&quiet.join("archive"));
+    assert_eq!(expected.keys().filter(|k| k.starts_with("forecast.v1")).count(), DAYS * 24);
+    assert!(expected.keys().any(|k| k.starts_with("score.v1")));
+    disturb(&disturbed, &window(&disturbed, FROM, TO), KILLS);
     same(&expected, &files(&disturbed.join("archive")));
+}
+
+#[test]
+fn killed_while_it_goes_back_for_late_readings_gives_the_same_archive() {
+    let Some(cance) = cance() else { return };
+    // Every fifth hour of the lowest gauge comes seven hours late, so that the process spends most of its time on going back.
+    let data = data_beside(&cance);
+    let path = data.path().join("qobs/V3524010.csv");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let begin: Timestamp = "2006-01-01T00:00:00Z".parse().unwrap();
+    assert_eq!(lines[0], "200601010000", "the time of line 2");
+    let (from, mut late) = ("2014-10-08T00:00:00Z".parse::<Timestamp>().unwrap(), "time,flow\n".to_owned());
+    for hour in (0..LATE_HOURS).step_by(5) {
+        let time = from.plus_s(hour * 3_600);
+        let line = usize::try_from(time.seconds_since(begin) / 3_600).unwrap() + 1;
+        writeln!(late, "{time},{}", lines[line]).unwrap();
+        lines[line] = "-99.000";
+    }
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    fs::write(data.path().join("late.csv"), late).unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, disturbed) = (folder.path().join("quiet"), folder.path().join("disturbed"));
+    let set = |store: &Path| {
+        let mut set = window(store, FROM, &from.plus_s(LATE_HOURS * 3_600).to_string());
+        set.push(format!("data={}", data.path().display()));
+        set.push(
+            "source.late={ kind = \"table\", path = \"late.csv\", station = { constant = \"V3524010\" }, value = \"flow\", \
+             time = { column = { name = \"time\", format = \"rfc3339\" } }, variable = \"discharge\", unit = \"m3 s-1\", \
+             missing = [-99.0], delay = \"7h\" }"
+                .to_owned(),
+        );
+        set
+    };
+    succeed(nilometer("replay", &definition(), &set(&quiet)));
+    let superseding = archived(&quiet, "forecast.v1").into_iter().filter(|batch| {
+        let rows = Forecasts::try_from(batch.clone()).unwrap();
+        rows.reason().is_valid(0) && rows.reason().value(0).starts_with("late observation of V3524010")
+    });
+    assert!(superseding.count() as i64 >= LATE_HOURS / 5 - 3, "each late reading has gone back");
+    disturb(&disturbed, &set(&disturbed), KILLS / 4);
+    same(&files(&quiet.join("archive")), &files(&disturbed.join("archive")));
 }
 
 #[test]
