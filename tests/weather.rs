@@ -54,7 +54,8 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
     let Some(cance) = cance() else { return };
     let data = data_beside(&cance);
     product(data.path());
-    let run = |scenario: &str, replay: &[&str]| {
+    let mut said_so = String::new();
+    let mut run = |scenario: &str, replay: &[&str]| {
         let store = tempfile::tempdir().unwrap();
         for to in replay {
             let mut set = window(store.path(), "2014-09-19T00:00:00Z", to);
@@ -69,7 +70,7 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
                     .to_owned(),
                 "forecast.calibration_rate=0".to_owned(),
             ]);
-            succeed(nilometer("replay", &definition(), &set));
+            said_so.push_str(&String::from_utf8_lossy(&succeed(nilometer("replay", &definition(), &set)).stderr));
         }
         store
     };
@@ -92,6 +93,9 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
     // Kept in the snapshot: whoever goes on from one says the same.
     let twice = run("members", &["2014-09-20T06:00:00Z", end]);
     assert_eq!(said(twice.path()), with);
+    for words in ["ask for is not there: no more rain is assumed", "ask for is there"] {
+        assert!(said_so.contains(words), "{words:?} is not in:\n{said_so}");
+    }
 
     let reasons: Vec<String> = archived(members.path(), "dead_letter.v1")
         .into_iter()

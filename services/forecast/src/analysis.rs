@@ -231,7 +231,7 @@ fn correct(
     let of_store: Vec<&Observation> = observations.iter().filter(|o| o.variable == store.variable).collect();
     let (mut told, mut seen, mut predicted, mut spans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for group in of_store.chunk_by(|a, b| a.catchment == b.catchment) {
-        let Some(expected) = store.predict(numbers, parts, group[0].catchment)? else { continue };
+        let expected = store.predict(numbers, parts, group[0].catchment)?;
         let from = told.len();
         for observation in group {
             let Some(Seen { observed, scale }) = store.observe(observation, &expected)? else { continue };

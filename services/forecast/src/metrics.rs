@@ -24,6 +24,8 @@ pub struct ForecastMetrics {
     pub(crate) late_rows: IntCounter,
     /// how far it went back, event time
     pub(crate) rewound_s: Histogram,
+    /// forecasts that met no rain because the weather that they ask for was not there
+    pub(crate) without_weather: IntCounter,
     /// weights that were read again, by what became of them: `taken` or `refused`
     pub(crate) weight_swaps: IntCounterVec,
 }
@@ -66,6 +68,10 @@ impl ForecastMetrics {
                 "rows that came late and were given their place",
             ))?,
             rewound_s: Histogram::with_opts(rewound)?,
+            without_weather: IntCounter::with_opts(opts(
+                "without_weather_total",
+                "forecasts that went out without rain because the weather of their scenario was not there",
+            ))?,
             weight_swaps: IntCounterVec::new(
                 opts("weight_swaps_total", "weights that were read again, taken or refused"),
                 &["outcome"],
@@ -75,7 +81,7 @@ impl ForecastMetrics {
         for outcome in ["taken", "refused"] {
             metrics.weight_swaps.with_label_values(&[outcome]);
         }
-        let all: [Box<dyn Collector>; 8] = [
+        let all: [Box<dyn Collector>; 9] = [
             Box::new(metrics.filled_steps.clone()),
             Box::new(metrics.state_lag_s.clone()),
             Box::new(metrics.budget_residual_mm.clone()),
@@ -83,6 +89,7 @@ impl ForecastMetrics {
             Box::new(metrics.rewinds.clone()),
             Box::new(metrics.late_rows.clone()),
             Box::new(metrics.rewound_s.clone()),
+            Box::new(metrics.without_weather.clone()),
             Box::new(metrics.weight_swaps.clone()),
         ];
         for collector in all {
@@ -114,6 +121,7 @@ mod tests {
                 "nilometer_forecast_state_lag_seconds",
                 "nilometer_forecast_water_budget_residual_mm",
                 "nilometer_forecast_weight_swaps_total",
+                "nilometer_forecast_without_weather_total",
             ]
         );
     }

@@ -28,6 +28,8 @@ enum Operator {
 /// Soil moisture speaks of its own climate: what it says is matched to the model's, as they were in a training window.
 struct SoilMoisture {
     options: SoilMoistureOptions,
+    /// names of the catchments
+    catchments: Vec<String>,
     /// of each catchment, what was seen in the training window and what the model had
     pairs: Vec<Vec<SoilMoisturePair>>,
     /// of each catchment, once the window is over; none where the pairs allow none
@@ -65,6 +67,7 @@ impl SeenStore {
             let catchments = pipeline.catchments.len();
             let operator = SoilMoisture {
                 options: soil.clone(),
+                catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
                 pairs: vec![Vec::new(); catchments],
                 matchings: vec![None; catchments],
             };
@@ -75,13 +78,8 @@ impl SeenStore {
         Ok(all)
     }
 
-    /// What each member of `numbers` has of it in a catchment, mm. None where all have the same: then there is nothing to learn from.
-    pub(crate) fn predict(
-        &self,
-        numbers: &[f32],
-        parts: &Parts,
-        catchment: usize,
-    ) -> Result<Option<Vec<f64>>, ForecastError> {
+    /// What each member of `numbers` has of it in a catchment, mm.
+    pub(crate) fn predict(&self, numbers: &[f32], parts: &Parts, catchment: usize) -> Result<Vec<f64>, ForecastError> {
         let members = parts.shape.members;
         let row = |row: usize| &numbers[row * parts.row_len() + catchment * members..][..members];
         let mut predicted = vec![0.0; members];
@@ -97,19 +95,21 @@ impl SeenStore {
                 }
             }
         }
-        Ok(is_informative(&predicted).then_some(predicted))
+        Ok(predicted)
     }
 
-    /// An observation, held against what the members had. None where it only teaches, or nothing can be made of it.
+    /// An observation, held against what the members had. None where it only teaches, all members have
+    /// the same, or nothing can be made of it.
     pub(crate) fn observe(
         &mut self,
         observation: &Observation,
         predicted: &[f64],
     ) -> Result<Option<Seen>, ForecastError> {
-        match &mut self.operator {
-            Operator::Snow(operator) => Ok(Some(Seen { observed: operator.observe(observation.value)?, scale: 1.0 })),
-            Operator::Soil(soil) => soil.observe(observation, predicted),
-        }
+        let seen = match &mut self.operator {
+            Operator::Snow(operator) => Some(Seen { observed: operator.observe(observation.value)?, scale: 1.0 }),
+            Operator::Soil(soil) => soil.observe(observation, predicted)?,
+        };
+        Ok(seen.filter(|_| is_informative(predicted)))
     }
 
     /// For a snapshot.
@@ -162,11 +162,12 @@ impl SoilMoisture {
             }
             return Ok(None);
         }
-        let (pairs, least) = (&self.pairs[catchment], self.options.minimum_pairs);
+        let (pairs, least, name) =
+            (&self.pairs[catchment], self.options.minimum_pairs, self.catchments[catchment].as_str());
         let matching = self.matchings[catchment].get_or_insert_with(|| {
             CdfMatching::fit(pairs, training, least)
                 .inspect_err(|error| {
-                    tracing::warn!(catchment, pairs = pairs.len(), %error, "soil moisture cannot be matched to the model's");
+                    tracing::warn!(catchment = name, pairs = pairs.len(), %error, "soil moisture cannot be matched to the model's");
                 })
                 .ok()
         });

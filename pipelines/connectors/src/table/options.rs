@@ -16,7 +16,8 @@ use crate::{
     zone::{read_zone, utc},
 };
 
-/// A table of gauge rows in a definition.
+/// A table of rows in a definition. Read as it grows, it is expected to get new rows at its end; a file with fewer rows than were read was
+/// replaced, and is read from its begin.
 ///
 /// ```
 /// # use nilometer_connectors::TableOptions;

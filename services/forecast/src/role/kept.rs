@@ -111,6 +111,7 @@ impl Role {
             ticks_since_save: 0,
             kept,
             first,
+            without_weather: false,
             rewinding_to: None,
             pipeline,
             dependencies,

@@ -103,6 +103,8 @@ struct Role {
     kept: Kept,
     /// what was kept before the first tick
     first: Kept,
+    /// whether the last forecast missed the weather that it asks for
+    without_weather: bool,
     /// the tick whose late rows are being placed
     rewinding_to: Option<Timestamp>,
     forcings: Input,
@@ -352,8 +354,28 @@ impl Role {
         };
         if forecasts.is_some() {
             self.kept.issued = Some(tick);
+            self.say_weather(tick, scenario);
         }
         Ok(forecasts)
+    }
+
+    /// Counts a forecast that went out without the weather that it asks for, and says when that begins and ends.
+    fn say_weather(&mut self, tick: Timestamp, scenario: Scenario) {
+        if self.rewinding_to.is_some_and(|to| tick < to) {
+            return;
+        }
+        let without = scenario != self.pipeline.forecast.scenario;
+        if without {
+            self.dependencies.metrics.without_weather.inc();
+        }
+        if std::mem::replace(&mut self.without_weather, without) != without {
+            let asked = self.pipeline.forecast.scenario.name();
+            if without {
+                tracing::warn!(%tick, asked, "the weather that forecasts ask for is not there: no more rain is assumed");
+            } else {
+                tracing::info!(%tick, asked, "the weather that forecasts ask for is there");
+            }
+        }
     }
 
     /// What observations did to the state since the last call.
