@@ -7,8 +7,8 @@
 //!
 //! Invariants:
 //! - `read` gives what arrived in `(cursor, until]`, in order of arrival; the same cursor and `until` give the same
-//!   rows, so a crash costs a redo and nothing else, and how time is cut into reads changes nothing (files that grow
-//!   under [`Arrival::WhenSeen`] give what they hold when read);
+//!   rows, so a crash costs a redo and nothing else, and how time is cut into reads changes nothing (tables under
+//!   [`Arrival::WhenSeen`] give what they hold when read, and the cursor says what that was);
 //! - nothing is dropped: what cannot be read becomes a [`Payload::Unreadable`](nilometer_transforms::Payload) with its
 //!   bytes, and a row whose time cannot be read is delivered once, at the start of the window;
 //! - a missing file of a series yields nothing; downstream finds the gap;
@@ -49,5 +49,5 @@ mod zone;
 pub use folder::{FolderLayout, FolderOptions, FolderSeries};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Source, SourceError, Window};
-pub use table::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
+pub use table::{Delivered, ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
 pub use template::{Template, TemplateError};

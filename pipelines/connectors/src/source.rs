@@ -6,6 +6,8 @@ use nilometer_schemas::Timestamp;
 use nilometer_transforms::{RawBatch, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::Delivered;
+
 /// A place from which rows come. Synchronous: run it on a thread that may block.
 ///
 /// A source MUST give the same rows for the same cursor and `until`, MUST give them in order of arrival, and MUST NOT
@@ -20,25 +22,40 @@ pub trait Source: Send {
     /// [`SourceError`] when the data cannot be reached; [`SourceError::is_retryable`] says whether to try again.
     fn read(&mut self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError>;
 
+    /// What an earlier reading from `cursor` up to `until` gave, which ended at `planned`: no more than that where more has come since,
+    /// and nothing where it is not there any more; the cursor then says so, and the next reading begins anew.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    fn read_again(
+        &mut self,
+        cursor: &Cursor,
+        planned: &Cursor,
+        until: Timestamp,
+    ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let (batches, _) = self.read(cursor, until)?;
+        Ok((batches, planned.clone()))
+    }
+
     /// When the last row of the window arrives; none while more may come, and when there is no row at all.
     fn last_arrival(&self) -> Option<Timestamp>;
 }
 
 /// How far a source has been read. The default is its beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Cursor {
     /// everything that arrived up to here was delivered
     pub arrival: Option<Timestamp>,
-    /// lines (of a columnar file: rows) that were delivered, of a table read as it grows; 0 otherwise
-    pub lines: u64,
+    /// what was delivered of a table that is read as it grows
+    pub delivered: Delivered,
 }
 
 impl Cursor {
-    /// The cursor of a source that counts no lines.
+    /// The cursor of a source that knows its rows by their arrival.
     #[must_use]
-    pub const fn at(arrival: Timestamp) -> Self {
-        Self { arrival: Some(arrival), lines: 0 }
+    pub fn at(arrival: Timestamp) -> Self {
+        Self { arrival: Some(arrival), delivered: Delivered::default() }
     }
 
     /// Whether what arrived at `arrival` lies in `(cursor, until]`.
@@ -50,7 +67,7 @@ impl Cursor {
     /// The cursor after a read; never behind this one.
     #[must_use]
     pub fn moved_to(&self, until: Timestamp) -> Self {
-        Self { arrival: self.arrival.max(Some(until)), lines: self.lines }
+        Self { arrival: self.arrival.max(Some(until)), delivered: self.delivered.clone() }
     }
 }
 
@@ -143,9 +160,9 @@ mod tests {
     #[test]
     fn a_cursor_begins_before_everything_and_survives_a_snapshot() {
         let old: Timestamp = "1900-01-01".parse().unwrap();
-        assert!(Cursor::default().is_due(old, old) && Cursor::default() < Cursor::at(old));
+        assert!(Cursor::default().is_due(old, old));
         assert!(!Cursor::at(old).is_due(old, old));
-        let cursor = Cursor { arrival: Some(old), lines: 7 };
+        let cursor = Cursor { arrival: Some(old), delivered: Delivered::of(&[7, u64::MAX]) };
         assert_eq!(serde_json::from_str::<Cursor>(&serde_json::to_string(&cursor).unwrap()).unwrap(), cursor);
         assert_eq!(cursor.moved_to(old.plus_s(-1)), cursor, "a cursor never moves back");
     }

@@ -217,7 +217,7 @@ proptest! {
             for until in cuts.iter().map(|h| at("2014-09-15").plus_s(h * 3600)).chain([at("2014-09-18")]) {
                 let (batches, next) = source.read(&cursor, until).unwrap();
                 let mut again = open(options, delay(shift), root.path(), window);
-                prop_assert_eq!(&again.read(&cursor, until).unwrap(), &(batches.clone(), next));
+                prop_assert_eq!(&again.read(&cursor, until).unwrap(), &(batches.clone(), next.clone()));
                 parts.extend(batches);
                 cursor = next;
             }

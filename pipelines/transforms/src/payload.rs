@@ -115,19 +115,6 @@ impl RawBatch {
         }
     }
 
-    /// Keeps the first `rows` rows of a table; a field and what is unreadable stay whole.
-    pub fn truncate(&mut self, rows: u64) {
-        let count = usize::try_from(rows).unwrap_or(usize::MAX);
-        match &mut self.payload {
-            Payload::Lines(lines) => {
-                let end = lines_of(&lines.lines).nth(count).map_or(lines.lines.len(), |(start, _)| start);
-                lines.lines.truncate(end);
-            }
-            Payload::Columns(columns) => columns.rows = columns.rows.slice(0, count.min(columns.rows.num_rows())),
-            Payload::Grid { .. } | Payload::Unreadable { .. } => {}
-        }
-    }
-
     /// The whole batch as one dead letter, its bytes with it.
     #[must_use]
     pub fn dead_letter(&self, reason: Reason, detail: String) -> DeadLetterRow {
@@ -168,18 +155,6 @@ pub(crate) fn render_row(rows: &RecordBatch, row: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_table_is_cut_at_a_line() {
-        let lines =
-            Lines { header: None, lines: Bytes::from_static(b"a\r\nb\nc"), first_line: 1, start: None, delay_s: None };
-        let mut batch =
-            RawBatch { source: "s".into(), locator: "t".into(), arrival: Timestamp(0), payload: Payload::Lines(lines) };
-        for (rows, kept) in [(9, 3), (3, 3), (2, 2), (0, 0)] {
-            batch.truncate(rows);
-            assert_eq!(batch.rows(), kept);
-        }
-    }
 
     #[test]
     fn lines_end_with_either_ending_or_none() {

@@ -130,12 +130,7 @@ async fn read_ticks(
         };
         let Some(tick) = next else { return };
         let reading = tokio::task::spawn_blocking(move || {
-            let before = cursors.clone();
-            let mut read = read_sources(&mut sources, &mut cursors, tick);
-            if let (Some(planned), Ok(batches)) = (redo, &mut read) {
-                cut(batches, &before, &planned.cursors);
-                cursors = planned.cursors;
-            }
+            let read = read_sources(&mut sources, &mut cursors, redo.as_ref(), tick);
             (sources, cursors, read)
         });
         let Ok((back, after, read)) = reading.await else { return };
@@ -152,35 +147,22 @@ async fn read_ticks(
 fn read_sources(
     sources: &mut [Box<dyn Source>],
     cursors: &mut BTreeMap<String, Cursor>,
+    redo: Option<&Planned>,
     until: Timestamp,
 ) -> Result<Vec<RawBatch>, IngestError> {
     let mut all = Vec::new();
     for source in sources {
         let name = source.name().to_owned();
         let cursor = cursors.get(&name).cloned().unwrap_or_default();
-        let (batches, after) =
-            source.read(&cursor, until).map_err(|source| IngestError::Source { name: name.clone(), source })?;
+        let read = match redo.and_then(|planned| planned.cursors.get(&name)) {
+            Some(planned) => source.read_again(&cursor, planned, until),
+            None => source.read(&cursor, until),
+        };
+        let (batches, after) = read.map_err(|source| IngestError::Source { name: name.clone(), source })?;
         cursors.insert(name, after);
         all.extend(batches);
     }
     Ok(all)
-}
-
-/// Leaves of each table what the planned reading held: what has grown since belongs to the next tick.
-fn cut(batches: &mut Vec<RawBatch>, before: &BTreeMap<String, Cursor>, planned: &BTreeMap<String, Cursor>) {
-    let lines = |cursors: &BTreeMap<String, Cursor>, name: &str| cursors.get(name).map_or(0, |c| c.lines);
-    let mut room: BTreeMap<String, u64> = BTreeMap::new();
-    for batch in batches.iter_mut() {
-        // A source that counts no lines gives the same at every reading.
-        if lines(planned, &batch.source) > 0 {
-            let left = room
-                .entry(batch.source.to_string())
-                .or_insert_with(|| lines(planned, &batch.source).saturating_sub(lines(before, &batch.source)));
-            batch.truncate(*left);
-            *left -= batch.rows().min(*left);
-        }
-    }
-    batches.retain(|batch| batch.rows() > 0);
 }
 
 struct Writer {

@@ -1,12 +1,18 @@
 //! Parquet: rows by their arrival, and rows that were added.
 
-use arrow::{array::RecordBatch, compute::concat_batches};
+use std::{iter::once, ops::Range};
+
+use arrow::{
+    array::RecordBatch,
+    compute::concat_batches,
+    row::{RowConverter, SortField},
+};
 use bytes::Bytes;
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::{Columns, Payload, TableLayout, decode::table::column_origins};
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
 
-use super::BATCH_ROWS;
+use super::{BATCH_ROWS, delivered::hash};
 use crate::{Cursor, Window};
 
 /// The rows of the window in order of arrival, then of the file.
@@ -59,13 +65,34 @@ impl RowIndex {
     }
 }
 
-/// The rows of a replaced file beyond the first `delivered`, which moves behind them; all of them when there are fewer.
-pub(super) fn growth(bytes: &Bytes, delivered: &mut u64) -> Result<Vec<Payload>, ParquetError> {
-    let rows = read(bytes)?;
-    let from = usize::try_from(*delivered).ok().filter(|d| *d <= rows.num_rows()).unwrap_or(0);
-    *delivered = rows.num_rows() as u64;
-    let firsts = (from..rows.num_rows()).step_by(BATCH_ROWS);
-    Ok(firsts.map(|at| payload(&rows, at, BATCH_ROWS.min(rows.num_rows() - at), None)).collect())
+/// The rows of a file that is replaced whole whenever it grows.
+pub(super) struct WholeRows {
+    rows: RecordBatch,
+    /// of the columns' names and types, then of each row
+    hashes: Vec<u64>,
+}
+
+impl WholeRows {
+    pub(super) fn new(bytes: &Bytes) -> Result<Self, ParquetError> {
+        let rows = read(bytes)?;
+        let fields = rows.schema_ref().fields().iter();
+        let head: Vec<String> = fields.clone().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+        let converter = RowConverter::new(fields.map(|f| SortField::new(f.data_type().clone())).collect())?;
+        let content = converter.convert_columns(rows.columns())?;
+        let hashes = once(hash(head.join(",").as_bytes())).chain(content.iter().map(|row| hash(row.data()))).collect();
+        Ok(Self { rows, hashes })
+    }
+
+    pub(super) fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// The rows at `places`, the columns' names being at the first.
+    pub(super) fn payloads(&self, places: Range<usize>) -> Vec<Payload> {
+        let (first, end) = (places.start.max(1) - 1, places.end - 1);
+        let firsts = (first..end).step_by(BATCH_ROWS);
+        firsts.map(|at| payload(&self.rows, at, BATCH_ROWS.min(end - at), None)).collect()
+    }
 }
 
 fn payload(rows: &RecordBatch, first: usize, count: usize, delay_s: Option<i64>) -> Payload {

@@ -1,5 +1,7 @@
 //! CSV: lines by their arrival, and lines that were added.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp};
 use nilometer_transforms::{
@@ -8,7 +10,7 @@ use nilometer_transforms::{
     lines_of,
 };
 
-use super::{BATCH_ROWS, file_of_another_header, pieces};
+use super::{BATCH_ROWS, delivered::hash, file_of_another_header, pieces};
 use crate::{Cursor, Window};
 
 /// The first line of a table, understood.
@@ -116,30 +118,38 @@ impl LineIndex {
     }
 }
 
-/// The whole lines of a growing file beyond the first `delivered`, which moves behind them. A last line without its end
-/// waits for the next read; a file with fewer lines than were delivered was replaced and is read from its start.
-pub(super) fn growth(bytes: &Bytes, layout: &TableLayout, delivered: &mut u64) -> Vec<Payload> {
-    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-    let bytes = bytes.slice(..whole);
-    let starts: Vec<usize> = lines_of(&bytes).map(|(start, _)| start).chain([whole]).collect();
-    let lines = starts.len() - 1;
-    let from = usize::try_from(*delivered).ok().filter(|d| *d <= lines).unwrap_or(0);
-    *delivered = lines as u64;
-    if lines == from {
-        return Vec::new();
+/// The whole lines of a growing file; a last line without its end waits for the next read.
+pub(super) struct WholeLines {
+    bytes: Bytes,
+    /// where each line begins, and the end
+    starts: Vec<usize>,
+    hashes: Vec<u64>,
+}
+
+impl WholeLines {
+    pub(super) fn new(bytes: &Bytes) -> Self {
+        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let bytes = bytes.slice(..whole);
+        let lines = || lines_of(&bytes);
+        let starts = lines().map(|(start, _)| start).chain([whole]).collect();
+        let hashes = lines().map(|(start, end)| hash(&bytes[start..end])).collect();
+        Self { bytes, starts, hashes }
     }
-    match Head::new(&bytes, layout) {
-        Err(found) if from == 0 => file_of_another_header(&bytes, &found),
-        Err(found) => pieces(&bytes.slice(starts[from]..), Reason::HeaderChanged, &found),
-        Ok(head) => {
-            let first = from.max(1);
-            let firsts = (first..lines).step_by(BATCH_ROWS);
-            firsts
-                .map(|at| {
-                    let end = starts[lines.min(at + BATCH_ROWS)];
-                    head.lines(bytes.slice(starts[at]..end), at as u64 + 1, None)
-                })
-                .collect()
+
+    pub(super) fn hashes(&self) -> &[u64] {
+        &self.hashes
+    }
+
+    /// The lines at `places`, the first line being what the others are understood by.
+    pub(super) fn payloads(&self, places: Range<usize>, layout: &TableLayout) -> Vec<Payload> {
+        let lines = |places: Range<usize>| self.bytes.slice(self.starts[places.start]..self.starts[places.end]);
+        match Head::new(&self.bytes, layout) {
+            Err(found) if places.start == 0 => file_of_another_header(&self.bytes, &found),
+            Err(found) => pieces(&lines(places), Reason::HeaderChanged, &found),
+            Ok(head) => {
+                let firsts = (places.start.max(1)..places.end).step_by(BATCH_ROWS);
+                firsts.map(|at| head.lines(lines(at..places.end.min(at + BATCH_ROWS)), at as u64 + 1, None)).collect()
+            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Tables: CSV and Parquet files of gauge rows.
 
 mod columns;
+mod delivered;
 mod lines;
 mod options;
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp};
@@ -12,6 +13,7 @@ use nilometer_transforms::{Payload, RawBatch, TableLayout, lines_of};
 
 use crate::{Arrival, Cursor, Source, SourceError, Window};
 
+pub use delivered::Delivered;
 pub use options::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
 
 /// Rows of one batch at most.
@@ -66,21 +68,56 @@ impl Table {
         RawBatch { source: self.name.clone(), locator: self.locator.clone(), arrival, payload }
     }
 
-    /// What the file holds beyond the lines that were delivered.
-    fn read_growth(&self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let mut next = cursor.moved_to(until);
+    /// The file as it is now; none when there is none.
+    fn look(&self) -> Result<Option<Seen>, SourceError> {
         let bytes = match fs::read(&self.at) {
             Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), next)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(SourceError::io(&self.name, &self.at, error)),
         };
-        let payloads = match self.format {
-            TableFormat::Csv => lines::growth(&bytes, &self.layout, &mut next.lines),
-            TableFormat::Parquet => columns::growth(&bytes, &mut next.lines).map_err(|source| {
+        Ok(Some(match self.format {
+            TableFormat::Csv => Seen::Lines(lines::WholeLines::new(&bytes)),
+            TableFormat::Parquet => Seen::Columns(columns::WholeRows::new(&bytes).map_err(|source| {
                 SourceError::Parquet { name: self.name.to_string(), path: self.at.clone(), source }
-            })?,
+            })?),
+        }))
+    }
+
+    /// What the file holds beyond what was delivered.
+    fn read_growth(&self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let mut next = cursor.moved_to(until);
+        let Some(seen) = self.look()? else { return Ok((Vec::new(), next)) };
+        let (news, delivered) = cursor.delivered.news(seen.hashes(), !self.layout.has_header());
+        if delivered != cursor.delivered && cursor.delivered.still_in(seen.hashes()).is_none() {
+            let (new, of) = (news.iter().map(Range::len).sum::<usize>(), seen.hashes().len());
+            tracing::info!(source = &*self.name, locator = self.locator, new, of, "the table was replaced");
+        }
+        next.delivered = delivered;
+        Ok((self.batches(&seen, &news, until), next))
+    }
+
+    fn batches(&self, seen: &Seen, news: &[Range<usize>], until: Timestamp) -> Vec<RawBatch> {
+        let payloads = |places: &Range<usize>| match seen {
+            Seen::Lines(lines) => lines.payloads(places.clone(), &self.layout),
+            Seen::Columns(rows) => rows.payloads(places.clone()),
         };
-        Ok((payloads.into_iter().map(|p| self.batch(until, p)).collect(), next))
+        news.iter().flat_map(payloads).map(|payload| self.batch(until, payload)).collect()
+    }
+}
+
+/// A file that grows, as it is now.
+enum Seen {
+    Lines(lines::WholeLines),
+    Columns(columns::WholeRows),
+}
+
+impl Seen {
+    /// Of its head and each row.
+    fn hashes(&self) -> &[u64] {
+        match self {
+            Self::Lines(lines) => lines.hashes(),
+            Self::Columns(rows) => rows.hashes(),
+        }
     }
 }
 
@@ -100,6 +137,31 @@ impl Source for Table {
             Some(Index::Unreadable(_)) => Vec::new(),
         };
         Ok((batches.into_iter().map(|(arrival, p)| self.batch(arrival, p)).collect(), cursor.moved_to(until)))
+    }
+
+    fn read_again(
+        &mut self,
+        cursor: &Cursor,
+        planned: &Cursor,
+        until: Timestamp,
+    ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        if self.index.is_some() {
+            return Ok((self.read(cursor, until)?.0, planned.clone()));
+        }
+        if planned.delivered == cursor.delivered {
+            return Ok((Vec::new(), planned.clone()));
+        }
+        let seen = self.look()?;
+        let Some((seen, then)) = seen.as_ref().and_then(|s| Some((s, planned.delivered.still_in(s.hashes())?))) else {
+            tracing::warn!(
+                source = &*self.name,
+                locator = self.locator,
+                "the table was replaced while a tick was being written; the next tick reads it"
+            );
+            return Ok((Vec::new(), cursor.moved_to(until)));
+        };
+        let (news, _) = cursor.delivered.news(then, !self.layout.has_header());
+        Ok((self.batches(seen, &news, until), planned.clone()))
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {

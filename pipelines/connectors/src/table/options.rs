@@ -16,8 +16,9 @@ use crate::{
     zone::{read_zone, utc},
 };
 
-/// A table of rows in a definition. Read as it grows, it is expected to get new rows at its end; a file with fewer rows than were read was
-/// replaced, and is read from its begin.
+/// A table of rows in a definition. In operations it is looked at again and again: it may get new rows at its end, and it may be replaced
+/// by another, as by the next weather forecast or a download of the last days; then the rows count that the file before it did not have
+/// (all of them where it had more than 16 383, where the columns are others, and where rows have no time of their own).
 ///
 /// ```
 /// # use nilometer_connectors::TableOptions;
