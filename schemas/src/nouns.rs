@@ -269,6 +269,16 @@ noun!(
         exceedance: ListArray,
         /// Brier score of each
         brier: ListArray,
+        /// floods so far at each threshold that forecasts of this catchment and lead time told to two steps
+        flood_hits: ListArray,
+        /// floods that they did not
+        flood_misses: ListArray,
+        /// floods that they told and that did not come
+        flood_false_alarms: ListArray,
+        /// flood peaks so far that they can be compared with
+        peaks: UInt64Array,
+        /// mean distance of their peaks from these, steps; null before the first
+        peak_timing_steps: Float64Array,
         /// forecasts of this catchment and lead time scored so far, this one included
         pairs: UInt64Array,
         /// Nash-Sutcliffe efficiency of their means; null while it is not defined

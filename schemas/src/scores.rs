@@ -33,6 +33,8 @@ pub struct ScoreRow<'a> {
     pub crps_persistence: Option<f64>,
     pub crps_climatology: Option<f64>,
     pub thresholds: &'a [ThresholdScore],
+    pub peaks: u64,
+    pub peak_timing_steps: Option<f64>,
     pub pairs: u64,
     pub nse: Option<f64>,
     pub kge: Option<f64>,
@@ -50,6 +52,8 @@ pub struct ThresholdScore {
     pub exceedance: f64,
     /// its Brier score
     pub brier: f64,
+    /// hits, misses and false alarms so far
+    pub floods: [u64; 3],
 }
 
 /// Builds [`Scores`] row by row.
@@ -61,17 +65,20 @@ pub struct ScoresBuilder {
     times: [TimestampMicrosecondBuilder; 3],
     lead_time_s: Int64Builder,
     flag: UInt8Builder,
-    /// observed, mean, CRPS, three pinball losses, PIT, width, CRPS of persistence and climatology, NSE, KGE
-    numbers: [Float64Builder; 12],
+    /// observed, mean, CRPS, three pinball losses, PIT, width, CRPS of persistence and climatology, peak timing, NSE, KGE
+    numbers: [Float64Builder; 13],
     covered_90: BooleanBuilder,
     /// threshold, exceedance, Brier score
     thresholds: [ListBuilder<Float64Builder>; 3],
-    pairs: UInt64Builder,
+    /// hits, misses, false alarms
+    floods: [ListBuilder<UInt64Builder>; 3],
+    /// peaks, pairs
+    counts: [UInt64Builder; 2],
 }
 
 impl Default for ScoresBuilder {
     fn default() -> Self {
-        let of = Arc::new(Field::new_list_field(DataType::Float64, false));
+        let of = |kind| Arc::new(Field::new_list_field(kind, false));
         Self {
             words: std::array::from_fn(|_| StringBuilder::new()),
             times: std::array::from_fn(|_| TimestampMicrosecondBuilder::new()),
@@ -79,8 +86,11 @@ impl Default for ScoresBuilder {
             flag: UInt8Builder::new(),
             numbers: std::array::from_fn(|_| Float64Builder::new()),
             covered_90: BooleanBuilder::new(),
-            thresholds: std::array::from_fn(|_| ListBuilder::new(Float64Builder::new()).with_field(of.clone())),
-            pairs: UInt64Builder::new(),
+            thresholds: std::array::from_fn(|_| {
+                ListBuilder::new(Float64Builder::new()).with_field(of(DataType::Float64))
+            }),
+            floods: std::array::from_fn(|_| ListBuilder::new(UInt64Builder::new()).with_field(of(DataType::UInt64))),
+            counts: std::array::from_fn(|_| UInt64Builder::new()),
         }
     }
 }
@@ -96,15 +106,23 @@ impl ScoresBuilder {
         self.flag.append_value(row.flag as u8);
         let [low, middle, high] = row.pinball;
         let known = [row.observed, row.mean, row.crps, low, middle, high, row.pit, row.width_90].map(Some);
-        let values = known.into_iter().chain([row.crps_persistence, row.crps_climatology, row.nse, row.kge]);
+        let values = known.into_iter().chain([
+            row.crps_persistence,
+            row.crps_climatology,
+            row.peak_timing_steps,
+            row.nse,
+            row.kge,
+        ]);
         self.numbers.iter_mut().zip(values).for_each(|(column, value)| column.append_option(value));
         self.covered_90.append_value(row.covered_90);
         for of in row.thresholds {
             let values = [of.threshold, of.exceedance, of.brier];
             self.thresholds.iter_mut().zip(values).for_each(|(column, value)| column.values().append_value(value));
+            self.floods.iter_mut().zip(of.floods).for_each(|(column, count)| column.values().append_value(count));
         }
         self.thresholds.iter_mut().for_each(|column| column.append(true));
-        self.pairs.append_value(row.pairs);
+        self.floods.iter_mut().for_each(|column| column.append(true));
+        self.counts.iter_mut().zip([row.peaks, row.pairs]).for_each(|(column, count)| column.append_value(count));
     }
 
     /// The rows so far; the builder is empty afterwards.
@@ -116,18 +134,19 @@ impl ScoresBuilder {
             self.words.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let [issue, valid, score] =
             self.times.each_mut().map(|column| Arc::new(column.finish().with_timezone("UTC")) as ArrayRef);
-        let [observed, mean, crps, low, middle, high, pit, width, persistence, climatology, nse, kge] =
+        let [observed, mean, crps, low, middle, high, pit, width, persistence, climatology, timing, nse, kge] =
             self.numbers.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let [threshold, exceedance, brier] =
             self.thresholds.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         let lead_time_s = Arc::new(self.lead_time_s.finish());
         let (flag, covered_90) = (Arc::new(self.flag.finish()), Arc::new(self.covered_90.finish()));
-        let pairs = Arc::new(self.pairs.finish());
+        let [hits, misses, false_alarms] = self.floods.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
+        let [peaks, pairs] = self.counts.each_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         #[rustfmt::skip]
         let columns: Vec<ArrayRef> = vec![
             catchment, variable, issue, valid, lead_time_s, score, observed, flag, mean, crps, low, middle, high, pit,
-            width, covered_90, persistence, climatology, threshold, exceedance, brier, pairs, nse, kge, scenario, model,
-            weights,
+            width, covered_90, persistence, climatology, threshold, exceedance, brier, hits, misses, false_alarms,
+            peaks, timing, pairs, nse, kge, scenario, model, weights,
         ];
         assemble(Contract::Score, columns)?.try_into()
     }
@@ -141,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_row_says_everything_of_one_forecast_and_a_number_that_is_none_is_refused() {
-        let thresholds = [ThresholdScore { threshold: 100.0, exceedance: 0.2, brier: 0.04 }];
+        let thresholds = [ThresholdScore { threshold: 100.0, exceedance: 0.2, brier: 0.04, floods: [3, 1, 2] }];
         let row = ScoreRow {
             catchment: "V1",
             variable: Variable::Discharge,
@@ -159,6 +178,8 @@ mod tests {
             crps_persistence: Some(2.0),
             crps_climatology: None,
             thresholds: &thresholds,
+            peaks: 4,
+            peak_timing_steps: Some(0.5),
             pairs: 1,
             nse: None,
             kge: None,
@@ -172,6 +193,7 @@ mod tests {
         let scores = builder.finish().unwrap();
         assert_eq!((scores.len(), scores.lead_time_s().value(0)), (2, 3_600));
         assert_eq!((scores.brier().value(0).len(), scores.brier().value(1).len()), (1, 0));
+        assert_eq!((scores.flood_misses().value(0).len(), scores.flood_misses().value(1).len()), (1, 0));
         assert!(scores.covered_90().value(0) && scores.crps_climatology().is_null(0) && scores.nse().is_null(1));
         builder.push(ScoreRow { crps: f64::NAN, ..row });
         assert!(builder.finish().unwrap_err().to_string().contains("crps"));

@@ -57,6 +57,26 @@ impl FloodEvents {
         Ok(events)
     }
 
+    /// What [`count`](Self::count) adds for the step in the middle of a window of seven, the fourth, with a tolerance of two steps and one
+    /// threshold for both series: events can so be counted as they come.
+    #[must_use]
+    pub fn in_the_middle(observed: &[f64; 7], predicted: &[f64; 7], threshold: f64) -> Self {
+        let (observed, predicted) = (&observed[..6], &predicted[..6]);
+        let crosses = |series: &[f64]| crossings(&series[2..4], threshold).next().is_some();
+        let crosses_somewhere = |series: &[f64]| crossings(series, threshold).next().is_some();
+        let mut events = Self::default();
+        if crosses(observed) {
+            events.observed = 1;
+            events.observed_hit = usize::from(crosses_somewhere(predicted));
+        }
+        if crosses(predicted) {
+            events.predicted = 1;
+            events.judged = usize::from(observed.iter().all(|o| !o.is_nan()));
+            events.judged_hit = usize::from(events.judged == 1 && crosses_somewhere(observed));
+        }
+        events
+    }
+
     /// Share of judged predicted events that came; `1 - precision` is the false alarm ratio. 1 where no predicted event can
     /// be judged or no event is on either side, 0 where events were observed and none predicted.
     #[must_use]

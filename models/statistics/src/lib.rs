@@ -5,7 +5,7 @@
 //!  observed [T] ───┐
 //!                  ├─▶ paired ─▶ nse, mnse, kge, pbias, high and low flow    one number per series
 //!  simulated [T] ──┤             RunningScore                                the same, pair by pair
-//!                  └─▶ peak_timing_error, FloodEvents                        when floods come
+//!                  └─▶ peak_timing_error, FloodEvents                        when floods come; peak_offset for one of them
 //!
 //!  members [M] ──────▶ crps_ensemble (biased or fair), rank ─▶ flatness      ┐
 //!        └▶ quantiles ▶ pinball, crps_quantiles, pit_of_quantiles            ├─▶ mean   one number per forecast, then their mean
@@ -76,7 +76,7 @@ pub use error::StatisticsError;
 pub use event::FloodEvents;
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};
-pub use peak::peak_timing_error;
+pub use peak::{peak_offset, peak_timing_error};
 pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
 pub use rank::{Flatness, flatness, pit_of_members, pit_of_quantiles, rank, seeded_uniform};
 pub use running::RunningScore;

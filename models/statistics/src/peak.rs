@@ -29,11 +29,32 @@ pub fn peak_timing_error(observed: &[f64], simulated: &[f64], window: usize) -> 
         if last >= observed.len() || (first..=last).any(|t| observed[t].is_nan() || simulated[t].is_nan()) {
             continue;
         }
-        let peaks_too = window > 0 && simulated[peak] > simulated[peak - 1] && simulated[peak] > simulated[peak + 1];
-        let highest = (first..=last).fold(first, |best, t| if simulated[t] > simulated[best] { t } else { best });
-        errors.push(if peaks_too { 0.0 } else { count(highest.abs_diff(peak)) });
+        errors.push(count(distance_of_highest(&simulated[first..=last], window)));
     }
     Ok((!errors.is_empty()).then(|| mean_of(&errors)))
+}
+
+/// Whether the observed value in the middle of a window of seven is a peak (above the three before it, not below the three behind it), and
+/// then how many steps from it the predicted one lies: none away where the prediction peaks there too, else at its highest value.
+/// None where it is no peak, and where a value of the window is missing. The same as [`peak_timing_error`] but for which peaks count:
+/// whoever follows a series as it comes does not know yet how far it stands out.
+#[must_use]
+pub fn peak_offset(observed: &[f64; 7], predicted: &[f64; 7]) -> Option<usize> {
+    const MIDDLE: usize = 3;
+    let known = |series: &[f64; 7]| series.iter().all(|value| !value.is_nan());
+    let peaks = observed[..MIDDLE].iter().all(|o| *o < observed[MIDDLE])
+        && observed[MIDDLE..].iter().all(|o| *o <= observed[MIDDLE]);
+    if !peaks || !known(observed) || !known(predicted) {
+        return None;
+    }
+    Some(distance_of_highest(predicted, MIDDLE))
+}
+
+/// How far from `peak` the series is highest; not at all where it peaks there too.
+fn distance_of_highest(series: &[f64], peak: usize) -> usize {
+    let peaks_too = series.len() > 1 && series[peak] > series[peak - 1] && series[peak] > series[peak + 1];
+    let highest = (0..series.len()).fold(0, |best, t| if series[t] > series[best] { t } else { best });
+    if peaks_too { 0 } else { highest.abs_diff(peak) }
 }
 
 /// Steps higher than their neighbours, the middle one of a level top, and no two of them nearer than [`APART`]: the higher

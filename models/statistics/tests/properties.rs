@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
 use nilometer_statistics::{
-    CrpsEstimator, RunningScore, coverage, crps_ensemble, exceedance_of_quantiles, interval_score, kge_2009, kge_2012,
-    mnse, nse, pbias, pinball, pit_of_quantiles, quantiles,
+    CrpsEstimator, FloodEvents, RunningScore, coverage, crps_ensemble, exceedance_of_quantiles, interval_score,
+    kge_2009, kge_2012, mnse, nse, pbias, pinball, pit_of_quantiles, quantiles,
 };
 use proptest::prelude::*;
 
@@ -28,6 +28,27 @@ proptest! {
         prop_assert!((kge_2009(&q, &q).unwrap() - 1.0).abs() < 1e-6);
         prop_assert!((kge_2012(&q, &q).unwrap() - 1.0).abs() < 1e-6);
         prop_assert!(pbias(&q, &q).unwrap().abs() < 1e-12);
+    }
+
+    /// Counted one step after the other, events are those of the whole series, but for what would lie beyond its ends.
+    #[test]
+    fn events_can_be_counted_as_they_come(
+        pairs in prop::collection::vec((prop_oneof![9 => 0.0..4.0, 1 => Just(f64::NAN)], 0.0..4.0), 1..60),
+        threshold in 0.5..3.5,
+    ) {
+        let quiet = [(0.0, 0.0); 4];
+        let (observed, predicted): (Vec<f64>, Vec<f64>) = quiet.into_iter().chain(pairs).chain(quiet).unzip();
+        let whole = FloodEvents::count(&observed, threshold, &predicted, threshold, 2).unwrap();
+        let mut stepwise = FloodEvents::default();
+        for (o, p) in observed.windows(7).zip(predicted.windows(7)) {
+            let found = FloodEvents::in_the_middle(o.try_into().unwrap(), p.try_into().unwrap(), threshold);
+            stepwise.observed += found.observed;
+            stepwise.observed_hit += found.observed_hit;
+            stepwise.predicted += found.predicted;
+            stepwise.judged += found.judged;
+            stepwise.judged_hit += found.judged_hit;
+        }
+        prop_assert_eq!(stepwise, whole);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub(crate) fn judge_thresholds(
     for &threshold in thresholds {
         let exceedance = exceedance_of_quantiles(&QUANTILE_LEVELS, quantiles, threshold)?;
         let brier = brier_score(&[exceedance], &[observed >= threshold])?;
-        into.push(ThresholdScore { threshold, exceedance, brier });
+        into.push(ThresholdScore { threshold, exceedance, brier, floods: [0; 3] });
     }
     Ok(())
 }

@@ -23,6 +23,12 @@ pub struct ScoreMetrics {
     pub(crate) brier: CounterVec,
     /// how many these were
     pub(crate) thresholds: IntCounterVec,
+    /// floods that were told to two steps (hit), that were not (miss), and that did not come (false_alarm), over all thresholds
+    pub(crate) floods: IntCounterVec,
+    /// flood peaks that forecasts were compared with
+    pub(crate) peaks: IntCounterVec,
+    /// sum of the steps between these and those of the forecasts
+    pub(crate) timing: IntCounterVec,
     /// median over catchments and lead times of the efficiency of the means so far
     pub(crate) nse: GaugeVec,
 }
@@ -51,17 +57,29 @@ impl ScoreMetrics {
             )?,
             brier: CounterVec::new(opts("brier_total", "sum of Brier scores at flood thresholds"), &labels)?,
             thresholds: IntCounterVec::new(opts("thresholds_total", "Brier scores in that sum"), &labels)?,
+            floods: IntCounterVec::new(
+                opts("floods_total", "floods at thresholds: hit (to two steps), miss, false_alarm"),
+                &["lead", "model", "outcome"],
+            )?,
+            peaks: IntCounterVec::new(opts("peaks_total", "flood peaks that forecasts were compared with"), &labels)?,
+            timing: IntCounterVec::new(
+                opts("peak_timing_steps_total", "sum of the steps between these peaks and those of the forecasts"),
+                &labels,
+            )?,
             nse: GaugeVec::new(
                 opts("nse_median", "median over catchments and lead times of the efficiency so far"),
                 &labels,
             )?,
         };
-        let all: [Box<dyn Collector>; 6] = [
+        let all: [Box<dyn Collector>; 9] = [
             Box::new(metrics.scored.clone()),
             Box::new(metrics.covered.clone()),
             Box::new(metrics.crps.clone()),
             Box::new(metrics.brier.clone()),
             Box::new(metrics.thresholds.clone()),
+            Box::new(metrics.floods.clone()),
+            Box::new(metrics.peaks.clone()),
+            Box::new(metrics.timing.clone()),
             Box::new(metrics.nse.clone()),
         ];
         for collector in all {
@@ -92,6 +110,9 @@ mod tests {
         metrics.crps.with_label_values(&["1h", "hybrid", "forecast", "persistence"]).inc_by(0.1);
         metrics.brier.with_label_values(&of).inc_by(0.1);
         metrics.thresholds.with_label_values(&of).inc();
+        metrics.floods.with_label_values(&["1h", "hybrid", "hit"]).inc();
+        metrics.peaks.with_label_values(&of).inc();
+        metrics.timing.with_label_values(&of).inc();
         metrics.nse.with_label_values(&of).set(0.9);
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(
@@ -100,8 +121,11 @@ mod tests {
                 "nilometer_score_brier_total",
                 "nilometer_score_covered_total",
                 "nilometer_score_crps_total",
+                "nilometer_score_floods_total",
                 "nilometer_score_forecasts_total",
                 "nilometer_score_nse_median",
+                "nilometer_score_peak_timing_steps_total",
+                "nilometer_score_peaks_total",
                 "nilometer_score_thresholds_total",
             ]
         );

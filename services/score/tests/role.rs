@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path, pin::pin, sync::Arc, task::Poll};
 
-use arrow::array::Array;
+use arrow::array::{Array, UInt64Array};
 use futures::TryStreamExt as _;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
@@ -182,6 +182,7 @@ fn each_forecast_is_judged_once_beside_what_was_known_when_it_was_issued() {
     let hour = |time: i64| Timestamp(time).seconds_since(from) / HOUR;
     let mut series: BTreeMap<(String, i64), (Vec<f64>, Vec<f64>)> = BTreeMap::new();
     let (mut judged, mut briers) = (0, 0);
+    let mut told: BTreeMap<(String, i64), [u64; 4]> = BTreeMap::new();
     for rows in &scores {
         for row in 0..rows.len() {
             let name = rows.catchment().value(row);
@@ -210,6 +211,13 @@ fn each_forecast_is_judged_once_beside_what_was_known_when_it_was_issued() {
                 assert!((rows.nse().value(row) - nse(&of.0, &of.1).unwrap()).abs() < 1e-9);
                 assert!((rows.kge().value(row) - kge_2009(&of.0, &of.1).unwrap()).abs() < 1e-9);
             }
+            // What was counted so far never goes back.
+            let floods = [rows.flood_hits(), rows.flood_misses(), rows.flood_false_alarms()].map(|counts| {
+                counts.value(row).as_any().downcast_ref::<UInt64Array>().unwrap().iter().flatten().sum::<u64>()
+            });
+            let counted = [floods[0], floods[1], floods[2], rows.peaks().value(row)];
+            let before = told.insert((name.to_owned(), lead), counted).unwrap_or_default();
+            assert!(counted.iter().zip(before).all(|(now, before)| *now >= before), "{name}: {before:?}, {counted:?}");
             judged += 1;
             briers += rows.brier().value(row).len();
         }
@@ -225,6 +233,13 @@ fn each_forecast_is_judged_once_beside_what_was_known_when_it_was_issued() {
     assert_eq!(total("nilometer_score_forecasts_total"), judged as f64);
     assert_eq!(total("nilometer_score_thresholds_total"), briers as f64);
     assert!(total("nilometer_score_covered_total") < judged as f64);
+    let of_gauge = |lead: i64| told[&(GAUGES[0].to_owned(), lead)];
+    let [hits, misses, ..] = of_gauge(1);
+    assert!(hits > 0 && hits + misses <= 4, "a flood every 57 hours, some hidden by gaps: {told:?}");
+    assert!(of_gauge(1)[1] + of_gauge(1)[2] <= of_gauge(LEADS)[1] + of_gauge(LEADS)[2], "{told:?}");
+    assert_eq!(told[&(GAUGES[1].to_owned(), 1)], [0; 4], "no thresholds");
+    let counted: u64 = (1..=LEADS).map(|lead| of_gauge(lead)[..3].iter().sum::<u64>()).sum();
+    assert!(total("nilometer_score_floods_total") >= counted as f64 && counted > 0);
 }
 
 #[test]

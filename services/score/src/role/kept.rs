@@ -24,6 +24,8 @@ pub(super) struct Kept {
     pub(super) newest: Vec<Option<Timestamp>>,
     /// newest day of each gauge's climate
     pub(super) climate: Vec<i64>,
+    /// newest step of each gauge with flood thresholds
+    pub(super) floods: Vec<Option<Timestamp>>,
 }
 
 impl Role {
@@ -34,7 +36,9 @@ impl Role {
             return Err(other(&self.identity));
         }
         tracing::info!(tick = %kept.tick, from = ?kept.mark, "scores resume");
-        let behind = self.climate.restore(numbers, &kept.climate).filter(|b| b.len() >= self.newest.len());
+        let behind = self.climate.restore(numbers, &kept.climate);
+        let behind = behind.and_then(|numbers| self.floods.restore(numbers, &kept.floods));
+        let behind = behind.filter(|b| b.len() >= self.newest.len());
         let (values, running) = behind.ok_or_else(|| other(&self.identity))?.split_at(self.newest.len());
         let parts = running.as_chunks::<3>().0.iter().map(whole);
         let parts: Vec<f64> = parts.collect();
@@ -75,9 +79,10 @@ impl Role {
         let here = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
         let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
         let (climate, days) = self.climate.save();
+        let (floods, flood_times) = self.floods.save();
         let running = self.running.iter().flat_map(RunningScore::parts).flat_map(split);
-        let numbers: Vec<f32> =
-            climate.iter().copied().chain(newest.iter().map(|(_, value)| *value)).chain(running).collect();
+        let learned = climate.iter().copied().chain(floods);
+        let numbers: Vec<f32> = learned.chain(newest.iter().map(|(_, value)| *value)).chain(running).collect();
         let kept = Kept {
             identity: self.identity.clone(),
             tick: self.tick,
@@ -86,6 +91,7 @@ impl Role {
             origin: self.origin,
             newest: newest.iter().map(|(time, _)| Some(*time).filter(|time| *time > Timestamp::MIN)).collect(),
             climate: days.to_vec(),
+            floods: flood_times,
         };
         self.dependencies.snapshots.save(u64::try_from(self.tick.0).unwrap_or(0), &kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();

@@ -21,6 +21,7 @@ use self::kept::{Kept, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
+    floods::{Floods, News},
     judge::{judge, judge_thresholds},
     metrics::class,
     waiting::{Mark, Newest, Row, Waiting},
@@ -89,6 +90,7 @@ struct Role {
     waiting: Waiting,
     newest: Vec<Newest>,
     climate: Climate,
+    floods: Floods,
     /// `[C, L]`
     running: Vec<RunningScore>,
     saved: Timestamp,
@@ -142,12 +144,14 @@ impl Role {
         let input = |contract, position: Position| {
             Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
         };
+        let thresholds: Vec<Vec<f64>> = pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect();
         let mut role = Self {
             forecasts: input(Contract::Forecast, mark.forecast),
             observations: input(Contract::Observation, mark.observation),
             place_of_catchment: catchments.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect(),
             places_of_station,
-            thresholds: pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect(),
+            floods: Floods::new(&thresholds, leads, step_s),
+            thresholds,
             step_s,
             leads,
             patience_s: pipeline.forecast.lateness.seconds().max(PATIENCE_S),
@@ -204,6 +208,10 @@ impl Role {
         for (valid_time, readings) in self.readings(&tick) {
             let rows = self.waiting.take(valid_time, |catchment| readings.contains_key(&catchment));
             if !again {
+                for (&catchment, reading) in &readings {
+                    let foretold = rows.iter().any(|row| row.catchment == catchment);
+                    self.floods.observe(catchment, valid_time, reading.discharge_m3_s, foretold);
+                }
                 self.score(tick.time, valid_time, &readings, &rows, &mut scores)?;
             }
             self.waiting.done(&rows);
@@ -269,9 +277,14 @@ impl Role {
             let quantiles = row.quantiles.map(f64::from);
             let judgement = judge(&quantiles, observed)?;
             judge_thresholds(&quantiles, observed, &self.thresholds[catchment], &mut thresholds)?;
+            let lead = lead(valid_time.seconds_since(issued.issue_time), self.step_s, self.leads);
+            for (at, threshold) in thresholds.iter_mut().enumerate() {
+                threshold.floods = self.floods.outcomes(catchment, lead, at);
+            }
+            let (peaks, peak_timing_steps) = self.floods.peaks(catchment, lead);
+            self.floods.foretell(catchment, lead, valid_time, row.mean);
             let persisted = f64::from(issued.newest[catchment].1);
-            let at = place(catchment, valid_time.seconds_since(issued.issue_time), self.step_s, self.leads);
-            let running = &mut self.running[at];
+            let running = &mut self.running[catchment * self.leads + lead];
             running.add(observed, mean)?;
             scores.push(ScoreRow {
                 catchment: &self.catchments[catchment],
@@ -290,6 +303,8 @@ impl Role {
                 crps_persistence: Some((persisted - observed).abs()).filter(|error| error.is_finite()),
                 crps_climatology: crps_climatology.transpose()?,
                 thresholds: &thresholds,
+                peaks,
+                peak_timing_steps,
                 pairs: running.pairs(),
                 nse: running.nse().ok(),
                 kge: running.kge_2009().ok(),
@@ -332,8 +347,9 @@ impl Role {
             let sequence = u64::try_from(tick.0).unwrap_or(0);
             let message = Message { time: tick, producer: PRODUCER, sequence, batch: scores.batch().clone() };
             let partition = Partition::new(Contract::Score, self.dependencies.partition);
+            let news = std::mem::take(&mut self.floods.news);
             if let Appended::At(_) = self.dependencies.log.append(partition, message).await? {
-                self.show(&scores);
+                self.show(&scores, &news);
             }
         }
         self.dependencies.metrics.stage.messages.inc();
@@ -342,7 +358,7 @@ impl Role {
         if self.ticks_since_save >= self.snapshot_every { self.save().await } else { Ok(()) }
     }
 
-    fn show(&self, scores: &Scores) {
+    fn show(&self, scores: &Scores, floods: &BTreeMap<&'static str, News>) {
         let metrics = &self.dependencies.metrics;
         let mut sums: BTreeMap<(&str, &str), Sums> = BTreeMap::new();
         for row in 0..scores.len() {
@@ -351,7 +367,8 @@ impl Role {
             sums.scored += 1;
             sums.covered += u64::from(scores.covered_90().value(row));
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
-            let [_, mean_flow, ..] = self.running[place(catchment, lead_time_s, self.step_s, self.leads)].parts();
+            let at = catchment * self.leads + lead(lead_time_s, self.step_s, self.leads);
+            let [_, mean_flow, ..] = self.running[at].parts();
             let baselines = [scores.crps_persistence(), scores.crps_climatology()];
             for (sum, baseline) in sums.crps.iter_mut().zip(baselines) {
                 if mean_flow > 0.0 && baseline.is_valid(row) {
@@ -384,6 +401,13 @@ impl Role {
             classes.entry(lead).or_default().extend(running.nse().ok());
         }
         let model = scores.model().value(scores.len() - 1);
+        for (lead, news) in floods {
+            for (outcome, count) in ["hit", "miss", "false_alarm"].into_iter().zip(news.outcomes) {
+                metrics.floods.with_label_values(&[lead, model, outcome]).inc_by(count);
+            }
+            metrics.peaks.with_label_values(&[*lead, model]).inc_by(news.peaks);
+            metrics.timing.with_label_values(&[*lead, model]).inc_by(news.timing_steps);
+        }
         for (lead, mut values) in classes.into_iter().filter(|(_, values)| !values.is_empty()) {
             let middle = values.len() / 2;
             let (_, median, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
@@ -392,10 +416,10 @@ impl Role {
     }
 }
 
-/// Where the running score of a catchment and lead time stands; a forecast between two steps is of the later one.
-fn place(catchment: usize, lead_time_s: i64, step_s: i64, leads: usize) -> usize {
+/// Which of a catchment's lead times it is; a forecast between two steps is of the later one.
+fn lead(lead_time_s: i64, step_s: i64, leads: usize) -> usize {
     let step = usize::try_from((lead_time_s + step_s - 1) / step_s).unwrap_or(0);
-    catchment * leads + step.clamp(1, leads) - 1
+    step.clamp(1, leads) - 1
 }
 
 #[cfg(test)]
@@ -404,6 +428,6 @@ mod tests {
 
     #[test]
     fn a_forecast_between_two_steps_is_of_the_later_one() {
-        assert_eq!([place(0, 3_600, 3_600, 6), place(0, 1, 3_600, 6), place(2, 3_601, 3_600, 6)], [0, 0, 13]);
+        assert_eq!([3_600, 1, 3_601, 90_000].map(|lead_time_s| lead(lead_time_s, 3_600, 6)), [0, 0, 1, 5]);
     }
 }

@@ -1,0 +1,254 @@
+//! Floods: whether forecasts told them in time, and how far their peaks were off. Counted as they come, each once enough is known about the
+//! steps around it.
+
+use std::collections::BTreeMap;
+
+use nilometer_schemas::Timestamp;
+use nilometer_statistics::{FloodEvents, peak_offset};
+
+use crate::metrics::class;
+
+/// Steps that decide about the one in their middle: two of tolerance on either side, and one before to come from below.
+const WINDOW: usize = 7;
+/// What a catchment and lead time has counted of its peaks: how many, and the steps between these and those of the forecasts.
+const OF_PEAKS: usize = 2;
+/// Hits, misses, false alarms.
+const OUTCOMES: usize = 3;
+
+/// What forecasts of a catchment with flood thresholds said of its floods.
+struct Gauge {
+    thresholds: Vec<f64>,
+    /// time of the last step of the windows; none before the first
+    newest: Option<Timestamp>,
+    /// m³ s⁻¹, NaN where there is no value
+    observed: [f32; WINDOW],
+    /// `[L]`, the forecasts' means of the same steps
+    predicted: Vec<[f32; WINDOW]>,
+    /// `[L, OF_PEAKS]`
+    peaks: Vec<f32>,
+    /// `[L, T, OUTCOMES]`
+    outcomes: Vec<f32>,
+}
+
+/// All catchments with flood thresholds, by their places.
+pub(crate) struct Floods {
+    step_s: i64,
+    leads: usize,
+    gauges: BTreeMap<usize, Gauge>,
+    /// what metrics have not been told yet
+    pub(crate) news: BTreeMap<&'static str, News>,
+}
+
+/// What the metrics of one lead class gain.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct News {
+    /// hits, misses, false alarms
+    pub(crate) outcomes: [u64; OUTCOMES],
+    pub(crate) peaks: u64,
+    pub(crate) timing_steps: u64,
+}
+
+impl Floods {
+    /// `thresholds` of each catchment, m³ s⁻¹; `leads` lead times, a step apart.
+    pub(crate) fn new(thresholds: &[Vec<f64>], leads: usize, step_s: i64) -> Self {
+        let with_thresholds = thresholds.iter().enumerate().filter(|(_, thresholds)| !thresholds.is_empty());
+        let gauge = |thresholds: &Vec<f64>| Gauge {
+            thresholds: thresholds.clone(),
+            newest: None,
+            observed: [f32::NAN; WINDOW],
+            predicted: vec![[f32::NAN; WINDOW]; leads],
+            peaks: vec![0.0; leads * OF_PEAKS],
+            outcomes: vec![0.0; leads * thresholds.len() * OUTCOMES],
+        };
+        let gauges = with_thresholds.map(|(catchment, thresholds)| (catchment, gauge(thresholds))).collect();
+        Self { step_s, leads, gauges, news: BTreeMap::new() }
+    }
+
+    /// Takes in the first usable value of a time for which there had been forecasts (`foretold`), or that is whole steps from such a one.
+    pub(crate) fn observe(&mut self, catchment: usize, time: Timestamp, discharge_m3_s: f64, foretold: bool) {
+        let (step_s, leads) = (self.step_s, self.leads);
+        let Some(gauge) = self.gauges.get_mut(&catchment) else { return };
+        let newest = match gauge.newest {
+            Some(newest) => newest,
+            None if foretold => *gauge.newest.insert(time),
+            None => return,
+        };
+        let after_s = time.seconds_since(newest);
+        if after_s % step_s != 0 {
+            return;
+        }
+        for _ in 0..(after_s / step_s).min(WINDOW as i64) {
+            for lead in 0..leads {
+                gauge.settle(lead, self.news.entry(class((lead + 1) as i64 * step_s)).or_default());
+            }
+            gauge.move_on();
+        }
+        gauge.newest = Some(newest.max(time));
+        if let Some(at) = gauge.place(time, step_s).filter(|at| gauge.observed[*at].is_nan()) {
+            gauge.observed[at] = discharge_m3_s as f32;
+        }
+    }
+
+    /// Takes in what a forecast said of a time that [`observe`](Self::observe) was told of.
+    pub(crate) fn foretell(&mut self, catchment: usize, lead: usize, time: Timestamp, mean_m3_s: f32) {
+        let step_s = self.step_s;
+        let Some(gauge) = self.gauges.get_mut(&catchment) else { return };
+        if let Some(at) = gauge.place(time, step_s) {
+            gauge.predicted[lead][at] = mean_m3_s;
+        }
+    }
+
+    /// Hits, misses and false alarms so far at one of the catchment's thresholds.
+    pub(crate) fn outcomes(&self, catchment: usize, lead: usize, threshold: usize) -> [u64; OUTCOMES] {
+        let Some(gauge) = self.gauges.get(&catchment) else { return [0; OUTCOMES] };
+        let from = (lead * gauge.thresholds.len() + threshold) * OUTCOMES;
+        std::array::from_fn(|outcome| gauge.outcomes[from + outcome] as u64)
+    }
+
+    /// Flood peaks so far, and how many steps those of the forecasts were off on average.
+    pub(crate) fn peaks(&self, catchment: usize, lead: usize) -> (u64, Option<f64>) {
+        let Some(gauge) = self.gauges.get(&catchment) else { return (0, None) };
+        let [count, steps] = [0, 1].map(|at| f64::from(gauge.peaks[lead * OF_PEAKS + at]));
+        (count as u64, (count > 0.0).then(|| steps / count))
+    }
+
+    /// Everything that is remembered, and the newest time of each gauge.
+    pub(crate) fn save(&self) -> (Vec<f32>, Vec<Option<Timestamp>>) {
+        let numbers = self.gauges.values().flat_map(|gauge| {
+            let windows = gauge.observed.iter().chain(gauge.predicted.as_flattened());
+            windows.chain(&gauge.peaks).chain(&gauge.outcomes).copied()
+        });
+        (numbers.collect(), self.gauges.values().map(|gauge| gauge.newest).collect())
+    }
+
+    /// Takes back what [`save`](Self::save) gave; none where it is of other catchments, thresholds or lead times, else the numbers behind it.
+    pub(crate) fn restore<'a>(&mut self, mut numbers: &'a [f32], newest: &[Option<Timestamp>]) -> Option<&'a [f32]> {
+        if newest.len() != self.gauges.len() {
+            return None;
+        }
+        for (gauge, newest) in self.gauges.values_mut().zip(newest) {
+            gauge.newest = *newest;
+            let places = gauge.observed.iter_mut().chain(gauge.predicted.as_flattened_mut());
+            for place in places.chain(&mut gauge.peaks).chain(&mut gauge.outcomes) {
+                let (first, behind) = numbers.split_first()?;
+                (*place, numbers) = (*first, behind);
+            }
+        }
+        Some(numbers)
+    }
+}
+
+impl Gauge {
+    /// Where a time stands in the windows, unless it has left them.
+    fn place(&self, time: Timestamp, step_s: i64) -> Option<usize> {
+        let before_s = self.newest?.seconds_since(time);
+        let steps = usize::try_from(before_s / step_s).ok().filter(|_| before_s % step_s == 0)?;
+        (WINDOW - 1).checked_sub(steps)
+    }
+
+    /// Counts what the windows say about the step in their middle.
+    fn settle(&mut self, lead: usize, news: &mut News) {
+        let observed = self.observed.map(f64::from);
+        let predicted = self.predicted[lead].map(f64::from);
+        let of_lead = self.thresholds.len() * OUTCOMES;
+        let sums = self.outcomes[lead * of_lead..][..of_lead].as_chunks_mut::<OUTCOMES>().0;
+        for (threshold, sums) in self.thresholds.iter().zip(sums) {
+            // As coarse as the values, so that one that is at the threshold stays so.
+            let events = FloodEvents::in_the_middle(&observed, &predicted, f64::from(*threshold as f32));
+            let found = [events.observed_hit, events.observed - events.observed_hit, events.judged - events.judged_hit];
+            for ((sum, total), found) in sums.iter_mut().zip(&mut news.outcomes).zip(found) {
+                *sum += found as f32;
+                *total += found as u64;
+            }
+        }
+        let lowest = self.thresholds.iter().copied().fold(f64::INFINITY, f64::min);
+        if let Some(offset) = peak_offset(&observed, &predicted).filter(|_| observed[WINDOW / 2] >= lowest) {
+            let peaks = &mut self.peaks[lead * OF_PEAKS..][..OF_PEAKS];
+            peaks[0] += 1.0;
+            peaks[1] += offset as f32;
+            news.peaks += 1;
+            news.timing_steps += offset as u64;
+        }
+    }
+
+    /// Makes room for the next step.
+    fn move_on(&mut self) {
+        for window in self.predicted.iter_mut().chain([&mut self.observed]) {
+            window.rotate_left(1);
+            window[WINDOW - 1] = f32::NAN;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600;
+
+    fn hour(hour: usize) -> Timestamp {
+        Timestamp(0).plus_s(hour as i64 * HOUR)
+    }
+
+    /// Hourly flows, and what was said of them one and two hours before.
+    fn follow(flows: &[f64], said: [&[f32]; 2]) -> Floods {
+        let mut floods = Floods::new(&[vec![], vec![10.0]], 2, HOUR);
+        for (at, flow) in flows.iter().enumerate() {
+            floods.observe(1, hour(at), *flow, true);
+            for (lead, said) in said.iter().enumerate() {
+                floods.foretell(1, lead, hour(at), said[at]);
+            }
+        }
+        floods.observe(0, hour(0), 99.0, true);
+        floods
+    }
+
+    #[test]
+    fn a_flood_is_a_hit_within_two_steps_and_a_miss_or_a_false_alarm_beyond() {
+        let flows = [1.0, 1.0, 2.0, 3.0, 12.0, 15.0, 8.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+        let two_later = [1.0, 1.0, 1.0, 1.0, 2.0, 3.0, 12.0, 15.0, 8.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0];
+        let five_later = [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 3.0, 12.0, 15.0, 8.0, 2.0, 1.0, 1.0, 1.0];
+        let floods = follow(&flows, [&two_later, &five_later]);
+        assert_eq!(floods.outcomes(1, 0, 0), [1, 0, 0]);
+        assert_eq!(floods.outcomes(1, 1, 0), [0, 1, 1]);
+        assert_eq!(floods.peaks(1, 0), (1, Some(2.0)));
+        assert_eq!(floods.peaks(1, 1), (1, Some(3.0)), "the highest of the window is as far as it can be");
+        assert_eq!((floods.outcomes(0, 0, 0), floods.peaks(0, 0)), ([0; 3], (0, None)), "no thresholds");
+        assert_eq!(floods.news["1h"], News { outcomes: [1, 0, 0], peaks: 1, timing_steps: 2 });
+        assert_eq!(floods.news["6h"], News { outcomes: [0, 1, 1], peaks: 1, timing_steps: 3 });
+    }
+
+    #[test]
+    fn what_was_late_counts_where_it_belongs_and_a_gap_judges_nothing() {
+        let mut floods = Floods::new(&[vec![10.0]], 1, HOUR);
+        for at in [0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10] {
+            floods.observe(0, hour(at), if at == 4 { 12.0 } else { 2.0 }, true);
+            floods.foretell(0, 0, hour(at), if at == 4 { 11.0 } else { 1.0 });
+        }
+        assert_eq!((floods.outcomes(0, 0, 0), floods.peaks(0, 0)), ([1, 0, 0], (1, Some(0.0))));
+        // Forecast alone in a gap of observations: nobody knows.
+        floods.foretell(0, 0, hour(10), 11.0);
+        floods.observe(0, hour(40), 2.0, true);
+        floods.observe(0, hour(40).plus_s(600), 2.0, true);
+        floods.observe(0, hour(60), 2.0, true);
+        assert_eq!(floods.outcomes(0, 0, 0), [1, 0, 0]);
+    }
+
+    #[test]
+    fn a_restart_goes_on_as_if_nothing_had_been() {
+        let flows: Vec<f64> = (0..60).map(|at| 10.0 + 5.0 * (f64::from(at) / 4.0).sin()).collect();
+        let said: Vec<f32> = (0..60).map(|at| (10.0 + 5.0 * ((f64::from(at) - 1.0) / 4.0).sin()) as f32).collect();
+        let whole = follow(&flows, [&said, &said]);
+        let (numbers, newest) = follow(&flows[..31], [&said, &said]).save();
+        let mut resumed = Floods::new(&[vec![], vec![10.0]], 2, HOUR);
+        assert_eq!(resumed.restore(&numbers, &newest), Some(&[][..]));
+        for at in 31..60 {
+            resumed.observe(1, hour(at), flows[at], true);
+            (0..2).for_each(|lead| resumed.foretell(1, lead, hour(at), said[at]));
+        }
+        let bits = |floods: &Floods| floods.save().0.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&resumed), bits(&whole));
+        assert!(whole.outcomes(1, 0, 0)[0] > 1);
+        assert!(Floods::new(&[vec![], vec![10.0]], 3, HOUR).restore(&numbers, &newest).is_none());
+    }
+}
