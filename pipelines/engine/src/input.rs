@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nilometer_schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{Damage, Entry, Log, LogError, Partition, Record, Stop};
+use crate::{Damage, Entry, Log, LogError, Partition, Record, Stop, next_entry};
 
 /// Where a reader is in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,21 +65,13 @@ impl Input {
                 return Ok(Some(head.time));
             }
             let at = self.position.next + self.damage.len() as u64;
-            match self.log.read(self.partition, at).await? {
+            match next_entry(&*self.log, self.partition, at, stop).await? {
                 Some(Entry::Record(record)) => {
                     self.settle(record.rows_before);
                     self.head = Some(record);
                 }
                 Some(Entry::Damaged(damage)) => self.damage.push(damage),
-                // Look once more after the inputs were declared complete: the last message may have come in between.
-                None if stop.is_draining() || stop.is_now() => {
-                    if self.log.bounds(self.partition).await?.end <= at {
-                        return Ok(None);
-                    }
-                }
-                None => {
-                    stop.or(self.log.wait(self.partition, at)).await.transpose()?;
-                }
+                None => return Ok(None),
             }
         }
     }

@@ -36,6 +36,7 @@ mod clock;
 mod embedded;
 mod envelope;
 mod input;
+mod kafka;
 mod lifecycle;
 mod log;
 mod metrics;
@@ -43,15 +44,20 @@ mod queue;
 mod snapshot;
 
 #[cfg(feature = "conformance")]
+mod broker;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 
 pub use balance::{Balance, BalanceError};
+#[cfg(feature = "conformance")]
+pub use broker::Broker;
 pub use clock::Clock;
 pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
+pub use kafka::{KafkaLog, KafkaOptions, SECRET_FROM, TopicProblem};
 pub use lifecycle::{Lifecycle, Stop};
-pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record, retain};
+pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain};
 pub use metrics::{Metrics, StageMetrics};
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};

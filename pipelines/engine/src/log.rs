@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use nilometer_schemas::{Contract, Timestamp};
 
-use crate::EnvelopeError;
+use crate::{EnvelopeError, Stop};
 
 /// One ordered stream: a contract's topic and a partition of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,13 +148,44 @@ pub enum LogError {
         /// how often we tried
         attempts: u32,
     },
+    /// the message is larger than the log takes
+    #[error(
+        "{partition}: a message of {bytes} bytes; accepted are {accepted} (log.kafka.max_message_bytes), or fewer catchments a partition"
+    )]
+    TooLarge {
+        /// where it should have gone
+        partition: Partition,
+        /// its length
+        bytes: usize,
+        /// the longest
+        accepted: usize,
+    },
+    /// the cluster refused or failed
+    #[error("{partition}: {detail}")]
+    Broker {
+        /// which partition
+        partition: Partition,
+        /// what the cluster said
+        detail: String,
+        /// whether the same call may succeed later
+        retryable: bool,
+    },
 }
 
 impl LogError {
     /// Whether the same call may succeed later. The only place that decides it.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Store { source: object_store::Error::Generic { .. }, .. } | Self::Contended { .. })
+        matches!(
+            self,
+            Self::Store { source: object_store::Error::Generic { .. }, .. }
+                | Self::Contended { .. }
+                | Self::Broker { retryable: true, .. }
+        )
+    }
+
+    pub(crate) const fn broker(partition: Partition, detail: String, retryable: bool) -> Self {
+        Self::Broker { partition, detail, retryable }
     }
 }
 
@@ -164,7 +195,8 @@ pub trait Log: Send + Sync {
     /// Appends one message, durably against the end of the process, or reports that it was there.
     async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError>;
 
-    /// The entry at a position; `None` at the end. A position below the start is an error.
+    /// The entry at a position; `None` where none is known of, without waiting: only [`bounds`](Self::bounds) says for certain where the end
+    /// is. A position below the start is an error.
     async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError>;
 
     /// Completes when the partition's end is above `position`.
@@ -178,6 +210,30 @@ pub trait Log: Send + Sync {
 
     /// Retention: removes messages below `before`, the newest message always stays. Returns how many went.
     async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError>;
+}
+
+/// The entry at a position, waited for; `None` when the input is complete and nothing lies there.
+///
+/// # Errors
+/// What the log says.
+pub async fn next_entry(
+    log: &dyn Log,
+    partition: Partition,
+    position: u64,
+    stop: &Stop,
+) -> Result<Option<Entry>, LogError> {
+    loop {
+        // Asked before looking: what was appended before the input was declared complete is found.
+        let complete = stop.is_draining() || stop.is_now();
+        if let Some(entry) = log.read(partition, position).await? {
+            return Ok(Some(entry));
+        }
+        if !complete {
+            stop.or(log.wait(partition, position)).await.transpose()?;
+        } else if log.bounds(partition).await?.end <= position {
+            return Ok(None);
+        }
+    }
 }
 
 /// Retention by age: removes the oldest messages whose time is before `horizon`, but none at or behind `needed_from`.

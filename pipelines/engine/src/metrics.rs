@@ -21,6 +21,7 @@ pub struct Metrics {
     queue_depth: IntGaugeVec,
     snapshots: IntCounterVec,
     pub(crate) append_seconds: Histogram,
+    pub(crate) transactions: IntCounterVec,
     pub(crate) torn_segments: IntCounter,
     pub(crate) damaged_segments: IntCounter,
 }
@@ -46,7 +47,7 @@ impl Metrics {
     /// [`prometheus::Error`] when the registry already holds a metric of the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self::build(registry.clone())?;
-        let all: [Box<dyn Collector>; 12] = [
+        let all: [Box<dyn Collector>; 13] = [
             Box::new(metrics.rows.clone()),
             Box::new(metrics.rejected.clone()),
             Box::new(metrics.messages.clone()),
@@ -56,6 +57,7 @@ impl Metrics {
             Box::new(metrics.queue_depth.clone()),
             Box::new(metrics.snapshots.clone()),
             Box::new(metrics.append_seconds.clone()),
+            Box::new(metrics.transactions.clone()),
             Box::new(metrics.torn_segments.clone()),
             Box::new(metrics.damaged_segments.clone()),
             Box::new(build_info()?),
@@ -111,6 +113,13 @@ impl Metrics {
                 "log_append_seconds",
                 "time that one append to the log took",
             ))?,
+            transactions: IntCounterVec::new(
+                opts(
+                    "log_transactions_total",
+                    "transactions of the log on Kafka: committed, fenced by another writer, failed",
+                ),
+                &["outcome"],
+            )?,
             torn_segments: IntCounter::with_opts(opts(
                 "log_torn_segments_total",
                 "torn segments cut from the end of the log",

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use nilometer_engine::{Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop};
+use nilometer_engine::{
+    Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop, next_entry,
+};
 use nilometer_schemas::{
     Analyses, Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Scores, Timestamp,
 };
@@ -47,7 +49,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Publ
     let mut kept = dependencies.snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
     dependencies.metrics.reached(kept.time);
     let mut since_save = 0;
-    while let Some(entry) = next(&dependencies, kept.next, &stop).await? {
+    while let Some(entry) = next_entry(&*dependencies.log, dependencies.partition, kept.next, &stop).await? {
         let timer = dependencies.metrics.seconds.start_timer();
         match entry {
             Entry::Record(record) => publish(&dependencies, &mut kept, record).await?,
@@ -69,21 +71,6 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Publ
         save(&dependencies, &kept).await?;
     }
     Ok(kept.balance)
-}
-
-/// The next entry, waited for; `None` when the input is complete.
-async fn next(dependencies: &Dependencies, position: u64, stop: &Stop) -> Result<Option<Entry>, PublishError> {
-    loop {
-        // Asked before reading: what is appended before the input is declared complete is read.
-        let complete = stop.is_draining() || stop.is_now();
-        if let Some(entry) = dependencies.log.read(dependencies.partition, position).await? {
-            return Ok(Some(entry));
-        }
-        if complete {
-            return Ok(None);
-        }
-        stop.or(dependencies.log.wait(dependencies.partition, position)).await.transpose()?;
-    }
 }
 
 async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -> Result<(), PublishError> {

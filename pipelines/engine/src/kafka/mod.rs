@@ -1,0 +1,138 @@
+//! The log on Apache Kafka: the same promises, kept by transactions, for many processes on many machines.
+//!
+//! ```text
+//!  append ─▶ writer (one thread a partition written) ─▶ transaction: begin, produce, commit ─▶ topic, partition
+//!               └─ knows the tail: position, rows and sequences of the newest message, read back whenever it takes over
+//!  read, wait ─▶ cursors (consumers, read_committed) ◀────────────────────────────────────────── topic, partition
+//! ```
+//!
+//! A position is not an offset: transactions leave markers between messages. Each message carries its position in a header, and a
+//! reader that begins somewhere looks for it by halves. A partition has one `transactional.id`. Who begins to write initialises it, which fences
+//! whoever wrote before; who was fenced reads the tail again and finds out what the other has appended. So two writers behave as one that
+//! compares and swaps, and a zombie changes nothing.
+//!
+//! A message is one Arrow IPC stream, as it is; what the log adds lies in headers.
+
+mod message;
+mod reader;
+mod settings;
+mod topics;
+mod writer;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+
+pub use self::settings::{KafkaOptions, SECRET_FROM};
+pub use self::topics::TopicProblem;
+use self::{
+    reader::{Cursors, Probe},
+    settings::Settings,
+    writer::Writer,
+};
+use crate::{Appended, Bounds, Entry, Log, LogError, Message, Metrics, Partition};
+
+/// A log on a Kafka cluster; see the module's text.
+pub struct KafkaLog {
+    settings: Arc<Settings>,
+    metrics: Metrics,
+    cursors: Mutex<HashMap<Partition, Arc<Cursors>>>,
+    writers: Mutex<HashMap<Partition, Writer>>,
+}
+
+impl KafkaLog {
+    /// A log on the cluster that `options` name. Nothing is connected to until it is used.
+    ///
+    /// # Errors
+    /// What is wrong with an option, and what is accepted.
+    pub fn new(options: &KafkaOptions, metrics: &Metrics) -> Result<Self, String> {
+        let settings = Arc::new(Settings::new(options)?);
+        Ok(Self { settings, metrics: metrics.clone(), cursors: Mutex::default(), writers: Mutex::default() })
+    }
+
+    fn cursors(&self, partition: Partition) -> Arc<Cursors> {
+        let mut all = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(partition).or_insert_with(|| Arc::new(Cursors::new(self.settings.clone(), partition))).clone()
+    }
+
+    fn writer(&self, partition: Partition) -> Writer {
+        let mut all = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(partition)
+            .or_insert_with(|| Writer::start(self.settings.clone(), partition, self.metrics.clone()))
+            .clone()
+    }
+
+    /// Asks the cluster something on a thread that may block.
+    async fn probe<T: Send + 'static>(
+        &self,
+        partition: Partition,
+        ask: impl FnOnce(&mut Probe) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let cursors = self.cursors(partition);
+        let asked = tokio::task::spawn_blocking(move || cursors.with_probe(ask)).await;
+        asked.unwrap_or_else(|panicked| Err(LogError::broker(partition, format!("a reader failed: {panicked}"), false)))
+    }
+}
+
+#[async_trait]
+impl Log for KafkaLog {
+    async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError> {
+        let _timer = self.metrics.append_seconds.start_timer();
+        let appended = self.writer(partition).append(message).await?;
+        if let Appended::At(position) = appended {
+            self.cursors(partition).ends_behind(position);
+        }
+        Ok(appended)
+    }
+
+    async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError> {
+        let cursors = self.cursors(partition);
+        let mut cursor = cursors.at(position).await?;
+        let entry = cursor.next(cursors.is_there(position)).await?;
+        if let Some(Entry::Damaged(damage)) = &entry {
+            tracing::error!(%partition, position, detail = damage.detail, "a message of the log is damaged");
+            self.metrics.damaged_segments.inc();
+        }
+        cursors.put_back(cursor);
+        Ok(entry)
+    }
+
+    async fn wait(&self, partition: Partition, position: u64) -> Result<(), LogError> {
+        let cursors = self.cursors(partition);
+        let mut cursor = cursors.at(position).await?;
+        cursor.wait().await?;
+        cursors.put_back(cursor);
+        Ok(())
+    }
+
+    async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
+        let bounds = self.probe(partition, |probe| {
+            let end = probe.tail()?.end;
+            Ok(Bounds { start: probe.first()?.unwrap_or(end), end })
+        });
+        let bounds = bounds.await?;
+        if let Some(newest) = bounds.end.checked_sub(1) {
+            self.cursors(partition).ends_behind(newest);
+        }
+        Ok(bounds)
+    }
+
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError> {
+        let producer = producer.to_owned();
+        self.probe(partition, move |probe| Ok(probe.tail()?.producers.get(&producer).copied())).await
+    }
+
+    async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError> {
+        let Bounds { start, end } = self.bounds(partition).await?;
+        let before = before.min(end.saturating_sub(1));
+        if before <= start {
+            return Ok(0);
+        }
+        let found = self.probe(partition, move |probe| probe.offset_of(before)).await?;
+        self.settings.delete_before(partition, found.offset).await?;
+        Ok(before - start)
+    }
+}

@@ -1,0 +1,346 @@
+//! Reads one partition: cursors that go on where they were, and a probe that looks something up.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt;
+use rdkafka::{
+    Message as _,
+    consumer::{BaseConsumer, Consumer, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    topic_partition_list::{Offset, TopicPartitionList},
+};
+
+use super::{
+    message::{Found, Tail},
+    settings::{PATIENCE, Settings, number},
+};
+use crate::{Entry, LogError, Partition};
+
+/// Cursors kept for whoever comes back: the readers of a partition in one process.
+const KEPT: usize = 6;
+/// Between two looks.
+const POLL: Duration = Duration::from_millis(100);
+
+/// The cursors of a partition that nobody uses just now.
+pub(super) struct Cursors {
+    settings: Arc<Settings>,
+    partition: Partition,
+    /// the one used last at the end
+    idle: Mutex<Vec<Cursor>>,
+    probe: Mutex<Option<Probe>>,
+    /// end of the partition as far as this process knows
+    end: AtomicU64,
+}
+
+impl Cursors {
+    pub(super) const fn new(settings: Arc<Settings>, partition: Partition) -> Self {
+        Self { settings, partition, idle: Mutex::new(Vec::new()), probe: Mutex::new(None), end: AtomicU64::new(0) }
+    }
+
+    /// A cursor whose next message is the one at `position`.
+    pub(super) async fn at(&self, position: u64) -> Result<Cursor, LogError> {
+        let found = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.iter().position(|cursor| cursor.position == position).map(|at| idle.remove(at))
+        };
+        match found {
+            Some(cursor) => Ok(cursor),
+            None => Cursor::seek(self.settings.clone(), self.partition, position).await,
+        }
+    }
+
+    /// Says that there is a message at `position`.
+    pub(super) fn ends_behind(&self, position: u64) {
+        self.end.fetch_max(position + 1, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_there(&self, position: u64) -> bool {
+        position < self.end.load(Ordering::Relaxed)
+    }
+
+    /// Looks something up, with the probe that did it last if nobody else has it just now.
+    pub(super) fn with_probe<T>(&self, ask: impl FnOnce(&mut Probe) -> Result<T, LogError>) -> Result<T, LogError> {
+        let kept = self.probe.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut probe = match kept {
+            Some(probe) => probe,
+            None => Probe::new(&self.settings, self.partition)?,
+        };
+        let found = ask(&mut probe)?;
+        probe.rest();
+        *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe);
+        Ok(found)
+    }
+
+    pub(super) fn put_back(&self, cursor: Cursor) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == KEPT {
+            idle.remove(0);
+        }
+        idle.push(cursor);
+    }
+}
+
+/// How long a cursor waits for its message.
+#[derive(Clone, Copy)]
+enum Patience {
+    /// not at all
+    None,
+    /// as long as a cluster may take for what it has
+    Some,
+    /// until it is appended
+    All,
+}
+
+/// A consumer that stands before a position.
+pub(super) struct Cursor {
+    partition: Partition,
+    consumer: StreamConsumer,
+    /// of the next message
+    position: u64,
+    /// that message, when it was waited for
+    head: Option<Entry>,
+}
+
+impl Cursor {
+    async fn seek(settings: Arc<Settings>, partition: Partition, position: u64) -> Result<Self, LogError> {
+        let opened = tokio::task::spawn_blocking(move || {
+            let place = Probe::new(&settings, partition)?.offset_of(position)?;
+            let consumer: StreamConsumer = settings.consumer().create().map_err(|error| failed(partition, &error))?;
+            let assignment =
+                assignment(&settings, partition, place.offset).map_err(|error| failed(partition, &error))?;
+            consumer.assign(&assignment).map_err(|error| failed(partition, &error))?;
+            Ok(Self { partition, consumer, position, head: None })
+        });
+        opened
+            .await
+            .unwrap_or_else(|panicked| Err(LogError::broker(partition, format!("a reader failed: {panicked}"), false)))
+    }
+
+    /// The message at the cursor, which moves behind it; `None` where none has come yet, unless it is known to be there.
+    pub(super) async fn next(&mut self, is_there: bool) -> Result<Option<Entry>, LogError> {
+        if self.head.is_none() {
+            self.fetch(if is_there { Patience::Some } else { Patience::None }).await?;
+        }
+        let head = self.head.take();
+        self.position += u64::from(head.is_some());
+        Ok(head)
+    }
+
+    /// Completes when there is a message at the cursor, which stays before it.
+    pub(super) async fn wait(&mut self) -> Result<(), LogError> {
+        while self.head.is_none() {
+            self.fetch(Patience::All).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches the head.
+    async fn fetch(&mut self, patience: Patience) -> Result<(), LogError> {
+        let begun = Instant::now();
+        loop {
+            let received = match patience {
+                Patience::None => match self.consumer.recv().now_or_never() {
+                    Some(received) => received,
+                    None => return Ok(()),
+                },
+                Patience::All => self.consumer.recv().await,
+                Patience::Some => {
+                    let left = PATIENCE.saturating_sub(begun.elapsed());
+                    let Ok(received) = tokio::time::timeout(left, self.consumer.recv()).await else {
+                        let detail =
+                            format!("the message at {} did not come within {} s", self.position, PATIENCE.as_secs());
+                        return Err(LogError::broker(self.partition, detail, true));
+                    };
+                    received
+                }
+            };
+            match received {
+                Ok(message) => {
+                    let Some(found) = Found::new(&message) else {
+                        tracing::error!(partition = %self.partition, offset = message.offset(), "a message that is not of this log was skipped; another program writes to its topic");
+                        continue;
+                    };
+                    if found.position < self.position {
+                        continue;
+                    }
+                    if found.position > self.position {
+                        return Err(LogError::Expired {
+                            partition: self.partition,
+                            position: self.position,
+                            start: found.position,
+                        });
+                    }
+                    self.head = Some(found.entry(message.payload().unwrap_or_default()));
+                    return Ok(());
+                }
+                Err(KafkaError::PartitionEOF(_)) => {}
+                Err(error) if will_pass(&error) => {
+                    tracing::warn!(partition = %self.partition, %error, "reading goes on when the cluster does");
+                }
+                Err(error) => return Err(failed(self.partition, &error)),
+            }
+        }
+    }
+}
+
+/// Looks things up in a partition; on a thread that may block.
+pub(super) struct Probe {
+    partition: Partition,
+    topic: String,
+    consumer: BaseConsumer,
+}
+
+/// Where a position is to be read from.
+pub(super) struct Place {
+    pub(super) offset: i64,
+}
+
+impl Probe {
+    pub(super) fn new(settings: &Settings, partition: Partition) -> Result<Self, LogError> {
+        Self::connect(settings, partition).map_err(|error| failed(partition, &error))
+    }
+
+    pub(super) fn connect(settings: &Settings, partition: Partition) -> Result<Self, KafkaError> {
+        Ok(Self { partition, topic: settings.topic(partition.contract), consumer: settings.prober().create()? })
+    }
+
+    /// The tail as it is now; that of an empty partition where there is none.
+    pub(super) fn tail(&mut self) -> Result<Tail, LogError> {
+        Ok(self.newest().map_err(|error| failed(self.partition, &error))?.unwrap_or_default())
+    }
+
+    /// The tail behind the newest message that is committed.
+    pub(super) fn newest(&mut self) -> Result<Option<Tail>, KafkaError> {
+        let (low, high) = self.offsets()?;
+        // A marker lies behind each message, more of them where transactions were aborted.
+        let mut back = 2;
+        loop {
+            let from = (high - back).max(low);
+            let mut newest = None;
+            let mut at = from;
+            // What is last is the marker behind the newest message.
+            while at + 1 < high {
+                let Some(found) = self.first_from(at)? else { break };
+                at = found.offset + 1;
+                newest = Some(found.tail);
+            }
+            if newest.is_some() || from == low {
+                return Ok(newest);
+            }
+            back *= 4;
+        }
+    }
+
+    /// Fetches nothing until it is asked again.
+    fn rest(&self) {
+        drop(self.consumer.unassign());
+    }
+
+    /// Position of the oldest message.
+    pub(super) fn first(&mut self) -> Result<Option<u64>, LogError> {
+        let first = self.offsets().and_then(|(low, _)| self.first_from(low));
+        Ok(first.map_err(|error| failed(self.partition, &error))?.map(|found| found.position))
+    }
+
+    /// Where to read from to meet the message at `position` first; the end where it has not been appended yet.
+    ///
+    /// # Errors
+    /// [`LogError::Expired`] where it is gone.
+    pub(super) fn offset_of(&mut self, position: u64) -> Result<Place, LogError> {
+        let partition = self.partition;
+        let fail = |error: KafkaError| failed(partition, &error);
+        let (low, high) = self.offsets().map_err(fail)?;
+        let Some(first) = self.first_from(low).map_err(fail)? else { return Ok(Place { offset: high }) };
+        if position < first.position {
+            return Err(LogError::Expired { partition, position, start: first.position });
+        }
+        let (mut from, mut to) = (first.offset, high);
+        // A message and its marker: without aborted transactions the first guess is right.
+        let mut guess =
+            first.offset.saturating_add(2 * i64::try_from(position - first.position).unwrap_or(i64::MAX / 4));
+        while from < to {
+            let middle = guess.clamp(from, to - 1);
+            match self.first_from(middle).map_err(fail)? {
+                Some(found) if found.position == position => return Ok(Place { offset: found.offset }),
+                Some(found) if found.position < position => from = found.offset + 1,
+                _ => to = middle,
+            }
+            guess = from + (to - from) / 2;
+        }
+        Ok(Place { offset: high })
+    }
+
+    /// The oldest offset and the one behind the newest.
+    fn offsets(&self) -> Result<(i64, i64), KafkaError> {
+        self.consumer.fetch_watermarks(&self.topic, number(self.partition), PATIENCE)
+    }
+
+    /// The first message of this log at or behind an offset.
+    fn first_from(&mut self, offset: i64) -> Result<Option<Found>, KafkaError> {
+        let mut assignment = TopicPartitionList::new();
+        assignment.add_partition_offset(&self.topic, number(self.partition), Offset::Offset(offset))?;
+        self.consumer.assign(&assignment)?;
+        let begun = Instant::now();
+        loop {
+            match self.consumer.poll(POLL) {
+                Some(Ok(message)) => {
+                    if let Some(found) = Found::new(&message) {
+                        return Ok(Some(found));
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+                Some(Err(error)) if !will_pass(&error) => return Err(error),
+                _ if begun.elapsed() > PATIENCE => {
+                    return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn assignment(settings: &Settings, partition: Partition, offset: i64) -> Result<TopicPartitionList, KafkaError> {
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(&settings.topic(partition.contract), number(partition), Offset::Offset(offset))?;
+    Ok(assignment)
+}
+
+/// Whether librdkafka goes on by itself once the cluster does.
+fn will_pass(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        AllBrokersDown, BrokerDestroy, BrokerTransportFailure, LeaderNotAvailable, NetworkException,
+        NotLeaderForPartition, OperationTimedOut, RequestTimedOut, Resolve,
+    };
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            AllBrokersDown
+                | BrokerDestroy
+                | BrokerTransportFailure
+                | LeaderNotAvailable
+                | NetworkException
+                | NotLeaderForPartition
+                | OperationTimedOut
+                | RequestTimedOut
+                | Resolve
+        )
+    )
+}
+
+/// What a reader's error means.
+fn failed(partition: Partition, error: &KafkaError) -> LogError {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    let detail = match error.rdkafka_error_code() {
+        Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition) => {
+            format!("{error}; `nilometer topics create` makes what is missing")
+        }
+        _ => error.to_string(),
+    };
+    LogError::broker(partition, detail, will_pass(error))
+}

@@ -1,0 +1,198 @@
+//! Writes one partition: a thread that owns its producer and knows its tail.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    message::{Sealed, Tail},
+    reader::Probe,
+    settings::{PATIENCE, Settings, number},
+};
+use crate::{Appended, LogError, Message, Metrics, Partition};
+
+/// Appends that wait at most; whoever comes then waits to be let in.
+const WAITING: usize = 16;
+/// How often an append is tried before it fails: each time a fresh producer fences the others and reads the tail.
+const ATTEMPTS: u32 = 8;
+/// Between two tries, growing: another writer may need its turn, a coordinator may be moving.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A hand on the thread.
+#[derive(Clone)]
+pub(super) struct Writer {
+    partition: Partition,
+    max_message_bytes: usize,
+    requests: mpsc::Sender<Request>,
+}
+
+struct Request {
+    message: Sealed,
+    answer: oneshot::Sender<Result<Appended, LogError>>,
+}
+
+impl Writer {
+    pub(super) fn start(settings: Arc<Settings>, partition: Partition, metrics: Metrics) -> Self {
+        let (requests, receiver) = mpsc::channel(WAITING);
+        let max_message_bytes = settings.max_message_bytes;
+        let owner = Owner { settings, partition, metrics, open: None };
+        // Producers block, for up to their patience: not on a thread of the runtime.
+        thread::spawn(move || owner.serve(receiver));
+        Self { partition, max_message_bytes, requests }
+    }
+
+    pub(super) async fn append(&self, message: Message<'_>) -> Result<Appended, LogError> {
+        let partition = self.partition;
+        let message = Sealed::new(&message).map_err(|source| LogError::Encode { partition, source })?;
+        // Headers and framing are small beside the body.
+        if message.body.len() + 4_096 > self.max_message_bytes {
+            return Err(LogError::TooLarge { partition, bytes: message.body.len(), accepted: self.max_message_bytes });
+        }
+        let gone = |_| LogError::broker(partition, "the writer has ended".to_owned(), false);
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(Request { message, answer }).await.map_err(|e| gone(e.to_string()))?;
+        answered.await.map_err(|e| gone(e.to_string()))?
+    }
+}
+
+/// The thread's own.
+struct Owner {
+    settings: Arc<Settings>,
+    partition: Partition,
+    metrics: Metrics,
+    /// none before the first append and after a failure
+    open: Option<Open>,
+}
+
+/// A producer that has fenced all others, and the tail as it was read after that.
+struct Open {
+    producer: ThreadedProducer<DefaultProducerContext>,
+    tail: Tail,
+}
+
+impl Owner {
+    /// Answers until nobody asks any more. What waits together goes in one transaction.
+    fn serve(mut self, mut receiver: mpsc::Receiver<Request>) {
+        let mut together = Vec::new();
+        while let Some(first) = receiver.blocking_recv() {
+            together.push(first);
+            while let Ok(next) = receiver.try_recv() {
+                together.push(next);
+            }
+            let (messages, answers): (Vec<Sealed>, Vec<_>) =
+                together.drain(..).map(|request| (request.message, request.answer)).unzip();
+            match self.append(&messages) {
+                // Whoever does not listen any more asks again.
+                Ok(appended) => {
+                    answers.into_iter().zip(appended).for_each(|(answer, appended)| drop(answer.send(Ok(appended))))
+                }
+                Err((detail, retryable)) => {
+                    for answer in answers {
+                        drop(answer.send(Err(LogError::broker(self.partition, detail.clone(), retryable))));
+                    }
+                }
+            }
+        }
+    }
+
+    fn append(&mut self, messages: &[Sealed]) -> Result<Vec<Appended>, (String, bool)> {
+        let mut last = (String::new(), false);
+        for attempt in 1..=ATTEMPTS {
+            match self.try_append(messages) {
+                Ok(appended) => return Ok(appended),
+                Err(error) => {
+                    let (outcome, retryable) =
+                        if is_fenced(&error) { ("fenced", true) } else { ("failed", is_passing(&error)) };
+                    self.metrics.transactions.with_label_values(&[outcome]).inc();
+                    // Whether it was committed is not known: the next producer waits for the outcome and reads the tail.
+                    self.open = None;
+                    last = (format!("a transaction failed: {error}"), retryable);
+                    if !retryable {
+                        return Err(last);
+                    }
+                    tracing::warn!(partition = %self.partition, attempt, %error, "a transaction is tried again");
+                    thread::sleep(PAUSE * attempt);
+                }
+            }
+        }
+        Err(last)
+    }
+
+    /// One transaction, or none where everything had been appended.
+    fn try_append(&mut self, messages: &[Sealed]) -> Result<Vec<Appended>, KafkaError> {
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => self.open()?,
+        };
+        let topic = self.settings.topic(self.partition.contract);
+        let mut tail = open.tail.clone();
+        let (mut appended, mut begun) = (Vec::with_capacity(messages.len()), false);
+        for message in messages {
+            if tail.has(message) {
+                appended.push(Appended::Already);
+                continue;
+            }
+            if !begun {
+                open.producer.begin_transaction()?;
+                begun = true;
+            }
+            appended.push(Appended::At(tail.end));
+            let (behind, headers) = tail.with(self.partition, message);
+            tail = behind;
+            let record = BaseRecord::<(), [u8]>::to(&topic)
+                .partition(number(self.partition))
+                .timestamp(message.time.0.div_euclid(1_000).max(0))
+                .headers(headers)
+                .payload(&message.body);
+            open.producer.send(record).map_err(|(error, _)| error)?;
+        }
+        if begun {
+            open.producer.commit_transaction(PATIENCE)?;
+            self.metrics.transactions.with_label_values(&["committed"]).inc();
+        }
+        open.tail = tail;
+        self.open = Some(open);
+        Ok(appended)
+    }
+
+    fn open(&self) -> Result<Open, KafkaError> {
+        let producer: ThreadedProducer<DefaultProducerContext> = self.settings.producer(self.partition).create()?;
+        producer.init_transactions(PATIENCE)?;
+        let tail = Probe::connect(&self.settings, self.partition)?.newest()?.unwrap_or_default();
+        Ok(Open { producer, tail })
+    }
+}
+
+fn is_fenced(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
+    matches!(error.rdkafka_error_code(), Some(Fenced | ProducerFenced | InvalidProducerEpoch))
+}
+
+/// Whether a fresh producer may succeed: a cluster that moves or rests, a transaction that has to be aborted. What is wrong with the
+/// message, the topic or our rights stays so.
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        ClusterAuthorizationFailed, InvalidTopic, MessageSizeTooLarge, SaslAuthenticationFailed,
+        TopicAuthorizationFailed, TransactionalIdAuthorizationFailed, UnknownPartition, UnknownTopic,
+        UnknownTopicOrPartition,
+    };
+    !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
+        && !matches!(
+            error.rdkafka_error_code(),
+            Some(
+                ClusterAuthorizationFailed
+                    | InvalidTopic
+                    | MessageSizeTooLarge
+                    | SaslAuthenticationFailed
+                    | TopicAuthorizationFailed
+                    | TransactionalIdAuthorizationFailed
+                    | UnknownPartition
+                    | UnknownTopic
+                    | UnknownTopicOrPartition
+            )
+        )
+}

@@ -1,0 +1,159 @@
+//! The log on a real Apache Kafka: it passes the suite that the embedded one passes, and keeps its promises through faults.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+
+use nilometer_engine::{
+    Appended, Broker, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics, Partition,
+    conformance::{self, letters},
+};
+use nilometer_schemas::{Contract, Timestamp};
+
+const LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
+
+/// One node for all tests that do not harm it.
+fn address() -> Option<String> {
+    static SHARED: OnceLock<Option<Broker>> = OnceLock::new();
+    SHARED.get_or_init(|| Broker::start(1)).as_ref().map(Broker::address)
+}
+
+fn options(brokers: &str, prefix: &str) -> KafkaOptions {
+    KafkaOptions {
+        brokers: brokers.to_owned(),
+        prefix: format!("{prefix}."),
+        max_message_bytes: 1 << 20,
+        replication: 1,
+        options: BTreeMap::new(),
+    }
+}
+
+fn open(options: &KafkaOptions) -> KafkaLog {
+    KafkaLog::new(options, &Metrics::unregistered()).unwrap()
+}
+
+fn message(producer: &str, sequence: u64) -> Message<'_> {
+    Message { time: Timestamp(0), producer, sequence, batch: letters(producer, 1) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passes_the_suite() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "suite");
+    open(&options).create_topics(2).await.unwrap();
+    conformance::run(|| async { open(&options) }).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_of_one_partition_append_every_message_once() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "owners");
+    let (ours, theirs) = (open(&options), open(&options));
+    ours.create_topics(1).await.unwrap();
+    // Both are the same producer: a zombie and its successor.
+    for sequence in 1..=6 {
+        let (one, other) =
+            tokio::join!(ours.append(LETTERS, message("p", sequence)), theirs.append(LETTERS, message("p", sequence)));
+        let appended = [one.unwrap(), other.unwrap()];
+        assert!(
+            appended.contains(&Appended::At(sequence - 1)) && appended.contains(&Appended::Already),
+            "{appended:?}"
+        );
+    }
+    assert_eq!(theirs.bounds(LETTERS).await.unwrap().end, 6);
+    assert_eq!(ours.bounds(LETTERS).await.unwrap().end, 6);
+    for position in 0..6 {
+        let Some(Entry::Record(record)) = ours.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+        assert_eq!((record.position, record.rows_before), (position, position));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_in_one_process_hears_of_what_another_appends() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "waits");
+    let (ours, theirs) = (open(&options), open(&options));
+    ours.create_topics(1).await.unwrap();
+    assert!(ours.read(LETTERS, 0).await.unwrap().is_none());
+    let (waited, appended) = tokio::join!(ours.wait(LETTERS, 0), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        theirs.append(LETTERS, message("p", 1)).await
+    });
+    assert_eq!((waited.unwrap(), appended.unwrap()), ((), Appended::At(0)));
+    assert!(matches!(ours.read(LETTERS, 0).await.unwrap(), Some(Entry::Record(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_are_checked_before_they_are_used() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "topics");
+    let log = open(&options);
+    let problems = log.check_topics(2).await.unwrap();
+    assert_eq!(problems.len(), Contract::ALL.len());
+    assert!(problems.iter().all(|p| p.problem.contains("absent") && p.problem.contains("accepted")), "{problems:?}");
+    assert_eq!(log.create_topics(2).await.unwrap().len(), Contract::ALL.len());
+    assert_eq!(log.create_topics(2).await.unwrap(), [""; 0], "nothing is made twice");
+    assert_eq!(log.check_topics(2).await.unwrap(), []);
+    let larger = open(&KafkaOptions { max_message_bytes: 2 << 20, ..options });
+    let problems = larger.check_topics(3).await.unwrap();
+    assert!(problems.iter().any(|p| p.problem.contains("has 2 partitions")), "{problems:?}");
+    let problems = larger.check_topics(2).await.unwrap();
+    assert!(problems.iter().all(|p| p.problem.contains("max.message.bytes = 1048576")), "{problems:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_appended_is_refused_with_its_reason() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "refused");
+    let log = open(&options);
+    let absent = log.append(LETTERS, message("p", 1)).await.unwrap_err();
+    assert!(!absent.is_retryable(), "{absent}");
+    let absent = log.read(LETTERS, 0).await.unwrap_err().to_string();
+    assert!(absent.contains("nilometer topics create"), "{absent}");
+    log.create_topics(1).await.unwrap();
+    let batch = letters(&random_text(2 << 20), 1);
+    let large = Message { time: Timestamp(0), producer: "p", sequence: 1, batch };
+    let refused = log.append(LETTERS, large).await.unwrap_err();
+    assert!(matches!(refused, LogError::TooLarge { accepted, .. } if accepted == 1 << 20), "{refused}");
+    assert_eq!(log.append(LETTERS, message("p", 1)).await.unwrap(), Appended::At(0), "the next is taken");
+}
+
+/// Text that does not compress.
+fn random_text(bytes: usize) -> String {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(33 + ((state >> 33) % 90) as u8)
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_and_comes_back_costs_a_pause_and_no_message() {
+    let Some(mut broker) = Broker::start(1) else { return };
+    let options = options(&broker.address(), "killed");
+    let log = open(&options);
+    log.create_topics(1).await.unwrap();
+    let writing = async {
+        for sequence in 1..=30 {
+            log.append(LETTERS, message("p", sequence)).await.unwrap();
+        }
+    };
+    let reading = async {
+        for position in 0..30 {
+            log.wait(LETTERS, position).await.unwrap();
+            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+            assert_eq!((record.position, record.rows_before), (position, position));
+        }
+    };
+    let faults = tokio::task::spawn_blocking(move || {
+        for _ in 0..2 {
+            broker.kill(0);
+            broker.revive(0);
+        }
+        broker
+    });
+    let (_, _, broker) = tokio::join!(writing, reading, faults);
+    assert_eq!(log.bounds(LETTERS).await.unwrap().end, 30);
+    drop(broker);
+}
