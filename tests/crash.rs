@@ -5,16 +5,15 @@
 mod support;
 
 use std::{
-    collections::BTreeMap,
     fmt::Write as _,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use arrow::array::Array;
 use nilometer_schemas::{Forecasts, Timestamp};
-use support::{archived, cance, data_beside, definition, files, nilometer, start, succeed, window};
+use support::{Arbitrary, archived, cance, data_beside, definition, files, nilometer, same, start, succeed, window};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 /// Long enough that the twentieth start still has something to do when it is killed.
@@ -23,16 +22,6 @@ const DAYS: usize = 24;
 const KILLS: usize = 20;
 /// Of the replay with late readings.
 const LATE_HOURS: i64 = 8 * 24;
-
-/// A small generator with a fixed seed: the instants are arbitrary, and the same in every run.
-struct Arbitrary(u64);
-
-impl Arbitrary {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 /// How many objects a folder holds, or its highest number: any sign that the process has got further.
 fn progress(folder: &Path) -> u64 {
@@ -44,15 +33,6 @@ fn progress(folder: &Path) -> u64 {
         .filter_map(|e| number(&e.file_name().to_string_lossy()))
         .max()
         .unwrap_or(0)
-}
-
-fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>>) {
-    let absent: Vec<_> = expected.keys().filter(|name| !found.contains_key(*name)).collect();
-    let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
-    assert!(absent.is_empty() && extra.is_empty(), "missing {absent:?}, not expected {extra:?}");
-    for (name, bytes) in expected {
-        assert!(found[name] == *bytes, "{} differs", name.display());
-    }
 }
 
 /// Kills replays with these settings into `store` at arbitrary instants, so many times, and lets the last one end.

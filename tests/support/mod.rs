@@ -119,6 +119,16 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
+/// That two folders of objects hold the same, byte for byte.
+pub fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>>) {
+    let absent: Vec<_> = expected.keys().filter(|name| !found.contains_key(*name)).collect();
+    let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
+    assert!(absent.is_empty() && extra.is_empty(), "missing {absent:?}, not expected {extra:?}");
+    for (name, bytes) in expected {
+        assert!(found[name] == *bytes, "{} differs", name.display());
+    }
+}
+
 /// Every row of a topic's archive, in key order.
 pub fn archived(store: &Path, topic: &str) -> Vec<RecordBatch> {
     files(&store.join("archive").join(topic))
@@ -155,4 +165,14 @@ pub fn refused(output: &Output, words: &[&str]) {
         assert!(said.contains(word), "{word:?} is not in:\n{said}");
     }
     assert!(!said.contains("panicked"), "{said}");
+}
+
+/// A small generator with a fixed seed: the instants are arbitrary, and the same in every run.
+pub struct Arbitrary(pub u64);
+
+impl Arbitrary {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
 }

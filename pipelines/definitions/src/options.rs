@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use nilometer_assimilation::{ErrorFactorOptions, SOIL_MOISTURE_ERROR_M3_M3};
+use nilometer_engine::KafkaOptions;
 use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
@@ -418,6 +419,9 @@ pub struct LogOptions {
     /// how long messages are kept behind the newest one (never less than the kept snapshots need)
     #[serde(default = "month")]
     pub retention: Span,
+    /// a cluster that has the log instead of the store, so that roles may run as processes of their own
+    #[serde(default)]
+    pub kafka: Option<KafkaOptions>,
 }
 
 /// `[serve]`.

@@ -176,6 +176,10 @@ impl Pipeline {
         if let (Some(time), Some(assimilation)) = (&time, &assimilation) {
             checks::analyses(assimilation, time, &mut problems);
         }
+        if let Some(kafka) = log.as_ref().and_then(|log| log.kafka.as_ref()) {
+            let said = kafka.problems().into_iter();
+            problems.extend(said.map(|(key, message)| Problem { path: format!("log.kafka.{key}"), message }));
+        }
         checks::catchments(&catchments, &station_checks, &mut problems);
         for (key, message) in checks.problems() {
             problems.push(Problem { path: join("checks", &key), message });

@@ -47,10 +47,11 @@ impl Stop {
     }
 }
 
-/// The stops of the roles in the order of the flow. The first role is asked to end; each role that has ended completes
-/// the inputs of the next.
+/// The stops of the roles in the order of the flow. The first role is asked to end; a role that has ended
+/// [completes](Self::complete) the inputs of the next.
 #[derive(Debug, Default)]
 pub struct Lifecycle {
+    asked: CancellationToken,
     now: CancellationToken,
     stops: Vec<Stop>,
 }
@@ -71,21 +72,25 @@ impl Lifecycle {
 
     /// Asks the first role to end, and with it, one after the other, all of them.
     pub fn stop(&self) {
-        if let Some(first) = self.stops.first() {
-            first.drain.cancel();
+        self.asked.cancel();
+        self.complete(0);
+    }
+
+    /// Completes when somebody has asked to [`stop`](Self::stop).
+    pub async fn asked_to_stop(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Says that nothing more will be appended to the inputs of role `index`.
+    pub fn complete(&self, index: usize) {
+        if let Some(stop) = self.stops.get(index) {
+            stop.drain.cancel();
         }
     }
 
     /// Asks every role to end at its next safe point, without draining.
     pub fn stop_now(&self) {
         self.now.cancel();
-    }
-
-    /// Says that role `index` has ended, so that the one behind it may drain.
-    pub fn ended(&self, index: usize) {
-        if let Some(next) = self.stops.get(index + 1) {
-            next.drain.cancel();
-        }
     }
 }
 
@@ -100,7 +105,7 @@ mod tests {
         lifecycle.stop();
         assert!(ingest.is_draining() && !forecast.is_draining());
         assert_eq!(ingest.or(std::future::pending::<()>()).await, None);
-        lifecycle.ended(0);
+        lifecycle.complete(1);
         assert!(forecast.is_draining() && !forecast.is_now());
         lifecycle.stop_now();
         assert!(forecast.is_now());

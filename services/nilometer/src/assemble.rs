@@ -9,14 +9,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
 use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
-use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Metrics, Partition, Snapshots, Stop};
+use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Log, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Mixture, Runtime};
-use nilometer_schemas::Contract;
+use nilometer_schemas::{Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
 use nilometer_transforms::{
     AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
@@ -34,7 +34,7 @@ use crate::{
     http::{self, Health, RoleState},
     progress,
     retention::{self, Readers},
-    storage,
+    storage, topics,
 };
 
 /// Parts of a store.
@@ -47,6 +47,9 @@ pub const ARCHIVE: &str = "archive";
 /// Snapshots kept a role.
 const KEEP: usize = 3;
 
+/// How often a stage looks whether those before it in other processes have ended.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How often the log is trimmed.
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
@@ -58,6 +61,33 @@ const PUBLISHED: [(&str, Contract); 5] = [
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),
 ];
+
+/// What runs on its own where the log is on Kafka, in the order of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Stage {
+    /// sources become rows in the log
+    Ingest,
+    /// rows become states and forecasts
+    Forecast,
+    /// forecasts meet what came
+    Score,
+    /// the log becomes files and metrics
+    Publish,
+}
+
+impl Stage {
+    const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
+
+    /// The role whose snapshots say how far the stage has come; that of the last nobody waits for.
+    const fn role(self) -> Option<&'static str> {
+        match self {
+            Self::Ingest => Some("ingest"),
+            Self::Forecast => Some("forecast"),
+            Self::Score => Some("score"),
+            Self::Publish => None,
+        }
+    }
+}
 
 /// What takes snapshots.
 pub const ROLES: [&str; 8] =
@@ -75,25 +105,47 @@ pub enum Mode {
 /// Every role of one process, ready to run.
 pub struct Run {
     pipeline: Arc<Pipeline>,
+    /// those of this process, in the order of the flow
+    stages: Vec<Stage>,
     clock: Clock,
     mode: Mode,
     registry: Registry,
     metrics: Metrics,
     store: Arc<dyn ObjectStore>,
-    log: Arc<EmbeddedLog>,
+    log: Arc<dyn Log>,
 }
 
 type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
 
 impl Run {
-    /// Opens the store. The roles are made when they run.
-    pub fn new(pipeline: Pipeline, clock: Clock, mode: Mode) -> Result<Self> {
+    /// Opens the store and the log. `stages` are those of this process, all where none is named. The roles are made when they run.
+    pub async fn new(pipeline: Pipeline, clock: Clock, mode: Mode, stages: &[Stage]) -> Result<Self> {
+        let named = |stage: &Stage| stages.is_empty() || stages.contains(stage);
+        let scored = |stage: &Stage| *stage != Stage::Score || pipeline.forecast.score;
+        let mine: Vec<Stage> = Stage::ALL.into_iter().filter(named).filter(scored).collect();
+        if mine.is_empty() {
+            bail!("--role names none but score, and forecast.score is false; accepted is another role, or true");
+        }
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         let store = storage::open(&pipeline.log.store)?;
-        storage::sweep(&pipeline.log.store)?;
-        let log = Arc::new(EmbeddedLog::new(store.clone(), LOG, &metrics));
-        Ok(Self { pipeline: Arc::new(pipeline), clock, mode, registry, metrics, store, log })
+        let log: Arc<dyn Log> = match &pipeline.log.kafka {
+            Some(options) => {
+                let log = topics::open(options, &metrics)?;
+                topics::require(&log).await?;
+                Arc::new(log)
+            }
+            None if !stages.is_empty() => {
+                bail!(
+                    "--role is there, but the log is in log.store, which is for one process; accepted is a log.kafka section, or no --role"
+                )
+            }
+            None => {
+                storage::sweep(&pipeline.log.store)?;
+                Arc::new(EmbeddedLog::new(store.clone(), LOG, &metrics))
+            }
+        };
+        Ok(Self { pipeline: Arc::new(pipeline), stages: mine, clock, mode, registry, metrics, store, log })
     }
 
     /// Runs every role until the window's end or a signal; then, with `stay`, serves metrics until a signal.
@@ -108,22 +160,27 @@ impl Run {
             None => None,
         };
         let mut lifecycle = Lifecycle::new();
-        let stops: [Stop; 4] = std::array::from_fn(|_| lifecycle.next_role());
+        let stops: Vec<Stop> = self.stages.iter().map(|_| lifecycle.next_role()).collect();
         let lifecycle = Arc::new(lifecycle);
         let roles = self.roles(&stops)?;
         let stopping = tokio::spawn(stop_on_signal(lifecycle.clone()));
         let (from, to) = (self.pipeline.time.from, self.pipeline.time.to);
         let showing =
             (self.mode == Mode::Replay).then(|| tokio::spawn(progress::show(self.registry.clone(), from, to)));
-        let trimming =
-            tokio::spawn(trim_regularly(self.log.clone(), self.readers(), self.pipeline.log.retention.seconds()));
-        let ended = supervise(roles, &lifecycle, &health).await;
-        trimming.abort();
-        if let Some(showing) = showing {
-            showing.abort();
+        let trims = self.stages.contains(&Stage::Publish);
+        let retention_s = self.pipeline.log.retention.seconds();
+        let trimming = trims.then(|| tokio::spawn(trim_regularly(self.log.clone(), self.readers(), retention_s)));
+        let foreign: Vec<_> = (0..self.stages.len()).map(|at| self.foreign_before(at)).collect();
+        let beginning = (self.stages[0] != Stage::Ingest && self.mode == Mode::Replay)
+            .then(|| tokio::spawn(complete_behind(foreign[0].clone(), lifecycle.clone(), 0)));
+        let ended = supervise(roles, &lifecycle, &health, &foreign).await;
+        for task in [trimming, showing, beginning].into_iter().flatten() {
+            task.abort();
         }
         let balances = ended?;
-        retention::enforce(&*self.log, &self.readers(), self.pipeline.log.retention.seconds()).await?;
+        if trims {
+            retention::enforce(&*self.log, &self.readers(), retention_s).await?;
+        }
         for (role, balance) in &balances {
             tracing::info!(
                 role,
@@ -144,73 +201,89 @@ impl Run {
     }
 
     /// The roles in the order of the flow, with the index of their stop.
-    fn roles(&self, stops: &[Stop; 4]) -> Result<Vec<(usize, &'static str, Role)>> {
-        let pipeline = &self.pipeline;
-        let log = &self.log;
-        let snapshots = |role: &str| self.snapshots(role);
-        let (sources, lines) = intake(pipeline, self.mode)?;
-        let ingest = nilometer_ingest::run(
-            nilometer_ingest::Dependencies {
-                log: log.clone(),
-                snapshots: snapshots("ingest"),
-                sources,
-                lines,
-                clock: self.clock,
-                snapshot_every: pipeline.log.snapshot_every,
-                growing: self.mode == Mode::Live,
-                metrics: self.metrics.clone(),
-                partition: 0,
-            },
-            stops[0].clone(),
-        );
-        let (runtime, models) = models(pipeline)?;
-        let forecast = nilometer_forecast::run(
-            pipeline.clone(),
-            nilometer_forecast::Dependencies {
-                log: log.clone(),
-                snapshots: self.forecast_snapshots(),
-                runtime,
-                models,
-                reload: reload_on_signal(),
-                metrics: ForecastMetrics::new(self.metrics.stage("forecast"), &self.registry)?,
-                partition: 0,
-            },
-            stops[1].clone(),
-        );
-        let mut roles: Vec<(usize, &'static str, Role)> = vec![
-            (0, "ingest", Box::pin(async move { ingest.await.context("ingest failed") })),
-            (1, "forecast", Box::pin(async move { forecast.await.context("forecast failed") })),
-        ];
-        if pipeline.forecast.score {
-            let score = nilometer_score::run(
-                pipeline.clone(),
-                nilometer_score::Dependencies {
-                    log: log.clone(),
-                    snapshots: snapshots("score"),
-                    metrics: ScoreMetrics::new(self.metrics.stage("score"), &self.registry)?,
-                    partition: 0,
-                },
-                stops[2].clone(),
-            );
-            roles.push((2, "score", Box::pin(async move { score.await.context("score failed") })));
-        }
-        // Whoever publishes ends last.
-        let last = roles.last().map_or(0, |(stop, ..)| stop + 1);
-        for (name, contract) in PUBLISHED {
-            let publish = nilometer_publish::run(
-                nilometer_publish::Dependencies {
-                    log: log.clone(),
-                    snapshots: snapshots(name),
-                    archive: storage::below(&self.store, ARCHIVE),
-                    metrics: self.metrics.stage(name),
-                    partition: Partition::new(contract, 0),
-                    snapshot_every: pipeline.log.snapshot_every,
-                },
-                stops[last].clone(),
-            );
-            roles.push((last, name, Box::pin(async move { publish.await.with_context(|| format!("{name} failed")) })));
+    fn roles(&self, stops: &[Stop]) -> Result<Vec<(usize, &'static str, Role)>> {
+        let mut roles = Vec::new();
+        for (index, (stage, stop)) in self.stages.iter().zip(stops).enumerate() {
+            match stage {
+                Stage::Ingest => roles.push((index, "ingest", self.ingest(stop)?)),
+                Stage::Forecast => roles.push((index, "forecast", self.forecast(stop)?)),
+                Stage::Score => roles.push((index, "score", self.score(stop)?)),
+                Stage::Publish => {
+                    roles.extend(PUBLISHED.map(|(name, contract)| (index, name, self.publish(name, contract, stop))));
+                }
+            }
         }
         Ok(roles)
+    }
+
+    fn ingest(&self, stop: &Stop) -> Result<Role> {
+        let (sources, lines) = intake(&self.pipeline, self.mode)?;
+        let dependencies = nilometer_ingest::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.snapshots("ingest"),
+            sources,
+            lines,
+            clock: self.clock,
+            snapshot_every: self.pipeline.log.snapshot_every,
+            growing: self.mode == Mode::Live,
+            metrics: self.metrics.clone(),
+            partition: 0,
+        };
+        let role = nilometer_ingest::run(dependencies, stop.clone());
+        Ok(Box::pin(async move { role.await.context("ingest failed") }))
+    }
+
+    fn forecast(&self, stop: &Stop) -> Result<Role> {
+        let (runtime, models) = models(&self.pipeline)?;
+        let dependencies = nilometer_forecast::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.forecast_snapshots(),
+            runtime,
+            models,
+            reload: reload_on_signal(),
+            metrics: ForecastMetrics::new(self.metrics.stage("forecast"), &self.registry)?,
+            partition: 0,
+        };
+        let role = nilometer_forecast::run(self.pipeline.clone(), dependencies, stop.clone());
+        Ok(Box::pin(async move { role.await.context("forecast failed") }))
+    }
+
+    fn score(&self, stop: &Stop) -> Result<Role> {
+        let dependencies = nilometer_score::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.snapshots("score"),
+            metrics: ScoreMetrics::new(self.metrics.stage("score"), &self.registry)?,
+            partition: 0,
+        };
+        let role = nilometer_score::run(self.pipeline.clone(), dependencies, stop.clone());
+        Ok(Box::pin(async move { role.await.context("score failed") }))
+    }
+
+    fn publish(&self, name: &'static str, contract: Contract, stop: &Stop) -> Role {
+        let dependencies = nilometer_publish::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.snapshots(name),
+            archive: storage::below(&self.store, ARCHIVE),
+            metrics: self.metrics.stage(name),
+            partition: Partition::new(contract, 0),
+            snapshot_every: self.pipeline.log.snapshot_every,
+        };
+        let role = nilometer_publish::run(dependencies, stop.clone());
+        Box::pin(async move { role.await.with_context(|| format!("{name} failed")) })
+    }
+
+    /// Of the stages before one of ours that run in other processes: their snapshots, which reach the last tick when they have ended. Nobody's
+    /// in operations, which have no last tick.
+    fn foreign_before(&self, index: usize) -> Foreign {
+        let scored = |stage: &Stage| *stage != Stage::Score || self.pipeline.forecast.score;
+        let before = Stage::ALL.into_iter().filter(scored).take_while(|stage| *stage != self.stages[index]);
+        let foreign = before.filter(|stage| self.mode == Mode::Replay && !self.stages.contains(stage));
+        let tick_s = self.pipeline.time.tick_s();
+        let last = Timestamp(self.pipeline.time.to.0 + 1).ceil_s(tick_s).plus_s(-tick_s);
+        Foreign {
+            roles: foreign.filter_map(Stage::role).map(|role| (role, self.snapshots(role))).collect(),
+            last: u64::try_from(last.0).unwrap_or(0),
+        }
     }
 
     fn snapshots(&self, role: &str) -> Snapshots {
@@ -232,7 +305,37 @@ impl Run {
     }
 }
 
-async fn trim_regularly(log: Arc<EmbeddedLog>, readers: Readers, retention_s: i64) {
+/// Stages of other processes that a stage of ours comes behind.
+#[derive(Clone)]
+struct Foreign {
+    roles: Vec<(&'static str, Snapshots)>,
+    /// ordinal of a snapshot of the last tick
+    last: u64,
+}
+
+impl Foreign {
+    /// Completes when all have ended. Their last snapshot is saved behind everything that they append.
+    async fn have_ended(&self) {
+        for (role, snapshots) in &self.roles {
+            loop {
+                match snapshots.ordinals().await {
+                    Ok(ordinals) if ordinals.last().is_some_and(|newest| *newest >= self.last) => break,
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(role, %error, "cannot see how far it has come; looking again"),
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+    }
+}
+
+/// Completes the inputs of a role of ours when those of other processes that append to them have ended, or somebody asks to stop.
+async fn complete_behind(foreign: Foreign, lifecycle: Arc<Lifecycle>, index: usize) {
+    tokio::select! { () = foreign.have_ended() => {}, () = lifecycle.asked_to_stop() => {} }
+    lifecycle.complete(index);
+}
+
+async fn trim_regularly(log: Arc<dyn Log>, readers: Readers, retention_s: i64) {
     let mut every = tokio::time::interval(TRIM_EVERY);
     loop {
         every.tick().await;
@@ -245,8 +348,9 @@ async fn trim_regularly(log: Arc<EmbeddedLog>, readers: Readers, retention_s: i6
 /// Runs the roles; each that has ended lets those behind it drain. The first failure stops all.
 async fn supervise(
     roles: Vec<(usize, &'static str, Role)>,
-    lifecycle: &Lifecycle,
+    lifecycle: &Arc<Lifecycle>,
     health: &Health,
+    foreign: &[Foreign],
 ) -> Result<Vec<(&'static str, Balance)>> {
     let mut running = JoinSet::new();
     for (stop, name, role) in roles {
@@ -259,7 +363,9 @@ async fn supervise(
             Ok((stop, name, Ok(balance))) => {
                 health.set(name, RoleState::Finished);
                 balances.push((name, balance));
-                lifecycle.ended(stop);
+                if let Some(foreign) = foreign.get(stop + 1) {
+                    tokio::spawn(complete_behind(foreign.clone(), lifecycle.clone(), stop + 1));
+                }
             }
             Ok((stop, name, Err(error))) => {
                 tracing::error!(
@@ -271,7 +377,7 @@ async fn supervise(
                 failure.get_or_insert(error);
                 lifecycle.stop();
                 lifecycle.stop_now();
-                lifecycle.ended(stop);
+                lifecycle.complete(stop + 1);
             }
             Err(panicked) => {
                 failure.get_or_insert(anyhow!("a role panicked: {panicked}"));

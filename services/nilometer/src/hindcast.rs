@@ -10,7 +10,7 @@ use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
     assemble::{self, Mode, Run},
-    storage,
+    storage, topics,
 };
 
 const DAY_S: i64 = 86_400;
@@ -85,10 +85,13 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     for part in [assemble::LOG, assemble::SNAPSHOTS, assemble::ARCHIVE] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
+    if let Some(kafka) = &pipeline.log.kafka {
+        topics::begin_empty(kafka).await?;
+    }
     let time = &pipeline.time;
     let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
     pipeline.serve.address = None;
-    Run::new(pipeline, clock, Mode::Replay)?.until_the_end(false).await
+    Run::new(pipeline, clock, Mode::Replay, &[]).await?.until_the_end(false).await
 }
 
 /// A folder of the past is looked through before it is run: the warm-up begins behind the last hole in its days, and a number

@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod retention;
 mod storage;
+mod topics;
 mod verify;
 
 use std::{
@@ -23,7 +24,7 @@ use nilometer_engine::Clock;
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use assemble::{Mode, Run};
+use assemble::{Mode, Run, Stage};
 
 /// The definition that `nilometer config` prints: complete, commented, the one to start from.
 const EXAMPLE: &str = include_str!("../../../pipelines/definitions/cance.toml");
@@ -42,7 +43,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Follow the wall clock: read what arrives, forecast, publish, until SIGTERM
-    Run(Definition),
+    Run {
+        #[command(flatten)]
+        definition: Definition,
+        #[command(flatten)]
+        roles: Roles,
+    },
     /// Replay the definition's window as live streams, faster than real time; resumes from its snapshot
     Replay {
         #[command(flatten)]
@@ -53,6 +59,8 @@ enum Command {
         /// keep /metrics and /health up after the end of the window, until SIGTERM
         #[arg(long)]
         serve: bool,
+        #[command(flatten)]
+        roles: Roles,
     },
     /// Replay a window into a fresh store, without serving: the same code over the same log as operations
     Hindcast {
@@ -116,11 +124,32 @@ enum Command {
     Validate(Definition),
     /// Print a complete, commented definition to start from
     Config,
+    /// The topics of a log on Kafka (section log.kafka)
+    Topics {
+        #[command(subcommand)]
+        command: Topics,
+    },
     /// Model packages: which there are, what their cards say, whether golden vectors and physics hold
     Models {
         #[command(subcommand)]
         command: Models,
     },
+}
+
+#[derive(Subcommand)]
+enum Topics {
+    /// Make those that are absent
+    Create(Definition),
+    /// Say what is wrong with them
+    Check(Definition),
+}
+
+/// What this process does.
+#[derive(Args)]
+struct Roles {
+    /// only these, by commas, where others run as processes of their own (needs log.kafka); all when absent
+    #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
+    stages: Vec<Stage>,
 }
 
 #[derive(Subcommand)]
@@ -188,16 +217,16 @@ fn main() -> ExitCode {
 
 async fn execute(command: Command) -> Result<()> {
     match command {
-        Command::Run(definition) => {
+        Command::Run { definition, roles } => {
             let pipeline = definition.load()?;
             let clock = Clock::Wall { every_s: pipeline.time.tick_s() };
-            Run::new(pipeline, clock, Mode::Live)?.until_the_end(true).await
+            Run::new(pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
         }
-        Command::Replay { definition, speed, serve } => {
+        Command::Replay { definition, speed, serve, roles } => {
             let mut pipeline = definition.load()?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             let clock = replay_clock(&pipeline, speed);
-            Run::new(pipeline, clock, Mode::Replay)?.until_the_end(serve).await
+            Run::new(pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
         }
         Command::Hindcast { definition, out, options } => {
             hindcast::hindcast(definition.load_with(options.overrides())?, &out).await
@@ -253,6 +282,17 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Config => {
             print!("{EXAMPLE}");
+            Ok(())
+        }
+        Command::Topics { command } => {
+            let (Topics::Create(definition) | Topics::Check(definition)) = &command;
+            let pipeline = definition.load()?;
+            let kafka = pipeline.log.kafka.context("log.kafka is absent: the log is in log.store and has no topics")?;
+            let said = match command {
+                Topics::Create(_) => topics::create(&kafka).await?,
+                Topics::Check(_) => topics::check(&kafka).await?,
+            };
+            print!("{said}");
             Ok(())
         }
         Command::Models { command } => {

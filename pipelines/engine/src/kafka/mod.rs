@@ -109,11 +109,7 @@ impl Log for KafkaLog {
     }
 
     async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
-        let bounds = self.probe(partition, |probe| {
-            let end = probe.tail()?.end;
-            Ok(Bounds { start: probe.first()?.unwrap_or(end), end })
-        });
-        let bounds = bounds.await?;
+        let bounds = self.probe(partition, Probe::bounds).await?;
         if let Some(newest) = bounds.end.checked_sub(1) {
             self.cursors(partition).ends_behind(newest);
         }

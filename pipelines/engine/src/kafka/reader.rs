@@ -20,7 +20,7 @@ use super::{
     message::{Found, Tail},
     settings::{PATIENCE, Settings, number},
 };
-use crate::{Entry, LogError, Partition};
+use crate::{Bounds, Entry, LogError, Partition};
 
 /// Cursors kept for whoever comes back: the readers of a partition in one process.
 const KEPT: usize = 6;
@@ -194,6 +194,10 @@ pub(super) struct Probe {
     partition: Partition,
     topic: String,
     consumer: BaseConsumer,
+    /// the tail as it was when the partition ended at this offset
+    tail_at: Option<(i64, Option<Tail>)>,
+    /// position of the oldest message when the partition began at this offset
+    first_at: Option<(i64, u64)>,
 }
 
 /// Where a position is to be read from.
@@ -207,7 +211,13 @@ impl Probe {
     }
 
     pub(super) fn connect(settings: &Settings, partition: Partition) -> Result<Self, KafkaError> {
-        Ok(Self { partition, topic: settings.topic(partition.contract), consumer: settings.prober().create()? })
+        Ok(Self {
+            partition,
+            topic: settings.topic(partition.contract),
+            consumer: settings.prober().create()?,
+            tail_at: None,
+            first_at: None,
+        })
     }
 
     /// The tail as it is now; that of an empty partition where there is none.
@@ -215,9 +225,41 @@ impl Probe {
         Ok(self.newest().map_err(|error| failed(self.partition, &error))?.unwrap_or_default())
     }
 
+    /// The positions that the partition holds.
+    pub(super) fn bounds(&mut self) -> Result<Bounds, LogError> {
+        self.find_bounds().map_err(|error| failed(self.partition, &error))
+    }
+
+    fn find_bounds(&mut self) -> Result<Bounds, KafkaError> {
+        let (low, high) = self.offsets()?;
+        let end = self.newest_between(low, high)?.map_or(0, |tail| tail.end);
+        let known = self.first_at.filter(|(at, _)| *at == low).map(|(_, first)| first);
+        let start = match known {
+            Some(start) => start,
+            None => match self.first_from(low)? {
+                Some(found) => self.first_at.insert((low, found.position)).1,
+                None => end,
+            },
+        };
+        Ok(Bounds { start, end })
+    }
+
     /// The tail behind the newest message that is committed.
     pub(super) fn newest(&mut self) -> Result<Option<Tail>, KafkaError> {
         let (low, high) = self.offsets()?;
+        self.newest_between(low, high)
+    }
+
+    fn newest_between(&mut self, low: i64, high: i64) -> Result<Option<Tail>, KafkaError> {
+        if let Some((_, tail)) = self.tail_at.as_ref().filter(|(at, _)| *at == high) {
+            return Ok(tail.clone());
+        }
+        let newest = self.find_newest(low, high)?;
+        self.tail_at = Some((high, newest.clone()));
+        Ok(newest)
+    }
+
+    fn find_newest(&mut self, low: i64, high: i64) -> Result<Option<Tail>, KafkaError> {
         // A marker lies behind each message, more of them where transactions were aborted.
         let mut back = 2;
         loop {
@@ -240,12 +282,6 @@ impl Probe {
     /// Fetches nothing until it is asked again.
     fn rest(&self) {
         drop(self.consumer.unassign());
-    }
-
-    /// Position of the oldest message.
-    pub(super) fn first(&mut self) -> Result<Option<u64>, LogError> {
-        let first = self.offsets().and_then(|(low, _)| self.first_from(low));
-        Ok(first.map_err(|error| failed(self.partition, &error))?.map(|found| found.position))
     }
 
     /// Where to read from to meet the message at `position` first; the end where it has not been appended yet.

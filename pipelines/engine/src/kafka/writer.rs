@@ -1,10 +1,14 @@
 //! Writes one partition: a thread that owns its producer and knows its tail.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer},
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -21,6 +25,9 @@ const WAITING: usize = 16;
 const ATTEMPTS: u32 = 8;
 /// Between two tries, growing: another writer may need its turn, a coordinator may be moving.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Between two looks at whether messages have arrived.
+const FLIGHT: Duration = Duration::from_millis(1);
 
 /// A hand on the thread.
 #[derive(Clone)]
@@ -70,7 +77,7 @@ struct Owner {
 
 /// A producer that has fenced all others, and the tail as it was read after that.
 struct Open {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    producer: BaseProducer,
     tail: Tail,
 }
 
@@ -151,6 +158,11 @@ impl Owner {
             open.producer.send(record).map_err(|(error, _)| error)?;
         }
         if begun {
+            // Whoever commits while messages are on their way waits a tenth of a second for them.
+            let sent = Instant::now();
+            while open.producer.in_flight_count() > 0 && sent.elapsed() < PATIENCE {
+                open.producer.poll(FLIGHT);
+            }
             open.producer.commit_transaction(PATIENCE)?;
             self.metrics.transactions.with_label_values(&["committed"]).inc();
         }
@@ -160,7 +172,7 @@ impl Owner {
     }
 
     fn open(&self) -> Result<Open, KafkaError> {
-        let producer: ThreadedProducer<DefaultProducerContext> = self.settings.producer(self.partition).create()?;
+        let producer: BaseProducer = self.settings.producer(self.partition).create()?;
         producer.init_transactions(PATIENCE)?;
         let tail = Probe::connect(&self.settings, self.partition)?.newest()?.unwrap_or_default();
         Ok(Open { producer, tail })

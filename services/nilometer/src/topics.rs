@@ -1,0 +1,75 @@
+//! The topics of a log on Kafka: made by a command, looked at before every run.
+
+use anyhow::{Context, Result, anyhow, bail};
+use nilometer_engine::{Bounds, KafkaLog, KafkaOptions, Log, Metrics, Partition};
+use nilometer_schemas::Contract;
+
+/// Partitions of each topic.
+const PARTITIONS: u32 = 1;
+
+/// The log that a definition's `log.kafka` names.
+///
+/// # Errors
+/// What is wrong with an option.
+pub fn open(options: &KafkaOptions, metrics: &Metrics) -> Result<KafkaLog> {
+    KafkaLog::new(options, metrics).map_err(|problem| anyhow!("{problem}"))
+}
+
+/// Makes what is missing and says what it made.
+///
+/// # Errors
+/// What the cluster says.
+pub async fn create(options: &KafkaOptions) -> Result<String> {
+    let log = open(options, &Metrics::unregistered())?;
+    let made = log.create_topics(PARTITIONS).await.with_context(|| unmade(options))?;
+    let lines: String = made.iter().map(|name| format!("created {name}\n")).collect();
+    Ok(if made.is_empty() { "every topic was there\n".to_owned() } else { lines })
+}
+
+/// Says that the topics are as they must be.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub async fn check(options: &KafkaOptions) -> Result<String> {
+    require(&open(options, &Metrics::unregistered())?).await?;
+    Ok(format!("{} topics, no problem found\n", Contract::ALL.len()))
+}
+
+/// Whether the log can be written to.
+///
+/// # Errors
+/// Everything that is wrong with its topics.
+pub async fn require(log: &KafkaLog) -> Result<()> {
+    let problems = log.check_topics(PARTITIONS).await.context("log.kafka.brokers: the cluster cannot be asked")?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = problems.iter().map(|p| format!("  {} {}", p.topic, p.problem)).collect();
+    bail!(
+        "topics are not as they must be (`nilometer topics create` makes those that are absent):\n{}",
+        lines.join("\n")
+    )
+}
+
+/// Makes the topics and sees that nothing has been written to them.
+///
+/// # Errors
+/// When there are messages: nothing of a cluster's is deleted for a hindcast.
+pub async fn begin_empty(options: &KafkaOptions) -> Result<()> {
+    create(options).await?;
+    let log = open(options, &Metrics::unregistered())?;
+    for contract in Contract::ALL {
+        let Bounds { end, .. } = log.bounds(Partition::new(contract, 0)).await?;
+        if end > 0 {
+            bail!(
+                "log.kafka.prefix: {}{contract} holds {end} messages of an earlier run; accepted is another prefix",
+                options.prefix
+            );
+        }
+    }
+    Ok(())
+}
+
+fn unmade(options: &KafkaOptions) -> String {
+    format!("the topics cannot be made at {}", options.brokers)
+}
