@@ -27,12 +27,14 @@ fn on_kafka(mut set: Vec<String>, broker: &Broker, prefix: &str) -> Vec<String> 
 }
 
 fn create_topics(set: &[String]) {
-    let mut create = Command::new(env!("CARGO_BIN_EXE_nilometer"));
-    create.current_dir(root()).args(["topics", "create"]).arg(definition());
-    set.iter().for_each(|text| {
-        create.arg("--set").arg(text);
-    });
-    succeed(create);
+    succeed(subcommand(&["topics", "create"], set));
+}
+
+fn subcommand(words: &[&str], set: &[String]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.current_dir(root()).args(words).arg(definition());
+    command.args(set.iter().flat_map(|text| ["--set", text]));
+    command
 }
 
 fn start_role(role: &str, set: &[String]) -> Child {
@@ -117,6 +119,32 @@ fn one_process_and_four_give_what_the_embedded_log_gives() {
 
     let alone = nilometer("replay", &definition(), &window(&stores[0], FROM, to)).args(["--role", "ingest"]).output();
     refused(&alone.unwrap(), &["log.kafka", "one process"]);
+}
+
+#[test]
+fn a_log_that_moves_to_kafka_goes_on_where_it_was() {
+    if cance().is_none() {
+        return;
+    }
+    let Some(broker) = Broker::start(1) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, moved) = (folder.path().join("whole"), folder.path().join("moved"));
+    let to = "2014-10-10T23:00:00Z";
+    succeed(nilometer("replay", &definition(), &window(&whole, FROM, to)));
+    succeed(nilometer("replay", &definition(), &window(&moved, FROM, "2014-10-09T12:00:00Z")));
+    let set = on_kafka(window(&moved, FROM, to), &broker, "moved");
+    create_topics(&set);
+    for copied in ["moved.forecast.v1: 37 messages", "moved.forecast.v1: 0 messages"] {
+        let said = succeed(subcommand(&["log", "copy"], &set)).stdout;
+        assert!(String::from_utf8_lossy(&said).contains(copied), "{}", String::from_utf8_lossy(&said));
+    }
+    let resumed = succeed(nilometer("replay", &definition(), &set));
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("resuming from a snapshot"));
+    same(&files(&whole.join("archive")), &files(&moved.join("archive")));
+    assert_eq!(watermarks(&broker, "moved", Contract::Forecast).len(), 72);
+
+    // The shorter log is not what these topics begin with any more.
+    refused(&subcommand(&["log", "copy"], &set).output().unwrap(), &["of another log", "another log.kafka.prefix"]);
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl EmbeddedLog {
     }
 
     /// The segment at a position, or what is wrong with it and its bytes.
-    async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         partition: Partition,
         position: u64,

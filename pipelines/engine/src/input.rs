@@ -64,15 +64,37 @@ impl Input {
             if let Some(head) = &self.head {
                 return Ok(Some(head.time));
             }
-            let at = self.position.next + self.damage.len() as u64;
-            match next_entry(&*self.log, self.partition, at, stop).await? {
-                Some(Entry::Record(record)) => {
-                    self.settle(record.rows_before);
-                    self.head = Some(record);
-                }
-                Some(Entry::Damaged(damage)) => self.damage.push(damage),
+            match next_entry(&*self.log, self.partition, self.at(), stop).await? {
+                Some(entry) => self.receive(entry),
                 None => return Ok(None),
             }
+        }
+    }
+
+    /// Has the next message at hand if it is known of, without waiting and without asking where the input ends.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn look(&mut self) -> Result<(), LogError> {
+        while self.head.is_none() {
+            let Some(entry) = self.log.read(self.partition, self.at()).await? else { break };
+            self.receive(entry);
+        }
+        Ok(())
+    }
+
+    /// Position of the message that is fetched next.
+    const fn at(&self) -> u64 {
+        self.position.next + self.damage.len() as u64
+    }
+
+    fn receive(&mut self, entry: Entry) {
+        match entry {
+            Entry::Record(record) => {
+                self.settle(record.rows_before);
+                self.head = Some(record);
+            }
+            Entry::Damaged(damage) => self.damage.push(damage),
         }
     }
 

@@ -160,6 +160,16 @@ pub enum LogError {
         /// the longest
         accepted: usize,
     },
+    /// what is to be copied does not go on what is there
+    #[error("{partition} holds positions {} to {} of another log; accepted is an empty one (another log.kafka.prefix), or the beginning of {} to {}", found.start, found.end, copied.start, copied.end)]
+    Foreign {
+        /// which partition
+        partition: Partition,
+        /// what is there
+        found: Bounds,
+        /// what was to be copied
+        copied: Bounds,
+    },
     /// the cluster refused or failed
     #[error("{partition}: {detail}")]
     Broker {

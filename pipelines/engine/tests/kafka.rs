@@ -5,10 +5,11 @@
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use nilometer_engine::{
-    Appended, Broker, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics, Partition,
+    Appended, Bounds, Broker, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics, Partition,
     conformance::{self, letters},
 };
 use nilometer_schemas::{Contract, Timestamp};
+use object_store::local::LocalFileSystem;
 
 const LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
 
@@ -116,6 +117,35 @@ async fn what_cannot_be_appended_is_refused_with_its_reason() {
     let refused = log.append(LETTERS, large).await.unwrap_err();
     assert!(matches!(refused, LogError::TooLarge { accepted, .. } if accepted == 1 << 20), "{refused}");
     assert_eq!(log.append(LETTERS, message("p", 1)).await.unwrap(), Appended::At(0), "the next is taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_copied_keeps_its_position_and_its_damage() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "copied");
+    let folder = tempfile::tempdir().unwrap();
+    let store = std::sync::Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
+    let embedded = EmbeddedLog::new(store, "log", &Metrics::unregistered());
+    for sequence in 1..=6 {
+        embedded.append(LETTERS, message("p", sequence)).await.unwrap();
+    }
+    embedded.trim(LETTERS, 2).await.unwrap();
+    std::fs::write(folder.path().join("log/dead_letter.v1/0/00000000000000000003.arrow"), b"torn").unwrap();
+    let log = open(&options);
+    log.create_topics(1).await.unwrap();
+    assert_eq!(log.copy_from(&embedded, LETTERS).await.unwrap(), 4);
+    assert_eq!(log.copy_from(&embedded, LETTERS).await.unwrap(), 0, "a second copy finds everything");
+    assert_eq!(log.bounds(LETTERS).await.unwrap(), Bounds { start: 2, end: 6 });
+    for position in [2, 4, 5] {
+        let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+        assert_eq!((record.position, record.rows_before), (position, position));
+    }
+    let Some(Entry::Damaged(damage)) = log.read(LETTERS, 3).await.unwrap() else { panic!("3 is damaged") };
+    assert_eq!(&damage.bytes[..], b"torn");
+    assert_eq!(log.append(LETTERS, message("p", 6)).await.unwrap(), Appended::Already);
+    assert_eq!(log.append(LETTERS, message("p", 7)).await.unwrap(), Appended::At(6));
+    let foreign = log.copy_from(&embedded, LETTERS).await.unwrap_err();
+    assert!(foreign.to_string().contains("2 to 7") && foreign.to_string().contains("2 to 6"), "{foreign}");
 }
 
 /// Text that does not compress.

@@ -20,7 +20,7 @@ use std::{
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use nilometer_definitions::Pipeline;
-use nilometer_engine::Clock;
+use nilometer_engine::{Clock, KafkaOptions};
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
@@ -124,6 +124,11 @@ enum Command {
     Validate(Definition),
     /// Print a complete, commented definition to start from
     Config,
+    /// Bring the log in log.store to the cluster of log.kafka, with its positions, so that every role goes on from its snapshot
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
     /// The topics of a log on Kafka (section log.kafka)
     Topics {
         #[command(subcommand)]
@@ -134,6 +139,12 @@ enum Command {
         #[command(subcommand)]
         command: Models,
     },
+}
+
+#[derive(Subcommand)]
+enum LogCommand {
+    /// Copy what the topics do not have yet; no role may run meanwhile
+    Copy(Definition),
 }
 
 #[derive(Subcommand)]
@@ -284,13 +295,18 @@ async fn execute(command: Command) -> Result<()> {
             print!("{EXAMPLE}");
             Ok(())
         }
+        Command::Log { command: LogCommand::Copy(definition) } => {
+            let pipeline = definition.load()?;
+            print!("{}", topics::copy(&pipeline.log.store, on_kafka(&pipeline)?).await?);
+            Ok(())
+        }
         Command::Topics { command } => {
             let (Topics::Create(definition) | Topics::Check(definition)) = &command;
             let pipeline = definition.load()?;
-            let kafka = pipeline.log.kafka.context("log.kafka is absent: the log is in log.store and has no topics")?;
+            let kafka = on_kafka(&pipeline)?;
             let said = match command {
-                Topics::Create(_) => topics::create(&kafka).await?,
-                Topics::Check(_) => topics::check(&kafka).await?,
+                Topics::Create(_) => topics::create(kafka).await?,
+                Topics::Check(_) => topics::check(kafka).await?,
             };
             print!("{said}");
             Ok(())
@@ -310,6 +326,10 @@ async fn execute(command: Command) -> Result<()> {
 fn replay_clock(pipeline: &Pipeline, speed: Option<f64>) -> Clock {
     let time = &pipeline.time;
     Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed }
+}
+
+fn on_kafka(pipeline: &Pipeline) -> Result<&KafkaOptions> {
+    pipeline.log.kafka.as_ref().context("log.kafka is absent; accepted is a section that names the cluster")
 }
 
 fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {

@@ -1,8 +1,10 @@
 //! The topics of a log on Kafka: made by a command, looked at before every run.
 
 use anyhow::{Context, Result, anyhow, bail};
-use nilometer_engine::{Bounds, KafkaLog, KafkaOptions, Log, Metrics, Partition};
+use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition};
 use nilometer_schemas::Contract;
+
+use crate::{assemble, storage};
 
 /// Partitions of each topic.
 const PARTITIONS: u32 = 1;
@@ -68,6 +70,25 @@ pub async fn begin_empty(options: &KafkaOptions) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Copies the log in a store to the topics, and says how much.
+///
+/// # Errors
+/// When the topics hold something else, or what either log says.
+pub async fn copy(store: &str, options: &KafkaOptions) -> Result<String> {
+    let metrics = Metrics::unregistered();
+    let embedded = EmbeddedLog::new(storage::open(store)?, assemble::LOG, &metrics);
+    let log = open(options, &metrics)?;
+    require(&log).await?;
+    let mut said = String::new();
+    for contract in Contract::ALL {
+        let partition = Partition::new(contract, 0);
+        let copied = log.copy_from(&embedded, partition).await?;
+        tracing::info!(%partition, copied, "copied");
+        said.push_str(&format!("{}{contract}: {copied} messages\n", options.prefix));
+    }
+    Ok(said)
 }
 
 fn unmade(options: &KafkaOptions) -> String {

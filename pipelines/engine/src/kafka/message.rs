@@ -27,43 +27,81 @@ pub(super) struct Tail {
 
 /// A message ready to be produced.
 pub(super) struct Sealed {
-    pub(super) producer: String,
-    pub(super) sequence: u64,
+    place: Place,
     pub(super) time: Timestamp,
     rows: u64,
     pub(super) body: Vec<u8>,
 }
 
+/// Where a message goes.
+enum Place {
+    /// behind the newest, unless the producer's sequence has been appended before
+    Next { producer: String, sequence: u64 },
+    /// where it was in another log, behind so many rows; what is known of the producers then
+    Same { position: u64, rows_before: u64, producers: BTreeMap<String, u64> },
+}
+
 impl Sealed {
     pub(super) fn new(message: &Message<'_>) -> Result<Self, EnvelopeError> {
         Ok(Self {
-            producer: message.producer.to_owned(),
-            sequence: message.sequence,
+            place: Place::Next { producer: message.producer.to_owned(), sequence: message.sequence },
             time: message.time,
             rows: message.batch.num_rows() as u64,
             body: to_ipc(&message.batch, &[])?,
         })
     }
+
+    /// A message of another log.
+    pub(super) fn of(record: &Record, producers: BTreeMap<String, u64>) -> Result<Self, EnvelopeError> {
+        let Record { position, time, rows_before, ref batch } = *record;
+        let place = Place::Same { position, rows_before, producers };
+        Ok(Self { place, time, rows: batch.num_rows() as u64, body: to_ipc(batch, &[])? })
+    }
+
+    /// What could not be read in another log: its bytes stay what they are. The message behind it tells how many rows it held.
+    pub(super) fn of_damage(damage: &Damage, before: &Tail) -> Self {
+        let place =
+            Place::Same { position: damage.position, rows_before: before.rows, producers: before.producers.clone() };
+        Self { place, time: Timestamp(0), rows: 0, body: damage.bytes.to_vec() }
+    }
+
+    /// The tail behind this message, where that is known without the log.
+    pub(super) fn tail(&self) -> Option<Tail> {
+        match &self.place {
+            Place::Next { .. } => None,
+            Place::Same { position, rows_before, producers } => {
+                Some(Tail { end: position + 1, rows: rows_before + self.rows, producers: producers.clone() })
+            }
+        }
+    }
 }
 
 impl Tail {
-    /// Whether the producer has appended this before.
+    /// Whether this has been appended before.
     pub(super) fn has(&self, message: &Sealed) -> bool {
-        self.producers.get(&message.producer).is_some_and(|last| message.sequence <= *last)
+        match &message.place {
+            Place::Next { producer, sequence } => self.producers.get(producer).is_some_and(|last| sequence <= last),
+            Place::Same { position, .. } => *position < self.end,
+        }
     }
 
     /// The tail behind a message, and that message's headers.
     pub(super) fn with(&self, partition: Partition, message: &Sealed) -> (Self, OwnedHeaders) {
-        let mut behind = self.clone();
-        behind.producers.insert(message.producer.clone(), message.sequence);
-        behind.end += 1;
-        behind.rows += message.rows;
+        let behind = message.tail().unwrap_or_else(|| {
+            let mut behind = self.clone();
+            if let Place::Next { producer, sequence } = &message.place {
+                behind.producers.insert(producer.clone(), *sequence);
+            }
+            behind.end += 1;
+            behind.rows += message.rows;
+            behind
+        });
         let texts = [
             ("content-type", CONTENT_TYPE.to_owned()),
             ("schema", partition.contract.topic().to_owned()),
-            (POSITION, self.end.to_string()),
+            (POSITION, (behind.end - 1).to_string()),
             (TIME, message.time.0.to_string()),
-            (ROWS_BEFORE, self.rows.to_string()),
+            (ROWS_BEFORE, (behind.rows - message.rows).to_string()),
             (ROWS, message.rows.to_string()),
             (PRODUCERS, serde_json::to_string(&behind.producers).unwrap_or_default()),
         ];

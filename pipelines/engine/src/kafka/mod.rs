@@ -13,6 +13,7 @@
 //!
 //! A message is one Arrow IPC stream, as it is; what the log adds lies in headers.
 
+mod copy;
 mod message;
 mod reader;
 mod settings;

@@ -279,8 +279,13 @@ impl Probe {
         }
     }
 
+    /// The offset behind the newest message that is committed.
+    pub(super) fn end(&self) -> Result<i64, KafkaError> {
+        Ok(self.offsets()?.1)
+    }
+
     /// Fetches nothing until it is asked again.
-    fn rest(&self) {
+    pub(super) fn rest(&self) {
         drop(self.consumer.unassign());
     }
 
@@ -312,7 +317,7 @@ impl Probe {
         Ok(Place { offset: high })
     }
 
-    /// The oldest offset and the one behind the newest.
+    /// The oldest offset and the one behind the newest that is committed.
     fn offsets(&self) -> Result<(i64, i64), KafkaError> {
         self.consumer.fetch_watermarks(&self.topic, number(self.partition), PATIENCE)
     }

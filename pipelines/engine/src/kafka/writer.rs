@@ -1,14 +1,19 @@
 //! Writes one partition: a thread that owns its producer and knows its tail.
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use rdkafka::{
+    ClientContext, Message as _,
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseProducer, BaseRecord, Producer},
+    message::DeliveryResult,
+    producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,7 +32,7 @@ const ATTEMPTS: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Between two looks at whether messages have arrived.
-const FLIGHT: Duration = Duration::from_millis(1);
+const FLIGHT: Duration = Duration::from_micros(200);
 
 /// A hand on the thread.
 #[derive(Clone)]
@@ -48,21 +53,38 @@ impl Writer {
         let max_message_bytes = settings.max_message_bytes;
         let owner = Owner { settings, partition, metrics, open: None };
         // Producers block, for up to their patience: not on a thread of the runtime.
-        thread::spawn(move || owner.serve(receiver));
+        let name = format!("write {partition}");
+        let started = thread::Builder::new().name(name).spawn(move || owner.serve(receiver));
+        if let Err(error) = started {
+            // Its requests are answered with the writer having ended.
+            tracing::error!(%partition, %error, "no thread for a writer of the log");
+        }
         Self { partition, max_message_bytes, requests }
     }
 
     pub(super) async fn append(&self, message: Message<'_>) -> Result<Appended, LogError> {
         let partition = self.partition;
         let message = Sealed::new(&message).map_err(|source| LogError::Encode { partition, source })?;
+        self.enqueue(message).await?.await.unwrap_or_else(|_| Err(self.gone()))
+    }
+
+    /// Hands a message over, behind those that were handed over before; what becomes of it is said later.
+    pub(super) async fn enqueue(
+        &self,
+        message: Sealed,
+    ) -> Result<oneshot::Receiver<Result<Appended, LogError>>, LogError> {
+        let (partition, bytes) = (self.partition, message.body.len());
         // Headers and framing are small beside the body.
-        if message.body.len() + 4_096 > self.max_message_bytes {
-            return Err(LogError::TooLarge { partition, bytes: message.body.len(), accepted: self.max_message_bytes });
+        if bytes + 4_096 > self.max_message_bytes {
+            return Err(LogError::TooLarge { partition, bytes, accepted: self.max_message_bytes });
         }
-        let gone = |_| LogError::broker(partition, "the writer has ended".to_owned(), false);
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request { message, answer }).await.map_err(|e| gone(e.to_string()))?;
-        answered.await.map_err(|e| gone(e.to_string()))?
+        self.requests.send(Request { message, answer }).await.map_err(|_| self.gone())?;
+        Ok(answered)
+    }
+
+    pub(super) fn gone(&self) -> LogError {
+        LogError::broker(self.partition, "the writer has ended".to_owned(), false)
     }
 }
 
@@ -77,8 +99,28 @@ struct Owner {
 
 /// A producer that has fenced all others, and the tail as it was read after that.
 struct Open {
-    producer: BaseProducer,
+    producer: BaseProducer<Delivered>,
+    probe: Probe,
     tail: Tail,
+}
+
+/// What the producer hears of its messages.
+struct Delivered {
+    /// offset of the newest
+    newest: AtomicI64,
+}
+
+impl ClientContext for Delivered {}
+
+impl ProducerContext for Delivered {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        // What was not delivered fails the transaction.
+        if let Ok(message) = result {
+            self.newest.fetch_max(message.offset(), Ordering::Relaxed);
+        }
+    }
 }
 
 impl Owner {
@@ -161,9 +203,19 @@ impl Owner {
             // Whoever commits while messages are on their way waits a tenth of a second for them.
             let sent = Instant::now();
             while open.producer.in_flight_count() > 0 && sent.elapsed() < PATIENCE {
-                open.producer.poll(FLIGHT);
+                // With a timeout it would spin until that has passed, whatever came.
+                open.producer.poll(Duration::ZERO);
+                thread::sleep(FLIGHT);
             }
             open.producer.commit_transaction(PATIENCE)?;
+            // Committed is not yet visible: whoever is told of an append, in whatever process, is to find it.
+            let newest = open.producer.context().newest.load(Ordering::Relaxed);
+            let committed = Instant::now();
+            while open.probe.end()? <= newest {
+                if committed.elapsed() > PATIENCE {
+                    return Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut));
+                }
+            }
             self.metrics.transactions.with_label_values(&["committed"]).inc();
         }
         open.tail = tail;
@@ -172,10 +224,14 @@ impl Owner {
     }
 
     fn open(&self) -> Result<Open, KafkaError> {
-        let producer: BaseProducer = self.settings.producer(self.partition).create()?;
+        let delivered = Delivered { newest: AtomicI64::new(-1) };
+        let producer: BaseProducer<Delivered> =
+            self.settings.producer(self.partition).create_with_context(delivered)?;
         producer.init_transactions(PATIENCE)?;
-        let tail = Probe::connect(&self.settings, self.partition)?.newest()?.unwrap_or_default();
-        Ok(Open { producer, tail })
+        let mut probe = Probe::connect(&self.settings, self.partition)?;
+        let tail = probe.newest()?.unwrap_or_default();
+        probe.rest();
+        Ok(Open { producer, probe, tail })
     }
 }
 

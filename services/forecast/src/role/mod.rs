@@ -143,11 +143,11 @@ impl Role {
         let mut tick = Tick { time, forcings: Vec::new(), observations: Vec::new(), lost: Vec::new() };
         while let Some(record) = self.forcings.take(time) {
             tick.forcings.push(record);
-            self.forcings.next_time(&Stop::immediate()).await?;
+            self.forcings.look().await?;
         }
         while let Some(record) = self.observations.take(time) {
             tick.observations.push(record);
-            self.observations.next_time(&Stop::immediate()).await?;
+            self.observations.look().await?;
         }
         for input in [&mut self.forcings, &mut self.observations] {
             let partition = input.partition();

@@ -184,13 +184,13 @@ impl Role {
         let mut observations = Vec::new();
         while let Some(record) = self.observations.take(time) {
             observations.push(record);
-            self.observations.next_time(&Stop::immediate()).await?;
+            self.observations.look().await?;
         }
         let mark = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
         let mut forecasts = Vec::new();
         while let Some(record) = self.forecasts.take(time) {
             forecasts.push(record);
-            self.forecasts.next_time(&Stop::immediate()).await?;
+            self.forecasts.look().await?;
         }
         // Damaged forecasts are counted by the rows that the next message says came before it; damaged observations the forecast role reports.
         self.observations.take_lost();
