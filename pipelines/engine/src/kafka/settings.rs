@@ -164,6 +164,8 @@ impl Settings {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
             .set("queued.max.messages.kbytes", "16384")
+            // A full queue is looked at again soon, not after a second.
+            .set("fetch.queue.backoff.ms", "2")
             .set("message.max.bytes", self.max_message_bytes.to_string())
             .set("fetch.max.bytes", self.max_message_bytes.to_string())
             .set("fetch.message.max.bytes", (4 << 20).min(self.max_message_bytes).to_string())
