@@ -162,7 +162,9 @@ fn roles_and_the_broker_killed_at_any_moment_leave_the_same_archive_and_no_forec
     let set = on_kafka(window(&disturbed, FROM, to), &broker, "killed");
     create_topics(&set);
     let mut processes: BTreeMap<&str, Child> = ROLES.map(|role| (role, start_role(role, &set))).into();
-    let mut arbitrary = Arbitrary(1_017);
+    // ops/soak gives each round another seed.
+    let seed = std::env::var("NILOMETER_SOAK_SEED").ok().and_then(|seed| seed.parse().ok());
+    let mut arbitrary = Arbitrary(seed.unwrap_or(1_017));
     let mut met = 0;
     for kill in 0..KILLS {
         std::thread::sleep(Duration::from_millis(500 + arbitrary.below(1_500)));

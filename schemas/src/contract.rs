@@ -6,10 +6,16 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+};
 use serde_json::{Value, json};
 
-use crate::{SchemaError, Variable};
+use crate::{
+    SchemaError, Variable,
+    evolution::{CONTRACT, columns_of},
+};
 
 /// Quantile levels of a forecast, in column order.
 pub const QUANTILE_LEVELS: [f64; 19] =
@@ -69,7 +75,7 @@ impl Contract {
         static SCHEMAS: OnceLock<[SchemaRef; 7]> = OnceLock::new();
         let all = SCHEMAS.get_or_init(|| {
             Self::ALL.map(|c| {
-                let metadata = HashMap::from([("nilometer.contract".to_owned(), c.topic().to_owned())]);
+                let metadata = HashMap::from([(CONTRACT.to_owned(), c.topic().to_owned())]);
                 Arc::new(Schema::new_with_metadata(c.fields(), metadata))
             })
         });
@@ -91,28 +97,12 @@ impl Contract {
         json!({"contract": self.topic(), "fields": fields})
     }
 
-    /// Whether a batch has exactly this contract's columns, metadata included.
+    /// The columns of this contract in a batch of it, of a later version or of an earlier one.
     ///
     /// # Errors
-    /// [`SchemaError::Column`] names the first column that differs.
-    pub fn accept(self, found: &Schema) -> Result<(), SchemaError> {
-        let expected = self.schema();
-        let show = |f: Option<&Arc<Field>>| f.map_or_else(|| "absent".to_owned(), describe);
-        let columns = expected.fields().len().max(found.fields().len());
-        for index in 0..columns {
-            let (want, have) = (expected.fields().get(index), found.fields().get(index));
-            let same = matches!((want, have), (Some(w), Some(h))
-                if w.name() == h.name() && w.data_type() == h.data_type() && w.is_nullable() == h.is_nullable());
-            if !same {
-                return Err(SchemaError::Column {
-                    contract: self.topic().to_owned(),
-                    index,
-                    found: show(have),
-                    expected: show(want),
-                });
-            }
-        }
-        Ok(())
+    /// [`SchemaError::Column`] names the first column that is not as accepted.
+    pub fn columns_of(self, batch: &RecordBatch) -> Result<Vec<ArrayRef>, SchemaError> {
+        columns_of(batch, &self.schema())
     }
 
     fn fields(self) -> Vec<Field> {
@@ -286,11 +276,6 @@ fn number(name: &str, unit: &str, nullable: bool) -> Field {
 
 fn list(name: &str, of: DataType) -> Field {
     Field::new(name, DataType::List(Arc::new(Field::new_list_field(of, false))), false)
-}
-
-fn describe(field: &Arc<Field>) -> String {
-    let null = if field.is_nullable() { "nullable " } else { "" };
-    format!("{} ({null}{})", field.name(), field.data_type())
 }
 
 fn text(name: &str) -> Field {

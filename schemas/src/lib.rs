@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants:
-//! - a contract is a frozen Arrow schema; `schemas/frozen/*.json` holds its rendering and a test compares them;
+//! - a contract is a frozen Arrow schema; `schemas/frozen/*.json` holds its rendering and a test compares them; a later version adds
+//!   columns behind it that may be null, so that old and new read each other;
 //! - a noun ([`Observations`], [`Forcings`], …) is a newtype over a `RecordBatch`, made by `TryFrom`, so that whoever
 //!   holds one need not check it again;
 //! - times are UTC microseconds; a value about a period carries the period's END (right-labelled) and its length.
@@ -41,6 +42,7 @@ mod analyses;
 mod builders;
 mod contract;
 mod dead_letter;
+mod evolution;
 mod flag;
 mod nouns;
 mod scores;

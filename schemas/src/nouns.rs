@@ -41,9 +41,8 @@ macro_rules! noun {
         impl TryFrom<RecordBatch> for $name {
             type Error = SchemaError;
             fn try_from(batch: RecordBatch) -> Result<Self, SchemaError> {
-                $contract.accept(&batch.schema())?;
                 // The contract's own metadata, without the headers that a message came with.
-                let noun = Self(assemble($contract, batch.columns().to_vec())?);
+                let noun = Self(assemble($contract, $contract.columns_of(&batch)?)?);
                 $check(&noun)?;
                 Ok(noun)
             }

@@ -187,3 +187,35 @@ async fn a_broker_that_is_killed_and_comes_back_costs_a_pause_and_no_message() {
     assert_eq!(log.bounds(LETTERS).await.unwrap().end, 30);
     drop(broker);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_nodes_lose_one_after_the_other_and_no_message() {
+    let Some(mut broker) = Broker::start(3) else { return };
+    let options = KafkaOptions { replication: 3, ..options(&broker.address(), "three") };
+    let log = open(&options);
+    log.create_topics(1).await.unwrap();
+    const MESSAGES: u64 = 40;
+    let writing = async {
+        for sequence in 1..=MESSAGES {
+            log.append(LETTERS, message("p", sequence)).await.unwrap();
+        }
+    };
+    let reading = async {
+        for position in 0..MESSAGES {
+            log.wait(LETTERS, position).await.unwrap();
+            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+            assert_eq!((record.position, record.rows_before), (position, position));
+        }
+    };
+    // Whichever node leads: its turn comes, and two are always there.
+    let faults = tokio::task::spawn_blocking(move || {
+        for node in 0..3 {
+            broker.kill(node);
+            broker.revive(node);
+        }
+        broker
+    });
+    let (_, _, broker) = tokio::join!(writing, reading, faults);
+    assert_eq!(open(&options).bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: MESSAGES });
+    drop(broker);
+}

@@ -8,6 +8,7 @@
 //! Invariants:
 //! - a message becomes one object whose key follows from the message alone, so writing it again changes nothing;
 //! - the position is saved behind the objects, so a crash repeats objects and never skips one;
+//! - a message that does not keep its contract becomes a dead letter with its bytes;
 //! - rows received = used + rejected.
 
 mod archive;
@@ -48,6 +49,12 @@ pub enum PublishError {
         #[source]
         source: object_store::Error,
     },
+    /// a letter cannot be assembled
+    #[error("a dead letter cannot be assembled")]
+    Schema(#[from] nilometer_schemas::SchemaError),
+    /// the bytes of a letter cannot be encoded
+    #[error("the bytes of a dead letter cannot be encoded")]
+    Encode(#[from] arrow::error::ArrowError),
     /// the metrics cannot be registered
     #[error("the metrics cannot be registered")]
     Metrics(#[from] prometheus::Error),

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use nilometer_engine::{
-    Balance, Entry, Log, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop, next_entry,
+    Appended, Balance, Entry, Log, Message, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop,
+    next_entry, to_ipc,
 };
 use nilometer_schemas::{
-    Analyses, Contract, DeadLetters, Forcings, Forecasts, Grids, Observations, Reason, Scores, Timestamp,
+    Analyses, Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Forcings, Forecasts, Grids, Observations,
+    Reason, SchemaError, Scores, Timestamp,
 };
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
@@ -80,18 +82,19 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
     kept.balance.reject(Reason::DamagedSegment, lost);
     let (time, position) = (record.time, record.position);
     let batch = match dependencies.partition.contract {
-        Contract::Observation => Observations::try_from(record.batch).map(Observations::into_batch),
-        Contract::Grid => Grids::try_from(record.batch).map(Grids::into_batch),
-        Contract::Forcing => Forcings::try_from(record.batch).map(Forcings::into_batch),
-        Contract::Forecast => Forecasts::try_from(record.batch).map(Forecasts::into_batch),
-        Contract::Analysis => Analyses::try_from(record.batch).map(Analyses::into_batch),
-        Contract::Score => Scores::try_from(record.batch).map(Scores::into_batch),
-        Contract::DeadLetter => DeadLetters::try_from(record.batch).map(DeadLetters::into_batch),
+        Contract::Observation => Observations::try_from(record.batch.clone()).map(Observations::into_batch),
+        Contract::Grid => Grids::try_from(record.batch.clone()).map(Grids::into_batch),
+        Contract::Forcing => Forcings::try_from(record.batch.clone()).map(Forcings::into_batch),
+        Contract::Forecast => Forecasts::try_from(record.batch.clone()).map(Forecasts::into_batch),
+        Contract::Analysis => Analyses::try_from(record.batch.clone()).map(Analyses::into_batch),
+        Contract::Score => Scores::try_from(record.batch.clone()).map(Scores::into_batch),
+        Contract::DeadLetter => DeadLetters::try_from(record.batch.clone()).map(DeadLetters::into_batch),
     };
     match batch {
         Err(error) => {
             tracing::error!(%error, position, "a message does not keep its contract and is not published; it stays in the log");
             kept.balance.reject(Reason::BrokenContract, rows);
+            refuse(dependencies, &record, &error).await?;
         }
         Ok(batch) if rows > 0 => {
             let key = object_key(&Path::from(""), dependencies.partition, time, position);
@@ -105,6 +108,36 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
     *kept =
         Kept { next: position + 1, rows: record.rows_before + rows, time, balance: std::mem::take(&mut kept.balance) };
     dependencies.metrics.reached(time);
+    Ok(())
+}
+
+/// A message of another contract becomes a dead letter with its bytes. Observations and forcing the forecast role refuses, and a letter
+/// about a letter would help nobody.
+async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaError) -> Result<(), PublishError> {
+    let partition = dependencies.partition;
+    let producer = match partition.contract {
+        Contract::Forecast => "publish_forecast",
+        Contract::Analysis => "publish_analysis",
+        Contract::Score => "publish_score",
+        Contract::Observation | Contract::Grid | Contract::Forcing | Contract::DeadLetter => return Ok(()),
+    };
+    let mut letters = DeadLettersBuilder::new();
+    letters.push(&DeadLetterRow {
+        source: producer.to_owned(),
+        locator: format!("{partition}@{}", record.position),
+        reason: Reason::BrokenContract,
+        detail: error.to_string(),
+        rows: record.batch.num_rows() as u64,
+        content_type: "application/vnd.apache.arrow.stream",
+        bytes: to_ipc(&record.batch, &[])?,
+        ingest_time: record.time,
+    });
+    let batch = letters.finish()?.into_batch();
+    let message = Message { time: record.time, producer, sequence: record.position + 1, batch };
+    let letters = Partition::new(Contract::DeadLetter, partition.number);
+    if dependencies.log.append(letters, message).await? != Appended::Already {
+        dependencies.metrics.dead_letter(Reason::BrokenContract);
+    }
     Ok(())
 }
 
