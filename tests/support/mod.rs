@@ -168,6 +168,7 @@ pub fn refused(output: &Output, words: &[&str]) {
 }
 
 /// A small generator with a fixed seed: the instants are arbitrary, and the same in every run.
+#[derive(Debug)]
 pub struct Arbitrary(pub u64);
 
 impl Arbitrary {

@@ -42,6 +42,7 @@ mod log;
 mod metrics;
 mod queue;
 mod snapshot;
+mod thread;
 
 #[cfg(feature = "conformance")]
 mod broker;
@@ -61,3 +62,4 @@ pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition
 pub use metrics::{Metrics, StageMetrics};
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
+pub use thread::off_reactor;

@@ -10,6 +10,10 @@ use nilometer_engine::{
 };
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::local::LocalFileSystem;
+use rdkafka::{
+    ClientConfig,
+    producer::{FutureProducer, FutureRecord},
+};
 
 const LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
 
@@ -218,4 +222,30 @@ async fn three_nodes_lose_one_after_the_other_and_no_message() {
     let (_, _, broker) = tokio::join!(writing, reading, faults);
     assert_eq!(open(&options).bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: MESSAGES });
     drop(broker);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_of_another_program_is_passed_over_wherever_it_stands() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "poison");
+    let log = open(&options);
+    log.create_topics(1).await.unwrap();
+    let mut config = ClientConfig::new();
+    let other: FutureProducer = config.set("bootstrap.servers", &address).create().unwrap();
+    for sequence in 1..=3 {
+        let record = FutureRecord::<(), str>::to("poison.dead_letter.v1").partition(0).payload("not ours");
+        other.send(record, Duration::from_secs(30)).await.unwrap();
+        assert_eq!(log.append(LETTERS, message("p", sequence)).await.unwrap(), Appended::At(sequence - 1));
+    }
+    let record = FutureRecord::<(), str>::to("poison.dead_letter.v1").partition(0).payload("at the end");
+    other.send(record, Duration::from_secs(30)).await.unwrap();
+    // Whoever opens it anew finds its way as well.
+    for log in [log, open(&options)] {
+        assert_eq!(log.bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: 3 });
+        assert_eq!(log.last_sequence(LETTERS, "p").await.unwrap(), Some(3));
+        for position in [2, 0, 1] {
+            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+            assert_eq!((record.position, record.rows_before), (position, position));
+        }
+    }
 }

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Source};
 use nilometer_engine::{
-    Appended, Balance, Clock, Log, Message, Metrics, Partition, QueueSender, Snapshots, StageMetrics, Stop, queue,
+    Appended, Balance, Clock, Log, Message, Metrics, Partition, QueueSender, Snapshots, StageMetrics, Stop,
+    off_reactor, queue,
 };
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_transforms::RawBatch;
@@ -129,7 +130,7 @@ async fn read_ticks(
             None => stop.or(clock.tick(last)).await.flatten(),
         };
         let Some(tick) = next else { return };
-        let reading = tokio::task::spawn_blocking(move || {
+        let reading = off_reactor(move || {
             let read = read_sources(&mut sources, &mut cursors, redo.as_ref(), tick);
             (sources, cursors, read)
         });
@@ -178,7 +179,7 @@ impl Writer {
         let timer = self.stage.seconds.start_timer();
         let Some(mut lines) = self.lines.take() else { unreachable!("decode gives the lines back") };
         let mut intake = std::mem::take(&mut kept.intake);
-        let (lines, intake, rows) = tokio::task::spawn_blocking(move || {
+        let (lines, intake, rows) = off_reactor(move || {
             let rows = intake.take(&batches, &mut lines);
             (lines, intake, rows)
         })

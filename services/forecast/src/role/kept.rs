@@ -113,6 +113,7 @@ impl Role {
             first,
             without_weather: false,
             rewinding_to: None,
+            remade: Vec::new(),
             pipeline,
             dependencies,
         })

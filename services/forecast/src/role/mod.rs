@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use nilometer_assimilation::{ErrorFactors, StageOperator};
 use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
-use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop};
+use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop, off_reactor};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
 
@@ -54,7 +54,7 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
             // What the old weights made is kept first: a crash repeats from here on the new ones.
             role.dependencies.reload.mark_unchanged();
             role.save().await?;
-            role = tokio::task::spawn_blocking(move || {
+            role = off_reactor(move || {
                 role.reload();
                 role
             })
@@ -107,6 +107,8 @@ struct Role {
     without_weather: bool,
     /// the tick whose late rows are being placed
     rewinding_to: Option<Timestamp>,
+    /// snapshots that a rewind has made anew: ordinal, content, numbers
+    remade: Vec<(u64, Kept, Vec<f32>)>,
     forcings: Input,
     observations: Input,
     saved: Option<Timestamp>,
@@ -158,7 +160,7 @@ impl Role {
 
     /// One tick, from rows to a forecast. Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
     async fn walk(mut self: Box<Self>, tick: Tick) -> Result<(Box<Self>, Outputs), ForecastError> {
-        let (role, outputs) = tokio::task::spawn_blocking(move || {
+        let (role, outputs) = off_reactor(move || {
             let outputs = self.compute(tick);
             (self, outputs)
         })
@@ -238,6 +240,9 @@ impl Role {
         }
         if let Some(forecasts) = forecasts {
             append(Contract::Forecast, forecasts.into_batch()).await?;
+        }
+        for (ordinal, kept, numbers) in std::mem::take(&mut self.remade) {
+            self.dependencies.snapshots.replace(ordinal, &kept, &numbers).await?;
         }
         self.dependencies.metrics.stage.messages.inc();
         self.dependencies.metrics.stage.reached(tick);

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The ticks taken again are those of the log, so the result is that of a run in which the row had been on time, to the last bit.
-//! Forecasts that went out in between stay as they are: at their issue time nobody knew. A rewind that is cut off leaves its snapshots as
-//! they were, and is begun again.
+//! Forecasts that went out in between stay as they are: at their issue time nobody knew. The snapshots on the way are replaced when what the
+//! rewind led to has been appended: one that is cut off before that is begun again, as they know nothing of the late rows yet.
 
 use std::collections::BTreeSet;
 
@@ -127,8 +127,8 @@ impl Role {
         3 * forecast.lateness.seconds() + apart_s
     }
 
-    /// Goes back to `foundation` and takes every tick up to `to` again, each late row in the tick of its time; the snapshots on the way are
-    /// replaced by what they would have been. None when it was stopped on the way: then nothing more may be saved.
+    /// Goes back to `foundation` and takes every tick up to `to` again, each late row in the tick of its time; what the snapshots on the way
+    /// would have been is kept at hand. None when it was stopped on the way: then nothing more may be saved.
     pub(super) async fn rewind(
         mut self: Box<Self>,
         foundation: Foundation,
@@ -141,8 +141,9 @@ impl Role {
         self.rewinding_to = Some(to);
         'again: loop {
             let from = self.go_back(foundation, &added);
+            self.remade.clear();
             tracing::info!(%from, %to, rows = added.len(), "rewinding");
-            let outdated = self.dependencies.snapshots.ordinals().await?;
+            let there = self.dependencies.snapshots.ordinals().await?;
             let (mut letters, mut analyses) = (Vec::new(), Vec::new());
             while let Some(tick) = self.next_tick(stop).await? {
                 // What comes on time now may let a step be taken before another row that once came just in time.
@@ -169,9 +170,9 @@ impl Role {
                     metrics.rewound_s.observe(was.seconds_since(from.max(self.pipeline.time.from)) as f64);
                     return Ok((self, Some(outputs)));
                 }
-                let packed = self.pack().filter(|(ordinal, _)| outdated.binary_search(ordinal).is_ok());
+                let packed = self.pack().filter(|(ordinal, _)| there.binary_search(ordinal).is_ok());
                 if let Some((ordinal, numbers)) = packed {
-                    self.dependencies.snapshots.replace(ordinal, &self.kept, &numbers).await?;
+                    self.remade.push((ordinal, self.kept.clone(), numbers));
                 }
                 // What was appended stays; new are rows that have just lost their place, to a late one or because no state is old enough.
                 let new =

@@ -9,7 +9,9 @@ use std::{
 
 use arrow::array::{Array, Float64Array};
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Appended, Balance, Input, Log, Message, Partition, Position, Record, Snapshots, Stop};
+use nilometer_engine::{
+    Appended, Balance, Input, Log, Message, Partition, Position, Record, Snapshots, Stop, off_reactor,
+};
 use nilometer_schemas::{
     Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
     Variable,
@@ -53,7 +55,7 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
         let _timer = role.dependencies.metrics.stage.seconds.start_timer();
         let time = tick.time;
         // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
-        let (back, scores) = tokio::task::spawn_blocking(move || {
+        let (back, scores) = off_reactor(move || {
             let scores = role.compute(tick);
             (role, scores)
         })

@@ -1,0 +1,433 @@
+//! Every role on a scheduler with a seed, over a log in memory whose store fails: which role goes on is drawn, where one is killed is drawn,
+//! which call of the store fails, before or after it was done, is drawn. Whatever was drawn, the archive is that of a quiet run.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    fs,
+    future::Future,
+    io::Write as _,
+    path::Path,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use async_trait::async_trait;
+use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use nilometer_connectors::{Arrival, Window};
+use nilometer_definitions::{Pipeline, SourceKind};
+use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
+use nilometer_forecast::ForecastMetrics;
+use nilometer_ingest::{Decoding, Lines};
+use nilometer_runtime::{Mixture, Provider, Runtime};
+use nilometer_schemas::{Contract, Timestamp};
+use nilometer_score::ScoreMetrics;
+use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult, memory::InMemory, path::Path as Key,
+    prefix::PrefixStore,
+};
+use support::{Arbitrary, definition, root};
+
+const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
+const HOURS: i64 = 30;
+const KILLS: usize = 1_000;
+/// Of 1 000 calls of the store so many fail.
+const FAILING: u64 = 4;
+const PUBLISHED: [(&str, Contract); 4] = [
+    ("publish_forecast", Contract::Forecast),
+    ("publish_score", Contract::Score),
+    ("publish_observation", Contract::Observation),
+    ("publish_dead_letter", Contract::DeadLetter),
+];
+
+/// A store that lets others go on before and after every call, and now and then fails: before it did what it was asked, or after.
+#[derive(Debug, Clone)]
+struct Shaken {
+    store: Arc<InMemory>,
+    /// none in a quiet run
+    arbitrary: Option<Arc<Mutex<Arbitrary>>>,
+    failed: Arc<AtomicU64>,
+}
+
+impl Shaken {
+    fn new(seed: Option<u64>) -> Self {
+        let arbitrary = seed.map(|seed| Arc::new(Mutex::new(Arbitrary(seed))));
+        Self { store: Arc::new(InMemory::new()), arbitrary, failed: Arc::default() }
+    }
+
+    async fn shaken<T>(&self, call: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
+        self.shake().await?;
+        let done = call.await;
+        self.shake().await?;
+        done
+    }
+
+    async fn shake(&self) -> StoreResult<()> {
+        tokio::task::yield_now().await;
+        let draw = || self.arbitrary.as_ref().map(|arbitrary| arbitrary.lock().unwrap().below(1_000));
+        if draw().is_some_and(|drawn| drawn < FAILING) {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            return Err(object_store::Error::Generic { store: "shaken", source: "it was drawn".into() });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Shaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("shaken")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Shaken {
+    async fn put_opts(&self, key: &Key, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
+        self.shaken(self.store.put_opts(key, payload, options)).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        key: &Key,
+        options: PutMultipartOptions,
+    ) -> StoreResult<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(key, options).await
+    }
+
+    async fn get_opts(&self, key: &Key, options: GetOptions) -> StoreResult<GetResult> {
+        self.shaken(self.store.get_opts(key, options)).await
+    }
+
+    fn delete_stream(&self, keys: BoxStream<'static, StoreResult<Key>>) -> BoxStream<'static, StoreResult<Key>> {
+        let shaken = self.clone();
+        keys.then(move |key| {
+            let shaken = shaken.clone();
+            async move {
+                let key = key?;
+                shaken.shaken(shaken.store.delete(&key)).await?;
+                Ok(key)
+            }
+        })
+        .boxed()
+    }
+
+    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
+        self.store.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> StoreResult<ListResult> {
+        self.shaken(self.store.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> StoreResult<()> {
+        self.shaken(self.store.copy_opts(from, to, options)).await
+    }
+}
+
+/// What the roles are made of.
+struct World {
+    pipeline: Arc<Pipeline>,
+    runtime: Runtime,
+    models: Mixture,
+    _data: tempfile::TempDir,
+}
+
+/// Rain, evapotranspiration and rivers of thirty hours, with repeated, late and unreadable rows.
+fn tables(folder: &Path) {
+    let from: Timestamp = "2014-10-08T00:00:00Z".parse().unwrap();
+    let mut text = "gauge,time,rain,pet\n".to_owned();
+    let mut flow = "gauge,time,flow\n".to_owned();
+    for hour in 1..=HOURS {
+        for (place, (gauge, _)) in GAUGES.iter().enumerate() {
+            let rain = if hour % 9 < 3 { 2.0 + place as f64 } else { 0.0 };
+            writeln!(text, "{gauge},{},{rain},0.05", from.plus_s(hour * 3_600)).unwrap();
+            let read = 3.0 + (hour as f64 / 5.0).sin() + place as f64;
+            writeln!(flow, "{gauge},{},{read}", from.plus_s(hour * 3_600)).unwrap();
+            if (hour + place as i64) % 7 == 0 {
+                writeln!(flow, "{gauge},{},{read}\n{gauge},soon,1", from.plus_s(hour * 3_600)).unwrap();
+            }
+        }
+    }
+    fs::write(folder.join("weather.csv"), text).unwrap();
+    fs::write(folder.join("flow.csv"), flow).unwrap();
+}
+
+fn world() -> Option<World> {
+    let library = root().join(".cache/onnxruntime");
+    if !library.exists() {
+        let _ = writeln!(std::io::stderr(), "SKIPPED: ONNX Runtime is absent; run ops/setup");
+        return None;
+    }
+    let data = tempfile::tempdir().unwrap();
+    tables(data.path());
+    let mut text = format!(
+        "name = \"simulation\"\ndata = {:?}\n\
+         [time]\nstep = \"1h\"\nfrom = \"2014-10-08T01:00:00Z\"\nto = \"2014-10-09T06:00:00Z\"\n\
+         [model]\npackage = {:?}\n\
+         [forecast]\nhorizon = \"3h\"\nevery = \"1h\"\nscenario = \"zero\"\nwait = \"0s\"\nlateness = \"6h\"\nscore = true\n\
+         [log]\nstore = \"unused\"\nsnapshot_every = 3\nretention = \"30d\"\n",
+        data.path(),
+        root().join("models/zoo/exphydro-cance")
+    );
+    // The filter is that of the Cance, with fewer members.
+    let cance = fs::read_to_string(definition()).unwrap();
+    let (_, filter) = cance.split_once("[assimilation]").unwrap();
+    write!(text, "[assimilation]{}", filter.split_once("[forecast]").unwrap().0).unwrap();
+    for (gauge, area_km2) in GAUGES {
+        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
+    }
+    for (name, file, value, variable, unit, period, delay) in [
+        ("rain", "weather.csv", "rain", "precipitation", "mm", "1h", "0s"),
+        ("pet", "weather.csv", "pet", "potential_evapotranspiration", "mm", "1h", "0s"),
+        ("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "10min"),
+    ] {
+        write!(
+            text,
+            "[source.{name}]\nkind = \"table\"\npath = {file:?}\nstation = {{ column = \"gauge\" }}\n\
+             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = {value:?}\n\
+             variable = {variable:?}\nunit = {unit:?}\nperiod = {period:?}\ndelay = {delay:?}\n"
+        )
+        .unwrap();
+    }
+    let file = data.path().join("simulation.toml");
+    fs::write(&file, text).unwrap();
+    let pipeline = Arc::new(
+        Pipeline::load(&file, &["assimilation.members=4".to_owned()]).unwrap_or_else(|problems| panic!("{problems}")),
+    );
+    Some(World {
+        runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
+        models: Mixture::load(&pipeline.model.package).unwrap(),
+        pipeline,
+        _data: data,
+    })
+}
+
+type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
+/// A role: how it stands, and what tells it that its inputs are complete.
+struct Actor {
+    name: &'static str,
+    /// stage of the flow: whoever is of a later one drains when all of the earlier ones have ended
+    stage: usize,
+    running: Option<(Running, Lifecycle)>,
+    ended: bool,
+}
+
+fn cast() -> Vec<Actor> {
+    let roles = [("ingest", 0), ("forecast", 1), ("score", 2)].into_iter();
+    let all = roles.chain(PUBLISHED.map(|(name, _)| (name, 3)));
+    all.map(|(name, stage)| Actor { name, stage, running: None, ended: false }).collect()
+}
+
+fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &Arc<dyn Log>) -> (Running, Lifecycle) {
+    let pipeline = world.pipeline.clone();
+    let metrics = Metrics::unregistered();
+    let mut lifecycle = Lifecycle::new();
+    let stop = lifecycle.next_role();
+    let snapshots = Snapshots::new(store.clone(), "snapshots", name, 2);
+    let log = log.clone();
+    let said = |error: &dyn std::error::Error| {
+        std::iter::successors(Some(error), |e| e.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    };
+    let running: Running = match name {
+        "ingest" => {
+            let window = Window { from: pipeline.time.from, until: pipeline.time.to };
+            let (mut sources, mut decodings) = (Vec::new(), BTreeMap::new());
+            for (name, definition) in &pipeline.sources {
+                let SourceKind::Table(options) = &definition.kind else { unreachable!("tables only") };
+                let arrival = Arrival::Delay { delay: definition.delay };
+                sources.push(options.open(name, arrival, &pipeline.data, window).unwrap());
+                decodings.insert(name.clone(), Decoding::Table(options.layout().unwrap()));
+            }
+            let rules =
+                CheckRules::new(&pipeline.checks, GAUGES.map(|(gauge, _)| (gauge.to_owned(), Default::default())));
+            let averager = Averager::new(Vec::new(), AverageOptions::default());
+            let dependencies = nilometer_ingest::Dependencies {
+                log,
+                snapshots,
+                sources,
+                lines: Lines { decodings, ratings: BTreeMap::new(), rules, averager },
+                clock: Clock::Replay { from: pipeline.time.from, to: pipeline.time.to, every_s: 3_600, speed: None },
+                snapshot_every: 3,
+                growing: false,
+                metrics,
+                partition: 0,
+            };
+            Box::pin(async move { nilometer_ingest::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) })
+        }
+        "forecast" => {
+            let dependencies = nilometer_forecast::Dependencies {
+                log,
+                snapshots: snapshots.reaching(6 * 3_600_000_000),
+                runtime: world.runtime.clone(),
+                models: world.models.clone(),
+                reload: tokio::sync::watch::channel(0).1,
+                metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
+                partition: 0,
+            };
+            Box::pin(async move {
+                nilometer_forecast::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e))
+            })
+        }
+        "score" => {
+            let metrics = ScoreMetrics::new(metrics.stage("score"), metrics.registry()).unwrap();
+            let dependencies = nilometer_score::Dependencies { log, snapshots, metrics, partition: 0 };
+            Box::pin(
+                async move { nilometer_score::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e)) },
+            )
+        }
+        _ => {
+            let (_, contract) = PUBLISHED.into_iter().find(|(published, _)| *published == name).unwrap();
+            let dependencies = nilometer_publish::Dependencies {
+                log,
+                snapshots,
+                archive: Arc::new(PrefixStore::new(store.clone(), "archive")),
+                metrics: metrics.stage("publish"),
+                partition: Partition::new(contract, 0),
+                snapshot_every: 3,
+            };
+            Box::pin(async move { nilometer_publish::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) })
+        }
+    };
+    (running, lifecycle)
+}
+
+/// What a run leaves: every object of the archive, and of every topic the watermarks in order.
+#[derive(Debug, PartialEq)]
+struct Left {
+    archive: BTreeMap<String, Vec<u8>>,
+    watermarks: BTreeMap<&'static str, Vec<i64>>,
+}
+
+/// What was done to a run.
+#[derive(Default)]
+struct Done {
+    kills: usize,
+    gave_up: usize,
+    failed: u64,
+}
+
+/// Lets the roles go on in the order that a seed draws, and kills as the seed draws until `kills` is used up. No seed: one after the
+/// other, and nothing fails.
+async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
+    let shaken = Shaken::new(seed);
+    let store: Arc<dyn ObjectStore> = Arc::new(shaken.clone());
+    let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
+    let (mut log, mut actors, mut done) = (open(), cast(), Done::default());
+    let mut arbitrary = Arbitrary(seed.unwrap_or(0));
+    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut context = Context::from_waker(Waker::noop());
+    let mut steps = 0_u64;
+    while actors.iter().any(|actor| !actor.ended) {
+        steps += 1;
+        assert!(steps < 2_000_000, "seed {seed:?}: the roles do not come to an end");
+        // Tasks that roles have started go on here, and the budget of this one is filled up.
+        tokio::task::yield_now().await;
+        if done.kills < kills && arbitrary.below(60) == 0 {
+            done.kills += 1;
+            // One process of many, or all in one with what they knew of the log.
+            if arbitrary.below(4) == 0 {
+                actors.iter_mut().for_each(|actor| (actor.running, actor.ended) = (None, false));
+                log = open();
+            } else {
+                let at = arbitrary.below(actors.len() as u64) as usize;
+                actors[at].running = None;
+            }
+        }
+        let chosen = match seed {
+            Some(_) => arbitrary.below(actors.len() as u64) as usize,
+            None => steps as usize % actors.len(),
+        };
+        let complete = actors.iter().all(|actor| actor.ended || actor.stage >= actors[chosen].stage);
+        let actor = &mut actors[chosen];
+        if actor.ended {
+            continue;
+        }
+        let (running, lifecycle) = actor.running.get_or_insert_with(|| start(world, actor.name, &store, &log));
+        if complete && actor.stage > 0 {
+            lifecycle.stop();
+        }
+        match running.as_mut().poll(&mut context) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => (actor.running, actor.ended) = (None, true),
+            Poll::Ready(Err(error)) => {
+                assert!(error.contains("it was drawn"), "seed {seed:?}: {} gave up: {error}", actor.name);
+                done.gave_up += 1;
+                actor.running = None;
+            }
+        }
+        if steps % 64 == 0 {
+            for actor in &actors {
+                let of_actor = Snapshots::new(shaken.store.clone(), "snapshots", actor.name, 2);
+                let now = of_actor.ordinals().await.unwrap().last().copied().unwrap_or(0);
+                let before = newest.insert(actor.name, now).unwrap_or(0);
+                assert!(now >= before, "seed {seed:?}: the snapshots of {} went back", actor.name);
+            }
+        }
+    }
+    done.failed = shaken.failed.load(Ordering::Relaxed);
+    (left(&shaken.store).await, done)
+}
+
+async fn left(store: &Arc<InMemory>) -> Left {
+    let mut archive = BTreeMap::new();
+    let objects: Vec<ObjectMeta> = store.list(Some(&Key::from("archive"))).try_collect().await.unwrap();
+    for object in objects {
+        let bytes = store.get(&object.location).await.unwrap().bytes().await.unwrap();
+        archive.insert(object.location.to_string(), bytes.to_vec());
+    }
+    let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+    let mut watermarks = BTreeMap::new();
+    for contract in Contract::ALL {
+        let partition = Partition::new(contract, 0);
+        let mut times = Vec::new();
+        for position in 0..log.bounds(partition).await.unwrap().end {
+            let Some(Entry::Record(record)) = log.read(partition, position).await.unwrap() else {
+                panic!("{partition}")
+            };
+            times.push(record.time.0);
+        }
+        watermarks.insert(contract.topic(), times);
+    }
+    Left { archive, watermarks }
+}
+
+#[test]
+fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
+    let Some(world) = world() else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (quiet, _) = play(&world, None, 0).await;
+        assert_eq!(quiet.archive.keys().filter(|key| key.contains("forecast.v1")).count() as i64, HOURS);
+        assert!(["score.v1", "dead_letter.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
+        let mut all = Done::default();
+        let mut seed = 0;
+        while all.kills < KILLS {
+            seed += 1;
+            let (left, done) = play(&world, Some(seed), 25).await;
+            let name = |seed| format!("seed {seed}");
+            assert_eq!(left.watermarks, quiet.watermarks, "{}", name(seed));
+            let keys = |left: &Left| left.archive.keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&left), keys(&quiet), "{}", name(seed));
+            let differ = quiet.archive.iter().find(|(key, bytes)| left.archive[*key] != **bytes);
+            assert!(differ.is_none(), "{}: {} differs", name(seed), differ.unwrap().0);
+            all.kills += done.kills;
+            all.gave_up += done.gave_up;
+            all.failed += done.failed;
+        }
+        println!(
+            "{seed} seeds, {} kills, {} failures of the store, which ended {} roles",
+            all.kills, all.failed, all.gave_up
+        );
+        assert!(all.failed > 200 && all.gave_up > 100, "{} failures, {} roles ended", all.failed, all.gave_up);
+    });
+}
