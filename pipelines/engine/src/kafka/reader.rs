@@ -5,6 +5,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,7 +19,7 @@ use rdkafka::{
 
 use super::{
     message::{Found, Tail},
-    settings::{PATIENCE, Settings, number},
+    settings::{PATIENCE, Settings, number, will_pass},
 };
 use crate::{Bounds, Entry, LogError, Partition};
 
@@ -319,7 +320,14 @@ impl Probe {
 
     /// The oldest offset and the one behind the newest that is committed.
     fn offsets(&self) -> Result<(i64, i64), KafkaError> {
-        self.consumer.fetch_watermarks(&self.topic, number(self.partition), PATIENCE)
+        let begun = Instant::now();
+        loop {
+            match self.consumer.fetch_watermarks(&self.topic, number(self.partition), PATIENCE) {
+                // A leader that changes is another one soon.
+                Err(error) if will_pass(&error) && begun.elapsed() < PATIENCE => thread::sleep(POLL),
+                found => return found,
+            }
+        }
     }
 
     /// The first message of this log at or behind an offset.
@@ -350,28 +358,6 @@ fn assignment(settings: &Settings, partition: Partition, offset: i64) -> Result<
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(&settings.topic(partition.contract), number(partition), Offset::Offset(offset))?;
     Ok(assignment)
-}
-
-/// Whether librdkafka goes on by itself once the cluster does.
-fn will_pass(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{
-        AllBrokersDown, BrokerDestroy, BrokerTransportFailure, LeaderNotAvailable, NetworkException,
-        NotLeaderForPartition, OperationTimedOut, RequestTimedOut, Resolve,
-    };
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            AllBrokersDown
-                | BrokerDestroy
-                | BrokerTransportFailure
-                | LeaderNotAvailable
-                | NetworkException
-                | NotLeaderForPartition
-                | OperationTimedOut
-                | RequestTimedOut
-                | Resolve
-        )
-    )
 }
 
 /// What a reader's error means.

@@ -7,7 +7,7 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     topic_partition_list::{Offset, TopicPartitionList},
 };
 use serde::Deserialize;
@@ -194,6 +194,34 @@ impl Settings {
         let trimmed = self.admin().map_err(fail)?.delete_records(&before, &options).await.map_err(fail)?;
         trimmed.elements().first().map_or(Ok(()), |element| element.error()).map_err(fail)
     }
+}
+
+/// Whether the same may succeed a little later: a cluster that moves or rests, a broker that goes, a transaction that has to be aborted. What
+/// is wrong with the message, the topic, the offset or our rights stays so.
+pub(super) fn will_pass(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{
+        AutoOffsetReset, ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidTopic, MessageSizeTooLarge,
+        OffsetOutOfRange, SaslAuthenticationFailed, TopicAuthorizationFailed, TransactionalIdAuthorizationFailed,
+        UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
+    };
+    let stays = matches!(
+        error.rdkafka_error_code(),
+        Some(
+            AutoOffsetReset
+                | ClusterAuthorizationFailed
+                | GroupAuthorizationFailed
+                | InvalidTopic
+                | MessageSizeTooLarge
+                | OffsetOutOfRange
+                | SaslAuthenticationFailed
+                | TopicAuthorizationFailed
+                | TransactionalIdAuthorizationFailed
+                | UnknownPartition
+                | UnknownTopic
+                | UnknownTopicOrPartition
+        )
+    );
+    !stays && !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
 }
 
 /// A partition's number as Kafka has it.

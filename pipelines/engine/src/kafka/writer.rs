@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     message::{Sealed, Tail},
     reader::Probe,
-    settings::{PATIENCE, Settings, number},
+    settings::{PATIENCE, Settings, number, will_pass},
 };
 use crate::{Appended, LogError, Message, Metrics, Partition};
 
@@ -155,7 +155,7 @@ impl Owner {
                 Ok(appended) => return Ok(appended),
                 Err(error) => {
                     let (outcome, retryable) =
-                        if is_fenced(&error) { ("fenced", true) } else { ("failed", is_passing(&error)) };
+                        if is_fenced(&error) { ("fenced", true) } else { ("failed", will_pass(&error)) };
                     self.metrics.transactions.with_label_values(&[outcome]).inc();
                     // Whether it was committed is not known: the next producer waits for the outcome and reads the tail.
                     self.open = None;
@@ -238,29 +238,4 @@ impl Owner {
 fn is_fenced(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{Fenced, InvalidProducerEpoch, ProducerFenced};
     matches!(error.rdkafka_error_code(), Some(Fenced | ProducerFenced | InvalidProducerEpoch))
-}
-
-/// Whether a fresh producer may succeed: a cluster that moves or rests, a transaction that has to be aborted. What is wrong with the
-/// message, the topic or our rights stays so.
-fn is_passing(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{
-        ClusterAuthorizationFailed, InvalidTopic, MessageSizeTooLarge, SaslAuthenticationFailed,
-        TopicAuthorizationFailed, TransactionalIdAuthorizationFailed, UnknownPartition, UnknownTopic,
-        UnknownTopicOrPartition,
-    };
-    !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
-        && !matches!(
-            error.rdkafka_error_code(),
-            Some(
-                ClusterAuthorizationFailed
-                    | InvalidTopic
-                    | MessageSizeTooLarge
-                    | SaslAuthenticationFailed
-                    | TopicAuthorizationFailed
-                    | TransactionalIdAuthorizationFailed
-                    | UnknownPartition
-                    | UnknownTopic
-                    | UnknownTopicOrPartition
-            )
-        )
 }
