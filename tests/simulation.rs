@@ -365,7 +365,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
                 actor.running = None;
             }
         }
-        if steps % 64 == 0 {
+        if steps.is_multiple_of(64) {
             for actor in &actors {
                 let of_actor = Snapshots::new(shaken.store.clone(), "snapshots", actor.name, 2);
                 let now = of_actor.ordinals().await.unwrap().last().copied().unwrap_or(0);

@@ -1,28 +1,14 @@
 //! From a definition to running roles: what each needs is made here, and nowhere else.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    future::Future,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
-use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
+use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, Clock, EmbeddedLog, Lifecycle, Log, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
-use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
-use nilometer_transforms::{
-    AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
-    check::CheckRules,
-    decode::{self, geotiff::MAX_CELLS},
-};
 use object_store::ObjectStore;
 use prometheus::Registry;
 use tokio::{
@@ -32,23 +18,16 @@ use tokio::{
 
 use crate::{
     http::{self, Health, RoleState},
+    intake::{Mode, intake},
     progress,
     retention::{self, Readers},
-    storage, topics,
+    stage::{Foreign, Stage, complete_behind},
+    storage::{self, ARCHIVE, LOG, SNAPSHOTS},
+    topics,
 };
-
-/// Parts of a store.
-pub const LOG: &str = "log";
-/// Snapshots of the roles.
-pub const SNAPSHOTS: &str = "snapshots";
-/// Parquet.
-pub const ARCHIVE: &str = "archive";
 
 /// Snapshots kept a role.
 const KEEP: usize = 3;
-
-/// How often a stage looks whether those before it in other processes have ended.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How often the log is trimmed.
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
@@ -62,45 +41,9 @@ const PUBLISHED: [(&str, Contract); 5] = [
     ("publish_dead_letter", Contract::DeadLetter),
 ];
 
-/// What runs on its own where the log is on Kafka, in the order of the flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Stage {
-    /// sources become rows in the log
-    Ingest,
-    /// rows become states and forecasts
-    Forecast,
-    /// forecasts meet what came
-    Score,
-    /// the log becomes files and metrics
-    Publish,
-}
-
-impl Stage {
-    const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
-
-    /// The role whose snapshots say how far the stage has come; that of the last nobody waits for.
-    const fn role(self) -> Option<&'static str> {
-        match self {
-            Self::Ingest => Some("ingest"),
-            Self::Forecast => Some("forecast"),
-            Self::Score => Some("score"),
-            Self::Publish => None,
-        }
-    }
-}
-
 /// What takes snapshots.
 pub const ROLES: [&str; 8] =
     ["ingest", "forecast", "score", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0, PUBLISHED[3].0, PUBLISHED[4].0];
-
-/// Whether sources deliver what happens or what happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// rows arrive when they are seen
-    Live,
-    /// rows arrive when the definition says that they would have
-    Replay,
-}
 
 /// Every role of one process, ready to run.
 pub struct Run {
@@ -305,36 +248,6 @@ impl Run {
     }
 }
 
-/// Stages of other processes that a stage of ours comes behind.
-#[derive(Clone)]
-struct Foreign {
-    roles: Vec<(&'static str, Snapshots)>,
-    /// ordinal of a snapshot of the last tick
-    last: u64,
-}
-
-impl Foreign {
-    /// Completes when all have ended. Their last snapshot is saved behind everything that they append.
-    async fn have_ended(&self) {
-        for (role, snapshots) in &self.roles {
-            loop {
-                match snapshots.ordinals().await {
-                    Ok(ordinals) if ordinals.last().is_some_and(|newest| *newest >= self.last) => break,
-                    Ok(_) => {}
-                    Err(error) => tracing::warn!(role, %error, "cannot see how far it has come; looking again"),
-                }
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        }
-    }
-}
-
-/// Completes the inputs of a role of ours when those of other processes that append to them have ended, or somebody asks to stop.
-async fn complete_behind(foreign: Foreign, lifecycle: Arc<Lifecycle>, index: usize) {
-    tokio::select! { () = foreign.have_ended() => {}, () = lifecycle.asked_to_stop() => {} }
-    lifecycle.complete(index);
-}
-
 async fn trim_regularly(log: Arc<dyn Log>, readers: Readers, retention_s: i64) {
     let mut every = tokio::time::interval(TRIM_EVERY);
     loop {
@@ -436,101 +349,4 @@ fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
     let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
     let runtime = Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?;
     Ok((runtime, models))
-}
-
-/// The sources and how they are decoded, checked and averaged.
-fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Lines)> {
-    let mut sources = Vec::new();
-    let mut decodings = BTreeMap::new();
-    let folder = folder(pipeline, mode)?;
-    for (name, definition) in &pipeline.sources {
-        let (source, decoding) = open(pipeline, name, definition, mode, folder.as_ref())
-            .with_context(|| format!("source.{name} cannot be opened"))?;
-        sources.push(source);
-        decodings.insert(name.clone(), decoding);
-    }
-    // What a gauge measures comes by its station's name, what is of a catchment by that of the catchment.
-    let names = pipeline.catchments.iter().flat_map(|c| [c.station().to_owned(), c.id.clone()]);
-    let stations = names.collect::<BTreeSet<_>>().into_iter();
-    let rules = CheckRules::new(
-        &pipeline.checks,
-        stations.map(|station| (station.clone(), pipeline.station_checks.get(&station).cloned().unwrap_or_default())),
-    );
-    let mut options = AverageOptions::default();
-    let mut traced = Vec::new();
-    if let Some(network) = &pipeline.network {
-        options.min_valid_fraction = network.minimum_valid_fraction as f32;
-        traced = trace(pipeline, network)?;
-    }
-    let averager = Averager::new(traced, options);
-    Ok((sources, Lines { decodings, ratings: pipeline.ratings.clone(), rules, averager }))
-}
-
-fn open(
-    pipeline: &Pipeline,
-    name: &str,
-    definition: &SourceDefinition,
-    mode: Mode,
-    folder: Option<&FolderSeries>,
-) -> Result<(Box<dyn Source>, Decoding)> {
-    let (arrival, window) = match mode {
-        Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
-        Mode::Replay => {
-            (Arrival::Delay { delay: definition.delay }, Window { from: pipeline.time.from, until: pipeline.time.to })
-        }
-    };
-    Ok(match &definition.kind {
-        SourceKind::Geotiff(options) => {
-            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Grid(options.decoding()))
-        }
-        SourceKind::Table(options) => {
-            let layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
-            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
-        }
-        SourceKind::Folder(_, column) => {
-            let folder =
-                folder.context("a folder of many catchments is a record of the past; use replay or hindcast")?;
-            (folder.source(name, *column, definition.delay.seconds()), Decoding::Table(column.layout()?))
-        }
-    })
-}
-
-/// The rows of the definition's folder of many catchments, if it names one: all that a forecast of the window can know.
-pub fn folder(pipeline: &Pipeline, mode: Mode) -> Result<Option<FolderSeries>> {
-    let options = pipeline.sources.values().find_map(|s| match &s.kind {
-        SourceKind::Folder(options, _) => Some(options),
-        _ => None,
-    });
-    let Some(options) = options.filter(|_| mode == Mode::Replay) else { return Ok(None) };
-    let until = pipeline.time.to.plus_s(pipeline.forecast.horizon.seconds());
-    let begin = pipeline.time.from.plus_s(-pipeline.time.step.seconds());
-    Ok(Some(FolderSeries::load(options, begin, until)?))
-}
-
-/// The catchments, traced upstream from their gauges.
-fn trace(pipeline: &Pipeline, network: &NetworkOptions) -> Result<Vec<Catchment>> {
-    let path = &network.flow_directions;
-    let bytes =
-        fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
-    let raster =
-        decode::raster(&bytes, MAX_CELLS).with_context(|| format!("network.flow_directions: {}", path.display()))?;
-    let directions =
-        FlowDirections::new(&raster).with_context(|| format!("network.flow_directions: {}", path.display()))?;
-    let options = TraceOptions { snap_radius_cells: network.snap_cells, area_tolerance: network.area_tolerance };
-    let mut catchments = Vec::new();
-    let outlet = |metres: Option<f64>| metres.context("a catchment without outlet cannot be traced");
-    for catchment in &pipeline.catchments {
-        let gauge = Gauge {
-            id: catchment.id.clone(),
-            x: outlet(catchment.outlet_x_m)?,
-            y: outlet(catchment.outlet_y_m)?,
-            area_km2: catchment.area_km2,
-        };
-        let traced = directions
-            .trace(&gauge, &options)
-            .with_context(|| format!("catchment {} cannot be traced", catchment.id))?;
-        tracing::info!(catchment = %catchment.id, cells = traced.cells.len(), "traced");
-        catchments.push(traced);
-    }
-    Ok(catchments)
 }

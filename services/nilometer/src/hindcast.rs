@@ -9,8 +9,10 @@ use nilometer_engine::Clock;
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
-    assemble::{self, Mode, Run},
-    storage, topics,
+    assemble::{self, Run},
+    intake::{self, Mode},
+    storage::{self, ARCHIVE, LOG, SNAPSHOTS},
+    topics,
 };
 
 const DAY_S: i64 = 86_400;
@@ -77,12 +79,10 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     assemble::rehearse(&pipeline)?;
     let store = storage::open(out)?;
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
-    for (part, folders) in
-        [(assemble::LOG, &topics), (assemble::ARCHIVE, &topics), (assemble::SNAPSHOTS, &assemble::ROLES.to_vec())]
-    {
+    for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &assemble::ROLES.to_vec())] {
         only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
     }
-    for part in [assemble::LOG, assemble::SNAPSHOTS, assemble::ARCHIVE] {
+    for part in [LOG, SNAPSHOTS, ARCHIVE] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
     if let Some(kafka) = &pipeline.log.kafka {
@@ -100,7 +100,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
 /// # Errors
 /// What is missing, with its file and the days.
 pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
-    let Some(folder) = assemble::folder(pipeline, Mode::Replay)? else { return Ok(()) };
+    let Some(folder) = intake::folder(pipeline, Mode::Replay)? else { return Ok(()) };
     let time = &mut pipeline.time;
     let issued_from = pipeline.forecast.from.unwrap_or(time.from);
     if !time.to.is_multiple_of_s(time.step.seconds()) {

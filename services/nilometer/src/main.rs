@@ -4,10 +4,12 @@ mod assemble;
 mod explain;
 mod hindcast;
 mod http;
+mod intake;
 mod models;
 mod progress;
 mod report;
 mod retention;
+mod stage;
 mod storage;
 mod topics;
 mod verify;
@@ -24,7 +26,9 @@ use nilometer_engine::{Clock, KafkaOptions};
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use assemble::{Mode, Run, Stage};
+use assemble::Run;
+use intake::Mode;
+use stage::Stage;
 
 /// The definition that `nilometer config` prints: complete, commented, the one to start from.
 const EXAMPLE: &str = include_str!("../../../pipelines/definitions/cance.toml");
@@ -333,7 +337,7 @@ fn on_kafka(pipeline: &Pipeline) -> Result<&KafkaOptions> {
 }
 
 fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {
-    Ok(storage::below(&storage::open(store).context("the archive cannot be opened")?, assemble::ARCHIVE))
+    Ok(storage::below(&storage::open(store).context("the archive cannot be opened")?, storage::ARCHIVE))
 }
 
 fn show(path: &Path) -> String {

@@ -5,6 +5,13 @@ use std::{fs, path::Path, sync::Arc};
 use anyhow::{Context, Result, bail};
 use object_store::{ObjectStore, aws::AmazonS3Builder, local::LocalFileSystem, prefix::PrefixStore};
 
+/// Parts of a store.
+pub const LOG: &str = "log";
+/// Snapshots of the roles.
+pub const SNAPSHOTS: &str = "snapshots";
+/// Parquet.
+pub const ARCHIVE: &str = "archive";
+
 /// The store at `address`. A folder is made when it does not exist. S3 credentials, region and endpoint come from the
 /// environment variables that AWS tools use.
 ///

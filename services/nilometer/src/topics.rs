@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition};
 use nilometer_schemas::Contract;
 
-use crate::{assemble, storage};
+use crate::storage;
 
 /// Partitions of each topic.
 const PARTITIONS: u32 = 1;
@@ -78,7 +78,7 @@ pub async fn begin_empty(options: &KafkaOptions) -> Result<()> {
 /// When the topics hold something else, or what either log says.
 pub async fn copy(store: &str, options: &KafkaOptions) -> Result<String> {
     let metrics = Metrics::unregistered();
-    let embedded = EmbeddedLog::new(storage::open(store)?, assemble::LOG, &metrics);
+    let embedded = EmbeddedLog::new(storage::open(store)?, storage::LOG, &metrics);
     let log = open(options, &metrics)?;
     require(&log).await?;
     let mut said = String::new();

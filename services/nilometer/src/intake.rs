@@ -1,0 +1,122 @@
+//! From a definition to sources, and how what they give is decoded, checked and averaged.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
+
+use anyhow::{Context, Result, anyhow};
+use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
+use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
+use nilometer_ingest::{Decoding, Lines};
+use nilometer_transforms::{
+    AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
+    check::CheckRules,
+    decode::{self, geotiff::MAX_CELLS},
+};
+
+/// Whether sources deliver what happens or what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// rows arrive when they are seen
+    Live,
+    /// rows arrive when the definition says that they would have
+    Replay,
+}
+
+/// The sources and how they are decoded, checked and averaged.
+pub fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Lines)> {
+    let mut sources = Vec::new();
+    let mut decodings = BTreeMap::new();
+    let folder = folder(pipeline, mode)?;
+    for (name, definition) in &pipeline.sources {
+        let (source, decoding) = open(pipeline, name, definition, mode, folder.as_ref())
+            .with_context(|| format!("source.{name} cannot be opened"))?;
+        sources.push(source);
+        decodings.insert(name.clone(), decoding);
+    }
+    // What a gauge measures comes by its station's name, what is of a catchment by that of the catchment.
+    let names = pipeline.catchments.iter().flat_map(|c| [c.station().to_owned(), c.id.clone()]);
+    let stations = names.collect::<BTreeSet<_>>().into_iter();
+    let rules = CheckRules::new(
+        &pipeline.checks,
+        stations.map(|station| (station.clone(), pipeline.station_checks.get(&station).cloned().unwrap_or_default())),
+    );
+    let mut options = AverageOptions::default();
+    let mut traced = Vec::new();
+    if let Some(network) = &pipeline.network {
+        options.min_valid_fraction = network.minimum_valid_fraction as f32;
+        traced = trace(pipeline, network)?;
+    }
+    let averager = Averager::new(traced, options);
+    Ok((sources, Lines { decodings, ratings: pipeline.ratings.clone(), rules, averager }))
+}
+
+fn open(
+    pipeline: &Pipeline,
+    name: &str,
+    definition: &SourceDefinition,
+    mode: Mode,
+    folder: Option<&FolderSeries>,
+) -> Result<(Box<dyn Source>, Decoding)> {
+    let (arrival, window) = match mode {
+        Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
+        Mode::Replay => {
+            (Arrival::Delay { delay: definition.delay }, Window { from: pipeline.time.from, until: pipeline.time.to })
+        }
+    };
+    Ok(match &definition.kind {
+        SourceKind::Geotiff(options) => {
+            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Grid(options.decoding()))
+        }
+        SourceKind::Table(options) => {
+            let layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
+            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
+        }
+        SourceKind::Folder(_, column) => {
+            let folder =
+                folder.context("a folder of many catchments is a record of the past; use replay or hindcast")?;
+            (folder.source(name, *column, definition.delay.seconds()), Decoding::Table(column.layout()?))
+        }
+    })
+}
+
+/// The rows of the definition's folder of many catchments, if it names one: all that a forecast of the window can know.
+pub fn folder(pipeline: &Pipeline, mode: Mode) -> Result<Option<FolderSeries>> {
+    let options = pipeline.sources.values().find_map(|s| match &s.kind {
+        SourceKind::Folder(options, _) => Some(options),
+        _ => None,
+    });
+    let Some(options) = options.filter(|_| mode == Mode::Replay) else { return Ok(None) };
+    let until = pipeline.time.to.plus_s(pipeline.forecast.horizon.seconds());
+    let begin = pipeline.time.from.plus_s(-pipeline.time.step.seconds());
+    Ok(Some(FolderSeries::load(options, begin, until)?))
+}
+
+/// The catchments, traced upstream from their gauges.
+fn trace(pipeline: &Pipeline, network: &NetworkOptions) -> Result<Vec<Catchment>> {
+    let path = &network.flow_directions;
+    let bytes =
+        fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
+    let raster =
+        decode::raster(&bytes, MAX_CELLS).with_context(|| format!("network.flow_directions: {}", path.display()))?;
+    let directions =
+        FlowDirections::new(&raster).with_context(|| format!("network.flow_directions: {}", path.display()))?;
+    let options = TraceOptions { snap_radius_cells: network.snap_cells, area_tolerance: network.area_tolerance };
+    let mut catchments = Vec::new();
+    let outlet = |metres: Option<f64>| metres.context("a catchment without outlet cannot be traced");
+    for catchment in &pipeline.catchments {
+        let gauge = Gauge {
+            id: catchment.id.clone(),
+            x: outlet(catchment.outlet_x_m)?,
+            y: outlet(catchment.outlet_y_m)?,
+            area_km2: catchment.area_km2,
+        };
+        let traced = directions
+            .trace(&gauge, &options)
+            .with_context(|| format!("catchment {} cannot be traced", catchment.id))?;
+        tracing::info!(catchment = %catchment.id, cells = traced.cells.len(), "traced");
+        catchments.push(traced);
+    }
+    Ok(catchments)
+}
