@@ -64,13 +64,7 @@ fn await_end(mut processes: BTreeMap<&str, Child>) {
 
 /// Of every message of a topic its watermark, in order; positions have no holes.
 fn watermarks(broker: &Broker, prefix: &str, contract: Contract) -> Vec<i64> {
-    let options = KafkaOptions {
-        brokers: broker.address(),
-        prefix: format!("{prefix}."),
-        max_message_bytes: 64 << 20,
-        replication: 1,
-        options: BTreeMap::new(),
-    };
+    let options = KafkaOptions::new(&broker.address(), &format!("{prefix}."));
     let partition = Partition::new(contract, 0);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let log = KafkaLog::new(&options, &Metrics::unregistered()).unwrap();

@@ -4,10 +4,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails where it cannot go on")]
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -34,13 +31,7 @@ fn main() {
 }
 
 fn open(broker: &Broker, prefix: &str) -> KafkaLog {
-    let options = KafkaOptions {
-        brokers: broker.address(),
-        prefix: format!("{prefix}."),
-        max_message_bytes: 64 << 20,
-        replication: 1,
-        options: BTreeMap::new(),
-    };
+    let options = KafkaOptions::new(&broker.address(), &format!("{prefix}."));
     KafkaLog::new(&options, &Metrics::unregistered()).unwrap()
 }
 

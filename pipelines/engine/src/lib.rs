@@ -56,7 +56,7 @@ pub use clock::Clock;
 pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
-pub use kafka::{KafkaLog, KafkaOptions, SECRET_FROM, TopicProblem};
+pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
 pub use lifecycle::{Lifecycle, Stop};
 pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain};
 pub use metrics::{Metrics, StageMetrics};

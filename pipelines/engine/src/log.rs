@@ -140,6 +140,18 @@ pub enum LogError {
         /// oldest position left
         start: u64,
     },
+    /// the reader knows more than there is
+    #[error(
+        "{partition} ends at {end}, and a snapshot goes on from {position}: it is of another log; `nilometer log copy` brings that one here, or choose another log.store"
+    )]
+    Beyond {
+        /// which partition
+        partition: Partition,
+        /// position asked for
+        position: u64,
+        /// where the next message will lie
+        end: u64,
+    },
     /// others append faster than we can find the end
     #[error("{partition}: {attempts} appends in a row lost the race for the next position; too many writers")]
     Contended {

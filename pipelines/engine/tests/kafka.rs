@@ -1,8 +1,14 @@
 //! The log on a real Apache Kafka: it passes the suite that the embedded one passes, and keeps its promises through faults.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use nilometer_engine::{
     Appended, Bounds, Broker, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics, Partition,
@@ -24,13 +30,7 @@ fn address() -> Option<String> {
 }
 
 fn options(brokers: &str, prefix: &str) -> KafkaOptions {
-    KafkaOptions {
-        brokers: brokers.to_owned(),
-        prefix: format!("{prefix}."),
-        max_message_bytes: 1 << 20,
-        replication: 1,
-        options: BTreeMap::new(),
-    }
+    KafkaOptions { max_message_bytes: 1 << 20, ..KafkaOptions::new(brokers, &format!("{prefix}.")) }
 }
 
 fn open(options: &KafkaOptions) -> KafkaLog {
@@ -162,66 +162,86 @@ fn random_text(bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
+/// Writes and reads until the faults are over: what was written is there, once and in order, however many messages these were.
+async fn write_and_read_through(options: &KafkaOptions, faults: impl FnOnce() + Send + 'static) {
+    let log = open(options);
+    log.create_topics(1).await.unwrap();
+    let over = AtomicBool::new(false);
+    // They meet a log that is at work.
+    for sequence in 1..=20 {
+        log.append(LETTERS, message("p", sequence)).await.unwrap();
+    }
+    let writing = async {
+        let mut written = 20;
+        while !over.load(Ordering::Relaxed) {
+            written += 1;
+            log.append(LETTERS, message("p", written)).await.unwrap();
+        }
+        // One more, so that whoever waits for it sees the end.
+        log.append(LETTERS, message("p", written + 1)).await.unwrap();
+        written + 1
+    };
+    let reading = async {
+        let mut position = 0;
+        while !over.load(Ordering::Relaxed) {
+            log.wait(LETTERS, position).await.unwrap();
+            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+            assert_eq!((record.position, record.rows_before), (position, position));
+            position += 1;
+        }
+    };
+    let faulting = async {
+        tokio::task::spawn_blocking(faults).await.unwrap();
+        over.store(true, Ordering::Relaxed);
+    };
+    let (written, (), ()) = tokio::join!(writing, reading, faulting);
+    assert!(written > 100, "only {written} messages met the faults");
+    assert_eq!(open(options).bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: written });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_comes_back_costs_a_pause_and_no_message() {
     let Some(mut broker) = Broker::start(1) else { return };
     let options = options(&broker.address(), "killed");
-    let log = open(&options);
-    log.create_topics(1).await.unwrap();
-    let writing = async {
-        for sequence in 1..=30 {
-            log.append(LETTERS, message("p", sequence)).await.unwrap();
-        }
-    };
-    let reading = async {
-        for position in 0..30 {
-            log.wait(LETTERS, position).await.unwrap();
-            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
-            assert_eq!((record.position, record.rows_before), (position, position));
-        }
-    };
-    let faults = tokio::task::spawn_blocking(move || {
+    write_and_read_through(&options, move || {
         for _ in 0..2 {
             broker.kill(0);
             broker.revive(0);
+            std::thread::sleep(Duration::from_secs(2));
         }
-        broker
-    });
-    let (_, _, broker) = tokio::join!(writing, reading, faults);
-    assert_eq!(log.bounds(LETTERS).await.unwrap().end, 30);
-    drop(broker);
+        // It ends with the test: what was written is looked at once more.
+        std::mem::forget(broker);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_lose_one_after_the_other_and_no_message() {
     let Some(mut broker) = Broker::start(3) else { return };
     let options = KafkaOptions { replication: 3, ..options(&broker.address(), "three") };
-    let log = open(&options);
-    log.create_topics(1).await.unwrap();
-    const MESSAGES: u64 = 40;
-    let writing = async {
-        for sequence in 1..=MESSAGES {
-            log.append(LETTERS, message("p", sequence)).await.unwrap();
-        }
-    };
-    let reading = async {
-        for position in 0..MESSAGES {
-            log.wait(LETTERS, position).await.unwrap();
-            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
-            assert_eq!((record.position, record.rows_before), (position, position));
-        }
-    };
     // Whichever node leads: its turn comes, and two are always there.
-    let faults = tokio::task::spawn_blocking(move || {
+    write_and_read_through(&options, move || {
         for node in 0..3 {
             broker.kill(node);
             broker.revive(node);
+            std::thread::sleep(Duration::from_secs(2));
         }
-        broker
-    });
-    let (_, _, broker) = tokio::join!(writing, reading, faults);
-    assert_eq!(open(&options).bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: MESSAGES });
-    drop(broker);
+        std::mem::forget(broker);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_another_log_is_refused() {
+    let Some(address) = address() else { return };
+    let options = options(&address, "beyond");
+    let log = open(&options);
+    log.create_topics(1).await.unwrap();
+    log.append(LETTERS, message("p", 1)).await.unwrap();
+    assert!(log.read(LETTERS, 1).await.unwrap().is_none(), "the end may be waited at");
+    for refused in [log.read(LETTERS, 2).await.unwrap_err(), log.wait(LETTERS, 7).await.unwrap_err()] {
+        assert!(refused.to_string().contains("ends at 1") && refused.to_string().contains("log copy"), "{refused}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -82,11 +82,11 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &assemble::ROLES.to_vec())] {
         only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
     }
-    for part in [LOG, SNAPSHOTS, ARCHIVE] {
-        empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
-    }
     if let Some(kafka) = &pipeline.log.kafka {
         topics::begin_empty(kafka).await?;
+    }
+    for part in [LOG, SNAPSHOTS, ARCHIVE] {
+        empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
     let time = &pipeline.time;
     let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };

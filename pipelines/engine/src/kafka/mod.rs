@@ -27,7 +27,7 @@ use std::{
 
 use async_trait::async_trait;
 
-pub use self::settings::{KafkaOptions, SECRET_FROM};
+pub use self::settings::KafkaOptions;
 pub use self::topics::TopicProblem;
 use self::{
     reader::{Cursors, Probe},
@@ -128,8 +128,8 @@ impl Log for KafkaLog {
         if before <= start {
             return Ok(0);
         }
-        let found = self.probe(partition, move |probe| probe.offset_of(before)).await?;
-        self.settings.delete_before(partition, found.offset).await?;
+        let offset = self.probe(partition, move |probe| probe.offset_of(before)).await?;
+        self.settings.delete_before(partition, offset).await?;
         Ok(before - start)
     }
 }

@@ -80,10 +80,11 @@ impl Cursors {
 
     pub(super) fn put_back(&self, cursor: Cursor) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() == KEPT {
-            idle.remove(0);
-        }
+        let surplus = (idle.len() == KEPT).then(|| idle.remove(0));
         idle.push(cursor);
+        drop(idle);
+        // A consumer takes its time to close: nobody waits for that.
+        drop(surplus.map(|cursor| tokio::task::spawn_blocking(move || drop(cursor))));
     }
 }
 
@@ -111,10 +112,15 @@ pub(super) struct Cursor {
 impl Cursor {
     async fn seek(settings: Arc<Settings>, partition: Partition, position: u64) -> Result<Self, LogError> {
         let opened = tokio::task::spawn_blocking(move || {
-            let place = Probe::new(&settings, partition)?.offset_of(position)?;
+            let mut probe = Probe::new(&settings, partition)?;
+            // Waited for, it would pass over everything that comes before it.
+            let end = probe.tail()?.end;
+            if position > end {
+                return Err(LogError::Beyond { partition, position, end });
+            }
+            let offset = probe.offset_of(position)?;
             let consumer: StreamConsumer = settings.consumer().create().map_err(|error| failed(partition, &error))?;
-            let assignment =
-                assignment(&settings, partition, place.offset).map_err(|error| failed(partition, &error))?;
+            let assignment = assignment(&settings, partition, offset).map_err(|error| failed(partition, &error))?;
             consumer.assign(&assignment).map_err(|error| failed(partition, &error))?;
             Ok(Self { partition, consumer, position, head: None })
         });
@@ -201,11 +207,6 @@ pub(super) struct Probe {
     first_at: Option<(i64, u64)>,
 }
 
-/// Where a position is to be read from.
-pub(super) struct Place {
-    pub(super) offset: i64,
-}
-
 impl Probe {
     pub(super) fn new(settings: &Settings, partition: Partition) -> Result<Self, LogError> {
         Self::connect(settings, partition).map_err(|error| failed(partition, &error))
@@ -290,15 +291,15 @@ impl Probe {
         drop(self.consumer.unassign());
     }
 
-    /// Where to read from to meet the message at `position` first; the end where it has not been appended yet.
+    /// The offset to read from to meet the message at `position` first; the end where it has not been appended yet.
     ///
     /// # Errors
     /// [`LogError::Expired`] where it is gone.
-    pub(super) fn offset_of(&mut self, position: u64) -> Result<Place, LogError> {
+    pub(super) fn offset_of(&mut self, position: u64) -> Result<i64, LogError> {
         let partition = self.partition;
         let fail = |error: KafkaError| failed(partition, &error);
         let (low, high) = self.offsets().map_err(fail)?;
-        let Some(first) = self.first_from(low).map_err(fail)? else { return Ok(Place { offset: high }) };
+        let Some(first) = self.first_from(low).map_err(fail)? else { return Ok(high) };
         if position < first.position {
             return Err(LogError::Expired { partition, position, start: first.position });
         }
@@ -309,13 +310,13 @@ impl Probe {
         while from < to {
             let middle = guess.clamp(from, to - 1);
             match self.first_from(middle).map_err(fail)? {
-                Some(found) if found.position == position => return Ok(Place { offset: found.offset }),
+                Some(found) if found.position == position => return Ok(found.offset),
                 Some(found) if found.position < position => from = found.offset + 1,
                 _ => to = middle,
             }
             guess = from + (to - from) / 2;
         }
-        Ok(Place { offset: high })
+        Ok(high)
     }
 
     /// The oldest offset and the one behind the newest that is committed.

@@ -17,7 +17,7 @@ use crate::{LogError, Partition};
 /// How long a call to the cluster may take before it counts as failed. A broker that restarts or a leader that changes takes less.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What an option's value begins with when the rest names the environment variable that holds it.
-pub const SECRET_FROM: &str = "env:";
+const SECRET_FROM: &str = "env:";
 /// What we set ourselves: the promises of the log hang on it.
 const OURS: [&str; 7] = [
     "bootstrap.servers",
@@ -71,6 +71,18 @@ impl fmt::Debug for KafkaOptions {
 }
 
 impl KafkaOptions {
+    /// A cluster with nothing else said.
+    #[must_use]
+    pub fn new(brokers: &str, prefix: &str) -> Self {
+        Self {
+            brokers: brokers.to_owned(),
+            prefix: prefix.to_owned(),
+            max_message_bytes: max_message_bytes(),
+            replication: one(),
+            options: BTreeMap::new(),
+        }
+    }
+
     /// Every problem: key and what is wrong with it, what is accepted.
     #[must_use]
     pub fn problems(&self) -> Vec<(String, String)> {
@@ -118,6 +130,8 @@ impl Settings {
         }
         let mut base = ClientConfig::new();
         base.set("bootstrap.servers", &options.brokers).set("client.id", "nilometer");
+        // A broker that comes back is met soon, not after ten seconds.
+        base.set("reconnect.backoff.max.ms", "1000");
         for (key, value) in &options.options {
             let value = match value.strip_prefix(SECRET_FROM) {
                 Some(name) => env::var(name).map_err(|error| format!("log.kafka.options.{key}: {name} is {error}"))?,
@@ -234,13 +248,7 @@ mod tests {
     use super::*;
 
     fn options() -> KafkaOptions {
-        KafkaOptions {
-            brokers: "127.0.0.1:9092".to_owned(),
-            prefix: "rhone.".to_owned(),
-            max_message_bytes: max_message_bytes(),
-            replication: 1,
-            options: BTreeMap::new(),
-        }
+        KafkaOptions::new("127.0.0.1:9092", "rhone.")
     }
 
     #[test]
