@@ -162,24 +162,24 @@ fn random_text(bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// Writes and reads until the faults are over: what was written is there, once and in order, however many messages these were.
-async fn write_and_read_through(options: &KafkaOptions, faults: impl FnOnce() + Send + 'static) {
+/// Kills the named nodes one after the other, while the log is written to and read:
+/// what was written is there, once and in order.
+async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, killed: &[usize]) {
     let log = open(options);
     log.create_topics(1).await.unwrap();
+    let (written, mut progress) = tokio::sync::watch::channel(0);
     let over = AtomicBool::new(false);
-    // They meet a log that is at work.
-    for sequence in 1..=20 {
-        log.append(LETTERS, message("p", sequence)).await.unwrap();
-    }
     let writing = async {
-        let mut written = 20;
-        while !over.load(Ordering::Relaxed) {
-            written += 1;
-            log.append(LETTERS, message("p", written)).await.unwrap();
+        // One more behind the last fault, so that whoever waits for it sees the end.
+        loop {
+            let last = over.load(Ordering::Relaxed);
+            let sequence = *written.borrow() + 1;
+            log.append(LETTERS, message("p", sequence)).await.unwrap();
+            written.send_replace(sequence);
+            if last {
+                break sequence;
+            }
         }
-        // One more, so that whoever waits for it sees the end.
-        log.append(LETTERS, message("p", written + 1)).await.unwrap();
-        written + 1
     };
     let reading = async {
         let mut position = 0;
@@ -191,44 +191,43 @@ async fn write_and_read_through(options: &KafkaOptions, faults: impl FnOnce() + 
         }
     };
     let faulting = async {
-        tokio::task::spawn_blocking(faults).await.unwrap();
+        for &node in killed {
+            more(&mut progress).await;
+            broker = tokio::task::spawn_blocking(move || {
+                broker.kill(node);
+                broker.revive(node);
+                broker
+            })
+            .await
+            .unwrap();
+        }
+        more(&mut progress).await;
         over.store(true, Ordering::Relaxed);
+        broker
     };
-    let (written, (), ()) = tokio::join!(writing, reading, faulting);
-    assert!(written > 100, "only {written} messages met the faults");
+    let (written, (), _broker) = tokio::join!(writing, reading, faulting);
     assert_eq!(open(options).bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: written });
+}
+
+/// Twenty messages more: a fault meets a log that is at work, and the log gets over it.
+async fn more(progress: &mut tokio::sync::watch::Receiver<u64>) {
+    let enough = *progress.borrow() + 20;
+    progress.wait_for(|&written| written >= enough).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_comes_back_costs_a_pause_and_no_message() {
-    let Some(mut broker) = Broker::start(1) else { return };
+    let Some(broker) = Broker::start(1) else { return };
     let options = options(&broker.address(), "killed");
-    write_and_read_through(&options, move || {
-        for _ in 0..2 {
-            broker.kill(0);
-            broker.revive(0);
-            std::thread::sleep(Duration::from_secs(2));
-        }
-        // It ends with the test: what was written is looked at once more.
-        std::mem::forget(broker);
-    })
-    .await;
+    write_and_read_through(&options, broker, &[0, 0]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_lose_one_after_the_other_and_no_message() {
-    let Some(mut broker) = Broker::start(3) else { return };
+    let Some(broker) = Broker::start(3) else { return };
     let options = KafkaOptions { replication: 3, ..options(&broker.address(), "three") };
     // Whichever node leads: its turn comes, and two are always there.
-    write_and_read_through(&options, move || {
-        for node in 0..3 {
-            broker.kill(node);
-            broker.revive(node);
-            std::thread::sleep(Duration::from_secs(2));
-        }
-        std::mem::forget(broker);
-    })
-    .await;
+    write_and_read_through(&options, broker, &[0, 1, 2]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
