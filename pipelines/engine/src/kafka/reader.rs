@@ -19,7 +19,7 @@ use rdkafka::{
 
 use super::{
     message::{Found, Tail},
-    settings::{PATIENCE, Settings, number, will_pass},
+    settings::{PATIENCE, Settings, ask_again, is_absence, number, will_pass},
 };
 use crate::{Bounds, Entry, LogError, Partition};
 
@@ -149,7 +149,7 @@ impl Cursor {
 
     /// Fetches the head.
     async fn fetch(&mut self, patience: Patience) -> Result<(), LogError> {
-        let begun = Instant::now();
+        let (begun, mut failing) = (Instant::now(), None);
         loop {
             let received = match patience {
                 Patience::None => match self.consumer.recv().now_or_never() {
@@ -186,8 +186,8 @@ impl Cursor {
                     self.head = Some(found.entry(message.payload().unwrap_or_default()));
                     return Ok(());
                 }
-                Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) if will_pass(&error) => {
+                Err(KafkaError::PartitionEOF(_)) => failing = None,
+                Err(error) if ask_again(&error, failing.get_or_insert_with(Instant::now).elapsed()) => {
                     tracing::warn!(partition = %self.partition, %error, "reading goes on when the cluster does");
                 }
                 Err(error) => return Err(failed(self.partition, &error)),
@@ -325,7 +325,7 @@ impl Probe {
         loop {
             match self.consumer.fetch_watermarks(&self.topic, number(self.partition), PATIENCE) {
                 // A leader that changes is another one soon.
-                Err(error) if will_pass(&error) && begun.elapsed() < PATIENCE => thread::sleep(POLL),
+                Err(error) if ask_again(&error, begun.elapsed()) && begun.elapsed() < PATIENCE => thread::sleep(POLL),
                 found => return found,
             }
         }
@@ -345,7 +345,7 @@ impl Probe {
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-                Some(Err(error)) if !will_pass(&error) => return Err(error),
+                Some(Err(error)) if !ask_again(&error, begun.elapsed()) => return Err(error),
                 _ if begun.elapsed() > PATIENCE => {
                     return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
                 }
@@ -363,12 +363,7 @@ fn assignment(settings: &Settings, partition: Partition, offset: i64) -> Result<
 
 /// What a reader's error means.
 fn failed(partition: Partition, error: &KafkaError) -> LogError {
-    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-    let detail = match error.rdkafka_error_code() {
-        Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition) => {
-            format!("{error}; `nilometer topics create` makes what is missing")
-        }
-        _ => error.to_string(),
-    };
+    let hint = if is_absence(error) { "; `nilometer topics create` makes what is missing" } else { "" };
+    let detail = format!("{error}{hint}");
     LogError::broker(partition, detail, will_pass(error))
 }

@@ -210,13 +210,26 @@ impl Settings {
     }
 }
 
+/// How long a topic or a partition may be unknown before it counts as absent: a node that has just come up knows nothing yet.
+const ABSENT_AFTER: Duration = Duration::from_secs(5);
+
+/// Whether to ask again, where that has failed for so long.
+pub(super) fn ask_again(error: &KafkaError, failing: Duration) -> bool {
+    will_pass(error) || is_absence(error) && failing < ABSENT_AFTER
+}
+
+/// Whether it says that there is no such topic or partition.
+pub(super) fn is_absence(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    matches!(error.rdkafka_error_code(), Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition))
+}
+
 /// Whether the same may succeed a little later: a cluster that moves or rests, a broker that goes, a transaction that has to be aborted. What
 /// is wrong with the message, the topic, the offset or our rights stays so.
 pub(super) fn will_pass(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AutoOffsetReset, ClusterAuthorizationFailed, GroupAuthorizationFailed, InvalidTopic, MessageSizeTooLarge,
         OffsetOutOfRange, SaslAuthenticationFailed, TopicAuthorizationFailed, TransactionalIdAuthorizationFailed,
-        UnknownPartition, UnknownTopic, UnknownTopicOrPartition,
     };
     let stays = matches!(
         error.rdkafka_error_code(),
@@ -230,12 +243,9 @@ pub(super) fn will_pass(error: &KafkaError) -> bool {
                 | SaslAuthenticationFailed
                 | TopicAuthorizationFailed
                 | TransactionalIdAuthorizationFailed
-                | UnknownPartition
-                | UnknownTopic
-                | UnknownTopicOrPartition
         )
     );
-    !stays && !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
+    !stays && !is_absence(error) && !matches!(error, KafkaError::ClientConfig(..) | KafkaError::ClientCreation(_))
 }
 
 /// A partition's number as Kafka has it.
