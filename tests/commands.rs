@@ -109,11 +109,12 @@ fn metrics_and_health_are_served_while_a_replay_runs() {
         }
     };
     assert!(
-        finished.contains("\"score\"") && finished.contains("200 OK") && finished.contains("\"healthy\":true"),
+        finished.contains("\"score/0\"") && finished.contains("200 OK") && finished.contains("\"healthy\":true"),
         "{finished}"
     );
     let metrics = get("/metrics").unwrap();
-    assert!(metrics.contains("nilometer_rows{fate=\"received\",stage=\"forecast\"}"), "{metrics}");
+    let of_forecast = "nilometer_rows{fate=\"received\",stage=\"forecast\",partition=\"0\"}";
+    assert!(metrics.contains(of_forecast), "{metrics}");
     assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
     assert!(process.wait().unwrap().success());
 }

@@ -43,9 +43,9 @@ fn disturb(store: &Path, set: &[String], kills: usize) {
         "log/observation.v1/0",
         "log/forecast.v1/0",
         "log/score.v1/0",
-        "snapshots/forecast",
-        "snapshots/ingest",
-        "snapshots/score",
+        "snapshots/forecast/0",
+        "snapshots/ingest/0",
+        "snapshots/score/0",
     ];
     let mut killed = 0;
     for _ in 0..kills {

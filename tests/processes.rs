@@ -128,7 +128,7 @@ fn a_log_that_moves_to_kafka_goes_on_where_it_was() {
     succeed(nilometer("replay", &definition(), &window(&moved, FROM, "2014-10-09T12:00:00Z")));
     let set = on_kafka(window(&moved, FROM, to), &broker, "moved");
     create_topics(&set);
-    for copied in ["moved.forecast.v1: 37 messages", "moved.forecast.v1: 0 messages"] {
+    for copied in ["moved.forecast.v1/0: 37 messages", "moved.forecast.v1/0: 0 messages"] {
         let said = succeed(subcommand(&["log", "copy"], &set)).stdout;
         assert!(String::from_utf8_lossy(&said).contains(copied), "{}", String::from_utf8_lossy(&said));
     }

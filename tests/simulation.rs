@@ -23,7 +23,7 @@ use std::{
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use nilometer_connectors::{Arrival, Window};
-use nilometer_definitions::{Pipeline, SourceKind};
+use nilometer_definitions::{Parts, Pipeline, SourceKind};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
@@ -260,7 +260,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 snapshot_every: 3,
                 growing: false,
                 metrics,
-                partition: 0,
+                parts: Parts::new(&pipeline),
             };
             Box::pin(async move { nilometer_ingest::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) })
         }

@@ -12,6 +12,7 @@ mod checks;
 mod collect;
 mod folder;
 mod options;
+mod parts;
 mod pipeline;
 
 pub use options::{
@@ -19,6 +20,7 @@ pub use options::{
     ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, SnowOptions,
     SoilMoistureOptions, TimeOptions, VariationalOptions,
 };
+pub use parts::Parts;
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 
 /// One thing that is wrong with a definition.

@@ -100,7 +100,7 @@ pub struct NetworkOptions {
     /// GeoTIFF of D8 flow directions, 1 to 8 clockwise from north
     pub flow_directions: PathBuf,
     /// how many cells around the gauge are searched for the outlet
-    #[serde(default = "one_cell")]
+    #[serde(default = "one")]
     pub snap_cells: u32,
     /// largest relative difference of the traced from the published area
     #[serde(default = "tenth")]
@@ -419,6 +419,9 @@ pub struct LogOptions {
     /// how long messages are kept behind the newest one (never less than the kept snapshots need)
     #[serde(default = "month")]
     pub retention: Span,
+    /// partitions of every topic, which processes share; whole river networks go to each
+    #[serde(default = "one")]
+    pub partitions: u32,
     /// a cluster that has the log instead of the store, so that roles may run as processes of their own
     #[serde(default)]
     pub kafka: Option<KafkaOptions>,
@@ -440,9 +443,10 @@ const fn decade() -> u32 {
     10
 }
 
-const fn one_cell() -> u32 {
+const fn one() -> u32 {
     1
 }
+
 const fn tenth() -> f64 {
     0.1
 }

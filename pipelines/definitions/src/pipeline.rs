@@ -30,6 +30,9 @@ const PATHS: [&str; 6] =
 /// Sections whose value may be one word, and the key that it is.
 const SHORT: [(&str, &str); 1] = [("model", "model.package")];
 
+/// More would be more threads and connections than a machine takes.
+const MOST_PARTITIONS: u32 = 256;
+
 /// A valid definition.
 #[derive(Debug, Clone)]
 pub struct Pipeline {
@@ -175,6 +178,10 @@ impl Pipeline {
         }
         if let (Some(time), Some(assimilation)) = (&time, &assimilation) {
             checks::analyses(assimilation, time, &mut problems);
+        }
+        if let Some(log) = log.as_ref().filter(|log| !(1..=MOST_PARTITIONS).contains(&log.partitions)) {
+            let message = format!("is {}; accepted is 1 to {MOST_PARTITIONS}", log.partitions);
+            problems.push(Problem { path: "log.partitions".to_owned(), message });
         }
         if let Some(kafka) = log.as_ref().and_then(|log| log.kafka.as_ref()) {
             let said = kafka.problems().into_iter();

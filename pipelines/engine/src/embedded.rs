@@ -167,6 +167,7 @@ impl Log for EmbeddedLog {
                     now.end += 1;
                     now.rows += message.batch.num_rows() as u64;
                     advance(&tail, now);
+                    self.metrics.appended(partition, position);
                     return Ok(Appended::At(position));
                 }
                 // Another writer took the position: learn what it wrote and try behind it.

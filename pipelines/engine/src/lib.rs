@@ -41,6 +41,7 @@ mod lifecycle;
 mod log;
 mod metrics;
 mod queue;
+mod shares;
 mod snapshot;
 mod thread;
 
@@ -61,5 +62,6 @@ pub use lifecycle::{Lifecycle, Stop};
 pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain};
 pub use metrics::{Metrics, StageMetrics};
 pub use queue::{QueueReceiver, QueueSender, queue};
+pub use shares::{Share, Shares};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};
 pub use thread::off_reactor;

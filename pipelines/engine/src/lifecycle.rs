@@ -36,6 +36,22 @@ impl Stop {
         self.now.is_cancelled()
     }
 
+    /// One that ends with this one, and at its next safe point also by itself.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self { drain: self.drain.clone(), now: self.now.child_token() }
+    }
+
+    /// Asks for an end at the next safe point, of this one and its children.
+    pub fn now(&self) {
+        self.now.cancel();
+    }
+
+    /// Completes when the role should end now.
+    pub async fn requested_now(&self) {
+        self.now.cancelled().await;
+    }
+
     /// Completes when the inputs are complete or the role should end now.
     pub async fn requested(&self) {
         tokio::select! { () = self.drain.cancelled() => {}, () = self.now.cancelled() => {} }
@@ -107,7 +123,10 @@ mod tests {
         assert_eq!(ingest.or(std::future::pending::<()>()).await, None);
         lifecycle.complete(1);
         assert!(forecast.is_draining() && !forecast.is_now());
+        let (one, other) = (forecast.child(), forecast.child());
+        one.now();
+        assert!(one.is_now() && !other.is_now() && !forecast.is_now());
         lifecycle.stop_now();
-        assert!(forecast.is_now());
+        assert!(forecast.is_now() && other.is_now());
     }
 }

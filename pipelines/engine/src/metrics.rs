@@ -1,4 +1,7 @@
 //! Every metric of the engine and the baseline of every stage, built from an injected registry. Names live here only.
+//!
+//! What a role has of one partition is in a registry of that partition, whose label everything in it carries: a partition that goes to
+//! another process takes its numbers with it.
 
 use nilometer_schemas::{Reason, Timestamp};
 use prometheus::{
@@ -6,7 +9,7 @@ use prometheus::{
     core::Collector,
 };
 
-use crate::Balance;
+use crate::{Balance, Partition};
 
 /// All metrics of one process. Cheap to clone.
 #[derive(Clone)]
@@ -18,9 +21,11 @@ pub struct Metrics {
     dead_letters: IntCounterVec,
     stage_seconds: HistogramVec,
     event_time: GaugeVec,
+    positions: IntGaugeVec,
     queue_depth: IntGaugeVec,
     snapshots: IntCounterVec,
     pub(crate) append_seconds: Histogram,
+    ends: IntGaugeVec,
     pub(crate) transactions: IntCounterVec,
     pub(crate) torn_segments: IntCounter,
     pub(crate) damaged_segments: IntCounter,
@@ -47,25 +52,54 @@ impl Metrics {
     /// [`prometheus::Error`] when the registry already holds a metric of the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self::build(registry.clone())?;
-        let all: [Box<dyn Collector>; 13] = [
-            Box::new(metrics.rows.clone()),
-            Box::new(metrics.rejected.clone()),
-            Box::new(metrics.messages.clone()),
-            Box::new(metrics.dead_letters.clone()),
-            Box::new(metrics.stage_seconds.clone()),
-            Box::new(metrics.event_time.clone()),
+        let of_process: [Box<dyn Collector>; 7] = [
             Box::new(metrics.queue_depth.clone()),
-            Box::new(metrics.snapshots.clone()),
             Box::new(metrics.append_seconds.clone()),
+            Box::new(metrics.ends.clone()),
             Box::new(metrics.transactions.clone()),
             Box::new(metrics.torn_segments.clone()),
             Box::new(metrics.damaged_segments.clone()),
             Box::new(build_info()?),
         ];
-        for collector in all {
-            registry.register(collector)?;
-        }
+        of_process.into_iter().try_for_each(|collector| registry.register(collector))?;
+        metrics.register_stages()?;
         Ok(metrics)
+    }
+
+    /// What roles have of one partition, in a registry of its own; the log's metrics stay where they are.
+    ///
+    /// # Errors
+    /// None that a caller could cause.
+    pub fn of_partition(&self, number: u32) -> Result<Self, prometheus::Error> {
+        let labels = [("partition".to_owned(), number.to_string())].into();
+        let of_stages = Self::build(Registry::new_custom(None, Some(labels))?)?;
+        of_stages.register_stages()?;
+        Ok(Self {
+            registry: of_stages.registry,
+            rows: of_stages.rows,
+            rejected: of_stages.rejected,
+            messages: of_stages.messages,
+            dead_letters: of_stages.dead_letters,
+            stage_seconds: of_stages.stage_seconds,
+            event_time: of_stages.event_time,
+            positions: of_stages.positions,
+            snapshots: of_stages.snapshots,
+            ..self.clone()
+        })
+    }
+
+    fn register_stages(&self) -> Result<(), prometheus::Error> {
+        let of_stages: [Box<dyn Collector>; 8] = [
+            Box::new(self.rows.clone()),
+            Box::new(self.rejected.clone()),
+            Box::new(self.messages.clone()),
+            Box::new(self.dead_letters.clone()),
+            Box::new(self.stage_seconds.clone()),
+            Box::new(self.event_time.clone()),
+            Box::new(self.positions.clone()),
+            Box::new(self.snapshots.clone()),
+        ];
+        of_stages.into_iter().try_for_each(|collector| self.registry.register(collector))
     }
 
     /// Metrics that nobody scrapes.
@@ -107,12 +141,23 @@ impl Metrics {
                 opts("event_time_seconds", "newest event time handled, Unix seconds"),
                 &["stage"],
             )?,
+            positions: IntGaugeVec::new(
+                opts(
+                    "input_position",
+                    "messages of a topic that are behind a stage; what the log ends at less this is its lag",
+                ),
+                &["stage", "topic"],
+            )?,
             queue_depth: IntGaugeVec::new(opts("queue_depth", "items waiting in a bounded queue"), &["queue"])?,
             snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["stage"])?,
             append_seconds: Histogram::with_opts(seconds(
                 "log_append_seconds",
                 "time that one append to the log took",
             ))?,
+            ends: IntGaugeVec::new(
+                opts("log_end_position", "where a partition ends, as the process knows that appended to it last"),
+                &["topic", "partition"],
+            )?,
             transactions: IntCounterVec::new(
                 opts(
                     "log_transactions_total",
@@ -150,6 +195,12 @@ impl Metrics {
         }
     }
 
+    /// Notes that a message was appended.
+    pub(crate) fn appended(&self, partition: Partition, position: u64) {
+        let labels = [partition.contract.topic(), &partition.number.to_string()];
+        self.ends.with_label_values(&labels).set(i64::try_from(position + 1).unwrap_or(i64::MAX));
+    }
+
     pub(crate) fn queue(&self, name: &str) -> prometheus::IntGauge {
         self.queue_depth.with_label_values(&[name])
     }
@@ -165,6 +216,12 @@ impl StageMetrics {
     /// Notes the newest event time.
     pub fn reached(&self, time: Timestamp) {
         self.event_time.set(time.0 as f64 / 1e6);
+    }
+
+    /// Notes where the stage is in one of its inputs.
+    pub fn at(&self, partition: Partition, position: u64) {
+        let labels = [self.name, partition.contract.topic()];
+        self.metrics.positions.with_label_values(&labels).set(i64::try_from(position).unwrap_or(i64::MAX));
     }
 
     /// Counts a dead letter.
@@ -195,6 +252,8 @@ fn build_info() -> Result<IntGaugeVec, prometheus::Error> {
 
 #[cfg(test)]
 mod tests {
+    use nilometer_schemas::Contract;
+
     use super::*;
 
     #[test]
@@ -211,6 +270,8 @@ mod tests {
         balance.reject(Reason::Late, 0);
         balance.check(&stage).unwrap();
         metrics.queue("raw").set(0);
+        stage.at(Partition::new(Contract::Forcing, 3), 1);
+        metrics.appended(Partition::new(Contract::Forcing, 3), 1);
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(
             names,
@@ -218,8 +279,10 @@ mod tests {
                 "nilometer_build_info",
                 "nilometer_dead_letters_total",
                 "nilometer_event_time_seconds",
+                "nilometer_input_position",
                 "nilometer_log_append_seconds",
                 "nilometer_log_damaged_segments_total",
+                "nilometer_log_end_position",
                 "nilometer_log_torn_segments_total",
                 "nilometer_messages_total",
                 "nilometer_queue_depth",
@@ -230,5 +293,11 @@ mod tests {
             ]
         );
         assert!(Metrics::new(&registry).is_err(), "two sets in one registry would hide each other");
+
+        let part = metrics.of_partition(3).unwrap();
+        part.stage("forecast").messages.inc();
+        let families = part.registry().gather();
+        let labels: Vec<&str> = families[0].get_metric()[0].get_label().iter().map(|label| label.value()).collect();
+        assert_eq!((families.len(), labels), (1, vec!["3", "forecast"]), "and nothing of the process's");
     }
 }

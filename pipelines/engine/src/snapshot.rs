@@ -1,6 +1,6 @@
 //! Snapshots: a role's state and its positions in one object, created once.
 //!
-//! `<root>/<role>/<ordinal, 20 digits>.arrow` holds the numbers as one Float32 column and everything else as JSON in the
+//! `<root>/<role>/<partition>/<ordinal, 20 digits>.arrow` holds the numbers as one Float32 column and everything else as JSON in the
 //! header, sealed like a log segment. Ordinals only grow; the same ordinal may be saved again with the same content (a
 //! replay), never with another (a second owner).
 
@@ -98,6 +98,12 @@ impl Snapshots {
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, root: &str, role: &str, keep: usize) -> Self {
         Self { store, folder: Path::from(root).join(role), keep: keep.max(2), reach: 0 }
+    }
+
+    /// Those of a role that owns one partition of several.
+    #[must_use]
+    pub fn of_partition(self, number: u32) -> Self {
+        Self { folder: self.folder.join(number.to_string()), ..self }
     }
 
     /// Keeps besides those enough of the older ones to go back by `reach` ordinals.

@@ -2,18 +2,19 @@
 //!
 //! ```text
 //! clock ──tick──▶ sources ──RawBatch──▶ queue ──▶ decode ──▶ check ──▶ Observations ──┐
-//!                 (reader)              (bounded)    └────▶ average ──▶ Forcings ─────┼──▶ log
+//!                 (reader)              (bounded)    └────▶ average ──▶ Forcings ─────┼──▶ route ──▶ log, partition by partition
 //!                                                    └── cannot be used ──▶ DeadLetters ┘
 //! ```
 //!
-//! A tick's message carries the tick as its watermark and is appended even when it has no rows, so that whoever reads
+//! A tick's message carries the tick as its watermark and is appended to every partition even when it has no rows, so that whoever reads
 //! several topics knows that nothing earlier is still to come.
 //!
 //! Invariants:
 //! - rows received = used + rejected, every rejected row in a dead letter with its bytes;
-//! - a tick is appended once a topic, whatever crashes: its sequence is the tick.
+//! - a tick is appended once a topic and partition, whatever crashes: its sequence is the tick.
 
 mod role;
+mod route;
 mod tick;
 
 use nilometer_connectors::SourceError;

@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
+use futures::future::try_join_all;
 use nilometer_connectors::{Cursor, Source};
+use nilometer_definitions::Parts;
 use nilometer_engine::{
     Appended, Balance, Clock, Log, Message, Metrics, Partition, QueueSender, Snapshots, StageMetrics, Stop,
     off_reactor, queue,
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     IngestError, Intake, Lines,
+    route::route,
     tick::{Rows, letters_batch},
 };
 
@@ -40,8 +43,8 @@ pub struct Dependencies {
     pub growing: bool,
     /// the process's metrics
     pub metrics: Metrics,
-    /// the partition that it feeds
-    pub partition: u32,
+    /// the partitions that it feeds
+    pub parts: Parts,
 }
 
 /// A tick that was read and may have been appended in part. What was read of it is what a redo reads.
@@ -76,8 +79,7 @@ struct ReadTick {
 /// # Errors
 /// [`IngestError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
-    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, partition } =
-        dependencies;
+    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, parts } = dependencies;
     let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
     let stage = metrics.stage(PRODUCER);
     if let Some(tick) = kept.tick {
@@ -86,7 +88,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = tokio::spawn(read_ticks(sources, clock, kept.clone(), sender, stop.clone()));
-    let mut writer = Writer { log, snapshots, lines: Some(lines), stage, partition };
+    let mut writer = Writer { log, snapshots, lines: Some(lines), stage, parts };
     let mut since_save = 0;
     while let Some(read) = receiver.receive().await {
         let ReadTick { tick, batches, cursors } = read?;
@@ -171,7 +173,7 @@ struct Writer {
     snapshots: Snapshots,
     lines: Option<Lines>,
     stage: StageMetrics,
-    partition: u32,
+    parts: Parts,
 }
 
 impl Writer {
@@ -192,7 +194,8 @@ impl Writer {
     /// Appends a tick: the letters first, so that nothing is used before what was refused beside it is known.
     async fn append(&self, tick: Timestamp, rows: Rows) -> Result<(), IngestError> {
         if !rows.letters.is_empty() {
-            let appended = self.put(Contract::DeadLetter, tick, letters_batch(&rows.letters)?.into_batch()).await?;
+            let letters = Partition::new(Contract::DeadLetter, self.parts.first());
+            let appended = self.put(letters, tick, letters_batch(&rows.letters)?.into_batch()).await?;
             if appended != Appended::Already {
                 for letter in &rows.letters {
                     self.stage.dead_letter(letter.reason);
@@ -200,17 +203,27 @@ impl Writer {
                 }
             }
         }
-        self.put(Contract::Forcing, tick, rows.forcings.into_batch()).await?;
-        self.put(Contract::Observation, tick, rows.observations.into_batch()).await?;
+        let numbers: Vec<u32> = self.parts.numbers().collect();
+        let Rows { forcings, observations, .. } = rows;
+        let forcings =
+            route(forcings.batch(), forcings.catchment(), &numbers, |catchment| self.parts.of_catchment(catchment))?;
+        let observations =
+            route(observations.batch(), observations.station(), &numbers, |station| self.parts.of_station(station))?;
+        let of_partitions = numbers.iter().zip(forcings.into_iter().zip(observations));
+        try_join_all(of_partitions.map(async |(&number, (forcings, observations))| {
+            self.put(Partition::new(Contract::Forcing, number), tick, forcings).await?;
+            self.put(Partition::new(Contract::Observation, number), tick, observations).await
+        }))
+        .await?;
         self.stage.messages.inc();
         self.stage.reached(tick);
         Ok(())
     }
 
-    async fn put(&self, contract: Contract, tick: Timestamp, batch: RecordBatch) -> Result<Appended, IngestError> {
+    async fn put(&self, to: Partition, tick: Timestamp, batch: RecordBatch) -> Result<Appended, IngestError> {
         let sequence = u64::try_from(tick.0).unwrap_or(0);
         let message = Message { time: tick, producer: PRODUCER, sequence, batch };
-        Ok(self.log.append(Partition::new(contract, self.partition), message).await?)
+        Ok(self.log.append(to, message).await?)
     }
 
     async fn save(&self, kept: &Kept) -> Result<(), IngestError> {

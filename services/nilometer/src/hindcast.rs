@@ -9,8 +9,9 @@ use nilometer_engine::Clock;
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
-    assemble::{self, Run},
+    assemble::Run,
     intake::{self, Mode},
+    roles,
     storage::{self, ARCHIVE, LOG, SNAPSHOTS},
     topics,
 };
@@ -76,14 +77,14 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     out.clone_into(&mut pipeline.log.store);
     begin_where_forcing_does(&mut pipeline)?;
     // Nothing is deleted for a run that cannot begin.
-    assemble::rehearse(&pipeline)?;
+    roles::rehearse(&pipeline)?;
     let store = storage::open(out)?;
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
-    for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &assemble::ROLES.to_vec())] {
+    for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles::NAMES.to_vec())] {
         only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
     }
     if let Some(kafka) = &pipeline.log.kafka {
-        topics::begin_empty(kafka).await?;
+        topics::begin_empty(kafka, pipeline.log.partitions).await?;
     }
     for part in [LOG, SNAPSHOTS, ARCHIVE] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;

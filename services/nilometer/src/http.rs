@@ -7,9 +7,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
-use prometheus::{Registry, TextEncoder};
+use prometheus::TextEncoder;
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
+
+use crate::exposition::Exposition;
 
 /// How each role fares.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +21,7 @@ pub struct Health {
 
 #[derive(Debug, Clone, Serialize)]
 struct RoleHealth {
-    role: &'static str,
+    role: String,
     state: RoleState,
 }
 
@@ -37,11 +39,11 @@ pub enum RoleState {
 
 impl Health {
     /// Notes what a role does now.
-    pub fn set(&self, role: &'static str, state: RoleState) {
+    pub fn set(&self, role: &str, state: RoleState) {
         let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
         match roles.iter_mut().find(|r| r.role == role) {
             Some(known) => known.state = state,
-            None => roles.push(RoleHealth { role, state }),
+            None => roles.push(RoleHealth { role: role.to_owned(), state }),
         }
     }
 
@@ -57,11 +59,11 @@ impl Health {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(address: SocketAddr, registry: Registry, health: Health) -> Result<(SocketAddr, JoinHandle<()>)> {
+pub async fn serve(address: SocketAddr, shown: Exposition, health: Health) -> Result<(SocketAddr, JoinHandle<()>)> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("serve.address {address} cannot be listened on"))?;
     let bound = listener.local_addr()?;
-    let routes = Router::new().route("/metrics", get(metrics)).with_state(registry).merge(
+    let routes = Router::new().route("/metrics", get(metrics)).with_state(shown).merge(
         Router::new()
             .route("/health", get(|State(health): State<Health>| async move { health.render() }))
             .with_state(health),
@@ -74,8 +76,8 @@ pub async fn serve(address: SocketAddr, registry: Registry, health: Health) -> R
     Ok((bound, server))
 }
 
-async fn metrics(State(registry): State<Registry>) -> (StatusCode, String) {
-    match TextEncoder::new().encode_to_string(&registry.gather()) {
+async fn metrics(State(shown): State<Exposition>) -> (StatusCode, String) {
+    match TextEncoder::new().encode_to_string(&shown.gather()) {
         Ok(text) => (StatusCode::OK, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }

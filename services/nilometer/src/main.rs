@@ -2,6 +2,7 @@
 
 mod assemble;
 mod explain;
+mod exposition;
 mod hindcast;
 mod http;
 mod intake;
@@ -9,6 +10,7 @@ mod models;
 mod progress;
 mod report;
 mod retention;
+mod roles;
 mod stage;
 mod storage;
 mod topics;
@@ -291,7 +293,7 @@ async fn execute(command: Command) -> Result<()> {
             let mut pipeline = definition.load()?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             // What only opening shows: traced catchments, readable sources, a model that loads.
-            assemble::rehearse(&pipeline)?;
+            roles::rehearse(&pipeline)?;
             println!("{}: no problem found", show(&definition.definition));
             Ok(())
         }
@@ -301,16 +303,16 @@ async fn execute(command: Command) -> Result<()> {
         }
         Command::Log { command: LogCommand::Copy(definition) } => {
             let pipeline = definition.load()?;
-            print!("{}", topics::copy(&pipeline.log.store, on_kafka(&pipeline)?).await?);
+            print!("{}", topics::copy(&pipeline.log.store, on_kafka(&pipeline)?, pipeline.log.partitions).await?);
             Ok(())
         }
         Command::Topics { command } => {
             let (Topics::Create(definition) | Topics::Check(definition)) = &command;
             let pipeline = definition.load()?;
-            let kafka = on_kafka(&pipeline)?;
+            let (kafka, partitions) = (on_kafka(&pipeline)?, pipeline.log.partitions);
             let said = match command {
-                Topics::Create(_) => topics::create(kafka).await?,
-                Topics::Check(_) => topics::check(kafka).await?,
+                Topics::Create(_) => topics::create(kafka, partitions).await?,
+                Topics::Check(_) => topics::check(kafka, partitions).await?,
             };
             print!("{said}");
             Ok(())

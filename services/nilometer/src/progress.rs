@@ -6,38 +6,41 @@ use std::{
 };
 
 use nilometer_schemas::Timestamp;
-use prometheus::Registry;
+use prometheus::proto::MetricFamily;
 
-/// Event time of a stage as its metric tells it.
-fn reached(registry: &Registry, stage: &str) -> Option<Timestamp> {
-    let family = registry.gather().into_iter().find(|f| f.name() == "nilometer_event_time_seconds")?;
-    let metric = family.get_metric().iter().find(|m| m.get_label().iter().any(|l| l.value() == stage))?.clone();
+use crate::exposition::Exposition;
+
+/// Event time that all partitions of a stage have reached, as their metrics tell it.
+fn reached(families: &[MetricFamily], stage: &str) -> Option<Timestamp> {
+    let family = families.iter().find(|f| f.name() == "nilometer_event_time_seconds")?;
+    let of_stage = family.get_metric().iter().filter(|m| m.get_label().iter().any(|l| l.value() == stage));
     // A stage that has reached nothing yet stands at 0.
-    Some(Timestamp((metric.get_gauge().get_value() * 1e6) as i64)).filter(|at| *at != Timestamp(0))
+    let times = of_stage.map(|metric| Timestamp((metric.get_gauge().get_value() * 1e6) as i64));
+    times.min().filter(|at| *at != Timestamp(0))
 }
 
-fn total(registry: &Registry, name: &str) -> f64 {
-    let families = registry.gather();
+fn total(families: &[MetricFamily], name: &str) -> f64 {
     let family = families.iter().find(|f| f.name() == name);
     family.map_or(0.0, |f| f.get_metric().iter().map(|m| m.get_counter().get_value()).sum())
 }
 
 /// Writes a line every now and then until it is dropped: in place on a terminal, a line at a time elsewhere.
-pub async fn show(registry: Registry, from: Timestamp, to: Timestamp) {
+pub async fn show(shown: Exposition, from: Timestamp, to: Timestamp) {
     let terminal = std::io::stderr().is_terminal();
     let begin = Instant::now();
     let mut every = tokio::time::interval(Duration::from_millis(if terminal { 250 } else { 2_000 }));
     every.tick().await;
     loop {
         every.tick().await;
-        let Some(at) = reached(&registry, "forecast") else { continue };
+        let families = shown.gather();
+        let Some(at) = reached(&families, "forecast") else { continue };
         let share = at.seconds_since(from) as f64 / to.seconds_since(from).max(1) as f64;
         let line = format!(
             "forecast at {at}  {:3.0} %  ingest at {}  published to {}  {:.0} dead letters  {:.0} s",
             100.0 * share.clamp(0.0, 1.0),
-            reached(&registry, "ingest").unwrap_or(from),
-            reached(&registry, "publish_forecast").unwrap_or(from),
-            total(&registry, "nilometer_dead_letters_total"),
+            reached(&families, "ingest").unwrap_or(from),
+            reached(&families, "publish_forecast").unwrap_or(from),
+            total(&families, "nilometer_dead_letters_total"),
             begin.elapsed().as_secs_f64()
         );
         let mut stderr = std::io::stderr();

@@ -4,8 +4,9 @@ use anyhow::Result;
 use nilometer_engine::{Entry, Log, Partition, Snapshots, retain};
 use nilometer_schemas::Contract;
 
-/// The snapshots of the log's readers.
+/// The snapshots of a partition's readers.
 pub struct Readers {
+    pub number: u32,
     pub forecast: Snapshots,
     /// where forecasts are judged
     pub score: Option<Snapshots>,
@@ -13,7 +14,7 @@ pub struct Readers {
     pub publish: Vec<(Contract, Snapshots)>,
 }
 
-/// Trims every partition by age, but never what the oldest kept snapshot of one of its readers needs. A topic that has a
+/// Trims the topics of a partition by age, but never what the oldest kept snapshot of one of its readers needs. A topic that has a
 /// reader without a snapshot is left alone.
 ///
 /// # Errors
@@ -34,7 +35,7 @@ pub async fn enforce(log: &dyn Log, readers: &Readers, retention_s: i64) -> Resu
                 None => known = false,
             }
         }
-        let partition = Partition::new(contract, 0);
+        let partition = Partition::new(contract, readers.number);
         let end = log.bounds(partition).await?.end;
         let newest = if end > 0 { log.read(partition, end - 1).await? } else { None };
         if let (true, Some(needed), Some(Entry::Record(newest))) = (known, needed, newest) {

@@ -1,10 +1,18 @@
-//! Stages of the flow, and how one knows that those before it in other processes have ended.
+//! Stages of the flow: what each has of its partitions in this process, and how one knows that those before it have ended.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use nilometer_engine::{Lifecycle, Snapshots};
+use anyhow::{Context, Result, anyhow};
+use nilometer_engine::{Balance, Lifecycle, Share, Shares, Snapshots, Stop};
+use nilometer_schemas::Contract;
+use tokio::{sync::oneshot, task::JoinSet};
 
-/// How often a stage looks whether those before it in other processes have ended.
+use crate::{
+    http::{Health, RoleState},
+    roles::Roles,
+};
+
+/// How often a stage looks whether those before it have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// What runs on its own where the log is on Kafka, in the order of the flow.
@@ -23,35 +31,141 @@ pub enum Stage {
 impl Stage {
     pub const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
 
-    /// The role whose snapshots say how far the stage has come; that of the last nobody waits for.
-    pub const fn role(self) -> Option<&'static str> {
+    pub const fn name(self) -> &'static str {
         match self {
-            Self::Ingest => Some("ingest"),
-            Self::Forecast => Some("forecast"),
-            Self::Score => Some("score"),
-            Self::Publish => None,
+            Self::Ingest => "ingest",
+            Self::Forecast => "forecast",
+            Self::Score => "score",
+            Self::Publish => "publish",
+        }
+    }
+
+    /// The topic whose partitions its processes share. Ingest goes with the first one and feeds all.
+    pub const fn topic(self) -> Contract {
+        match self {
+            Self::Ingest => Contract::Observation,
+            Self::Forecast => Contract::Forcing,
+            Self::Score | Self::Publish => Contract::Forecast,
         }
     }
 }
 
-/// Stages of other processes that a stage of ours comes behind.
+/// A role of one partition, ready to run.
+pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
+
+/// What a stage has of one partition.
+struct Held {
+    stop: Stop,
+    /// roles that have not ended
+    running: usize,
+}
+
+/// Those who wait for partitions that they asked for.
+struct Asking {
+    numbers: Vec<u32>,
+    gone: oneshot::Sender<()>,
+}
+
+/// Runs a stage's roles of the partitions that this process has, as these come and go, until their inputs are complete or it is stopped.
+///
+/// # Errors
+/// The first of a role, behind which the others have ended at their next safe point.
+pub async fn run(stage: Stage, mut shares: Shares, roles: Arc<Roles>, stop: Stop, health: Health) -> Result<()> {
+    let mut running: JoinSet<(u32, String, Result<Balance>)> = JoinSet::new();
+    let mut held: BTreeMap<u32, Held> = BTreeMap::new();
+    let (mut asking, mut failure) = (Vec::<Asking>::new(), None);
+    // Whether it is known what we have, and whether roles have ended because there is nothing left to do.
+    let (mut joined, mut finished) = (false, false);
+    loop {
+        let (waiting, answered): (Vec<_>, Vec<_>) =
+            asking.into_iter().partition(|asked| asked.numbers.iter().any(|number| held.contains_key(number)));
+        asking = waiting;
+        for Asking { numbers, gone } in answered {
+            roles.release(stage, &numbers);
+            // Whoever asked may have left.
+            let _ = gone.send(());
+        }
+        if running.is_empty() && (stop.is_now() || failure.is_some() || joined && (stop.is_draining() || finished)) {
+            return failure.map_or(Ok(()), Err);
+        }
+        tokio::select! {
+            share = shares.next() => match share {
+                Some(Share::Taken(numbers)) => {
+                    joined = true;
+                    for number in numbers {
+                        let own = stop.child();
+                        for (name, role) in roles.of(stage, number, &own)? {
+                            health.set(&name, RoleState::Running);
+                            held.entry(number).or_insert_with(|| Held { stop: own.clone(), running: 0 }).running += 1;
+                            running.spawn(async move { (number, name, role.await) });
+                        }
+                    }
+                }
+                Some(Share::Asked(numbers, gone)) => {
+                    numbers.iter().filter_map(|number| held.get(number)).for_each(|held| held.stop.now());
+                    asking.push(Asking { numbers, gone });
+                }
+                None => return Err(anyhow!("{} has lost its group; another process may have its name (log.kafka.member)", stage.name())),
+            },
+            Some(ended) = running.join_next() => {
+                let (number, name, ended) = ended.context("a role panicked")?;
+                if let Some(of_number) = held.get_mut(&number) {
+                    finished |= !of_number.stop.is_now();
+                    of_number.running -= 1;
+                    if of_number.running == 0 {
+                        held.remove(&number);
+                    }
+                }
+                match ended {
+                    Ok(balance) => {
+                        health.set(&name, RoleState::Finished);
+                        say(&name, &balance);
+                    }
+                    Err(error) => {
+                        tracing::error!(role = name, error = format!("{error:#}"), "a role gave up; the others end at their next safe point");
+                        health.set(&name, RoleState::Failed(format!("{error:#}")));
+                        failure.get_or_insert(error);
+                        held.values().for_each(|held| held.stop.now());
+                    }
+                }
+            }
+            () = stop.requested(), if running.is_empty() && joined => {}
+            () = stop.requested_now(), if running.is_empty() => {}
+        }
+    }
+}
+
+fn say(role: &str, balance: &Balance) {
+    tracing::info!(
+        role,
+        received = balance.received,
+        used = balance.used,
+        rejected = balance.rejected_rows(),
+        late = balance.late,
+        missing = balance.missing,
+        pending = balance.pending,
+        "rows"
+    );
+}
+
+/// Stages whose roles may run in other processes, and which a stage of ours comes behind.
 #[derive(Clone)]
-pub struct Foreign {
-    /// with their snapshots
-    pub roles: Vec<(&'static str, Snapshots)>,
+pub struct Before {
+    /// of every partition
+    pub snapshots: Vec<Snapshots>,
     /// ordinal of a snapshot of the last tick
     pub last: u64,
 }
 
-impl Foreign {
+impl Before {
     /// Completes when all have ended. Their last snapshot is saved behind everything that they append.
     async fn have_ended(&self) {
-        for (role, snapshots) in &self.roles {
+        for snapshots in &self.snapshots {
             loop {
                 match snapshots.ordinals().await {
                     Ok(ordinals) if ordinals.last().is_some_and(|newest| *newest >= self.last) => break,
                     Ok(_) => {}
-                    Err(error) => tracing::warn!(role, %error, "cannot see how far it has come; looking again"),
+                    Err(error) => tracing::warn!(%error, "cannot see how far others have come; looking again"),
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -59,8 +173,8 @@ impl Foreign {
     }
 }
 
-/// Completes the inputs of a role of ours when those of other processes that append to them have ended, or somebody asks to stop.
-pub async fn complete_behind(foreign: Foreign, lifecycle: Arc<Lifecycle>, index: usize) {
-    tokio::select! { () = foreign.have_ended() => {}, () = lifecycle.asked_to_stop() => {} }
+/// Completes the inputs of a stage of ours when those before it have ended, or somebody asks to stop.
+pub async fn complete_behind(before: Before, lifecycle: Arc<Lifecycle>, index: usize) {
+    tokio::select! { () = before.have_ended() => {}, () = lifecycle.asked_to_stop() => {} }
     lifecycle.complete(index);
 }

@@ -6,9 +6,6 @@ use nilometer_schemas::Contract;
 
 use crate::storage;
 
-/// Partitions of each topic.
-const PARTITIONS: u32 = 1;
-
 /// The log that a definition's `log.kafka` names.
 ///
 /// # Errors
@@ -21,9 +18,9 @@ pub fn open(options: &KafkaOptions, metrics: &Metrics) -> Result<KafkaLog> {
 ///
 /// # Errors
 /// What the cluster says.
-pub async fn create(options: &KafkaOptions) -> Result<String> {
+pub async fn create(options: &KafkaOptions, partitions: u32) -> Result<String> {
     let log = open(options, &Metrics::unregistered())?;
-    let made = log.create_topics(PARTITIONS).await.with_context(|| unmade(options))?;
+    let made = log.create_topics(partitions).await.with_context(|| unmade(options))?;
     let lines: String = made.iter().map(|name| format!("created {name}\n")).collect();
     Ok(if made.is_empty() { "every topic was there\n".to_owned() } else { lines })
 }
@@ -32,17 +29,17 @@ pub async fn create(options: &KafkaOptions) -> Result<String> {
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub async fn check(options: &KafkaOptions) -> Result<String> {
-    require(&open(options, &Metrics::unregistered())?).await?;
-    Ok(format!("{} topics, no problem found\n", Contract::ALL.len()))
+pub async fn check(options: &KafkaOptions, partitions: u32) -> Result<String> {
+    require(&open(options, &Metrics::unregistered())?, partitions).await?;
+    Ok(format!("{} topics of {partitions} partitions, no problem found\n", Contract::ALL.len()))
 }
 
 /// Whether the log can be written to.
 ///
 /// # Errors
 /// Everything that is wrong with its topics.
-pub async fn require(log: &KafkaLog) -> Result<()> {
-    let problems = log.check_topics(PARTITIONS).await.context("log.kafka.brokers: the cluster cannot be asked")?;
+pub async fn require(log: &KafkaLog, partitions: u32) -> Result<()> {
+    let problems = log.check_topics(partitions).await.context("log.kafka.brokers: the cluster cannot be asked")?;
     if problems.is_empty() {
         return Ok(());
     }
@@ -57,11 +54,11 @@ pub async fn require(log: &KafkaLog) -> Result<()> {
 ///
 /// # Errors
 /// When there are messages: nothing of a cluster's is deleted for a hindcast.
-pub async fn begin_empty(options: &KafkaOptions) -> Result<()> {
-    create(options).await?;
+pub async fn begin_empty(options: &KafkaOptions, partitions: u32) -> Result<()> {
+    create(options, partitions).await?;
     let log = open(options, &Metrics::unregistered())?;
-    for contract in Contract::ALL {
-        let Bounds { end, .. } = log.bounds(Partition::new(contract, 0)).await?;
+    for Partition { contract, number } in all(partitions) {
+        let Bounds { end, .. } = log.bounds(Partition::new(contract, number)).await?;
         if end > 0 {
             bail!(
                 "log.kafka.prefix: {}{contract} holds {end} messages of an earlier run; accepted is another prefix",
@@ -76,19 +73,25 @@ pub async fn begin_empty(options: &KafkaOptions) -> Result<()> {
 ///
 /// # Errors
 /// When the topics hold something else, or what either log says.
-pub async fn copy(store: &str, options: &KafkaOptions) -> Result<String> {
+pub async fn copy(store: &str, options: &KafkaOptions, partitions: u32) -> Result<String> {
     let metrics = Metrics::unregistered();
     let embedded = EmbeddedLog::new(storage::open(store)?, storage::LOG, &metrics);
     let log = open(options, &metrics)?;
-    require(&log).await?;
+    require(&log, partitions).await?;
     let mut said = String::new();
-    for contract in Contract::ALL {
-        let partition = Partition::new(contract, 0);
+    for partition in all(partitions) {
         let copied = log.copy_from(&embedded, partition).await?;
         tracing::info!(%partition, copied, "copied");
-        said.push_str(&format!("{}{contract}: {copied} messages\n", options.prefix));
+        said.push_str(&format!("{}{partition}: {copied} messages\n", options.prefix));
     }
     Ok(said)
+}
+
+/// Every partition of every topic.
+fn all(partitions: u32) -> impl Iterator<Item = Partition> {
+    Contract::ALL
+        .into_iter()
+        .flat_map(move |contract| (0..partitions).map(move |number| Partition::new(contract, number)))
 }
 
 fn unmade(options: &KafkaOptions) -> String {

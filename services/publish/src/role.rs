@@ -60,6 +60,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Publ
         }
         timer.observe_duration();
         dependencies.metrics.messages.inc();
+        dependencies.metrics.at(dependencies.partition, kept.next);
         since_save += 1;
         if since_save >= dependencies.snapshot_every {
             save(&dependencies, &kept).await?;

@@ -14,6 +14,7 @@
 //! A message is one Arrow IPC stream, as it is; what the log adds lies in headers.
 
 mod copy;
+mod group;
 mod message;
 mod reader;
 mod settings;
@@ -23,6 +24,7 @@ mod writer;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use async_trait::async_trait;
@@ -52,6 +54,16 @@ impl KafkaLog {
     pub fn new(options: &KafkaOptions, metrics: &Metrics) -> Result<Self, String> {
         let settings = Arc::new(Settings::new(options)?);
         Ok(Self { settings, metrics: metrics.clone(), cursors: Mutex::default(), writers: Mutex::default() })
+    }
+
+    /// Closes what it has open of these partitions' topics; whoever asks for one again has it opened again.
+    pub fn release(&self, number: u32) {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let gone: Vec<_> = cursors.extract_if(|partition, _| partition.number == number).collect();
+        drop(cursors);
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner).retain(|partition, _| partition.number != number);
+        // Consumers take their time to close: nobody waits for that.
+        drop(thread::Builder::new().name(format!("release {number}")).spawn(move || drop(gone)));
     }
 
     fn cursors(&self, partition: Partition) -> Arc<Cursors> {
@@ -84,6 +96,7 @@ impl Log for KafkaLog {
         let _timer = self.metrics.append_seconds.start_timer();
         let appended = self.writer(partition).append(message).await?;
         if let Appended::At(position) = appended {
+            self.metrics.appended(partition, position);
             self.cursors(partition).ends_behind(position);
         }
         Ok(appended)

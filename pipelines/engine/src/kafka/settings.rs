@@ -19,13 +19,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What an option's value begins with when the rest names the environment variable that holds it.
 const SECRET_FROM: &str = "env:";
 /// What we set ourselves: the promises of the log hang on it.
-const OURS: [&str; 7] = [
+const OURS: [&str; 9] = [
     "bootstrap.servers",
     "transactional.id",
     "enable.idempotence",
     "isolation.level",
     "enable.auto.commit",
     "group.id",
+    "group.instance.id",
+    "partition.assignment.strategy",
     "enable.partition.eof",
 ];
 
@@ -44,6 +46,10 @@ pub struct KafkaOptions {
     /// copies of each partition when topics are created; default 1
     #[serde(default = "one")]
     pub replication: i32,
+    /// this process's name among those that share its roles' partitions, the same after a restart, as `env:HOSTNAME`: it goes on at once
+    /// where a nameless one is waited for until its session has ended; default none
+    #[serde(default)]
+    pub member: Option<String>,
     /// librdkafka's own, as `security.protocol` or `sasl.password`; a value `env:NAME` is taken from the environment
     #[serde(default)]
     pub options: BTreeMap<String, String>,
@@ -65,6 +71,7 @@ impl fmt::Debug for KafkaOptions {
             .field("prefix", &self.prefix)
             .field("max_message_bytes", &self.max_message_bytes)
             .field("replication", &self.replication)
+            .field("member", &self.member)
             .field("options", &self.options.keys())
             .finish()
     }
@@ -79,6 +86,7 @@ impl KafkaOptions {
             prefix: prefix.to_owned(),
             max_message_bytes: max_message_bytes(),
             replication: one(),
+            member: None,
             options: BTreeMap::new(),
         }
     }
@@ -100,6 +108,9 @@ impl KafkaOptions {
         if self.replication < 1 {
             add("replication", format!("is {}; accepted is 1 or more", self.replication));
         }
+        if let Some(name) = self.member.as_deref().and_then(absent) {
+            add("member", format!("names the environment variable {name}, which is not set"));
+        }
         for (key, value) in &self.options {
             if OURS.contains(&key.as_str()) {
                 add(
@@ -107,11 +118,24 @@ impl KafkaOptions {
                     "is set by the log itself; accepted are others of librdkafka's".to_owned(),
                 );
             }
-            if let Some(name) = value.strip_prefix(SECRET_FROM).filter(|name| env::var(name).is_err()) {
+            if let Some(name) = absent(value) {
                 add(&format!("options.{key}"), format!("names the environment variable {name}, which is not set"));
             }
         }
         problems
+    }
+}
+
+/// The environment variable that a value names and nobody has set.
+fn absent(value: &str) -> Option<&str> {
+    value.strip_prefix(SECRET_FROM).filter(|name| env::var(name).is_err())
+}
+
+/// A value, or that of the environment variable that it names.
+fn resolved(key: &str, value: &str) -> Result<String, String> {
+    match value.strip_prefix(SECRET_FROM) {
+        Some(name) => env::var(name).map_err(|error| format!("log.kafka.{key}: {name} is {error}")),
+        None => Ok(value.to_owned()),
     }
 }
 
@@ -121,6 +145,7 @@ pub(super) struct Settings {
     pub(super) prefix: String,
     pub(super) max_message_bytes: usize,
     pub(super) replication: i32,
+    member: Option<String>,
 }
 
 impl Settings {
@@ -133,17 +158,14 @@ impl Settings {
         // A broker that comes back is met soon, not after ten seconds.
         base.set("reconnect.backoff.max.ms", "1000");
         for (key, value) in &options.options {
-            let value = match value.strip_prefix(SECRET_FROM) {
-                Some(name) => env::var(name).map_err(|error| format!("log.kafka.options.{key}: {name} is {error}"))?,
-                None => value.clone(),
-            };
-            base.set(key, value);
+            base.set(key, resolved(&format!("options.{key}"), value)?);
         }
         let settings = Self {
             base,
             prefix: options.prefix.clone(),
             max_message_bytes: options.max_message_bytes,
             replication: options.replication,
+            member: options.member.as_deref().map(|name| resolved("member", name)).transpose()?,
         };
         settings.consumer().create_native_config().map_err(|error| format!("log.kafka.options: {error}"))?;
         Ok(settings)
@@ -191,6 +213,22 @@ impl Settings {
     pub(super) fn prober(&self) -> ClientConfig {
         let mut config = self.consumer();
         config.set("fetch.wait.max.ms", "5").set("queued.max.messages.kbytes", "4096");
+        config
+    }
+
+    /// A member of the group of processes that share a role's partitions; it reads nothing.
+    pub(super) fn member(&self, role: &str) -> ClientConfig {
+        let mut config = self.base.clone();
+        config
+            .set("group.id", format!("{}nilometer-{role}", self.prefix))
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "1000")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "latest");
+        if let Some(name) = &self.member {
+            config.set("group.instance.id", name);
+        }
         config
     }
 
@@ -269,13 +307,21 @@ mod tests {
             prefix: "a b".to_owned(),
             max_message_bytes: 1,
             replication: 0,
+            member: Some("env:NILOMETER_NO_SUCH_VARIABLE".to_owned()),
             options: [("group.id", "mine"), ("sasl.password", "env:NILOMETER_NO_SUCH_VARIABLE")]
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .into(),
         };
         let keys: Vec<String> = wrong.problems().into_iter().map(|(key, _)| key).collect();
-        let expected =
-            ["brokers", "prefix", "max_message_bytes", "replication", "options.group.id", "options.sasl.password"];
+        let expected = [
+            "brokers",
+            "prefix",
+            "max_message_bytes",
+            "replication",
+            "member",
+            "options.group.id",
+            "options.sasl.password",
+        ];
         assert_eq!(keys, expected);
         let secret = KafkaOptions { options: [("sasl.password".to_owned(), "hunter2".to_owned())].into(), ..options() };
         assert!(!format!("{secret:?}").contains("hunter2"));

@@ -244,8 +244,12 @@ impl Role {
         for (ordinal, kept, numbers) in std::mem::take(&mut self.remade) {
             self.dependencies.snapshots.replace(ordinal, &kept, &numbers).await?;
         }
-        self.dependencies.metrics.stage.messages.inc();
-        self.dependencies.metrics.stage.reached(tick);
+        let stage = &self.dependencies.metrics.stage;
+        stage.messages.inc();
+        stage.reached(tick);
+        for input in [&self.forcings, &self.observations] {
+            stage.at(input.partition(), input.position().next);
+        }
         self.ticks_since_save += 1;
         if self.ticks_since_save >= self.pipeline.log.snapshot_every { self.save().await } else { Ok(()) }
     }

@@ -354,8 +354,12 @@ impl Role {
                 self.show(&scores, &news);
             }
         }
-        self.dependencies.metrics.stage.messages.inc();
-        self.dependencies.metrics.stage.reached(tick);
+        let stage = &self.dependencies.metrics.stage;
+        stage.messages.inc();
+        stage.reached(tick);
+        for input in [&self.forecasts, &self.observations] {
+            stage.at(input.partition(), input.position().next);
+        }
         self.ticks_since_save += 1;
         if self.ticks_since_save >= self.snapshot_every { self.save().await } else { Ok(()) }
     }

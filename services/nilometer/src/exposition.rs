@@ -1,0 +1,74 @@
+//! What `/metrics` shows: the process's own numbers, and those of the partitions that it has just now.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use prometheus::{Registry, proto::MetricFamily};
+
+use crate::stage::Stage;
+
+/// The registries of one process. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Exposition {
+    process: Registry,
+    parts: Arc<Mutex<BTreeMap<(Stage, u32), Registry>>>,
+}
+
+impl Exposition {
+    /// What is of the process.
+    pub const fn process(&self) -> &Registry {
+        &self.process
+    }
+
+    /// Shows what a stage has of a partition.
+    pub fn show(&self, stage: Stage, number: u32, registry: Registry) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert((stage, number), registry);
+    }
+
+    /// Shows it no longer.
+    pub fn forget(&self, stage: Stage, number: u32) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(stage, number));
+    }
+
+    /// Everything, each family once, by name.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        let parts: Vec<Registry> =
+            self.parts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
+        for mut family in parts.iter().chain([&self.process]).flat_map(Registry::gather) {
+            match families.get_mut(family.name()) {
+                Some(known) => known.mut_metric().append(&mut family.take_metric()),
+                None => drop(families.insert(family.name().to_owned(), family)),
+            }
+        }
+        families.into_values().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nilometer_engine::Metrics;
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    #[test]
+    fn a_family_of_several_partitions_is_written_once_and_goes_with_them() {
+        let exposition = Exposition::default();
+        let metrics = Metrics::new(exposition.process()).unwrap();
+        for number in [0, 7] {
+            let part = metrics.of_partition(number).unwrap();
+            part.stage("forecast").messages.inc();
+            exposition.show(Stage::Forecast, number, part.registry().clone());
+        }
+        metrics.stage("ingest").messages.inc();
+        let text = || TextEncoder::new().encode_to_string(&exposition.gather()).unwrap();
+        assert_eq!(text().matches("# TYPE nilometer_messages_total").count(), 1);
+        assert_eq!(text().matches("nilometer_messages_total{").count(), 3);
+        exposition.forget(Stage::Forecast, 7);
+        let text = text();
+        assert!(text.contains("partition=\"0\"") && !text.contains("partition=\"7\""), "{text}");
+    }
+}

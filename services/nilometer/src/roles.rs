@@ -1,0 +1,202 @@
+//! What each role of a partition needs is made here, and nowhere else.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result};
+use nilometer_definitions::{Parts, Pipeline};
+use nilometer_engine::{Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
+use nilometer_forecast::ForecastMetrics;
+use nilometer_runtime::{Mixture, Runtime};
+use nilometer_schemas::Contract;
+use nilometer_score::ScoreMetrics;
+use object_store::ObjectStore;
+use tokio::sync::watch;
+
+use crate::{
+    exposition::Exposition,
+    intake::{Mode, intake},
+    retention::Readers,
+    stage::{Role, Stage},
+    storage::{self, ARCHIVE, SNAPSHOTS},
+};
+
+/// Snapshots kept a role.
+const KEEP: usize = 3;
+
+/// What is published: role and contract.
+const PUBLISHED: [(&str, Contract); 5] = [
+    ("publish_forecast", Contract::Forecast),
+    ("publish_analysis", Contract::Analysis),
+    ("publish_score", Contract::Score),
+    ("publish_observation", Contract::Observation),
+    ("publish_dead_letter", Contract::DeadLetter),
+];
+
+/// What takes snapshots.
+pub const NAMES: [&str; 8] =
+    ["ingest", "forecast", "score", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0, PUBLISHED[3].0, PUBLISHED[4].0];
+
+/// From a definition to the roles of its partitions.
+pub struct Roles {
+    pub pipeline: Pipeline,
+    pub parts: Parts,
+    pub clock: Clock,
+    pub mode: Mode,
+    pub store: Arc<dyn ObjectStore>,
+    pub log: Arc<dyn Log>,
+    /// the same, where it is on a cluster
+    pub kafka: Option<Arc<KafkaLog>>,
+    pub metrics: Metrics,
+    pub exposition: Exposition,
+    /// changes when the weights are to be read again
+    pub reload: watch::Receiver<u64>,
+    /// read with the first partition that needs them
+    pub models: Mutex<Option<(Runtime, Mixture)>>,
+}
+
+impl Roles {
+    /// A stage's roles of one partition, by name; none where it has no catchments.
+    ///
+    /// # Errors
+    /// What cannot be made of the definition.
+    pub fn of(&self, stage: Stage, number: u32, stop: &Stop) -> Result<Vec<(String, Role)>> {
+        let Some(part) = self.parts.part(number) else { return Ok(Vec::new()) };
+        if stage == Stage::Ingest {
+            // One for all: it goes with the first partition.
+            let first = number == self.parts.first();
+            return first.then(|| Ok(("ingest".to_owned(), self.ingest(stop)?))).into_iter().collect();
+        }
+        let metrics = self.metrics.of_partition(number)?;
+        let roles = match stage {
+            Stage::Ingest => Vec::new(),
+            Stage::Forecast => vec![("forecast", self.forecast(part, number, &metrics, stop)?)],
+            Stage::Score => vec![("score", self.score(part, number, &metrics, stop)?)],
+            Stage::Publish => PUBLISHED
+                .map(|(name, contract)| (name, self.publish(name, Partition::new(contract, number), &metrics, stop)))
+                .into(),
+        };
+        self.exposition.show(stage, number, metrics.registry().clone());
+        Ok(roles.into_iter().map(|(name, role)| (format!("{name}/{number}"), role)).collect())
+    }
+
+    /// Lets go of what a stage had of partitions that another process has now.
+    pub fn release(&self, stage: Stage, numbers: &[u32]) {
+        for &number in numbers {
+            self.exposition.forget(stage, number);
+            if let Some(kafka) = &self.kafka {
+                kafka.release(number);
+            }
+        }
+    }
+
+    fn ingest(&self, stop: &Stop) -> Result<Role> {
+        let (sources, lines) = intake(&self.pipeline, self.mode)?;
+        let dependencies = nilometer_ingest::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.snapshots("ingest", self.parts.first()),
+            sources,
+            lines,
+            clock: self.clock,
+            snapshot_every: self.pipeline.log.snapshot_every,
+            growing: self.mode == Mode::Live,
+            metrics: self.metrics.clone(),
+            parts: self.parts.clone(),
+        };
+        let role = nilometer_ingest::run(dependencies, stop.clone());
+        Ok(Box::pin(async move { role.await.context("ingest failed") }))
+    }
+
+    fn forecast(&self, part: &Arc<Pipeline>, number: u32, metrics: &Metrics, stop: &Stop) -> Result<Role> {
+        let mut read = self.models.lock().unwrap_or_else(PoisonError::into_inner);
+        let (runtime, models) = match &*read {
+            Some(read) => read.clone(),
+            None => read.insert(models(&self.pipeline)?).clone(),
+        };
+        drop(read);
+        let dependencies = nilometer_forecast::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.forecast_snapshots(number),
+            runtime,
+            models,
+            reload: self.reload.clone(),
+            metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry())?,
+            partition: number,
+        };
+        let role = nilometer_forecast::run(part.clone(), dependencies, stop.clone());
+        Ok(Box::pin(async move { role.await.with_context(|| format!("forecast of partition {number} failed")) }))
+    }
+
+    fn score(&self, part: &Arc<Pipeline>, number: u32, metrics: &Metrics, stop: &Stop) -> Result<Role> {
+        let dependencies = nilometer_score::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.snapshots("score", number),
+            metrics: ScoreMetrics::new(metrics.stage("score"), metrics.registry())?,
+            partition: number,
+        };
+        let role = nilometer_score::run(part.clone(), dependencies, stop.clone());
+        Ok(Box::pin(async move { role.await.with_context(|| format!("score of partition {number} failed")) }))
+    }
+
+    fn publish(&self, name: &'static str, partition: Partition, metrics: &Metrics, stop: &Stop) -> Role {
+        let dependencies = nilometer_publish::Dependencies {
+            log: self.log.clone(),
+            snapshots: self.snapshots(name, partition.number),
+            archive: storage::below(&self.store, ARCHIVE),
+            metrics: metrics.stage(name),
+            partition,
+            snapshot_every: self.pipeline.log.snapshot_every,
+        };
+        let role = nilometer_publish::run(dependencies, stop.clone());
+        Box::pin(async move { role.await.with_context(|| format!("{name} of partition {} failed", partition.number)) })
+    }
+
+    /// Where a stage's roles of every partition keep how far they have come; nobody waits for the last.
+    pub fn snapshots_of(&self, stage: Stage) -> Vec<Snapshots> {
+        match stage {
+            Stage::Ingest => vec![self.snapshots("ingest", self.parts.first())],
+            Stage::Forecast | Stage::Score => {
+                self.parts.numbers().map(|number| self.snapshots(stage.name(), number)).collect()
+            }
+            Stage::Publish => Vec::new(),
+        }
+    }
+
+    /// Who reads a partition.
+    pub fn readers(&self, number: u32) -> Readers {
+        Readers {
+            number,
+            forecast: self.forecast_snapshots(number),
+            score: self.pipeline.forecast.score.then(|| self.snapshots("score", number)),
+            publish: PUBLISHED.iter().map(|(name, contract)| (*contract, self.snapshots(name, number))).collect(),
+        }
+    }
+
+    fn snapshots(&self, role: &str, number: u32) -> Snapshots {
+        Snapshots::new(self.store.clone(), SNAPSHOTS, role, KEEP).of_partition(number)
+    }
+
+    /// Those of the forecast role reach back as far as rows may be late.
+    fn forecast_snapshots(&self, number: u32) -> Snapshots {
+        let lateness_us = self.pipeline.forecast.lateness.seconds().saturating_mul(1_000_000);
+        self.snapshots("forecast", number).reaching(u64::try_from(lateness_us).unwrap_or(0))
+    }
+}
+
+/// Everything that `validate` can try without running: catchments, sources, the model.
+///
+/// # Errors
+/// The first thing that cannot be made.
+pub fn rehearse(pipeline: &Pipeline) -> Result<()> {
+    intake(pipeline, Mode::Replay)?;
+    let (runtime, models) = models(pipeline)?;
+    for member in models.members() {
+        nilometer_forecast::EnsembleState::new(&runtime, &member.package, pipeline, 1, pipeline.time.from)?;
+    }
+    Ok(())
+}
+
+fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
+    let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
+    let runtime = Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?;
+    Ok((runtime, models))
+}
