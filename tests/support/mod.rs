@@ -8,6 +8,7 @@
 )]
 
 pub mod folder;
+pub mod rivers;
 
 use std::io::Write as _;
 use std::{
@@ -123,7 +124,8 @@ pub fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 pub fn same(expected: &BTreeMap<PathBuf, Vec<u8>>, found: &BTreeMap<PathBuf, Vec<u8>>) {
     let absent: Vec<_> = expected.keys().filter(|name| !found.contains_key(*name)).collect();
     let extra: Vec<_> = found.keys().filter(|name| !expected.contains_key(*name)).collect();
-    assert!(absent.is_empty() && extra.is_empty(), "missing {absent:?}, not expected {extra:?}");
+    let some = |of: &[&PathBuf]| format!("{} as {:?}", of.len(), &of[..of.len().min(10)]);
+    assert!(absent.is_empty() && extra.is_empty(), "missing {}, not expected {}", some(&absent), some(&extra));
     for (name, bytes) in expected {
         assert!(found[name] == *bytes, "{} differs", name.display());
     }

@@ -104,7 +104,7 @@ impl Run {
             let stage = stage::run(*stage, self.shares(*stage)?, roles.clone(), stop.clone(), health.clone());
             running.spawn(async move { (index, stage.await) });
         }
-        let stopping = tokio::spawn(stop_on_signal(lifecycle.clone()));
+        let stopping = tokio::spawn(stop_on_signal(lifecycle.clone(), roles.kafka.is_some()));
         let replays = roles.mode == Mode::Replay;
         let time = &roles.pipeline.time;
         let showing = replays.then(|| tokio::spawn(progress::show(roles.exposition.clone(), time.from, time.to)));
@@ -188,27 +188,33 @@ async fn supervise(
             }
             Ok((index, Err(error))) => {
                 failure.get_or_insert(error);
-                lifecycle.stop();
                 lifecycle.stop_now();
+                lifecycle.stop();
                 lifecycle.complete(index + 1);
             }
             Err(panicked) => {
                 failure.get_or_insert(anyhow!("a stage panicked: {panicked}"));
-                lifecycle.stop();
                 lifecycle.stop_now();
+                lifecycle.stop();
             }
         }
     }
     failure.map_or(Ok(()), Err)
 }
 
-/// The first SIGTERM or SIGINT ends the roles in order, each after its input; the second ends them at once.
-async fn stop_on_signal(lifecycle: Arc<Lifecycle>) {
+/// The first SIGTERM or SIGINT ends the roles in order, each after its input; the second ends them at once. Where other processes may append to
+/// the inputs these have no end: then the first ends them at their next safe point, and whoever has their partitions next goes on from there.
+async fn stop_on_signal(lifecycle: Arc<Lifecycle>, shared: bool) {
     let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         tracing::error!("signals cannot be received; stop with SIGKILL, which loses nothing");
         return std::future::pending().await;
     };
     tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+    if shared {
+        tracing::info!("stopping: each role saves its state and lets go of its partitions");
+        lifecycle.stop_now();
+        return lifecycle.stop();
+    }
     tracing::info!("stopping: each role finishes what has reached it");
     lifecycle.stop();
     tokio::spawn(async move {

@@ -248,7 +248,7 @@ impl Settings {
     }
 }
 
-/// How long a topic or a partition may be unknown before it counts as absent: a node that has just come up knows nothing yet.
+/// How long a topic may be unknown before it counts as absent: a node that has just come up knows nothing yet.
 const ABSENT_AFTER: Duration = Duration::from_secs(5);
 
 /// Whether to ask again, where that has failed for so long.
@@ -256,10 +256,10 @@ pub(super) fn ask_again(error: &KafkaError, failing: Duration) -> bool {
     will_pass(error) || is_absence(error) && failing < ABSENT_AFTER
 }
 
-/// Whether it says that there is no such topic or partition.
+/// Whether it says that there is no such topic. A partition that is unknown may be one whose nodes are all away.
 pub(super) fn is_absence(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-    matches!(error.rdkafka_error_code(), Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition))
+    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
+    matches!(error.rdkafka_error_code(), Some(UnknownTopic | UnknownTopicOrPartition))
 }
 
 /// Whether the same may succeed a little later: a cluster that moves or rests, a broker that goes, a transaction that has to be aborted. What
