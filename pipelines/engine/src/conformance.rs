@@ -95,6 +95,16 @@ where
 
     concurrent_writers(&log, beside).await?;
 
+    let aged = Partition::new(Contract::Score, here.number);
+    assert_eq!(log.younger_than(aged, 0).await?, 0, "nothing is old where nothing is");
+    for sequence in 1..=9 {
+        let time = Timestamp(0).plus_s(sequence as i64 * 60);
+        log.append(aged, Message { time, ..message("a", sequence, 1) }).await?;
+    }
+    for (age_s, oldest) in [(0, 8), (59, 8), (60, 7), (200, 5), (480, 0), (100_000, 0)] {
+        assert_eq!(log.younger_than(aged, age_s).await?, oldest, "{age_s} s");
+    }
+
     assert_eq!(log.trim(here, 2).await?, 2);
     assert!(
         matches!(log.read(here, 1).await, Err(LogError::Expired { start: 2, .. })),

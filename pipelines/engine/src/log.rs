@@ -230,6 +230,25 @@ pub trait Log: Send + Sync {
     /// The sequence of the producer's last message in the partition.
     async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError>;
 
+    /// The oldest position whose message is at most `age_s` older than the newest; the start where that cannot be said. What is damaged counts
+    /// as old.
+    async fn younger_than(&self, partition: Partition, age_s: i64) -> Result<u64, LogError> {
+        let Bounds { start, end } = self.bounds(partition).await?;
+        let newest = if end > start { self.read(partition, end - 1).await? } else { None };
+        let Some(Entry::Record(newest)) = newest else { return Ok(start) };
+        let horizon = newest.time.plus_s(-age_s);
+        // Times grow with positions.
+        let (mut low, mut high) = (start, end - 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.read(partition, middle).await? {
+                Some(Entry::Record(record)) if record.time >= horizon => high = middle,
+                _ => low = middle + 1,
+            }
+        }
+        Ok(high)
+    }
+
     /// Retention: removes messages below `before`, the newest message always stays. Returns how many went.
     async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError>;
 }
@@ -258,26 +277,17 @@ pub async fn next_entry(
     }
 }
 
-/// Retention by age: removes the oldest messages whose time is before `horizon`, but none at or behind `needed_from`.
+/// Retention by age: removes messages that are more than `age_s` older than the newest, but none at or behind `needed_from`.
 /// Returns how many went.
 ///
 /// # Errors
 /// What the log says.
-pub async fn retain(
-    log: &dyn Log,
-    partition: Partition,
-    horizon: Timestamp,
-    needed_from: u64,
-) -> Result<u64, LogError> {
+pub async fn retain(log: &dyn Log, partition: Partition, age_s: i64, needed_from: u64) -> Result<u64, LogError> {
     let Bounds { start, end } = log.bounds(partition).await?;
-    // Times grow with positions: find the first message that is young enough. What is damaged counts as old.
-    let (mut low, mut high) = (start, needed_from.min(end));
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match log.read(partition, middle).await? {
-            Some(Entry::Record(record)) if record.time >= horizon => high = middle,
-            _ => low = middle + 1,
-        }
+    // Nothing may go, so nothing is asked for.
+    if needed_from.min(end) <= start {
+        return Ok(0);
     }
-    if low > start { log.trim(partition, low).await } else { Ok(0) }
+    let before = log.younger_than(partition, age_s).await?.min(needed_from);
+    if before > start { log.trim(partition, before).await } else { Ok(0) }
 }

@@ -197,10 +197,8 @@ impl Snapshots {
         accept: impl Fn(&T) -> bool,
     ) -> Result<Option<Snapshot<T>>, SnapshotError> {
         for ordinal in self.ordinals().await?.into_iter().rev().filter(|o| *o < ordinal) {
-            if let Ok((content, numbers)) = parse(&self.fetch(&self.key(ordinal)).await?)
-                && accept(&content)
-            {
-                return Ok(Some(Snapshot { ordinal, content, numbers }));
+            if let Some(snapshot) = self.readable(ordinal).await?.filter(|found| accept(&found.content)) {
+                return Ok(Some(snapshot));
             }
         }
         Ok(None)
@@ -212,11 +210,20 @@ impl Snapshots {
     /// The store's error. A damaged one counts as absent.
     pub async fn oldest<T: DeserializeOwned>(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
         for ordinal in self.ordinals().await? {
-            if let Ok((content, numbers)) = parse(&self.fetch(&self.key(ordinal)).await?) {
-                return Ok(Some(Snapshot { ordinal, content, numbers }));
+            if let Some(snapshot) = self.readable(ordinal).await? {
+                return Ok(Some(snapshot));
             }
         }
         Ok(None)
+    }
+
+    /// A snapshot unless it is damaged, or was removed since it was listed.
+    async fn readable<T: DeserializeOwned>(&self, ordinal: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        match self.fetch(&self.key(ordinal)).await {
+            Ok(bytes) => Ok(parse(&bytes).ok().map(|(content, numbers)| Snapshot { ordinal, content, numbers })),
+            Err(SnapshotError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn fetch(&self, path: &Path) -> Result<Vec<u8>, SnapshotError> {

@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow, bail};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use nilometer_definitions::{Parts, Pipeline};
 use nilometer_engine::{Clock, EmbeddedLog, Lifecycle, Log, Metrics, Shares, Stop};
 use nilometer_schemas::Timestamp;
@@ -28,6 +29,9 @@ use crate::{
 
 /// How often the log is trimmed.
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
+
+/// Partitions that are trimmed at once.
+const TRIMMED_AT_ONCE: usize = 4;
 
 /// Every stage of one process, ready to run.
 pub struct Run {
@@ -166,10 +170,12 @@ async fn trim_regularly(roles: Arc<Roles>) {
 
 /// Any process that publishes may: what one has removed the next finds gone.
 async fn trim(roles: &Roles) -> Result<()> {
-    for number in roles.parts.numbers() {
-        retention::enforce(&*roles.log, &roles.readers(number), roles.pipeline.log.retention.seconds()).await?;
-    }
-    Ok(())
+    let retention_s = roles.pipeline.log.retention.seconds();
+    let of_partitions = roles
+        .parts
+        .numbers()
+        .map(async |number| retention::enforce(&*roles.log, &roles.readers(number), retention_s).await);
+    stream::iter(of_partitions).buffer_unordered(TRIMMED_AT_ONCE).try_collect().await
 }
 
 /// Waits for the stages; each that has ended lets the one behind it drain. The first failure stops all.

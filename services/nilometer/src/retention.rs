@@ -1,7 +1,7 @@
 //! Retention: what no reader needs any more and the definition does not ask for leaves the log.
 
 use anyhow::Result;
-use nilometer_engine::{Entry, Log, Partition, Snapshots, retain};
+use nilometer_engine::{Log, Partition, Snapshots, retain};
 use nilometer_schemas::Contract;
 
 /// The snapshots of a partition's readers.
@@ -36,11 +36,11 @@ pub async fn enforce(log: &dyn Log, readers: &Readers, retention_s: i64) -> Resu
             }
         }
         let partition = Partition::new(contract, readers.number);
-        let end = log.bounds(partition).await?.end;
-        let newest = if end > 0 { log.read(partition, end - 1).await? } else { None };
-        if let (true, Some(needed), Some(Entry::Record(newest))) = (known, needed, newest) {
-            let gone = retain(log, partition, newest.time.plus_s(-retention_s), needed).await?;
-            tracing::info!(%partition, gone, "retention");
+        if let (true, Some(needed)) = (known, needed) {
+            let gone = retain(log, partition, retention_s, needed).await?;
+            if gone > 0 {
+                tracing::info!(%partition, gone, "retention");
+            }
         }
     }
     Ok(())

@@ -290,7 +290,7 @@ fn what_has_left_the_log_or_rots_in_it_is_lost_and_the_rest_is_judged() {
                 "trimmed" => {
                     write(&log, pipeline.time.from, 0..40).await;
                     for contract in [Contract::Observation, Contract::Forecast] {
-                        retain(&log, Partition::new(contract, 0), Timestamp(i64::MAX), 20).await.unwrap();
+                        retain(&log, Partition::new(contract, 0), 0, 20).await.unwrap();
                     }
                 }
                 topic => {

@@ -118,7 +118,7 @@ pub(super) struct Found {
     pub(super) offset: i64,
     /// the partition's tail if this is its newest message
     pub(super) tail: Tail,
-    time: Timestamp,
+    pub(super) time: Timestamp,
     rows_before: u64,
 }
 

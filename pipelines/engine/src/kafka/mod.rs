@@ -135,6 +135,10 @@ impl Log for KafkaLog {
         self.probe(partition, move |probe| Ok(probe.tail()?.producers.get(&producer).copied())).await
     }
 
+    async fn younger_than(&self, partition: Partition, age_s: i64) -> Result<u64, LogError> {
+        self.probe(partition, move |probe| probe.younger_than(age_s)).await
+    }
+
     async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError> {
         let Bounds { start, end } = self.bounds(partition).await?;
         let before = before.min(end.saturating_sub(1));

@@ -252,16 +252,41 @@ impl Probe {
         self.newest_between(low, high)
     }
 
+    /// The oldest position whose message is at most `age_s` older than the newest; the start where that is damaged.
+    pub(super) fn younger_than(&mut self, age_s: i64) -> Result<u64, LogError> {
+        let partition = self.partition;
+        self.find_younger_than(age_s).map_err(|error| failed(partition, &error))
+    }
+
+    fn find_younger_than(&mut self, age_s: i64) -> Result<u64, KafkaError> {
+        let (low, high) = self.offsets()?;
+        let Some(newest) = self.find_newest(low, high)? else { return Ok(0) };
+        let horizon = newest.time.plus_s(-age_s);
+        // Not by Kafka's own index of times: markers of transactions are of the wall clock.
+        let (mut from, mut to, mut oldest) = (low, newest.offset, newest.position);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.first_from(middle)? {
+                Some(found) if found.time < horizon => from = found.offset + 1,
+                found => {
+                    to = middle;
+                    oldest = found.map_or(oldest, |found| found.position.min(oldest));
+                }
+            }
+        }
+        Ok(oldest)
+    }
+
     fn newest_between(&mut self, low: i64, high: i64) -> Result<Option<Tail>, KafkaError> {
         if let Some((_, tail)) = self.tail_at.as_ref().filter(|(at, _)| *at == high) {
             return Ok(tail.clone());
         }
-        let newest = self.find_newest(low, high)?;
+        let newest = self.find_newest(low, high)?.map(|found| found.tail);
         self.tail_at = Some((high, newest.clone()));
         Ok(newest)
     }
 
-    fn find_newest(&mut self, low: i64, high: i64) -> Result<Option<Tail>, KafkaError> {
+    fn find_newest(&mut self, low: i64, high: i64) -> Result<Option<Found>, KafkaError> {
         // A marker lies behind each message, more of them where transactions were aborted.
         let mut back = 2;
         loop {
@@ -272,7 +297,7 @@ impl Probe {
             while at + 1 < high {
                 let Some(found) = self.first_from(at)? else { break };
                 at = found.offset + 1;
-                newest = Some(found.tail);
+                newest = Some(found);
             }
             if newest.is_some() || from == low {
                 return Ok(newest);
@@ -325,10 +350,22 @@ impl Probe {
         loop {
             match self.consumer.fetch_watermarks(&self.topic, number(self.partition), PATIENCE) {
                 // A leader that changes is another one soon.
-                Err(error) if ask_again(&error, begun.elapsed()) && begun.elapsed() < PATIENCE => thread::sleep(POLL),
+                Err(error)
+                    if begun.elapsed() < PATIENCE
+                        && (ask_again(&error, begun.elapsed()) || is_absence(&error) && self.is_there()) =>
+                {
+                    thread::sleep(POLL);
+                }
                 found => return found,
             }
         }
+    }
+
+    /// Whether the cluster has the partition: one whose nodes are all away is unknown as well.
+    fn is_there(&self) -> bool {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), PATIENCE);
+        let topic = metadata.as_ref().ok().and_then(|metadata| metadata.topics().first());
+        topic.is_some_and(|topic| topic.partitions().iter().any(|partition| partition.id() == number(self.partition)))
     }
 
     /// The first message of this log at or behind an offset.

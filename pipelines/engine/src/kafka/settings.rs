@@ -199,7 +199,7 @@ impl Settings {
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "100")
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", "4096")
             // A full queue is looked at again soon, not after a second.
             .set("fetch.queue.backoff.ms", "2")
             .set("message.max.bytes", self.max_message_bytes.to_string())
@@ -248,7 +248,7 @@ impl Settings {
     }
 }
 
-/// How long a topic may be unknown before it counts as absent: a node that has just come up knows nothing yet.
+/// How long a topic or a partition may be unknown before it counts as absent: a node that has just come up knows nothing yet.
 const ABSENT_AFTER: Duration = Duration::from_secs(5);
 
 /// Whether to ask again, where that has failed for so long.
@@ -256,10 +256,10 @@ pub(super) fn ask_again(error: &KafkaError, failing: Duration) -> bool {
     will_pass(error) || is_absence(error) && failing < ABSENT_AFTER
 }
 
-/// Whether it says that there is no such topic. A partition that is unknown may be one whose nodes are all away.
+/// Whether it says that there is no such topic or partition.
 pub(super) fn is_absence(error: &KafkaError) -> bool {
-    use RDKafkaErrorCode::{UnknownTopic, UnknownTopicOrPartition};
-    matches!(error.rdkafka_error_code(), Some(UnknownTopic | UnknownTopicOrPartition))
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    matches!(error.rdkafka_error_code(), Some(UnknownPartition | UnknownTopic | UnknownTopicOrPartition))
 }
 
 /// Whether the same may succeed a little later: a cluster that moves or rests, a broker that goes, a transaction that has to be aborted. What
