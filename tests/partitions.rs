@@ -95,10 +95,18 @@ impl Process {
 
     /// Whether it was given a partition.
     fn shares(&self) -> bool {
-        fs::read_to_string(&self.said)
-            .unwrap()
-            .lines()
-            .any(|line| line.contains("partitions are ours") && line.contains("forecast") && !line.contains("[]"))
+        self.taken() > 0
+    }
+
+    /// How often it was given one.
+    fn taken(&self) -> usize {
+        let given = |line: &&str| line.contains("partitions are ours") && !line.contains("[]");
+        fs::read_to_string(&self.said).unwrap().lines().filter(given).count()
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 }
 
@@ -152,17 +160,20 @@ fn processes_that_come_go_and_die_share_the_partitions_without_a_gap_or_a_double
     }
     assert!(first.says("partitions go to another process"));
     further(PARTITIONS as usize);
-    // One dies and comes back by its name, one dies for good, one leaves.
+    // One dies and comes back by its name, one sleeps until others have its partitions and wakes as if it still had them, one leaves.
     second.child.kill().unwrap();
     second.child.wait().unwrap();
     let again = start("forecast", "again", "second", &[]);
     until("it has its partitions again", || again.shares());
     let mut again = again;
-    third.child.kill().unwrap();
-    third.child.wait().unwrap();
-    let id = fourth.child.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-    for process in [&mut fourth, &mut ingest, &mut again, &mut first, &mut publish] {
+    third.signal("STOP");
+    let theirs = first.taken() + again.taken() + fourth.taken();
+    until("others have its partitions", || first.taken() + again.taken() + fourth.taken() > theirs);
+    further(PARTITIONS as usize);
+    third.signal("CONT");
+    until("it knows that it has lost them", || third.says("lost=true"));
+    fourth.signal("TERM");
+    for process in [&mut fourth, &mut third, &mut ingest, &mut again, &mut first, &mut publish] {
         until(&format!("{} ends", process.said.display()), || process.child.try_wait().unwrap().is_some());
         assert!(process.child.wait().unwrap().success(), "{}", fs::read_to_string(&process.said).unwrap());
     }

@@ -1,34 +1,22 @@
-//! A real Apache Kafka for tests: `ops/kafka` runs its nodes, which end with the process that started them.
+//! A real Apache Kafka for tests.
 
 use std::{
-    io::{self, Write as _},
-    net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    io,
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Arc, Mutex, PoisonError},
     thread,
-    time::{Duration, Instant},
 };
 
-/// How long a node may take to come up.
-const PATIENCE: Duration = Duration::from_secs(90);
+use crate::tethered::{Tethered, await_port, can_fetch, free_ports};
 
-/// Starts a node and waits until its input ends, with the process that holds the other end or before: then kills it, and takes its files
-/// away unless it was told to keep them.
-const NODE: &str = r#"
-    "$@" </dev/null >>"$3.log" 2>&1 & node=$!
-    read -r word
-    kill -9 $node
-    wait $node
-    [ "$word" = keep ] || { rm -rf "$3" "$3.log"; rmdir "$(dirname "$3")"; }
-"#;
-
-/// A cluster on this machine, in a folder of its own.
+/// A cluster on this machine, in a folder of its own; it ends with the process that started it.
 #[derive(Debug)]
 pub struct Broker {
     folder: tempfile::TempDir,
     brokers: Vec<u16>,
     controllers: Vec<u16>,
-    nodes: Vec<Option<Child>>,
+    nodes: Vec<Option<Tethered>>,
+    wire: Option<Wire>,
 }
 
 impl Broker {
@@ -38,46 +26,55 @@ impl Broker {
     /// When a node does not come up.
     #[must_use]
     pub fn start(nodes: usize) -> Option<Self> {
-        let there = Command::new("java").arg("-version").output().is_ok_and(|output| output.status.success());
-        let fetched = there && Command::new(script()).arg("fetch").output().is_ok_and(|output| output.status.success());
-        if !fetched {
-            // Past the capture of the test runner, so that the summary counts it.
-            let _ = writeln!(
-                io::stderr(),
-                "SKIPPED: Apache Kafka is absent; install Java and Maven and run ops/kafka fetch"
-            );
+        Self::start_with(nodes, |_| None)
+    }
+
+    /// One node that clients reach by a wire which can be cut.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start_behind_a_wire() -> Option<Self> {
+        Self::start_with(1, |port| Some(Wire::to(port).expect("a port is free")))
+    }
+
+    fn start_with(nodes: usize, wire: impl FnOnce(u16) -> Option<Wire>) -> Option<Self> {
+        if !can_fetch("kafka", "Apache Kafka") {
             return None;
         }
-        // Held together, so that no port is given twice.
-        let listeners: Vec<TcpListener> =
-            (0..2 * nodes).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
-        let ports: Vec<u16> =
-            listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect();
-        drop(listeners);
+        let ports = free_ports(2 * nodes);
         let mut broker = Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
             brokers: ports[..nodes].to_vec(),
             controllers: ports[nodes..].to_vec(),
             nodes: (0..nodes).map(|_| None).collect(),
+            wire: wire(ports[0]),
         };
         (0..nodes).for_each(|node| broker.launch(node));
-        (0..nodes).for_each(|node| broker.await_node(node));
+        broker.brokers.iter().for_each(|port| await_port(*port, broker.folder.path()));
         Some(broker)
+    }
+
+    /// Cuts the wire, or mends it. Whoever was talking is cut off, and whoever calls is not answered.
+    pub fn cut(&self, cut: bool) {
+        if let Some(wire) = &self.wire {
+            wire.cut(cut);
+        }
     }
 
     /// What clients are told.
     #[must_use]
     pub fn address(&self) -> String {
+        if let Some(wire) = &self.wire {
+            return format!("127.0.0.1:{}", wire.port);
+        }
         self.brokers.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
     }
 
     /// Ends a node as a power cut would.
     pub fn kill(&mut self, node: usize) {
-        if let Some(mut child) = self.nodes[node].take() {
-            if let Some(mut input) = child.stdin.take() {
-                let _ = input.write_all(b"keep\n");
-            }
-            drop(child.wait());
+        if let Some(node) = self.nodes[node].take() {
+            node.kill();
         }
     }
 
@@ -87,34 +84,15 @@ impl Broker {
     /// When it does not come up.
     pub fn revive(&mut self, node: usize) {
         self.launch(node);
-        self.await_node(node);
+        await_port(self.brokers[node], self.folder.path());
     }
 
     fn launch(&mut self, node: usize) {
         let ports = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
-        let child = Command::new("sh")
-            .args(["-c", NODE, "sh"])
-            .arg(script())
-            .arg("serve")
-            .arg(self.folder.path().join(node.to_string()))
-            .args([(node + 1).to_string(), ports(&self.brokers), ports(&self.controllers)])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        self.nodes[node] = Some(child.expect("sh runs"));
-    }
-
-    fn await_node(&self, node: usize) {
-        let begun = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.brokers[node])).is_err() {
-            assert!(
-                begun.elapsed() < PATIENCE,
-                "Kafka node {node} did not come up; see {}",
-                self.folder.path().display()
-            );
-            thread::sleep(Duration::from_millis(50));
-        }
+        let mut arguments = vec![(node + 1).to_string(), ports(&self.brokers), ports(&self.controllers)];
+        arguments.extend(self.wire.as_ref().map(|wire| wire.port.to_string()));
+        let folder = self.folder.path().join(node.to_string());
+        self.nodes[node] = Some(Tethered::start("kafka", &folder, &arguments));
     }
 }
 
@@ -124,6 +102,55 @@ impl Drop for Broker {
     }
 }
 
-fn script() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ops/kafka")
+/// Carries connections from one port of this machine to another.
+#[derive(Debug)]
+struct Wire {
+    port: u16,
+    state: Arc<Mutex<WireState>>,
+}
+
+#[derive(Debug, Default)]
+struct WireState {
+    cut: bool,
+    /// both ends of each connection
+    carried: Vec<TcpStream>,
+}
+
+impl Wire {
+    fn to(port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let wire = Self { port: listener.local_addr()?.port(), state: Arc::default() };
+        let state = wire.state.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                // Kept open and never answered while it is cut.
+                state.carried.extend(near.try_clone());
+                if !state.cut
+                    && let Ok(far) = TcpStream::connect(("127.0.0.1", port))
+                {
+                    state.carried.extend(far.try_clone());
+                    let there = near.try_clone().and_then(|near| Ok((near, far.try_clone()?)));
+                    there.into_iter().chain([(far, near)]).for_each(|(from, to)| drop(carry(from, to)));
+                }
+            }
+        });
+        Ok(wire)
+    }
+
+    fn cut(&self, cut: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.cut = cut;
+        // A wire that is mended is called anew.
+        for end in state.carried.drain(..) {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream) -> thread::JoinHandle<()> {
+    thread::spawn(move || {
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    })
 }

@@ -30,10 +30,8 @@ impl Clock {
     pub async fn tick(&self, last: Option<Timestamp>) -> Option<Timestamp> {
         match *self {
             Self::Wall { every_s } => {
-                let now = now();
-                let next = last.map_or_else(|| now.ceil_s(every_s), |l| l.plus_s(every_s));
-                let wait = u64::try_from(next.0.saturating_sub(now.0)).unwrap_or(0);
-                tokio::time::sleep(Duration::from_micros(wait)).await;
+                let next = last.map_or_else(|| now().ceil_s(every_s), |l| l.plus_s(every_s));
+                until(next, every_s, now).await;
                 Some(next)
             }
             Self::Replay { from, to, every_s, speed } => {
@@ -58,6 +56,25 @@ impl Clock {
     }
 }
 
+/// Between two looks at the wall clock, which may be set while nobody looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Waits until a tick is due by a clock that may step. One that was set back is waited for, and said: a tick is never repeated.
+async fn until(tick: Timestamp, every_s: i64, now: impl Fn() -> Timestamp) {
+    let mut said = false;
+    loop {
+        let wait_us = tick.0.saturating_sub(now().0);
+        let Some(wait) = u64::try_from(wait_us).ok().filter(|wait| *wait > 0).map(Duration::from_micros) else {
+            return;
+        };
+        if wait_us > 2 * every_s.saturating_mul(1_000_000) && !said {
+            tracing::warn!(%tick, wait_s = wait.as_secs(), "the wall clock was set back; nothing is taken until it has caught up");
+            said = true;
+        }
+        tokio::time::sleep(wait.min(LOOK_EVERY)).await;
+    }
+}
+
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
@@ -78,6 +95,22 @@ mod tests {
             last = Some(tick);
         }
         assert_eq!(ticks, [hour, hour.plus_s(3600)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wall_clock_that_steps_repeats_no_tick_and_sleeps_over_none() {
+        let begin = tokio::time::Instant::now();
+        let passed = || i64::try_from(begin.elapsed().as_secs()).unwrap();
+        // Set back by an hour after 10 s, and right again a minute later.
+        let stepping = || {
+            let off_s = if (10..70).contains(&passed()) { 3_600 } else { 0 };
+            Timestamp(0).plus_s(100_000 + passed() - off_s)
+        };
+        until(Timestamp(0).plus_s(100_030), 60, stepping).await;
+        assert_eq!(passed(), 70, "not an hour later, and not before the clock is right");
+        // Set forward: what was due meanwhile is due at once.
+        until(Timestamp(0).plus_s(100_000), 60, stepping).await;
+        assert_eq!(passed(), 70);
     }
 
     #[tokio::test]

@@ -48,11 +48,17 @@ mod thread;
 #[cfg(feature = "conformance")]
 mod broker;
 #[cfg(feature = "conformance")]
+mod bucket;
+#[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "conformance")]
+mod tethered;
 
 pub use balance::{Balance, BalanceError};
 #[cfg(feature = "conformance")]
 pub use broker::Broker;
+#[cfg(feature = "conformance")]
+pub use bucket::Bucket;
 pub use clock::Clock;
 pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};

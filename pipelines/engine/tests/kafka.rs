@@ -162,9 +162,11 @@ fn random_text(bytes: usize) -> String {
     (0..bytes).map(|_| next()).collect()
 }
 
-/// Kills the named nodes one after the other, while the log is written to and read:
-/// what was written is there, once and in order.
-async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, killed: &[usize]) {
+/// What happens to a broker; each is met by a log that is at work.
+type Fault = Box<dyn FnOnce(&mut Broker) + Send>;
+
+/// Meets a broker's faults while the log is written to and read: what was written is there, once and in order.
+async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, faults: Vec<Fault>) {
     let log = open(options);
     log.create_topics(1).await.unwrap();
     let (written, mut progress) = tokio::sync::watch::channel(0);
@@ -191,15 +193,13 @@ async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, kill
         }
     };
     let faulting = async {
-        for &node in killed {
+        for fault in faults {
             more(&mut progress).await;
-            broker = tokio::task::spawn_blocking(move || {
-                broker.kill(node);
-                broker.revive(node);
+            let happened = tokio::task::spawn_blocking(move || {
+                fault(&mut broker);
                 broker
-            })
-            .await
-            .unwrap();
+            });
+            broker = happened.await.unwrap();
         }
         more(&mut progress).await;
         over.store(true, Ordering::Relaxed);
@@ -215,11 +215,28 @@ async fn more(progress: &mut tokio::sync::watch::Receiver<u64>) {
     progress.wait_for(|&written| written >= enough).await.unwrap();
 }
 
+/// A power cut of a node that comes back.
+fn power_cut(node: usize) -> Fault {
+    Box::new(move |broker| {
+        broker.kill(node);
+        broker.revive(node);
+    })
+}
+
+/// A wire that is cut for so long.
+fn wire_cut(seconds: u64) -> Fault {
+    Box::new(move |broker| {
+        broker.cut(true);
+        std::thread::sleep(Duration::from_secs(seconds));
+        broker.cut(false);
+    })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_comes_back_costs_a_pause_and_no_message() {
     let Some(broker) = Broker::start(1) else { return };
     let options = options(&broker.address(), "killed");
-    write_and_read_through(&options, broker, &[0, 0]).await;
+    write_and_read_through(&options, broker, vec![power_cut(0), power_cut(0)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -227,7 +244,14 @@ async fn three_nodes_lose_one_after_the_other_and_no_message() {
     let Some(broker) = Broker::start(3) else { return };
     let options = KafkaOptions { replication: 3, ..options(&broker.address(), "three") };
     // Whichever node leads: its turn comes, and two are always there.
-    write_and_read_through(&options, broker, &[0, 1, 2]).await;
+    write_and_read_through(&options, broker, (0..3).map(power_cut).collect()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wire_that_is_cut_and_mended_costs_a_pause_and_no_message() {
+    let Some(broker) = Broker::start_behind_a_wire() else { return };
+    let options = options(&broker.address(), "wire");
+    write_and_read_through(&options, broker, vec![wire_cut(0), wire_cut(3), wire_cut(0)]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -223,7 +223,7 @@ impl Settings {
             .set("group.id", format!("{}nilometer-{role}", self.prefix))
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "1000")
+            .set("heartbeat.interval.ms", "300")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "latest");
         if let Some(name) = &self.member {

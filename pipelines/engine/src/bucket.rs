@@ -1,0 +1,64 @@
+//! A real S3 server for tests.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
+
+use crate::tethered::{Tethered, await_port, can_fetch, free_ports};
+
+/// An S3 server on this machine with one bucket; it ends with the process that started it.
+#[derive(Debug)]
+pub struct Bucket {
+    port: u16,
+    /// ends with this
+    _server: Tethered,
+    _folder: tempfile::TempDir,
+}
+
+impl Bucket {
+    /// The bucket's name.
+    pub const NAME: &str = "nilometer";
+
+    /// A server, ready; `None`, said loudly, where it cannot be had.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        if !can_fetch("s3", "the S3 server") {
+            return None;
+        }
+        let port = free_ports(1)[0];
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        let server = Tethered::start("s3", &folder.path().join("s3"), &[port.to_string()]);
+        await_port(port, folder.path());
+        let bucket = Self { port, _server: server, _folder: folder };
+        bucket.create().expect("a bucket can be made");
+        Some(bucket)
+    }
+
+    /// What the environment of AWS tools says to reach it.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ALLOW_HTTP", "true".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "tests".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "tests".to_owned()),
+        ]
+    }
+
+    fn create(&self) -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        let (name, port) = (Self::NAME, self.port);
+        write!(
+            stream,
+            "PUT /{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(std::io::Error::other(answer)) }
+    }
+}

@@ -1,0 +1,37 @@
+//! Log and snapshots on a real S3 server: conditional puts keep the promises that a folder's exclusive creation keeps.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+use std::sync::Arc;
+
+use nilometer_engine::{Bucket, EmbeddedLog, Metrics, SnapshotError, Snapshots, conformance};
+use object_store::{ObjectStore, aws::AmazonS3Builder, prefix::PrefixStore};
+
+fn store(bucket: &Bucket, prefix: &'static str) -> Arc<dyn ObjectStore> {
+    let builder = AmazonS3Builder::new().with_bucket_name(Bucket::NAME);
+    let builder = bucket
+        .environment()
+        .into_iter()
+        .fold(builder, |builder, (key, value)| builder.with_config(key.to_lowercase().parse().unwrap(), value));
+    Arc::new(PrefixStore::new(builder.build().unwrap(), prefix))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_passes_the_suite_and_a_second_owner_of_a_state_is_noticed() {
+    let Some(bucket) = Bucket::start() else { return };
+    let shared = store(&bucket, "suite");
+    conformance::run(|| async { EmbeddedLog::new(shared.clone(), "log", &Metrics::unregistered()) }).await.unwrap();
+
+    let owner = || Snapshots::new(store(&bucket, "owners"), "snapshots", "forecast", 2).of_partition(3);
+    let (ours, theirs) = (owner(), owner());
+    assert!(ours.newest::<u64>().await.unwrap().is_none());
+    for ordinal in 1..=4_u64 {
+        ours.save(ordinal, &ordinal, &[ordinal as f32]).await.unwrap();
+    }
+    theirs.save(4, &4_u64, &[4.0]).await.unwrap();
+    assert!(matches!(theirs.save(4, &5_u64, &[4.0]).await, Err(SnapshotError::Fenced { .. })));
+    assert_eq!(theirs.newest::<u64>().await.unwrap().unwrap().content, 4);
+    assert_eq!(theirs.ordinals().await.unwrap(), [3, 4], "older ones are removed");
+    theirs.replace(3, &33_u64, &[]).await.unwrap();
+    assert_eq!(ours.oldest::<u64>().await.unwrap().unwrap().content, 33);
+}
