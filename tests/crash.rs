@@ -7,13 +7,17 @@ mod support;
 use std::{
     fmt::Write as _,
     fs,
+    io::Write as _,
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use arrow::array::Array;
 use nilometer_schemas::{Forecasts, Timestamp};
-use support::{Arbitrary, archived, cance, data_beside, definition, files, nilometer, same, start, succeed, window};
+use support::{
+    Arbitrary, archived, cance, data_beside, definition, files, nilometer, refused, same, start, succeed, window,
+};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 /// Long enough that the twentieth start still has something to do when it is killed.
@@ -169,11 +173,49 @@ fn sigterm_ends_in_order_and_the_next_start_goes_on() {
         assert!(process.try_wait().unwrap().is_none(), "the window is too short");
     }
     let id = process.id().to_string();
-    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
     assert!(process.wait().unwrap().success(), "a stop is no failure");
     // Orderly: every tick that was read has become a forecast.
     let forecasts = progress(&stopped.join("log/forecast.v1/0"));
     assert_eq!(progress(&stopped.join("log/observation.v1/0")), forecasts);
     succeed(nilometer("replay", &definition(), &window(&stopped, FROM, to)));
     same(&files(&whole.join("archive")), &files(&stopped.join("archive")));
+}
+
+/// What a namespace of its own runs: a disk of so many kilobytes at `$1`, the rest of the words on it; what is left of it goes to `$2`.
+const ON_A_SMALL_DISK: &str = r#"
+    mount -t tmpfs -o size="$3"k tmpfs "$1" || exit 125
+    disk=$1; left=$2; shift 3
+    "$@"; code=$?
+    cp -r "$disk/." "$left"
+    exit $code
+"#;
+
+#[test]
+fn a_full_disk_is_named_and_what_was_written_before_it_is_whole() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, disk, left] = ["whole", "disk", "left"].map(|name| folder.path().join(name));
+    fs::create_dir(&disk).unwrap();
+    let to = "2014-10-10T23:00:00Z";
+    succeed(nilometer("replay", &definition(), &window(&whole, FROM, to)));
+    for kilobytes in [900, 1_700] {
+        fs::create_dir_all(&left).unwrap();
+        let run = nilometer("replay", &definition(), &window(&disk, FROM, to));
+        let mut small = Command::new("unshare");
+        small.args(["--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"]).args([&disk, &left]);
+        small.arg(kilobytes.to_string()).arg(run.get_program()).args(run.get_args()).current_dir(support::root());
+        let output = small.output().unwrap();
+        if output.status.code() == Some(125) || String::from_utf8_lossy(&output.stderr).contains("unshare") {
+            let _ = writeln!(std::io::stderr(), "SKIPPED: no small disk can be mounted here (unshare, tmpfs)");
+            return;
+        }
+        refused(&output, &["object store", "No space left on device"]);
+        assert!(progress(&left.join("log/observation.v1/0")) > 3, "the disk is too small to begin with");
+        succeed(nilometer("replay", &definition(), &window(&left, FROM, to)));
+        same(&files(&whole.join("archive")), &files(&left.join("archive")));
+        fs::remove_dir_all(&left).unwrap();
+    }
 }

@@ -1,9 +1,6 @@
 //! From a definition to running stages, and their end in the order of the flow.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -21,7 +18,7 @@ use crate::{
     http::{self, Health},
     intake::Mode,
     progress, retention,
-    roles::Roles,
+    roles::{self, Roles},
     stage::{self, Before, Stage, complete_behind},
     storage::{self, LOG},
     topics,
@@ -71,6 +68,7 @@ impl Run {
                 Arc::new(EmbeddedLog::new(store.clone(), LOG, &metrics))
             }
         };
+        let models = mine.contains(&Stage::Forecast).then(|| roles::models(&pipeline)).transpose()?;
         let roles = Roles {
             parts: Parts::new(&pipeline),
             pipeline,
@@ -82,7 +80,7 @@ impl Run {
             metrics,
             exposition,
             reload: reload_on_signal(),
-            models: Mutex::default(),
+            models,
         };
         Ok(Self { stages: mine, roles: Arc::new(roles) })
     }

@@ -1,6 +1,6 @@
 //! What each role of a partition needs is made here, and nowhere else.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use nilometer_definitions::{Parts, Pipeline};
@@ -50,8 +50,8 @@ pub struct Roles {
     pub exposition: Exposition,
     /// changes when the weights are to be read again
     pub reload: watch::Receiver<u64>,
-    /// read with the first partition that needs them
-    pub models: Mutex<Option<(Runtime, Mixture)>>,
+    /// read before the first partition is taken; none where this process does not forecast
+    pub models: Option<(Runtime, Mixture)>,
 }
 
 impl Roles {
@@ -107,12 +107,7 @@ impl Roles {
     }
 
     fn forecast(&self, part: &Arc<Pipeline>, number: u32, metrics: &Metrics, stop: &Stop) -> Result<Role> {
-        let mut read = self.models.lock().unwrap_or_else(PoisonError::into_inner);
-        let (runtime, models) = match &*read {
-            Some(read) => read.clone(),
-            None => read.insert(models(&self.pipeline)?).clone(),
-        };
-        drop(read);
+        let (runtime, models) = self.models.clone().context("this process has no models")?;
         let dependencies = nilometer_forecast::Dependencies {
             log: self.log.clone(),
             snapshots: self.forecast_snapshots(number),
@@ -195,7 +190,11 @@ pub fn rehearse(pipeline: &Pipeline) -> Result<()> {
     Ok(())
 }
 
-fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
+/// The verified models, and what runs them.
+///
+/// # Errors
+/// What is wrong with the package or with ONNX Runtime.
+pub fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
     let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
     let runtime = Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?;
     Ok((runtime, models))

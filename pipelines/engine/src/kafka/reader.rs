@@ -114,11 +114,11 @@ impl Cursor {
         let opened = tokio::task::spawn_blocking(move || {
             let mut probe = Probe::new(&settings, partition)?;
             // Waited for, it would pass over everything that comes before it.
-            let end = probe.tail()?.end;
+            let (end, behind) = probe.end_and_offset()?;
             if position > end {
                 return Err(LogError::Beyond { partition, position, end });
             }
-            let offset = probe.offset_of(position)?;
+            let offset = if position == end { behind } else { probe.offset_of(position)? };
             let consumer: StreamConsumer = settings.consumer().create().map_err(|error| failed(partition, &error))?;
             let assignment = assignment(&settings, partition, offset).map_err(|error| failed(partition, &error))?;
             consumer.assign(&assignment).map_err(|error| failed(partition, &error))?;
@@ -225,6 +225,14 @@ impl Probe {
     /// The tail as it is now; that of an empty partition where there is none.
     pub(super) fn tail(&mut self) -> Result<Tail, LogError> {
         Ok(self.newest().map_err(|error| failed(self.partition, &error))?.unwrap_or_default())
+    }
+
+    /// Where the partition ends: the position and the offset behind its newest message.
+    pub(super) fn end_and_offset(&mut self) -> Result<(u64, i64), LogError> {
+        let partition = self.partition;
+        let (low, high) = self.offsets().map_err(|error| failed(partition, &error))?;
+        let newest = self.newest_between(low, high).map_err(|error| failed(partition, &error))?;
+        Ok((newest.map_or(0, |tail| tail.end), high))
     }
 
     /// The positions that the partition holds.
