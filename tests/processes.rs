@@ -142,6 +142,31 @@ fn a_log_that_moves_to_kafka_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_subscriber_that_sleeps_holds_nobody_up_and_misses_nothing() {
+    if cance().is_none() {
+        return;
+    }
+    let Some(broker) = Broker::start(1) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (quiet, slow) = (folder.path().join("quiet"), folder.path().join("slow"));
+    let to = "2014-10-10T23:00:00Z";
+    succeed(nilometer("replay", &definition(), &window(&quiet, FROM, to)));
+    let set = on_kafka(window(&slow, FROM, to), &broker, "slow");
+    create_topics(&set);
+    let mut publish = start_role("publish", &set);
+    let signal = |name: &str, process: &Child| {
+        let id = process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    };
+    signal("-STOP", &publish);
+    await_end(["ingest", "forecast", "score"].map(|role| (role, start_role(role, &set))).into());
+    assert!(publish.try_wait().unwrap().is_none() && files(&slow.join("archive")).is_empty());
+    signal("-CONT", &publish);
+    await_end([("publish", publish)].into());
+    same(&files(&quiet.join("archive")), &files(&slow.join("archive")));
+}
+
+#[test]
 fn roles_and_the_broker_killed_at_any_moment_leave_the_same_archive_and_no_forecast_twice() {
     const KILLS: usize = 12;
     if cance().is_none() {
