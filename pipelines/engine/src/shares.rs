@@ -15,8 +15,15 @@ pub enum Share {
 #[derive(Debug)]
 pub struct Shares {
     changes: mpsc::Receiver<Share>,
-    /// keeps the changes open where there is nobody who makes them
-    _nobody: Option<mpsc::Sender<Share>>,
+    made_by: Maker,
+}
+
+#[derive(Debug)]
+enum Maker {
+    /// keeps the changes open
+    Nobody { _open: mpsc::Sender<Share> },
+    /// says when this process has left
+    Others(oneshot::Receiver<()>),
 }
 
 impl Shares {
@@ -26,15 +33,25 @@ impl Shares {
         let (sender, changes) = mpsc::channel(1);
         // There is room for one.
         let _ = sender.try_send(Share::Taken(numbers.collect()));
-        Self { changes, _nobody: Some(sender) }
+        Self { changes, made_by: Maker::Nobody { _open: sender } }
     }
 
-    pub(crate) const fn among_others(changes: mpsc::Receiver<Share>) -> Self {
-        Self { changes, _nobody: None }
+    /// What others leave us; whoever makes the changes drops the other end of `left` when this process has left.
+    pub(crate) const fn among_others(changes: mpsc::Receiver<Share>, left: oneshot::Receiver<()>) -> Self {
+        Self { changes, made_by: Maker::Others(left) }
     }
 
     /// The next change; `None` when none can come any more because whoever made them has failed.
     pub async fn next(&mut self) -> Option<Share> {
         self.changes.recv().await
+    }
+
+    /// Leaves, and completes when the others know: a process that ends before is waited for.
+    pub async fn leave(self) {
+        let Self { changes, made_by } = self;
+        drop(changes);
+        if let Maker::Others(left) = made_by {
+            let _ = left.await;
+        }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     intake::Mode,
     progress, retention,
     roles::{self, Roles},
-    stage::{self, Before, Stage, complete_behind},
+    stage::{self, Progress, Stage, Work, complete_behind},
     storage::{self, LOG},
     topics,
 };
@@ -100,10 +100,17 @@ impl Run {
         let mut lifecycle = Lifecycle::new();
         let stops: Vec<Stop> = stages.iter().map(|_| lifecycle.next_role()).collect();
         let lifecycle = Arc::new(lifecycle);
-        let before: Vec<Before> = stages.iter().map(|stage| self.before(*stage)).collect();
+        let before: Vec<Progress> = stages.iter().map(|stage| self.progress(|other| other < *stage)).collect();
         let mut running = JoinSet::new();
         for (index, (stage, stop)) in stages.iter().zip(&stops).enumerate() {
-            let stage = stage::run(*stage, self.shares(*stage)?, roles.clone(), stop.clone(), health.clone());
+            let work = Work {
+                stage: *stage,
+                shares: self.shares(*stage)?,
+                whole: self.progress(|other| other == *stage),
+                roles: roles.clone(),
+                health: health.clone(),
+            };
+            let stage = stage::run(work, stop.clone());
             running.spawn(async move { (index, stage.await) });
         }
         let stopping = tokio::spawn(stop_on_signal(lifecycle.clone(), roles.kafka.is_some()));
@@ -137,14 +144,14 @@ impl Run {
         }
     }
 
-    /// The stages that come before one and may have roles in other processes. Nobody's in operations, which have no last tick.
-    fn before(&self, stage: Stage) -> Before {
+    /// How far some stages have come, where other processes may have roles of them. Nobody's in operations, which have no last tick.
+    fn progress(&self, of: impl Fn(Stage) -> bool) -> Progress {
         let elsewhere = self.roles.mode == Mode::Replay && self.roles.kafka.is_some();
-        let before = flow(&self.roles.pipeline).take_while(|before| elsewhere && *before != stage);
+        let stages = flow(&self.roles.pipeline).filter(|stage| elsewhere && of(*stage));
         let time = &self.roles.pipeline.time;
         let last = Timestamp(time.to.0 + 1).ceil_s(time.tick_s()).plus_s(-time.tick_s());
-        Before {
-            snapshots: before.flat_map(|stage| self.roles.snapshots_of(stage)).collect(),
+        Progress {
+            snapshots: stages.flat_map(|stage| self.roles.snapshots_of(stage)).collect(),
             last: u64::try_from(last.0).unwrap_or(0),
         }
     }
@@ -180,7 +187,7 @@ async fn trim(roles: &Roles) -> Result<()> {
 async fn supervise(
     mut running: JoinSet<(usize, Result<()>)>,
     lifecycle: &Arc<Lifecycle>,
-    before: &[Before],
+    before: &[Progress],
 ) -> Result<()> {
     let mut failure = None;
     while let Some(ended) = running.join_next().await {

@@ -50,6 +50,16 @@ impl Stage {
     }
 }
 
+/// A stage of this process, ready to run.
+pub struct Work {
+    pub stage: Stage,
+    pub shares: Shares,
+    /// how it is known that its roles have ended everywhere
+    pub whole: Progress,
+    pub roles: Arc<Roles>,
+    pub health: Health,
+}
+
 /// A role of one partition, ready to run.
 pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
 
@@ -70,7 +80,9 @@ struct Asking {
 ///
 /// # Errors
 /// The first of a role, behind which the others have ended at their next safe point.
-pub async fn run(stage: Stage, mut shares: Shares, roles: Arc<Roles>, stop: Stop, health: Health) -> Result<()> {
+pub async fn run(work: Work, stop: Stop) -> Result<()> {
+    let Work { stage, mut shares, whole, roles, health } = work;
+    let mut everywhere = Box::pin(async move { whole.have_ended().await });
     let mut running: JoinSet<(u32, String, Result<Balance>)> = JoinSet::new();
     let mut held: BTreeMap<u32, Held> = BTreeMap::new();
     let (mut asking, mut failure) = (Vec::<Asking>::new(), None);
@@ -85,9 +97,11 @@ pub async fn run(stage: Stage, mut shares: Shares, roles: Arc<Roles>, stop: Stop
             // Whoever asked may have left.
             let _ = gone.send(());
         }
-        if running.is_empty() && (stop.is_now() || failure.is_some() || joined && (stop.is_draining() || finished)) {
-            return failure.map_or(Ok(()), Err);
+        if running.is_empty() && (stop.is_now() || failure.is_some()) {
+            break;
         }
+        // What others have may still become ours.
+        let idle = running.is_empty() && joined && (stop.is_draining() || finished);
         tokio::select! {
             share = shares.next() => match share {
                 Some(Share::Taken(numbers)) => {
@@ -129,10 +143,13 @@ pub async fn run(stage: Stage, mut shares: Shares, roles: Arc<Roles>, stop: Stop
                     }
                 }
             }
-            () = stop.requested(), if running.is_empty() && joined => {}
+            () = &mut everywhere, if idle => break,
+            () = stop.requested(), if running.is_empty() && !stop.is_draining() => {}
             () = stop.requested_now(), if running.is_empty() => {}
         }
     }
+    shares.leave().await;
+    failure.map_or(Ok(()), Err)
 }
 
 fn say(role: &str, balance: &Balance) {
@@ -148,16 +165,16 @@ fn say(role: &str, balance: &Balance) {
     );
 }
 
-/// Stages whose roles may run in other processes, and which a stage of ours comes behind.
+/// How far roles have come that may run in other processes.
 #[derive(Clone)]
-pub struct Before {
-    /// of every partition
+pub struct Progress {
+    /// of every role and partition
     pub snapshots: Vec<Snapshots>,
     /// ordinal of a snapshot of the last tick
     pub last: u64,
 }
 
-impl Before {
+impl Progress {
     /// Completes when all have ended. Their last snapshot is saved behind everything that they append.
     async fn have_ended(&self) {
         for snapshots in &self.snapshots {
@@ -174,7 +191,7 @@ impl Before {
 }
 
 /// Completes the inputs of a stage of ours when those before it have ended, or somebody asks to stop.
-pub async fn complete_behind(before: Before, lifecycle: Arc<Lifecycle>, index: usize) {
+pub async fn complete_behind(before: Progress, lifecycle: Arc<Lifecycle>, index: usize) {
     tokio::select! { () = before.have_ended() => {}, () = lifecycle.asked_to_stop() => {} }
     lifecycle.complete(index);
 }

@@ -35,10 +35,15 @@ impl KafkaLog {
             self.settings.member(role).create_with_context(member).map_err(|error| fail(&error))?;
         consumer.subscribe(&[&self.settings.topic(topic)]).map_err(|error| fail(&error))?;
         // Whoever is asked for a partition holds this thread up until it has let go.
-        let started =
-            thread::Builder::new().name(format!("member {role}")).spawn(move || take_part(&consumer, &changes));
+        let (gone, left) = oneshot::channel::<()>();
+        let started = thread::Builder::new().name(format!("member {role}")).spawn(move || {
+            take_part(&consumer, &changes);
+            // Says goodbye to the group.
+            drop(consumer);
+            drop(gone);
+        });
         started.map_err(|error| fail(&error))?;
-        Ok(Shares::among_others(receiver))
+        Ok(Shares::among_others(receiver, left))
     }
 }
 
