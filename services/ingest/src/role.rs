@@ -210,9 +210,9 @@ impl Writer {
         let observations =
             route(observations.batch(), observations.station(), &numbers, |station| self.parts.of_station(station))?;
         let of_partitions = numbers.iter().zip(forcings.into_iter().zip(observations));
-        try_join_all(of_partitions.map(async |(&number, (forcings, observations))| {
-            self.put(Partition::new(Contract::Forcing, number), tick, forcings).await?;
-            self.put(Partition::new(Contract::Observation, number), tick, observations).await
+        try_join_all(of_partitions.flat_map(|(&number, (forcings, observations))| {
+            [(Contract::Forcing, forcings), (Contract::Observation, observations)]
+                .map(|(contract, rows)| self.put(Partition::new(contract, number), tick, rows))
         }))
         .await?;
         self.stage.messages.inc();

@@ -133,6 +133,8 @@ impl Run {
             tracing::info!("the window has ended; serving until SIGTERM");
             let _ = stopping.await;
         }
+        // The process ends behind this, and clients of a cluster that close one after the other take seconds.
+        std::mem::forget(self);
         Ok(())
     }
 

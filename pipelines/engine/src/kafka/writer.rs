@@ -34,6 +34,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Between two looks at whether messages have arrived.
 const FLIGHT: Duration = Duration::from_micros(200);
 
+/// Between two looks at whether a commit is visible: whoever asks without a pause keeps the broker from what it is asked for.
+const LOOK: Duration = Duration::from_millis(1);
+
 /// A hand on the thread.
 #[derive(Clone)]
 pub(super) struct Writer {
@@ -215,6 +218,7 @@ impl Owner {
                 if committed.elapsed() > PATIENCE {
                     return Err(KafkaError::MessageProduction(RDKafkaErrorCode::OperationTimedOut));
                 }
+                thread::sleep(LOOK);
             }
             self.metrics.transactions.with_label_values(&["committed"]).inc();
         }

@@ -6,6 +6,7 @@ mod rows;
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures::future::try_join_all;
 use nilometer_assimilation::{ErrorFactors, StageOperator};
 use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
 use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop, off_reactor};
@@ -235,12 +236,9 @@ impl Role {
                 }
             }
         }
-        if let Some(analyses) = analyses {
-            append(Contract::Analysis, analyses.into_batch()).await?;
-        }
-        if let Some(forecasts) = forecasts {
-            append(Contract::Forecast, forecasts.into_batch()).await?;
-        }
+        let analyses = analyses.map(|rows| append(Contract::Analysis, rows.into_batch()));
+        let forecasts = forecasts.map(|rows| append(Contract::Forecast, rows.into_batch()));
+        try_join_all(analyses.into_iter().chain(forecasts)).await?;
         for (ordinal, kept, numbers) in std::mem::take(&mut self.remade) {
             self.dependencies.snapshots.replace(ordinal, &kept, &numbers).await?;
         }
