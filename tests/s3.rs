@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 use futures::TryStreamExt as _;
 use nilometer_engine::Bucket;
-use object_store::{ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder};
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
@@ -25,12 +25,7 @@ fn replay(server: &Bucket, bucket: &str) -> Command {
 
 /// Every object below a prefix of the bucket, by its path below it.
 fn objects(bucket: &Bucket, prefix: &str) -> BTreeMap<PathBuf, Vec<u8>> {
-    let builder = AmazonS3Builder::new().with_bucket_name(Bucket::NAME);
-    let builder = bucket
-        .environment()
-        .into_iter()
-        .fold(builder, |builder, (key, value)| builder.with_config(key.to_lowercase().parse().unwrap(), value));
-    let store = builder.build().unwrap();
+    let store = bucket.store();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut found = BTreeMap::new();
         let listed: Vec<_> = store.list(Some(&prefix.into())).try_collect().await.unwrap();

@@ -5,6 +5,8 @@ use std::{
     net::TcpStream,
 };
 
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+
 use crate::tethered::{Tethered, await_port, can_fetch, free_ports};
 
 /// An S3 server on this machine with one bucket; it ends with the process that started it.
@@ -48,6 +50,20 @@ impl Bucket {
             ("AWS_ACCESS_KEY_ID", "tests".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "tests".to_owned()),
         ]
+    }
+
+    /// The bucket as a store.
+    ///
+    /// # Panics
+    /// Never: what the environment says is accepted.
+    #[must_use]
+    pub fn store(&self) -> AmazonS3 {
+        let builder = AmazonS3Builder::new().with_bucket_name(Self::NAME);
+        let said = self.environment().into_iter();
+        let builder = said.fold(builder, |builder, (key, value)| {
+            builder.with_config(key.to_lowercase().parse().expect("it is a key"), value)
+        });
+        builder.build().expect("nothing is missing")
     }
 
     fn create(&self) -> std::io::Result<()> {

@@ -5,15 +5,10 @@
 use std::sync::Arc;
 
 use nilometer_engine::{Bucket, EmbeddedLog, Metrics, SnapshotError, Snapshots, conformance};
-use object_store::{ObjectStore, aws::AmazonS3Builder, prefix::PrefixStore};
+use object_store::{ObjectStore, prefix::PrefixStore};
 
 fn store(bucket: &Bucket, prefix: &'static str) -> Arc<dyn ObjectStore> {
-    let builder = AmazonS3Builder::new().with_bucket_name(Bucket::NAME);
-    let builder = bucket
-        .environment()
-        .into_iter()
-        .fold(builder, |builder, (key, value)| builder.with_config(key.to_lowercase().parse().unwrap(), value));
-    Arc::new(PrefixStore::new(builder.build().unwrap(), prefix))
+    Arc::new(PrefixStore::new(bucket.store(), prefix))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -47,6 +47,11 @@ impl Health {
         }
     }
 
+    /// Says no more of a role that another process has now.
+    pub fn forget(&self, role: &str) {
+        self.roles.lock().unwrap_or_else(PoisonError::into_inner).retain(|known| known.role != role);
+    }
+
     fn render(&self) -> (StatusCode, String) {
         let roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let failed = roles.iter().any(|r| matches!(r.state, RoleState::Failed(_)));

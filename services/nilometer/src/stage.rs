@@ -123,8 +123,10 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
             },
             Some(ended) = running.join_next() => {
                 let (number, name, ended) = ended.context("a role panicked")?;
+                let mut handed_over = false;
                 if let Some(of_number) = held.get_mut(&number) {
                     finished |= !of_number.stop.is_now();
+                    handed_over = of_number.stop.is_now() && !stop.is_now();
                     of_number.running -= 1;
                     if of_number.running == 0 {
                         held.remove(&number);
@@ -132,8 +134,11 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
                 }
                 match ended {
                     Ok(balance) => {
-                        health.set(&name, RoleState::Finished);
                         say(&name, &balance);
+                        match handed_over {
+                            true => health.forget(&name),
+                            false => health.set(&name, RoleState::Finished),
+                        }
                     }
                     Err(error) => {
                         tracing::error!(role = name, error = format!("{error:#}"), "a role gave up; the others end at their next safe point");
