@@ -1,10 +1,16 @@
 //! The topics of a log on Kafka: made by a command, looked at before every run.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Context, Result, anyhow, bail};
 use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition};
 use nilometer_schemas::Contract;
 
 use crate::storage;
+
+/// How long topics may be otherwise than they must be before that is said.
+const ABSENT_AFTER: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The log that a definition's `log.kafka` names.
 ///
@@ -39,10 +45,15 @@ pub async fn check(options: &KafkaOptions, partitions: u32) -> Result<String> {
 /// # Errors
 /// Everything that is wrong with its topics.
 pub async fn require(log: &KafkaLog, partitions: u32) -> Result<()> {
-    let problems = log.check_topics(partitions).await.context("log.kafka.brokers: the cluster cannot be asked")?;
-    if problems.is_empty() {
-        return Ok(());
-    }
+    let begun = Instant::now();
+    let problems = loop {
+        match log.check_topics(partitions).await {
+            Ok(problems) if problems.is_empty() => return Ok(()),
+            // A node that has just come up does not know all topics yet.
+            _ if begun.elapsed() < ABSENT_AFTER => tokio::time::sleep(LOOK_EVERY).await,
+            found => break found.context("log.kafka.brokers: the cluster cannot be asked")?,
+        }
+    };
     let lines: Vec<String> = problems.iter().map(|p| format!("  {} {}", p.topic, p.problem)).collect();
     bail!(
         "topics are not as they must be (`nilometer topics create` makes those that are absent):\n{}",
