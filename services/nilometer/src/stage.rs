@@ -108,6 +108,10 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
                     joined = true;
                     for number in numbers {
                         let own = stop.child();
+                        // Whoever is about to give up begins nothing new: it would never get there.
+                        if failure.is_some() {
+                            own.now();
+                        }
                         for (name, role) in roles.of(stage, number, &own)? {
                             health.set(&name, RoleState::Running);
                             held.entry(number).or_insert_with(|| Held { stop: own.clone(), running: 0 }).running += 1;
