@@ -18,8 +18,8 @@ use crate::{LogError, Partition};
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What an option's value begins with when the rest names the environment variable that holds it.
 const SECRET_FROM: &str = "env:";
-/// What we set ourselves: the promises of the log hang on it.
-const OURS: [&str; 9] = [
+/// What we set ourselves, because the promises of the log or its speed hang on it: what a user sets is heeded or refused, never passed over.
+const OURS: [&str; 20] = [
     "bootstrap.servers",
     "transactional.id",
     "enable.idempotence",
@@ -29,7 +29,20 @@ const OURS: [&str; 9] = [
     "group.instance.id",
     "partition.assignment.strategy",
     "enable.partition.eof",
+    "auto.offset.reset",
+    "compression.type",
+    "linger.ms",
+    "transaction.timeout.ms",
+    "message.max.bytes",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.wait.max.ms",
+    "fetch.queue.backoff.ms",
+    "queued.max.messages.kbytes",
+    "receive.message.max.bytes",
 ];
+/// How soon a process that has died is missed, and how often one says that it lives, where the user says nothing else.
+const MEMBERSHIP: [(&str, &str); 2] = [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "300")];
 
 /// `[log.kafka]`: a cluster instead of segments in the store. Snapshots and the archive stay in the store.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -222,10 +235,13 @@ impl Settings {
         config
             .set("group.id", format!("{}nilometer-{role}", self.prefix))
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("session.timeout.ms", "10000")
-            .set("heartbeat.interval.ms", "300")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "latest");
+        for (key, value) in MEMBERSHIP {
+            if config.get(key).is_none() {
+                config.set(key, value);
+            }
+        }
         if let Some(name) = &self.member {
             config.set("group.instance.id", name);
         }
@@ -325,6 +341,12 @@ mod tests {
         assert_eq!(keys, expected);
         let secret = KafkaOptions { options: [("sasl.password".to_owned(), "hunter2".to_owned())].into(), ..options() };
         assert!(!format!("{secret:?}").contains("hunter2"));
+        let patient =
+            KafkaOptions { options: [("session.timeout.ms".to_owned(), "30000".to_owned())].into(), ..options() };
+        let session = |options: &KafkaOptions| {
+            Settings::new(options).unwrap().member("forecast").get("session.timeout.ms").map(str::to_owned)
+        };
+        assert_eq!((session(&options()), session(&patient)), (Some("10000".to_owned()), Some("30000".to_owned())));
         let misspelt = KafkaOptions { options: [("no.such".to_owned(), "1".to_owned())].into(), ..options() };
         assert!(Settings::new(&misspelt).err().unwrap().contains("no.such"));
     }
