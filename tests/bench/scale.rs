@@ -16,7 +16,7 @@ use std::{
 
 use nilometer_engine::{Broker, KafkaLog, KafkaOptions, Log, Metrics, Partition};
 use nilometer_schemas::Contract;
-use support::{nilometer, rivers::rivers, root, succeed};
+use support::{nilometer, processes::create_topics, rivers::rivers};
 
 const PARTITIONS: u32 = 12;
 /// Behind a change of hands, until every partition has surely gone on.
@@ -44,10 +44,7 @@ impl<'a> Run<'a> {
         let definition = rivers(&folder, rivers_count, hours, PARTITIONS);
         let set = vec![format!("log.store={}", folder.join("store").display())];
         let run = Self { definition, set, prefix, address: broker.address() };
-        let mut create = Command::new(env!("CARGO_BIN_EXE_nilometer"));
-        create.current_dir(root()).args(["topics", "create"]).arg(&run.definition);
-        create.args(run.on_kafka(None).iter().flat_map(|text| ["--set", text]));
-        succeed(create);
+        create_topics(&run.definition, &run.on_kafka(None));
         run
     }
 

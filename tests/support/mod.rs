@@ -8,6 +8,7 @@
 )]
 
 pub mod folder;
+pub mod processes;
 pub mod rivers;
 
 use std::io::Write as _;
