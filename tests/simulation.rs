@@ -1,5 +1,5 @@
-//! Every role on a scheduler with a seed, over a log in memory whose store fails: which role goes on is drawn, where one is killed is drawn,
-//! which call of the store fails, before or after it was done, is drawn. Whatever was drawn, the archive is that of a quiet run.
+//! Every role on a scheduler with a seed, over a log in memory that answers late and whose store fails: which role goes on is drawn, where one
+//! is killed is drawn, which call of the store fails, before or after it was done, is drawn. Whatever was drawn, the archive is that of a quiet run.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
 
@@ -20,11 +20,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use nilometer_connectors::{Arrival, Window};
 use nilometer_definitions::{Parts, Pipeline, SourceKind};
-use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
+use nilometer_engine::{
+    Appended, Appending, Bounds, Chain, Clock, EmbeddedLog, Entry, Lifecycle, Log, LogError, Message, Metrics,
+    Partition, Snapshots,
+};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Mixture, Provider, Runtime};
@@ -37,6 +41,10 @@ use object_store::{
     prefix::PrefixStore,
 };
 use support::{Arbitrary, definition, root};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
 
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
@@ -130,6 +138,95 @@ impl ObjectStore for Shaken {
 
     async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> StoreResult<()> {
         self.shaken(self.store.copy_opts(from, to, options)).await
+    }
+}
+
+/// The log of one process as a cluster keeps it: what is handed over is appended later, in its order, and what waits when the process is killed
+/// is not appended at all.
+struct Distant {
+    log: Arc<dyn Log>,
+    waiting: mpsc::Sender<Waiting>,
+    task: AbortHandle,
+}
+
+struct Waiting {
+    partition: Partition,
+    time: Timestamp,
+    producer: String,
+    sequence: u64,
+    batch: RecordBatch,
+    chain: Chain,
+    answer: oneshot::Sender<Result<Appended, LogError>>,
+}
+
+impl Distant {
+    fn new(log: Arc<dyn Log>, mut arbitrary: Arbitrary) -> Self {
+        let (waiting, mut receiver) = mpsc::channel(8);
+        let there = log.clone();
+        let task = tokio::spawn(async move {
+            while let Some(next) = receiver.recv().await {
+                // Now and then for a while, so that what waits goes in one.
+                let pause = if arbitrary.below(6) == 0 { arbitrary.below(300) } else { 0 };
+                for _ in 0..pause {
+                    tokio::task::yield_now().await;
+                }
+                let Waiting { partition, time, producer, sequence, batch, chain, answer } = next;
+                let message = Message { time, producer: &producer, sequence, batch };
+                let appended = match there.hand_over(partition, message, &chain).await {
+                    Ok(appending) => appending.await,
+                    Err(error) => Err(error),
+                };
+                drop(answer.send(appended));
+            }
+        });
+        Self { log, waiting, task: task.abort_handle() }
+    }
+}
+
+impl Drop for Distant {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[async_trait]
+impl Log for Distant {
+    async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError> {
+        self.hand_over(partition, message, &Chain::default()).await?.await
+    }
+
+    async fn hand_over(
+        &self,
+        partition: Partition,
+        message: Message<'_>,
+        chain: &Chain,
+    ) -> Result<Appending, LogError> {
+        let Message { time, producer, sequence, batch } = message;
+        let (answer, answered) = oneshot::channel();
+        let (producer, chain) = (producer.to_owned(), chain.clone());
+        let waiting = Waiting { partition, time, producer, sequence, batch, chain, answer };
+        assert!(self.waiting.send(waiting).await.is_ok(), "it ends with the log");
+        Ok(Box::pin(async move { answered.await.unwrap() }))
+    }
+
+    async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError> {
+        self.log.read(partition, position).await
+    }
+
+    async fn wait(&self, partition: Partition, position: u64) -> Result<(), LogError> {
+        self.log.wait(partition, position).await
+    }
+
+    async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
+        self.log.bounds(partition).await
+    }
+
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError> {
+        self.log.last_sequence(partition, producer).await
+    }
+
+    async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError> {
+        self.log.trim(partition, before).await
     }
 }
 
@@ -352,7 +449,12 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
         if actor.ended {
             continue;
         }
-        let (running, lifecycle) = actor.running.get_or_insert_with(|| start(world, actor.name, &store, &log));
+        let (running, lifecycle) = actor.running.get_or_insert_with(|| {
+            // Each process has its own way to the log; in a quiet run there is none.
+            let near = seed
+                .map(|_| -> Arc<dyn Log> { Arc::new(Distant::new(log.clone(), Arbitrary(arbitrary.below(u64::MAX)))) });
+            start(world, actor.name, &store, near.as_ref().unwrap_or(&log))
+        });
         if complete && actor.stage > 0 {
             lifecycle.stop();
         }

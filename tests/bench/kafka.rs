@@ -4,23 +4,27 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails where it cannot go on")]
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arrow::array::RecordBatch;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use nilometer_engine::{Broker, Entry, KafkaLog, KafkaOptions, Log, Message, Metrics, Partition, to_ipc};
+use nilometer_engine::{Broker, Entry, KafkaLog, KafkaOptions, Log, Message, Metrics, Outbox, Partition, to_ipc};
 use nilometer_schemas::{Contract, Flag, ObservationRow, ObservationsBuilder, Timestamp, Variable};
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer},
-    producer::{FutureProducer, FutureRecord},
+    producer::{FutureProducer, FutureRecord, Producer as _},
     topic_partition_list::{Offset, TopicPartitionList},
 };
 
 const OBSERVATIONS: Partition = Partition::new(Contract::Observation, 0);
-/// Appends on their way at once, where several are.
-const AT_ONCE: usize = 16;
-const RUNS: usize = 3;
+/// Messages on their way, where they are not waited for one by one: as many as a role's.
+const AHEAD: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(60);
+const RUNS: usize = 5;
 
 fn main() {
     let Some(broker) = Broker::start(1) else { return };
@@ -30,9 +34,9 @@ fn main() {
     });
 }
 
-fn open(broker: &Broker, prefix: &str) -> KafkaLog {
+fn open(broker: &Broker, prefix: &str) -> Arc<KafkaLog> {
     let options = KafkaOptions::new(&broker.address(), &format!("{prefix}."));
-    KafkaLog::new(&options, &Metrics::unregistered()).unwrap()
+    Arc::new(KafkaLog::new(&options, &Metrics::unregistered()).unwrap())
 }
 
 fn observations(rows: usize) -> RecordBatch {
@@ -58,61 +62,67 @@ fn message(batch: &RecordBatch, sequence: u64) -> Message<'static> {
     Message { time: Timestamp(sequence as i64), producer: "bench", sequence, batch: batch.clone() }
 }
 
-/// The fastest of some runs, each on topics of its own.
-async fn fastest<T: PartialOrd>(mut run: impl AsyncFnMut(usize) -> T) -> T {
-    let mut best = run(0).await;
-    for at in 1..RUNS {
-        let again = run(at).await;
-        if again < best {
-            best = again;
-        }
-    }
-    best
-}
-
 async fn throughput(broker: &Broker) {
     println!("\nobservations into a partition and out of it again, one broker: fastest of {RUNS}");
     println!(
-        "  {:<14}{:>10}{:>12}{:>14}{:>12}{:>14}{:>12}{:>9}",
-        "rows/message", "messages", "at once", "ours, rows/s", "MB/s", "plain, rows/s", "MB/s", "ratio"
+        "  {:<14}{:>10}{:>12}{:>14}{:>9}{:>15}{:>9}{:>18}{:>9}",
+        "rows/message",
+        "messages",
+        "on the way",
+        "ours, rows/s",
+        "MB/s",
+        "plain, rows/s",
+        "ratio",
+        "in transactions",
+        "ratio"
     );
-    for (rows, messages, at_once) in [
-        (500, 1_000, 1),
-        (500, 1_000, AT_ONCE),
-        (10_000, 300, 1),
-        (10_000, 300, AT_ONCE),
+    for (rows, messages, ahead) in [
+        (500, 400, 1),
+        (10_000, 200, 1),
         (100_000, 60, 1),
-        (100_000, 60, AT_ONCE),
+        (500, 8_000, AHEAD),
+        (10_000, 600, AHEAD),
+        (100_000, 60, AHEAD),
     ] {
         let batch = observations(rows);
-        let bytes = to_ipc(&batch, &[]).unwrap();
-        let ours = fastest(async |run| {
-            ours(&open(broker, &format!("ours{rows}x{at_once}r{run}")), &batch, messages, at_once).await
-        })
-        .await;
-        let plain = fastest(async |run| {
-            plain(broker, &format!("plain{rows}x{at_once}r{run}"), &batch, messages, at_once).await
-        })
-        .await;
-        let speed = |time: Duration| {
-            let all = messages as f64 / time.as_secs_f64();
-            (all * rows as f64, all * bytes.len() as f64 / 1e6)
-        };
-        let ((our_rows, our_mb), (plain_rows, plain_mb)) = (speed(ours), speed(plain));
+        let bytes = to_ipc(&batch, &[]).unwrap().len();
+        let mut fastest = [Duration::MAX; 3];
+        // In turn, so that whatever else the machine does is shared.
+        for run in 0..RUNS {
+            let name = |of: &str| format!("{of}{rows}x{ahead}r{run}");
+            let times = [
+                ours(&open(broker, &name("ours")), &batch, messages, ahead).await,
+                plain(broker, &name("plain"), &batch, messages, ahead, false).await,
+                plain(broker, &name("transactions"), &batch, messages, ahead, true).await,
+            ];
+            fastest.iter_mut().zip(times).for_each(|(fastest, time)| *fastest = time.min(*fastest));
+        }
+        let [ours, plain, transactions] = fastest.map(|time| messages as f64 / time.as_secs_f64());
         println!(
-            "  {rows:<14}{messages:>10}{at_once:>12}{our_rows:>14.0}{our_mb:>12.1}{plain_rows:>14.0}{plain_mb:>12.1}{:>9.2}",
-            ours.as_secs_f64() / plain.as_secs_f64()
+            "  {rows:<14}{messages:>10}{ahead:>12}{:>14.0}{:>9.1}{:>15.0}{:>9.2}{:>18.0}{:>9.2}",
+            ours * rows as f64,
+            ours * bytes as f64 / 1e6,
+            plain * rows as f64,
+            plain / ours,
+            transactions * rows as f64,
+            transactions / ours
         );
     }
 }
 
-/// Encoded, appended and read back.
-async fn ours(log: &KafkaLog, batch: &RecordBatch, messages: u64, at_once: usize) -> Duration {
+/// Encoded, appended and read back: each message waited for, or handed over as roles do.
+async fn ours(log: &Arc<KafkaLog>, batch: &RecordBatch, messages: u64, ahead: usize) -> Duration {
     log.create_topics(1).await.unwrap();
     log.append(OBSERVATIONS, message(batch, 1)).await.unwrap();
     let begin = Instant::now();
-    let appends = stream::iter(2..=messages + 1).map(|sequence| log.append(OBSERVATIONS, message(batch, sequence)));
-    appends.buffered(at_once).try_for_each(async |_| Ok(())).await.unwrap();
+    let mut outbox = Outbox::new(log.clone());
+    for sequence in 2..=messages + 1 {
+        outbox.hand_over([(OBSERVATIONS, message(batch, sequence))], |_| ()).await.unwrap();
+        if ahead == 1 {
+            outbox.settle().await.unwrap();
+        }
+    }
+    outbox.settle().await.unwrap();
     let mut read = 0;
     for position in 1..=messages {
         let Some(Entry::Record(record)) = log.read(OBSERVATIONS, position).await.unwrap() else {
@@ -124,26 +134,51 @@ async fn ours(log: &KafkaLog, batch: &RecordBatch, messages: u64, at_once: usize
     begin.elapsed()
 }
 
-/// The same rows, encoded and decoded the same way, through a plain idempotent producer and a consumer.
-async fn plain(broker: &Broker, name: &str, batch: &RecordBatch, messages: u64, at_once: usize) -> Duration {
+/// The same rows, encoded and decoded the same way, through an idempotent producer and a consumer and nothing else; with a transaction around
+/// as many messages as may be on their way, or without.
+async fn plain(
+    broker: &Broker,
+    name: &str,
+    batch: &RecordBatch,
+    messages: u64,
+    ahead: usize,
+    transactions: bool,
+) -> Duration {
     let log = open(broker, name);
     log.create_topics(1).await.unwrap();
     let topic = format!("{name}.observation.v1");
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.address()).set("message.max.bytes", (64 << 20).to_string());
-    let producer: FutureProducer =
-        config.clone().set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "0").create().unwrap();
+    let mut producing = config.clone();
+    producing.set("enable.idempotence", "true").set("acks", "all").set("linger.ms", "0");
+    if transactions {
+        producing.set("transactional.id", name);
+    }
+    let producer: FutureProducer = producing.create().unwrap();
     let send = async |bytes: Vec<u8>| {
         let record = FutureRecord::<(), [u8]>::to(&topic).partition(0).payload(&bytes);
-        producer.send(record, Duration::from_secs(60)).await.map_err(|(error, _)| error)
+        producer.send(record, PATIENCE).await.map_err(|(error, _)| error)
     };
-    send(to_ipc(batch, &[]).unwrap()).await.unwrap();
+    if transactions {
+        producer.init_transactions(PATIENCE).unwrap();
+    } else {
+        send(to_ipc(batch, &[]).unwrap()).await.unwrap();
+    }
     let begin = Instant::now();
-    let sends = stream::iter(0..messages).map(|_| send(to_ipc(batch, &[]).unwrap()));
-    sends.buffered(at_once).try_for_each(async |_| Ok(())).await.unwrap();
+    if transactions {
+        for from in (0..messages).step_by(ahead) {
+            producer.begin_transaction().unwrap();
+            let sends = (from..messages.min(from + ahead as u64)).map(|_| send(to_ipc(batch, &[]).unwrap()));
+            stream::iter(sends).buffered(ahead).try_for_each(async |_| Ok(())).await.unwrap();
+            producer.commit_transaction(PATIENCE).unwrap();
+        }
+    } else {
+        let sends = stream::iter(0..messages).map(|_| send(to_ipc(batch, &[]).unwrap()));
+        sends.buffered(ahead).try_for_each(async |_| Ok(())).await.unwrap();
+    }
     let consumer: BaseConsumer = config.set("group.id", "plain").set("enable.auto.commit", "false").create().unwrap();
     let mut from = TopicPartitionList::new();
-    from.add_partition_offset(&topic, 0, Offset::Offset(1)).unwrap();
+    from.add_partition_offset(&topic, 0, Offset::Offset(i64::from(!transactions))).unwrap();
     consumer.assign(&from).unwrap();
     let (mut read, mut rows) = (0, 0);
     while read < messages {
@@ -170,14 +205,14 @@ async fn latency(broker: &Broker) {
     writing.append(OBSERVATIONS, message(&batch, 1)).await.unwrap();
     let begin = Instant::now() + EVERY;
     let due = |position: u64| begin + EVERY * u32::try_from(position).unwrap();
-    let write = stream::iter(1..=MESSAGES)
-        .then(async |position| {
-            tokio::time::sleep_until(due(position).into()).await;
-            position
-        })
-        .map(|position| writing.append(OBSERVATIONS, message(&batch, position + 1)))
-        .buffered(AT_ONCE)
-        .try_for_each(async |_| Ok(()));
+    let write = async {
+        let mut outbox = Outbox::new(writing.clone());
+        for position in 1..=MESSAGES {
+            outbox.meanwhile(tokio::time::sleep_until(due(position).into())).await?;
+            outbox.hand_over([(OBSERVATIONS, message(&batch, position + 1))], |_| ()).await?;
+        }
+        outbox.settle().await
+    };
     let read = async {
         let mut latencies = Vec::new();
         for position in 1..=MESSAGES {

@@ -6,7 +6,7 @@ use std::future::Future;
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Reason, Timestamp};
 
-use crate::{Appended, Bounds, Entry, Log, LogError, Message, Partition};
+use crate::{Appended, Bounds, Chain, Entry, Log, LogError, Message, Partition};
 
 /// `rows` dead letters about `what`.
 #[must_use]
@@ -94,6 +94,7 @@ where
     });
 
     concurrent_writers(&log, beside).await?;
+    handed_over(&log, Partition::new(Contract::Analysis, here.number)).await?;
 
     let aged = Partition::new(Contract::Score, here.number);
     assert_eq!(log.younger_than(aged, 0).await?, 0, "nothing is old where nothing is");
@@ -118,6 +119,28 @@ where
     assert_eq!(log.bounds(here).await?, Bounds { start: 3, end: 4 });
     assert_eq!(log.last_sequence(here, "b").await?, Some(1), "a trimmed producer is remembered");
     assert_eq!(log.append(here, message("b", 1, 0)).await?, Appended::Already);
+    Ok(())
+}
+
+/// One behind the other, waited for together or not at all; behind one that failed, none.
+async fn handed_over<L: Log>(log: &L, partition: Partition) -> Result<(), LogError> {
+    const MESSAGES: u64 = 40;
+    let (chain, mut appending) = (Chain::default(), Vec::new());
+    for sequence in 1..=MESSAGES {
+        appending.push(log.hand_over(partition, message("a", sequence, 1), &chain).await?);
+    }
+    let appended = futures::future::try_join_all(appending).await?;
+    assert_eq!(appended, (0..MESSAGES).map(Appended::At).collect::<Vec<_>>(), "in the order in which they came");
+    drop(log.hand_over(partition, message("a", MESSAGES + 1, 1), &chain).await?);
+    log.wait(partition, MESSAGES).await?;
+    chain.tear();
+    let behind = match log.hand_over(partition, message("a", MESSAGES + 3, 1), &chain).await {
+        Ok(appending) => appending.await,
+        refused => refused.map(|_| Appended::Already),
+    };
+    assert!(matches!(behind, Err(LogError::Torn { .. })), "nothing comes behind what failed");
+    let again = log.append(partition, message("a", MESSAGES + 2, 1)).await?;
+    assert_eq!(again, Appended::At(MESSAGES + 1), "what failed has its place still");
     Ok(())
 }
 

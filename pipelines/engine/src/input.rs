@@ -55,6 +55,12 @@ impl Input {
         self.position
     }
 
+    /// The partition, and the position of the message that is taken next.
+    #[must_use]
+    pub const fn place(&self) -> (Partition, u64) {
+        (self.partition, self.position.next)
+    }
+
     /// The watermark of the next message; waits for one unless the input is complete.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ mod kafka;
 mod lifecycle;
 mod log;
 mod metrics;
+mod outbox;
 mod queue;
 mod shares;
 mod snapshot;
@@ -65,8 +66,11 @@ pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
 pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
 pub use lifecycle::{Lifecycle, Stop};
-pub use log::{Appended, Bounds, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain};
+pub use log::{
+    Appended, Appending, Bounds, Chain, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain,
+};
 pub use metrics::{Metrics, StageMetrics};
+pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, Shares};
 pub use snapshot::{Snapshot, SnapshotError, Snapshots};

@@ -1,10 +1,20 @@
 //! The log: what roles meet at.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, ready},
+};
 use nilometer_schemas::{Contract, Timestamp};
 
 use crate::{EnvelopeError, Stop};
@@ -52,6 +62,27 @@ pub enum Appended {
     At(u64),
     /// the producer's sequence had been appended before
     Already,
+}
+
+/// What will become of a message that was handed over.
+pub type Appending = BoxFuture<'static, Result<Appended, LogError>>;
+
+/// Ties messages together that are handed over one behind the other: where one fails, none behind it is appended. A hole would stay, as a
+/// sequence that is not above the producer's last counts as a retry.
+#[derive(Debug, Clone, Default)]
+pub struct Chain(Arc<AtomicBool>);
+
+impl Chain {
+    /// Says that a message failed.
+    pub fn tear(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a message failed.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// One message, read.
@@ -160,6 +191,12 @@ pub enum LogError {
         /// how often we tried
         attempts: u32,
     },
+    /// a message before it in its chain failed
+    #[error("{partition}: a message handed over before this one failed, so it is not appended either")]
+    Torn {
+        /// where it should have gone
+        partition: Partition,
+    },
     /// the message is larger than the log takes
     #[error(
         "{partition}: a message of {bytes} bytes; accepted are {accepted} (log.kafka.max_message_bytes), or fewer catchments a partition"
@@ -216,6 +253,21 @@ impl LogError {
 pub trait Log: Send + Sync {
     /// Appends one message, durably against the end of the process, or reports that it was there.
     async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError>;
+
+    /// Hands a message over behind those of the same chain, and gives what will become of it, whether or not that is waited for. By itself a
+    /// log has appended it then.
+    async fn hand_over(
+        &self,
+        partition: Partition,
+        message: Message<'_>,
+        chain: &Chain,
+    ) -> Result<Appending, LogError> {
+        if chain.is_torn() {
+            return Err(LogError::Torn { partition });
+        }
+        let appended = self.append(partition, message).await.inspect_err(|_| chain.tear())?;
+        Ok(ready(Ok(appended)).boxed())
+    }
 
     /// The entry at a position; `None` where none is known of, without waiting: only [`bounds`](Self::bounds) says for certain where the end
     /// is. A position below the start is an error.

@@ -218,6 +218,13 @@ impl StageMetrics {
         self.event_time.set(time.0 as f64 / 1e6);
     }
 
+    /// Notes that what a tick led to is in the log, and where the inputs are behind it.
+    pub fn done(&self, tick: Timestamp, inputs: impl IntoIterator<Item = (Partition, u64)>) {
+        self.messages.inc();
+        self.reached(tick);
+        inputs.into_iter().for_each(|(partition, position)| self.at(partition, position));
+    }
+
     /// Notes where the stage is in one of its inputs.
     pub fn at(&self, partition: Partition, position: u64) {
         let labels = [self.name, partition.contract.topic()];

@@ -11,7 +11,8 @@ use std::{
 };
 
 use nilometer_engine::{
-    Appended, Bounds, Broker, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics, Partition,
+    Appended, Bounds, Broker, Chain, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics,
+    Partition,
     conformance::{self, letters},
 };
 use nilometer_schemas::{Contract, Timestamp};
@@ -121,6 +122,28 @@ async fn what_cannot_be_appended_is_refused_with_its_reason() {
     let refused = log.append(LETTERS, large).await.unwrap_err();
     assert!(matches!(refused, LogError::TooLarge { accepted, .. } if accepted == 1 << 20), "{refused}");
     assert_eq!(log.append(LETTERS, message("p", 1)).await.unwrap(), Appended::At(0), "the next is taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
+    let Some(address) = address() else { return };
+    let accepted = options(&address, "torn");
+    open(&accepted).create_topics(1).await.unwrap();
+    // Believes that the topic takes more than it does.
+    let log = open(&KafkaOptions { max_message_bytes: 8 << 20, ..accepted });
+    let chain = Chain::default();
+    let mut appending = Vec::new();
+    for sequence in 1..=40 {
+        let text = if sequence == 20 { random_text(2 << 20) } else { "small".to_owned() };
+        let message = Message { batch: letters(&text, 1), ..message("owner", sequence) };
+        appending.push(log.hand_over(LETTERS, message, &chain).await.unwrap());
+    }
+    let heard = futures::future::join_all(appending).await;
+    let failed = heard.iter().position(Result::is_err).unwrap();
+    assert!(failed < 20 && heard[failed..].iter().all(Result::is_err), "{heard:?}");
+    let last = log.last_sequence(LETTERS, "owner").await.unwrap().unwrap_or(0);
+    assert_eq!(last, failed as u64, "a hole could not be filled any more");
+    assert_eq!(log.append(LETTERS, message("owner", last + 1)).await.unwrap(), Appended::At(last));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,11 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
-use futures::future::try_join_all;
 use nilometer_connectors::{Cursor, Source};
 use nilometer_definitions::Parts;
 use nilometer_engine::{
-    Appended, Balance, Clock, Log, Message, Metrics, Partition, QueueSender, Snapshots, StageMetrics, Stop,
+    Appended, Balance, Clock, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots, StageMetrics, Stop,
     off_reactor, queue,
 };
 use nilometer_schemas::{Contract, Timestamp};
@@ -88,9 +87,10 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = tokio::spawn(read_ticks(sources, clock, kept.clone(), sender, stop.clone()));
-    let mut writer = Writer { log, snapshots, lines: Some(lines), stage, parts };
+    let outbox = Outbox::new(log.clone());
+    let mut writer = Writer { log, outbox, snapshots, lines: Some(lines), stage, parts };
     let mut since_save = 0;
-    while let Some(read) = receiver.receive().await {
+    while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
         let ReadTick { tick, batches, cursors } = read?;
         if growing {
             kept.planned = Some(Planned { tick, cursors: cursors.clone() });
@@ -170,6 +170,7 @@ fn read_sources(
 
 struct Writer {
     log: Arc<dyn Log>,
+    outbox: Outbox,
     snapshots: Snapshots,
     lines: Option<Lines>,
     stage: StageMetrics,
@@ -191,12 +192,13 @@ impl Writer {
         rows
     }
 
-    /// Appends a tick: the letters first, so that nothing is used before what was refused beside it is known.
-    async fn append(&self, tick: Timestamp, rows: Rows) -> Result<(), IngestError> {
+    /// Hands a tick over to the log: the letters first, and they are waited for, so that nothing is used before what was refused beside it is
+    /// known.
+    async fn append(&mut self, tick: Timestamp, rows: Rows) -> Result<(), IngestError> {
         if !rows.letters.is_empty() {
             let letters = Partition::new(Contract::DeadLetter, self.parts.first());
-            let appended = self.put(letters, tick, letters_batch(&rows.letters)?.into_batch()).await?;
-            if appended != Appended::Already {
+            let message = message(tick, letters_batch(&rows.letters)?.into_batch());
+            if self.log.append(letters, message).await? != Appended::Already {
                 for letter in &rows.letters {
                     self.stage.dead_letter(letter.reason);
                     tracing::warn!(source = letter.source, locator = letter.locator, reason = %letter.reason, detail = letter.detail, "dead letter");
@@ -210,23 +212,16 @@ impl Writer {
         let observations =
             route(observations.batch(), observations.station(), &numbers, |station| self.parts.of_station(station))?;
         let of_partitions = numbers.iter().zip(forcings.into_iter().zip(observations));
-        try_join_all(of_partitions.flat_map(|(&number, (forcings, observations))| {
+        let messages = of_partitions.flat_map(|(&number, (forcings, observations))| {
             [(Contract::Forcing, forcings), (Contract::Observation, observations)]
-                .map(|(contract, rows)| self.put(Partition::new(contract, number), tick, rows))
-        }))
-        .await?;
-        self.stage.messages.inc();
-        self.stage.reached(tick);
-        Ok(())
+                .map(|(contract, rows)| (Partition::new(contract, number), message(tick, rows)))
+        });
+        let stage = self.stage.clone();
+        Ok(self.outbox.hand_over(messages, move |_| stage.done(tick, [])).await?)
     }
 
-    async fn put(&self, to: Partition, tick: Timestamp, batch: RecordBatch) -> Result<Appended, IngestError> {
-        let sequence = u64::try_from(tick.0).unwrap_or(0);
-        let message = Message { time: tick, producer: PRODUCER, sequence, batch };
-        Ok(self.log.append(to, message).await?)
-    }
-
-    async fn save(&self, kept: &Kept) -> Result<(), IngestError> {
+    async fn save(&mut self, kept: &Kept) -> Result<(), IngestError> {
+        self.outbox.settle().await?;
         kept.intake.balance.check(&self.stage)?;
         // A plan comes before the state that follows from it.
         let time = kept.planned.as_ref().map(|p| p.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
@@ -235,4 +230,8 @@ impl Writer {
         self.stage.snapshots.inc();
         Ok(())
     }
+}
+
+fn message(tick: Timestamp, batch: RecordBatch) -> Message<'static> {
+    Message { time: tick, producer: PRODUCER, sequence: u64::try_from(tick.0).unwrap_or(0), batch }
 }

@@ -50,6 +50,7 @@ struct Kept {
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, PublishError> {
     let mut kept = dependencies.snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
     dependencies.metrics.reached(kept.time);
+    dependencies.metrics.at(dependencies.partition, kept.next);
     let mut since_save = 0;
     while let Some(entry) = next_entry(&*dependencies.log, dependencies.partition, kept.next, &stop).await? {
         let timer = dependencies.metrics.seconds.start_timer();

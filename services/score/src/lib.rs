@@ -22,6 +22,7 @@ mod floods;
 mod judge;
 mod metrics;
 mod role;
+mod shown;
 mod waiting;
 
 use nilometer_engine::{BalanceError, LogError, SnapshotError};

@@ -1,10 +1,12 @@
 //! From the embedded log to Kafka: every message at the position that it has, so that snapshots go on to mean what they mean.
 
+use futures::future::try_join_all;
+
 use super::{
     KafkaLog,
     message::{Sealed, Tail},
 };
-use crate::{Bounds, Damage, EmbeddedLog, Log, LogError, Partition};
+use crate::{Bounds, Chain, Damage, EmbeddedLog, Log, LogError, Partition};
 
 /// Messages on their way at once.
 const AHEAD: u64 = 64;
@@ -22,7 +24,7 @@ impl KafkaLog {
         if first < theirs.start || first > theirs.end {
             return Err(LogError::Foreign { partition, found: ours, copied: theirs });
         }
-        let (writer, mut before) = (self.writer(partition), Tail::default());
+        let (writer, chain, mut before) = (self.writer(partition), Chain::default(), Tail::default());
         for chunk in (first..theirs.end).step_by(AHEAD as usize) {
             let mut answers = Vec::new();
             for position in chunk..theirs.end.min(chunk + AHEAD) {
@@ -33,11 +35,9 @@ impl KafkaLog {
                     Err((detail, bytes)) => Sealed::of_damage(&Damage { position, detail, bytes }, &before),
                 };
                 before = message.tail().unwrap_or_default();
-                answers.push(writer.enqueue(message).await?);
+                answers.push(writer.hand_over(message, &chain).await?);
             }
-            for answer in answers {
-                answer.await.unwrap_or_else(|_| Err(writer.gone()))?;
-            }
+            try_join_all(answers).await?;
         }
         let Bounds { end, .. } = self.bounds(partition).await?;
         Ok(end - first)

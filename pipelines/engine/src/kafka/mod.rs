@@ -1,7 +1,8 @@
 //! The log on Apache Kafka: the same promises, kept by transactions, for many processes on many machines.
 //!
 //! ```text
-//!  append ─▶ writer (one thread a partition written) ─▶ transaction: begin, produce, commit ─▶ topic, partition
+//!  hand over ─▶ writer (one thread a partition written) ─▶ transaction: begin, produce, commit ─▶ topic, partition
+//!               ├─ takes in what comes while the transaction is open
 //!               └─ knows the tail: position, rows and sequences of the newest message, read back whenever it takes over
 //!  read, wait ─▶ cursors (consumers, read_committed) ◀────────────────────────────────────────── topic, partition
 //! ```
@@ -32,11 +33,12 @@ use async_trait::async_trait;
 pub use self::settings::KafkaOptions;
 pub use self::topics::TopicProblem;
 use self::{
+    message::Sealed,
     reader::{Cursors, Probe},
     settings::Settings,
     writer::Writer,
 };
-use crate::{Appended, Bounds, Entry, Log, LogError, Message, Metrics, Partition};
+use crate::{Appended, Appending, Bounds, Chain, Entry, Log, LogError, Message, Metrics, Partition};
 
 /// A log on a Kafka cluster; see the module's text.
 pub struct KafkaLog {
@@ -74,7 +76,9 @@ impl KafkaLog {
     fn writer(&self, partition: Partition) -> Writer {
         let mut all = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry(partition)
-            .or_insert_with(|| Writer::start(self.settings.clone(), partition, self.metrics.clone()))
+            .or_insert_with(|| {
+                Writer::start(self.settings.clone(), partition, self.metrics.clone(), self.cursors(partition))
+            })
             .clone()
     }
 
@@ -93,13 +97,17 @@ impl KafkaLog {
 #[async_trait]
 impl Log for KafkaLog {
     async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError> {
-        let _timer = self.metrics.append_seconds.start_timer();
-        let appended = self.writer(partition).append(message).await?;
-        if let Appended::At(position) = appended {
-            self.metrics.appended(partition, position);
-            self.cursors(partition).ends_behind(position);
-        }
-        Ok(appended)
+        self.hand_over(partition, message, &Chain::default()).await?.await
+    }
+
+    async fn hand_over(
+        &self,
+        partition: Partition,
+        message: Message<'_>,
+        chain: &Chain,
+    ) -> Result<Appending, LogError> {
+        let message = Sealed::new(&message).map_err(|source| LogError::Encode { partition, source })?;
+        self.writer(partition).hand_over(message, chain).await
     }
 
     async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError> {

@@ -9,23 +9,28 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::FutureExt as _;
 use rdkafka::{
     ClientContext, Message as _,
     error::{KafkaError, RDKafkaErrorCode},
     message::DeliveryResult,
     producer::{BaseProducer, BaseRecord, Producer, ProducerContext},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::{
     message::{Sealed, Tail},
-    reader::Probe,
+    reader::{Cursors, Probe},
     settings::{PATIENCE, Settings, number, will_pass},
 };
-use crate::{Appended, LogError, Message, Metrics, Partition};
+use crate::{Appended, Appending, Chain, LogError, Metrics, Partition};
 
-/// Appends that wait at most; whoever comes then waits to be let in.
-const WAITING: usize = 16;
+/// KiB of messages that wait or are being appended; whoever comes then waits to be let in.
+const ROOM_KIB: usize = 16 << 10;
+/// As many of the smallest messages.
+const WAITING: usize = ROOM_KIB;
+/// How long a transaction takes in more.
+const OPEN: Duration = Duration::from_millis(50);
 /// How often an append is tried before it fails: each time a fresh producer fences the others and reads the tail.
 const ATTEMPTS: u32 = 8;
 /// Between two tries, growing: another writer may need its turn, a coordinator may be moving.
@@ -42,19 +47,28 @@ const LOOK: Duration = Duration::from_millis(1);
 pub(super) struct Writer {
     partition: Partition,
     max_message_bytes: usize,
+    room: Arc<Semaphore>,
     requests: mpsc::Sender<Request>,
 }
 
 struct Request {
     message: Sealed,
+    chain: Chain,
+    begun: Instant,
     answer: oneshot::Sender<Result<Appended, LogError>>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Writer {
-    pub(super) fn start(settings: Arc<Settings>, partition: Partition, metrics: Metrics) -> Self {
+    pub(super) fn start(
+        settings: Arc<Settings>,
+        partition: Partition,
+        metrics: Metrics,
+        cursors: Arc<Cursors>,
+    ) -> Self {
         let (requests, receiver) = mpsc::channel(WAITING);
         let max_message_bytes = settings.max_message_bytes;
-        let owner = Owner { settings, partition, metrics, open: None };
+        let owner = Owner { settings, partition, metrics, cursors, open: None };
         // Producers block, for up to their patience: not on a thread of the runtime.
         let name = format!("write {partition}");
         let started = thread::Builder::new().name(name).spawn(move || owner.serve(receiver));
@@ -62,32 +76,32 @@ impl Writer {
             // Its requests are answered with the writer having ended.
             tracing::error!(%partition, %error, "no thread for a writer of the log");
         }
-        Self { partition, max_message_bytes, requests }
-    }
-
-    pub(super) async fn append(&self, message: Message<'_>) -> Result<Appended, LogError> {
-        let partition = self.partition;
-        let message = Sealed::new(&message).map_err(|source| LogError::Encode { partition, source })?;
-        self.enqueue(message).await?.await.unwrap_or_else(|_| Err(self.gone()))
+        Self { partition, max_message_bytes, room: Arc::new(Semaphore::new(ROOM_KIB)), requests }
     }
 
     /// Hands a message over, behind those that were handed over before; what becomes of it is said later.
-    pub(super) async fn enqueue(
-        &self,
-        message: Sealed,
-    ) -> Result<oneshot::Receiver<Result<Appended, LogError>>, LogError> {
+    pub(super) async fn hand_over(&self, message: Sealed, chain: &Chain) -> Result<Appending, LogError> {
         let (partition, bytes) = (self.partition, message.body.len());
         // Headers and framing are small beside the body.
         if bytes + 4_096 > self.max_message_bytes {
+            chain.tear();
             return Err(LogError::TooLarge { partition, bytes, accepted: self.max_message_bytes });
         }
+        let gone = move || LogError::broker(partition, "the writer has ended".to_owned(), false);
+        let kib = u32::try_from((bytes >> 10).clamp(1, ROOM_KIB)).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request { message, answer }).await.map_err(|_| self.gone())?;
-        Ok(answered)
+        let request = Request { message, chain: chain.clone(), begun: Instant::now(), answer, _room: room };
+        self.requests.send(request).await.map_err(|_| gone())?;
+        Ok(answered.map(move |answer| answer.unwrap_or_else(|_| Err(gone()))).boxed())
     }
+}
 
-    pub(super) fn gone(&self) -> LogError {
-        LogError::broker(self.partition, "the writer has ended".to_owned(), false)
+impl Request {
+    fn answer(self, answer: Result<Appended, LogError>, metrics: &Metrics) {
+        metrics.append_seconds.observe(self.begun.elapsed().as_secs_f64());
+        // Whoever does not listen any more asks again.
+        drop(self.answer.send(answer));
     }
 }
 
@@ -96,6 +110,8 @@ struct Owner {
     settings: Arc<Settings>,
     partition: Partition,
     metrics: Metrics,
+    /// of this process's readers, who are told what is there
+    cursors: Arc<Cursors>,
     /// none before the first append and after a failure
     open: Option<Open>,
 }
@@ -127,34 +143,56 @@ impl ProducerContext for Delivered {
 }
 
 impl Owner {
-    /// Answers until nobody asks any more. What waits together goes in one transaction.
-    fn serve(mut self, mut receiver: mpsc::Receiver<Request>) {
+    /// Answers until nobody asks any more. What comes while a transaction is open goes with it.
+    fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut together = Vec::new();
-        while let Some(first) = receiver.blocking_recv() {
-            together.push(first);
-            while let Ok(next) = receiver.try_recv() {
-                together.push(next);
+        while let Some(first) = requests.blocking_recv() {
+            together.extend(self.unless_torn(first));
+            if together.is_empty() {
+                continue;
             }
-            let (messages, answers): (Vec<Sealed>, Vec<_>) =
-                together.drain(..).map(|request| (request.message, request.answer)).unzip();
-            match self.append(&messages) {
-                // Whoever does not listen any more asks again.
+            match self.append(&mut together, &mut requests) {
                 Ok(appended) => {
-                    answers.into_iter().zip(appended).for_each(|(answer, appended)| drop(answer.send(Ok(appended))))
+                    let newest = appended.iter().filter_map(|appended| match appended {
+                        Appended::At(position) => Some(*position),
+                        Appended::Already => None,
+                    });
+                    if let Some(newest) = newest.max() {
+                        self.metrics.appended(self.partition, newest);
+                        self.cursors.ends_behind(newest);
+                    }
+                    for (request, appended) in together.drain(..).zip(appended) {
+                        request.answer(Ok(appended), &self.metrics);
+                    }
                 }
                 Err((detail, retryable)) => {
-                    for answer in answers {
-                        drop(answer.send(Err(LogError::broker(self.partition, detail.clone(), retryable))));
+                    for request in together.drain(..) {
+                        request.chain.tear();
+                        let error = LogError::broker(self.partition, detail.clone(), retryable);
+                        request.answer(Err(error), &self.metrics);
                     }
                 }
             }
         }
     }
 
-    fn append(&mut self, messages: &[Sealed]) -> Result<Vec<Appended>, (String, bool)> {
+    /// A request, answered where nothing is to be appended behind what failed.
+    fn unless_torn(&self, request: Request) -> Option<Request> {
+        if request.chain.is_torn() {
+            request.answer(Err(LogError::Torn { partition: self.partition }), &self.metrics);
+            return None;
+        }
+        Some(request)
+    }
+
+    fn append(
+        &mut self,
+        together: &mut Vec<Request>,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Result<Vec<Appended>, (String, bool)> {
         let mut last = (String::new(), false);
         for attempt in 1..=ATTEMPTS {
-            match self.try_append(messages) {
+            match self.try_append(together, requests) {
                 Ok(appended) => return Ok(appended),
                 Err(error) => {
                     let (outcome, retryable) =
@@ -174,42 +212,53 @@ impl Owner {
         Err(last)
     }
 
-    /// One transaction, or none where everything had been appended.
-    fn try_append(&mut self, messages: &[Sealed]) -> Result<Vec<Appended>, KafkaError> {
+    /// One transaction, or none where everything had been appended. While messages are on their way it takes in those that come.
+    fn try_append(
+        &mut self,
+        together: &mut Vec<Request>,
+        requests: &mut mpsc::Receiver<Request>,
+    ) -> Result<Vec<Appended>, KafkaError> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.open()?,
         };
         let topic = self.settings.topic(self.partition.contract);
         let mut tail = open.tail.clone();
-        let (mut appended, mut begun) = (Vec::with_capacity(messages.len()), false);
-        for message in messages {
-            if tail.has(message) {
-                appended.push(Appended::Already);
-                continue;
+        let (mut appended, mut begun) = (Vec::with_capacity(together.len()), None);
+        loop {
+            for Request { message, .. } in &together[appended.len()..] {
+                if tail.has(message) {
+                    appended.push(Appended::Already);
+                    continue;
+                }
+                if begun.is_none() {
+                    open.producer.begin_transaction()?;
+                    begun = Some(Instant::now());
+                }
+                appended.push(Appended::At(tail.end));
+                let (behind, headers) = tail.with(self.partition, message);
+                tail = behind;
+                let record = BaseRecord::<(), [u8]>::to(&topic)
+                    .partition(number(self.partition))
+                    .timestamp(message.time.0.div_euclid(1_000).max(0))
+                    .headers(headers)
+                    .payload(&message.body);
+                open.producer.send(record).map_err(|(error, _)| error)?;
             }
-            if !begun {
-                open.producer.begin_transaction()?;
-                begun = true;
-            }
-            appended.push(Appended::At(tail.end));
-            let (behind, headers) = tail.with(self.partition, message);
-            tail = behind;
-            let record = BaseRecord::<(), [u8]>::to(&topic)
-                .partition(number(self.partition))
-                .timestamp(message.time.0.div_euclid(1_000).max(0))
-                .headers(headers)
-                .payload(&message.body);
-            open.producer.send(record).map_err(|(error, _)| error)?;
-        }
-        if begun {
             // Whoever commits while messages are on their way waits a tenth of a second for them.
-            let sent = Instant::now();
-            while open.producer.in_flight_count() > 0 && sent.elapsed() < PATIENCE {
-                // With a timeout it would spin until that has passed, whatever came.
-                open.producer.poll(Duration::ZERO);
-                thread::sleep(FLIGHT);
+            let Some(begun) = begun.filter(|begun| open.producer.in_flight_count() > 0 && begun.elapsed() < PATIENCE)
+            else {
+                break;
+            };
+            // With a timeout it would spin until that has passed, whatever came.
+            open.producer.poll(Duration::ZERO);
+            let next = if begun.elapsed() < OPEN { requests.try_recv().ok() } else { None };
+            match next {
+                Some(next) => together.extend(self.unless_torn(next)),
+                None => thread::sleep(FLIGHT),
             }
+        }
+        if begun.is_some() {
             open.producer.commit_transaction(PATIENCE)?;
             // Committed is not yet visible: whoever is told of an append, in whatever process, is to find it.
             let newest = open.producer.context().newest.load(Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nilometer_assimilation::{DischargeOperator, ErrorFactors, StageOperator};
 use nilometer_definitions::{Catchment, Pipeline, Scenario};
-use nilometer_engine::{Balance, Input, Partition, Position, SnapshotError, Snapshots};
+use nilometer_engine::{Balance, Input, Outbox, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{Member, Mixture, Package};
 use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,11 @@ impl Role {
             }
             None => (first.clone(), None),
         };
+        let forcings = input(&dependencies, Contract::Forcing, kept.forcing);
+        let observations = input(&dependencies, Contract::Observation, kept.observation);
+        for (partition, position) in [&forcings, &observations].map(Input::place) {
+            dependencies.metrics.stage.at(partition, position);
+        }
         Ok(Self {
             catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
             place_of_catchment: pipeline.catchments.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect(),
@@ -105,8 +110,8 @@ impl Role {
             state: None,
             state_is_current: false,
             resumed,
-            forcings: input(&dependencies, Contract::Forcing, kept.forcing),
-            observations: input(&dependencies, Contract::Observation, kept.observation),
+            forcings,
+            observations,
             saved: (kept.tick > Timestamp::MIN).then_some(kept.tick),
             ticks_since_save: 0,
             kept,
@@ -164,7 +169,7 @@ impl Role {
     }
 
     /// Saves state and positions in one object, after the balances were held to their laws.
-    pub(super) async fn save(&mut self) -> Result<(), ForecastError> {
+    pub(super) async fn save(&mut self, outbox: &mut Outbox) -> Result<(), ForecastError> {
         self.ticks_since_save = 0;
         if self.saved == Some(self.kept.tick) {
             return Ok(());
@@ -177,6 +182,7 @@ impl Role {
         if residual_mm > WaterBudget::tolerance_mm(state.steps()) {
             tracing::error!(residual_mm, steps = state.steps(), "the water budget does not close");
         }
+        outbox.settle().await?;
         self.dependencies.snapshots.save(ordinal, &self.kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = Some(self.kept.tick);

@@ -6,10 +6,11 @@ mod rows;
 
 use std::{collections::HashMap, sync::Arc};
 
-use futures::future::try_join_all;
 use nilometer_assimilation::{ErrorFactors, StageOperator};
 use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
-use nilometer_engine::{Appended, Balance, Input, Log, Lost, Message, Partition, Record, Snapshots, Stop, off_reactor};
+use nilometer_engine::{
+    Appended, Balance, Input, Log, Lost, Message, Outbox, Partition, Record, Snapshots, Stop, off_reactor,
+};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
 
@@ -49,12 +50,13 @@ pub struct Dependencies {
 /// # Errors
 /// [`ForecastError`] when the role cannot go on. Bad data is never a reason.
 pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ForecastError> {
+    let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(pipeline, dependencies).await?);
-    while let Some(tick) = role.next_tick(&stop).await? {
+    while let Some(tick) = outbox.meanwhile(role.next_tick(&stop)).await?? {
         if role.dependencies.reload.has_changed().unwrap_or(false) {
             // What the old weights made is kept first: a crash repeats from here on the new ones.
             role.dependencies.reload.mark_unchanged();
-            role.save().await?;
+            role.save(&mut outbox).await?;
             role = off_reactor(move || {
                 role.reload();
                 role
@@ -66,19 +68,22 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
             let (back, outputs) = role.rewind(foundation, late, tick.time, &stop).await?;
             role = back;
             // Stopped on the way: what is half taken again is not saved.
-            let Some(outputs) = outputs else { return Ok(role.kept.balance) };
+            let Some(outputs) = outputs else {
+                outbox.settle().await?;
+                return Ok(role.kept.balance);
+            };
             outputs
         } else {
             let (back, outputs) = role.walk(tick).await?;
             role = back;
             outputs
         };
-        role.commit(outputs).await?;
+        role.commit(outputs, &mut outbox).await?;
         if stop.is_now() {
             break;
         }
     }
-    role.save().await?;
+    role.save(&mut outbox).await?;
     Ok(role.kept.balance)
 }
 
@@ -216,40 +221,39 @@ impl Role {
         }
     }
 
-    /// Appends what a tick led to and, when it is time, saves the state behind it.
-    async fn commit(&mut self, outputs: Outputs) -> Result<(), ForecastError> {
+    /// Hands over what a tick led to and, when it is time, saves the state behind it.
+    async fn commit(&mut self, outputs: Outputs, outbox: &mut Outbox) -> Result<(), ForecastError> {
         let Outputs { tick, forecasts, analyses, mut letters, displaced } = outputs;
         letters.extend(displaced);
         let sequence = u64::try_from(tick.0).unwrap_or(0);
-        let append = async |contract, batch| {
+        let message = |contract, batch| {
             let partition = Partition::new(contract, self.dependencies.partition);
-            let message = Message { time: tick, producer: PRODUCER, sequence, batch };
-            self.dependencies.log.append(partition, message).await
+            (partition, Message { time: tick, producer: PRODUCER, sequence, batch })
         };
         if !letters.is_empty() {
             let mut builder = DeadLettersBuilder::new();
             letters.iter().for_each(|letter| builder.push(letter));
-            if let Appended::At(_) = append(Contract::DeadLetter, builder.finish()?.into_batch()).await? {
+            let (partition, message) = message(Contract::DeadLetter, builder.finish()?.into_batch());
+            if let Appended::At(_) = self.dependencies.log.append(partition, message).await? {
                 for letter in &letters {
                     self.dependencies.metrics.stage.dead_letter(letter.reason);
                     tracing::warn!(reason = %letter.reason, locator = letter.locator, detail = letter.detail, "dead letter");
                 }
             }
         }
-        let analyses = analyses.map(|rows| append(Contract::Analysis, rows.into_batch()));
-        let forecasts = forecasts.map(|rows| append(Contract::Forecast, rows.into_batch()));
-        try_join_all(analyses.into_iter().chain(forecasts)).await?;
-        for (ordinal, kept, numbers) in std::mem::take(&mut self.remade) {
-            self.dependencies.snapshots.replace(ordinal, &kept, &numbers).await?;
-        }
-        let stage = &self.dependencies.metrics.stage;
-        stage.messages.inc();
-        stage.reached(tick);
-        for input in [&self.forcings, &self.observations] {
-            stage.at(input.partition(), input.position().next);
+        let analyses = analyses.map(|rows| message(Contract::Analysis, rows.into_batch()));
+        let forecasts = forecasts.map(|rows| message(Contract::Forecast, rows.into_batch()));
+        let stage = self.dependencies.metrics.stage.clone();
+        let inputs = [&self.forcings, &self.observations].map(Input::place);
+        outbox.hand_over(analyses.into_iter().chain(forecasts), move |_| stage.done(tick, inputs)).await?;
+        if !self.remade.is_empty() {
+            outbox.settle().await?;
+            for (ordinal, kept, numbers) in std::mem::take(&mut self.remade) {
+                self.dependencies.snapshots.replace(ordinal, &kept, &numbers).await?;
+            }
         }
         self.ticks_since_save += 1;
-        if self.ticks_since_save >= self.pipeline.log.snapshot_every { self.save().await } else { Ok(()) }
+        if self.ticks_since_save >= self.pipeline.log.snapshot_every { self.save(outbox).await } else { Ok(()) }
     }
 
     /// Takes every step that is due by `tick`: with its forcing, or without when it has waited long enough.

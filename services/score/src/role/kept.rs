@@ -1,6 +1,6 @@
 //! What the role keeps of itself in snapshots, and how it goes on from one.
 
-use nilometer_engine::{Balance, Entry, Partition, Position, SnapshotError, Snapshots};
+use nilometer_engine::{Balance, Entry, Outbox, Partition, Position, SnapshotError, Snapshots};
 use nilometer_schemas::{Contract, Reason, Timestamp};
 use nilometer_statistics::RunningScore;
 use serde::{Deserialize, Serialize};
@@ -70,7 +70,7 @@ impl Role {
     }
 
     /// Saves where the oldest waiting forecast stands, and what has been learned.
-    pub(super) async fn save(&mut self) -> Result<(), ScoreError> {
+    pub(super) async fn save(&mut self, outbox: &mut Outbox) -> Result<(), ScoreError> {
         self.ticks_since_save = 0;
         if self.saved == self.tick {
             return Ok(());
@@ -93,6 +93,7 @@ impl Role {
             climate: days.to_vec(),
             floods: flood_times,
         };
+        outbox.settle().await?;
         self.dependencies.snapshots.save(u64::try_from(self.tick.0).unwrap_or(0), &kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = self.tick;

@@ -7,10 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use arrow::array::{Array, Float64Array};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{
-    Appended, Balance, Input, Log, Message, Partition, Position, Record, Snapshots, Stop, off_reactor,
+    Appended, Balance, Input, Log, Message, Outbox, Partition, Position, Record, Snapshots, Stop, off_reactor,
 };
 use nilometer_schemas::{
     Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
@@ -26,6 +25,7 @@ use crate::{
     floods::{Floods, News},
     judge::{judge, judge_thresholds},
     metrics::class,
+    shown::Shown,
     waiting::{Mark, Newest, Row, Waiting},
 };
 
@@ -50,8 +50,9 @@ pub struct Dependencies {
 /// # Errors
 /// [`ScoreError`] when the role cannot go on. Bad data is never a reason.
 pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ScoreError> {
+    let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(&pipeline, dependencies).await?);
-    while let Some(tick) = role.next_tick(&stop).await? {
+    while let Some(tick) = outbox.meanwhile(role.next_tick(&stop)).await?? {
         let _timer = role.dependencies.metrics.stage.seconds.start_timer();
         let time = tick.time;
         // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
@@ -61,12 +62,12 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
         })
         .await?;
         role = back;
-        role.commit(time, scores?).await?;
+        role.commit(time, scores?, &mut outbox).await?;
         if stop.is_now() {
             break;
         }
     }
-    role.save().await?;
+    role.save(&mut outbox).await?;
     Ok(role.balance)
 }
 
@@ -108,17 +109,6 @@ struct Tick {
     forecasts: Vec<Record>,
     /// where the forecasts began
     mark: Mark,
-}
-
-/// What the metrics of one lead class and model gain.
-#[derive(Default)]
-struct Sums {
-    scored: u64,
-    covered: u64,
-    /// of the forecast and of the baseline beside it: persistence, climatology
-    crps: [[f64; 2]; 2],
-    brier: f64,
-    thresholds: u64,
 }
 
 /// What a gauge read.
@@ -174,6 +164,9 @@ impl Role {
         };
         if let Some(snapshot) = snapshot {
             role.restore(snapshot.content, &snapshot.numbers)?;
+        }
+        for (partition, position) in [&role.forecasts, &role.observations].map(Input::place) {
+            role.dependencies.metrics.stage.at(partition, position);
         }
         Ok(role)
     }
@@ -343,82 +336,46 @@ impl Role {
         }
     }
 
-    /// Appends what was judged, shows it, and saves when it is time.
-    async fn commit(&mut self, tick: Timestamp, scores: Scores) -> Result<(), ScoreError> {
+    /// Hands over what was judged, to be shown once it is in the log, and saves when it is time.
+    async fn commit(&mut self, tick: Timestamp, scores: Scores, outbox: &mut Outbox) -> Result<(), ScoreError> {
+        let (mut messages, mut shown) = (Vec::new(), None);
         if !scores.is_empty() {
             let sequence = u64::try_from(tick.0).unwrap_or(0);
             let message = Message { time: tick, producer: PRODUCER, sequence, batch: scores.batch().clone() };
             let partition = Partition::new(Contract::Score, self.dependencies.partition);
+            messages.push((partition, message));
             let news = std::mem::take(&mut self.floods.news);
-            if let Appended::At(_) = self.dependencies.log.append(partition, message).await? {
-                self.show(&scores, &news);
+            shown = Some(self.shown(&scores, news));
+        }
+        let metrics = self.dependencies.metrics.clone();
+        let inputs = [&self.forecasts, &self.observations].map(Input::place);
+        let then = move |appended: &[Appended]| {
+            // What was there already has been shown.
+            if let (Some(shown), [Appended::At(_)]) = (shown, appended) {
+                shown.on(&metrics);
             }
-        }
-        let stage = &self.dependencies.metrics.stage;
-        stage.messages.inc();
-        stage.reached(tick);
-        for input in [&self.forecasts, &self.observations] {
-            stage.at(input.partition(), input.position().next);
-        }
+            metrics.stage.done(tick, inputs);
+        };
+        outbox.hand_over(messages, then).await?;
         self.ticks_since_save += 1;
-        if self.ticks_since_save >= self.snapshot_every { self.save().await } else { Ok(()) }
+        if self.ticks_since_save >= self.snapshot_every { self.save(outbox).await } else { Ok(()) }
     }
 
-    fn show(&self, scores: &Scores, floods: &BTreeMap<&'static str, News>) {
-        let metrics = &self.dependencies.metrics;
-        let mut sums: BTreeMap<(&str, &str), Sums> = BTreeMap::new();
+    /// What metrics show of a tick's scores, as running skill is now.
+    fn shown(&self, scores: &Scores, floods: BTreeMap<&'static str, News>) -> Shown {
+        let mut shown = Shown::of(floods);
         for row in 0..scores.len() {
             let lead_time_s = scores.lead_time_s().value(row);
-            let sums = sums.entry((class(lead_time_s), scores.model().value(row))).or_default();
-            sums.scored += 1;
-            sums.covered += u64::from(scores.covered_90().value(row));
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
             let at = catchment * self.leads + lead(lead_time_s, self.step_s, self.leads);
             let [_, mean_flow, ..] = self.running[at].parts();
-            let baselines = [scores.crps_persistence(), scores.crps_climatology()];
-            for (sum, baseline) in sums.crps.iter_mut().zip(baselines) {
-                if mean_flow > 0.0 && baseline.is_valid(row) {
-                    sum[0] += scores.crps().value(row) / mean_flow;
-                    sum[1] += baseline.value(row) / mean_flow;
-                }
-            }
-            let brier = scores.brier().value(row);
-            if let Some(brier) = brier.as_any().downcast_ref::<Float64Array>() {
-                sums.brier += brier.values().iter().sum::<f64>();
-                sums.thresholds += brier.len() as u64;
-            }
+            shown.add(scores, row, mean_flow);
         }
-        for ((lead, model), sums) in &sums {
-            let of = [*lead, *model];
-            metrics.scored.with_label_values(&of).inc_by(sums.scored);
-            metrics.covered.with_label_values(&of).inc_by(sums.covered);
-            for (beside, [forecast, baseline]) in ["persistence", "climatology"].into_iter().zip(sums.crps) {
-                metrics.crps.with_label_values(&[lead, model, "forecast", beside]).inc_by(forecast);
-                metrics.crps.with_label_values(&[lead, model, beside, beside]).inc_by(baseline);
-            }
-            if sums.thresholds > 0 {
-                metrics.brier.with_label_values(&of).inc_by(sums.brier);
-                metrics.thresholds.with_label_values(&of).inc_by(sums.thresholds);
-            }
-        }
-        let mut classes: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for (at, running) in self.running.iter().enumerate() {
             let lead = class((at % self.leads + 1) as i64 * self.step_s);
-            classes.entry(lead).or_default().extend(running.nse().ok());
+            shown.add_efficiency(lead, running.nse().ok());
         }
-        let model = scores.model().value(scores.len() - 1);
-        for (lead, news) in floods {
-            for (outcome, count) in ["hit", "miss", "false_alarm"].into_iter().zip(news.outcomes) {
-                metrics.floods.with_label_values(&[lead, model, outcome]).inc_by(count);
-            }
-            metrics.peaks.with_label_values(&[*lead, model]).inc_by(news.peaks);
-            metrics.timing.with_label_values(&[*lead, model]).inc_by(news.timing_steps);
-        }
-        for (lead, mut values) in classes.into_iter().filter(|(_, values)| !values.is_empty()) {
-            let middle = values.len() / 2;
-            let (_, median, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-            metrics.nse.with_label_values(&[lead, model]).set(*median);
-        }
+        shown
     }
 }
 
