@@ -141,16 +141,15 @@ impl ObjectStore for Shaken {
     }
 }
 
-/// The log of one process as a cluster keeps it: what is handed over is appended later, in its order, and what waits when the process is killed
-/// is not appended at all.
+/// The log of one process as a cluster keeps it: what is handed over is appended later, partition by partition in its order, and what waits when the
+/// process is killed is not appended at all.
 struct Distant {
     log: Arc<dyn Log>,
-    waiting: mpsc::Sender<Waiting>,
-    task: AbortHandle,
+    arbitrary: Mutex<Arbitrary>,
+    ways: Mutex<BTreeMap<Partition, (mpsc::Sender<Waiting>, AbortHandle)>>,
 }
 
 struct Waiting {
-    partition: Partition,
     time: Timestamp,
     producer: String,
     sequence: u64,
@@ -160,32 +159,47 @@ struct Waiting {
 }
 
 impl Distant {
-    fn new(log: Arc<dyn Log>, mut arbitrary: Arbitrary) -> Self {
-        let (waiting, mut receiver) = mpsc::channel(8);
-        let there = log.clone();
-        let task = tokio::spawn(async move {
-            while let Some(next) = receiver.recv().await {
-                // Now and then for a while, so that what waits goes in one.
-                let pause = if arbitrary.below(6) == 0 { arbitrary.below(300) } else { 0 };
-                for _ in 0..pause {
-                    tokio::task::yield_now().await;
-                }
-                let Waiting { partition, time, producer, sequence, batch, chain, answer } = next;
-                let message = Message { time, producer: &producer, sequence, batch };
-                let appended = match there.hand_over(partition, message, &chain).await {
-                    Ok(appending) => appending.await,
-                    Err(error) => Err(error),
-                };
-                drop(answer.send(appended));
-            }
+    fn new(log: Arc<dyn Log>, arbitrary: Arbitrary) -> Self {
+        Self { log, arbitrary: Mutex::new(arbitrary), ways: Mutex::default() }
+    }
+
+    fn way(&self, partition: Partition) -> mpsc::Sender<Waiting> {
+        let mut ways = self.ways.lock().unwrap();
+        let (way, _) = ways.entry(partition).or_insert_with(|| {
+            let (way, receiver) = mpsc::channel(8);
+            let arbitrary = Arbitrary(self.arbitrary.lock().unwrap().below(u64::MAX));
+            let task = tokio::spawn(append_later(self.log.clone(), partition, receiver, arbitrary));
+            (way, task.abort_handle())
         });
-        Self { log, waiting, task: task.abort_handle() }
+        way.clone()
+    }
+}
+
+async fn append_later(
+    log: Arc<dyn Log>,
+    partition: Partition,
+    mut waiting: mpsc::Receiver<Waiting>,
+    mut arbitrary: Arbitrary,
+) {
+    while let Some(next) = waiting.recv().await {
+        // Now and then for a while, so that what waits goes in one.
+        let pause = if arbitrary.below(6) == 0 { arbitrary.below(300) } else { 0 };
+        for _ in 0..pause {
+            tokio::task::yield_now().await;
+        }
+        let Waiting { time, producer, sequence, batch, chain, answer } = next;
+        let message = Message { time, producer: &producer, sequence, batch };
+        let appended = match log.hand_over(partition, message, &chain).await {
+            Ok(appending) => appending.await,
+            Err(error) => Err(error),
+        };
+        drop(answer.send(appended));
     }
 }
 
 impl Drop for Distant {
     fn drop(&mut self) {
-        self.task.abort();
+        self.ways.lock().unwrap().values().for_each(|(_, task)| task.abort());
     }
 }
 
@@ -204,8 +218,8 @@ impl Log for Distant {
         let Message { time, producer, sequence, batch } = message;
         let (answer, answered) = oneshot::channel();
         let (producer, chain) = (producer.to_owned(), chain.clone());
-        let waiting = Waiting { partition, time, producer, sequence, batch, chain, answer };
-        assert!(self.waiting.send(waiting).await.is_ok(), "it ends with the log");
+        let waiting = Waiting { time, producer, sequence, batch, chain, answer };
+        assert!(self.way(partition).send(waiting).await.is_ok(), "it ends with the log");
         Ok(Box::pin(async move { answered.await.unwrap() }))
     }
 

@@ -133,12 +133,15 @@ async fn handed_over<L: Log>(log: &L, partition: Partition) -> Result<(), LogErr
     assert_eq!(appended, (0..MESSAGES).map(Appended::At).collect::<Vec<_>>(), "in the order in which they came");
     drop(log.hand_over(partition, message("a", MESSAGES + 1, 1), &chain).await?);
     log.wait(partition, MESSAGES).await?;
-    chain.tear();
+    chain.tear(&LogError::broker(partition, "refused".to_owned(), false));
     let behind = match log.hand_over(partition, message("a", MESSAGES + 3, 1), &chain).await {
         Ok(appending) => appending.await,
         refused => refused.map(|_| Appended::Already),
     };
-    assert!(matches!(behind, Err(LogError::Torn { .. })), "nothing comes behind what failed");
+    assert!(
+        matches!(&behind, Err(LogError::Torn { cause, .. }) if cause.ends_with("refused")),
+        "nothing comes behind what failed, {behind:?}"
+    );
     let again = log.append(partition, message("a", MESSAGES + 2, 1)).await?;
     assert_eq!(again, Appended::At(MESSAGES + 1), "what failed has its place still");
     Ok(())

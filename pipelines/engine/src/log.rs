@@ -1,12 +1,6 @@
 //! The log: what roles meet at.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -16,6 +10,7 @@ use futures::{
     future::{BoxFuture, ready},
 };
 use nilometer_schemas::{Contract, Timestamp};
+use tokio::sync::SetOnce;
 
 use crate::{EnvelopeError, Stop};
 
@@ -67,21 +62,48 @@ pub enum Appended {
 /// What will become of a message that was handed over.
 pub type Appending = BoxFuture<'static, Result<Appended, LogError>>;
 
-/// Ties messages together that are handed over one behind the other: where one fails, none behind it is appended. A hole would stay, as a
-/// sequence that is not above the producer's last counts as a retry.
+/// Ties messages together that are handed over one behind the other: where one fails, none behind it in its partition is appended. A hole would
+/// stay, as a sequence that is not above the producer's last counts as a retry.
 #[derive(Debug, Clone, Default)]
-pub struct Chain(Arc<AtomicBool>);
+pub struct Chain(Arc<SetOnce<Tear>>);
+
+/// What failed first.
+#[derive(Debug)]
+struct Tear {
+    cause: String,
+    retryable: bool,
+}
+
+impl Tear {
+    fn error(&self) -> LogError {
+        LogError::Torn { cause: self.cause.clone(), retryable: self.retryable }
+    }
+}
 
 impl Chain {
-    /// Says that a message failed.
-    pub fn tear(&self) {
-        self.0.store(true, Ordering::Relaxed);
+    /// Says that a message failed; the first that did is remembered.
+    pub fn tear(&self, error: &LogError) {
+        let all = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+        let cause = all.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        drop(self.0.set(Tear { cause, retryable: error.is_retryable() }));
     }
 
-    /// Whether a message failed.
+    /// What failed, if a message did.
     #[must_use]
-    pub fn is_torn(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    pub fn torn(&self) -> Option<LogError> {
+        self.0.get().map(Tear::error)
+    }
+
+    /// Does `work`, which is given up when a message fails.
+    ///
+    /// # Errors
+    /// [`LogError::Torn`] then.
+    pub async fn unless_torn<T>(&self, work: impl Future<Output = T>) -> Result<T, LogError> {
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            tear = self.0.wait() => Err(tear.error()),
+        }
     }
 }
 
@@ -191,11 +213,13 @@ pub enum LogError {
         /// how often we tried
         attempts: u32,
     },
-    /// a message before it in its chain failed
-    #[error("{partition}: a message handed over before this one failed, so it is not appended either")]
+    /// another message of the same chain failed
+    #[error("not appended, as a message that was handed over with it failed: {cause}")]
     Torn {
-        /// where it should have gone
-        partition: Partition,
+        /// what that one failed of
+        cause: String,
+        /// whether it may succeed later
+        retryable: bool,
     },
     /// the message is larger than the log takes
     #[error(
@@ -240,6 +264,7 @@ impl LogError {
             Self::Store { source: object_store::Error::Generic { .. }, .. }
                 | Self::Contended { .. }
                 | Self::Broker { retryable: true, .. }
+                | Self::Torn { retryable: true, .. }
         )
     }
 
@@ -254,18 +279,16 @@ pub trait Log: Send + Sync {
     /// Appends one message, durably against the end of the process, or reports that it was there.
     async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError>;
 
-    /// Hands a message over behind those of the same chain, and gives what will become of it, whether or not that is waited for. By itself a
-    /// log has appended it then.
+    /// Hands a message over behind those of the same chain, and gives what will become of it, whether or not that is waited for. Unless a log
+    /// does otherwise, it is appended when this returns.
     async fn hand_over(
         &self,
         partition: Partition,
         message: Message<'_>,
         chain: &Chain,
     ) -> Result<Appending, LogError> {
-        if chain.is_torn() {
-            return Err(LogError::Torn { partition });
-        }
-        let appended = self.append(partition, message).await.inspect_err(|_| chain.tear())?;
+        chain.torn().map_or(Ok(()), Err)?;
+        let appended = self.append(partition, message).await.inspect_err(|error| chain.tear(error))?;
         Ok(ready(Ok(appended)).boxed())
     }
 

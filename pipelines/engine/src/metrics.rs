@@ -152,7 +152,7 @@ impl Metrics {
             snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["stage"])?,
             append_seconds: Histogram::with_opts(seconds(
                 "log_append_seconds",
-                "time that one append to the log took",
+                "time from when a message was handed to the log until that had it",
             ))?,
             ends: IntGaugeVec::new(
                 opts("log_end_position", "where a partition ends, as the process knows that appended to it last"),

@@ -12,7 +12,7 @@ use crate::{Appended, Appending, Chain, Log, LogError, Message, Partition};
 /// Ticks on their way at most; whoever hands over the next waits for the oldest.
 const AHEAD: usize = 256;
 
-/// Messages on their way to the log, oldest first. A state may be saved that has led to them when [`Outbox::settle`] has completed, not before.
+/// Messages on their way to the log, oldest first. The state that led to them may be saved once [`Outbox::settle`] has completed, not before.
 pub struct Outbox {
     log: Arc<dyn Log>,
     chain: Chain,
@@ -34,55 +34,57 @@ impl Outbox {
         Self { log, chain: Chain::default(), on_their_way: VecDeque::new() }
     }
 
-    /// Hands over what a tick led to, possibly nothing; `then` hears what became of each message once all are in the log, and everything
-    /// handed over before. Waits while too much is on its way.
+    /// Hands over what a tick led to, possibly nothing, at most one message a partition; `then` hears what became of each once all are in the
+    /// log, and everything handed over before. Waits while too much is on its way.
     ///
     /// # Errors
-    /// What the log says of these or of earlier messages. None of these is appended when an earlier one was not.
+    /// What failed of these or of earlier messages; then the outbox is of no more use.
     pub async fn hand_over<'a>(
         &mut self,
         messages: impl IntoIterator<Item = (Partition, Message<'a>)>,
         then: impl FnOnce(&[Appended]) + Send + 'static,
     ) -> Result<(), LogError> {
         while self.on_their_way.len() >= AHEAD {
-            self.settle_oldest().await?;
+            let chain = self.chain.clone();
+            chain.unless_torn(self.settle_oldest()).await??;
         }
         let handed =
             messages.into_iter().map(|(partition, message)| self.log.hand_over(partition, message, &self.chain));
-        let appending: Vec<Appending> = try_join_all(handed).await?;
+        let appending: Vec<Appending> = self.chain.unless_torn(try_join_all(handed)).await??;
         self.on_their_way.push_back(OnTheirWay { appending: try_join_all(appending).boxed(), then: Box::new(then) });
         // What has arrived already is told at once.
-        while let Some(settled) = self.settle_oldest().now_or_never() {
-            if !settled? {
-                break;
-            }
-        }
+        while self.settle_oldest().now_or_never().transpose()? == Some(true) {}
         Ok(())
     }
 
     /// Completes when everything that was handed over is in the log.
     ///
     /// # Errors
-    /// What the log says of the first message that is not.
+    /// What failed, as soon as anything has.
     pub async fn settle(&mut self) -> Result<(), LogError> {
-        while self.settle_oldest().await? {}
+        let chain = self.chain.clone();
+        while chain.unless_torn(self.settle_oldest()).await?? {}
         Ok(())
     }
 
     /// Does `work`, to its end, while messages arrive.
     ///
     /// # Errors
-    /// What the log says of the first message that does not arrive; the work is given up then.
+    /// What failed, as soon as anything has; the work is given up then.
     pub async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> Result<T, LogError> {
-        tokio::pin!(work);
-        while !self.on_their_way.is_empty() {
-            tokio::select! {
-                biased;
-                done = &mut work => return Ok(done),
-                settled = self.settle_oldest() => drop(settled?),
+        let chain = self.chain.clone();
+        let listening = async {
+            tokio::pin!(work);
+            while !self.on_their_way.is_empty() {
+                tokio::select! {
+                    biased;
+                    done = &mut work => return Ok(done),
+                    settled = self.settle_oldest() => drop(settled?),
+                }
             }
-        }
-        Ok(work.await)
+            Ok(work.await)
+        };
+        chain.unless_torn(listening).await?
     }
 
     /// Waits for the oldest; whether there was one. Nothing is lost when it is given up.

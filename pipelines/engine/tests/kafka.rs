@@ -147,6 +147,23 @@ async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_released_while_messages_are_on_their_way_loses_none() {
+    const EACH: u64 = 200;
+    let Some(address) = address() else { return };
+    let log = open(&options(&address, "released"));
+    log.create_topics(1).await.unwrap();
+    let (chain, mut appending) = (Chain::default(), Vec::new());
+    for sequence in 1..=4 * EACH {
+        appending.push(log.hand_over(LETTERS, message("owner", sequence), &chain).await.unwrap());
+        if sequence.is_multiple_of(EACH) {
+            log.release(LETTERS.number);
+        }
+    }
+    let appended = futures::future::try_join_all(appending).await.unwrap();
+    assert_eq!(appended, (0..4 * EACH).map(Appended::At).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_copied_keeps_its_position_and_its_damage() {
     let Some(address) = address() else { return };
     let options = options(&address, "copied");

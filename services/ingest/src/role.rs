@@ -107,7 +107,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
             since_save = 0;
         }
     }
-    // The receiver is empty and closed: what was read has been appended.
+    // The receiver is empty and closed: what was read has been handed over.
     drop(receiver);
     reader.await?;
     if since_save > 0 {
@@ -198,7 +198,7 @@ impl Writer {
         if !rows.letters.is_empty() {
             let letters = Partition::new(Contract::DeadLetter, self.parts.first());
             let message = message(tick, letters_batch(&rows.letters)?.into_batch());
-            if self.log.append(letters, message).await? != Appended::Already {
+            if self.outbox.meanwhile(self.log.append(letters, message)).await?? != Appended::Already {
                 for letter in &rows.letters {
                     self.stage.dead_letter(letter.reason);
                     tracing::warn!(source = letter.source, locator = letter.locator, reason = %letter.reason, detail = letter.detail, "dead letter");

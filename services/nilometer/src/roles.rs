@@ -81,11 +81,15 @@ impl Roles {
 
     /// Lets go of what a stage had of partitions that another process has now.
     pub fn release(&self, stage: Stage, numbers: &[u32]) {
-        for &number in numbers {
-            self.exposition.forget(stage, number);
-            if let Some(kafka) = &self.kafka {
-                kafka.release(number);
-            }
+        numbers.iter().for_each(|&number| self.exposition.forget(stage, number));
+        let all: Vec<u32> = match stage {
+            // One for all: it goes with the first partition.
+            Stage::Ingest if numbers.contains(&self.parts.first()) => self.parts.numbers().collect(),
+            Stage::Ingest => Vec::new(),
+            Stage::Forecast | Stage::Score | Stage::Publish => numbers.to_vec(),
+        };
+        if let Some(kafka) = &self.kafka {
+            all.into_iter().for_each(|number| kafka.release(number));
         }
     }
 

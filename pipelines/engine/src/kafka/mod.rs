@@ -29,6 +29,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::Semaphore;
 
 pub use self::settings::KafkaOptions;
 pub use self::topics::TopicProblem;
@@ -36,7 +37,7 @@ use self::{
     message::Sealed,
     reader::{Cursors, Probe},
     settings::Settings,
-    writer::Writer,
+    writer::{Owner, Thread, WHOLE_ROOM_KIB, Writer},
 };
 use crate::{Appended, Appending, Bounds, Chain, Entry, Log, LogError, Message, Metrics, Partition};
 
@@ -45,7 +46,16 @@ pub struct KafkaLog {
     settings: Arc<Settings>,
     metrics: Metrics,
     cursors: Mutex<HashMap<Partition, Arc<Cursors>>>,
-    writers: Mutex<HashMap<Partition, Writer>>,
+    writers: Mutex<HashMap<Partition, Written>>,
+    room: Arc<Semaphore>,
+}
+
+/// A partition that is written, or was.
+#[derive(Default)]
+struct Written {
+    /// none where it was released
+    writer: Option<Writer>,
+    thread: Thread,
 }
 
 impl KafkaLog {
@@ -55,15 +65,24 @@ impl KafkaLog {
     /// What is wrong with an option, and what is accepted.
     pub fn new(options: &KafkaOptions, metrics: &Metrics) -> Result<Self, String> {
         let settings = Arc::new(Settings::new(options)?);
-        Ok(Self { settings, metrics: metrics.clone(), cursors: Mutex::default(), writers: Mutex::default() })
+        Ok(Self {
+            settings,
+            metrics: metrics.clone(),
+            cursors: Mutex::default(),
+            writers: Mutex::default(),
+            room: Arc::new(Semaphore::new(WHOLE_ROOM_KIB)),
+        })
     }
 
-    /// Closes what it has open of these partitions' topics; whoever asks for one again has it opened again.
+    /// Closes what it has open of these partitions' topics, behind what was handed over; whoever asks for one again has it opened again.
     pub fn release(&self, number: u32) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = cursors.extract_if(|partition, _| partition.number == number).collect();
         drop(cursors);
-        self.writers.lock().unwrap_or_else(PoisonError::into_inner).retain(|partition, _| partition.number != number);
+        let mut writers = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_number = writers.iter_mut().filter(|(partition, _)| partition.number == number);
+        of_number.for_each(|(_, written)| written.writer = None);
+        drop(writers);
         // Consumers take their time to close: nobody waits for that.
         drop(thread::Builder::new().name(format!("release {number}")).spawn(move || drop(gone)));
     }
@@ -75,11 +94,16 @@ impl KafkaLog {
 
     fn writer(&self, partition: Partition) -> Writer {
         let mut all = self.writers.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(partition)
-            .or_insert_with(|| {
-                Writer::start(self.settings.clone(), partition, self.metrics.clone(), self.cursors(partition))
-            })
-            .clone()
+        let written = all.entry(partition).or_default();
+        let thread = &mut written.thread;
+        let start = || {
+            let (settings, metrics) = (self.settings.clone(), self.metrics.clone());
+            let owner = Owner { settings, partition, metrics, cursors: self.cursors(partition), open: None };
+            let (writer, started) = Writer::start(owner, self.room.clone(), thread.take());
+            *thread = started;
+            writer
+        };
+        written.writer.get_or_insert_with(start).clone()
     }
 
     /// Asks the cluster something on a thread that may block.
@@ -106,7 +130,8 @@ impl Log for KafkaLog {
         message: Message<'_>,
         chain: &Chain,
     ) -> Result<Appending, LogError> {
-        let message = Sealed::new(&message).map_err(|source| LogError::Encode { partition, source })?;
+        let sealed = Sealed::new(&message).map_err(|source| LogError::Encode { partition, source });
+        let message = sealed.inspect_err(|error| chain.tear(error))?;
         self.writer(partition).hand_over(message, chain).await
     }
 

@@ -295,17 +295,18 @@ impl Probe {
     }
 
     fn find_newest(&mut self, low: i64, high: i64) -> Result<Option<Found>, KafkaError> {
-        // A marker lies behind each message, more of them where transactions were aborted.
+        // Behind a message lies a marker, more of them and what was not committed where transactions were aborted.
         let mut back = 2;
         loop {
             let from = (high - back).max(low);
             let mut newest = None;
-            let mut at = from;
-            // What is last is the marker behind the newest message.
-            while at + 1 < high {
-                let Some(found) = self.first_from(at)? else { break };
-                at = found.offset + 1;
-                newest = Some(found);
+            if from < high {
+                self.walk_from(from, |found| {
+                    // What is last is the marker behind the newest message.
+                    let is_last = found.offset + 2 >= high;
+                    newest = Some(found);
+                    is_last
+                })?;
             }
             if newest.is_some() || from == low {
                 return Ok(newest);
@@ -337,7 +338,7 @@ impl Probe {
             return Err(LogError::Expired { partition, position, start: first.position });
         }
         let (mut from, mut to) = (first.offset, high);
-        // A message and its marker: without aborted transactions the first guess is right.
+        // A message and its marker: where each had its own transaction and none was aborted the first guess is right.
         let mut guess =
             first.offset.saturating_add(2 * i64::try_from(position - first.position).unwrap_or(i64::MAX / 4));
         while from < to {
@@ -378,18 +379,29 @@ impl Probe {
 
     /// The first message of this log at or behind an offset.
     fn first_from(&mut self, offset: i64) -> Result<Option<Found>, KafkaError> {
+        let mut first = None;
+        self.walk_from(offset, |found| {
+            first = Some(found);
+            true
+        })?;
+        Ok(first)
+    }
+
+    /// Gives the messages of this log at or behind an offset to `see`, until that has seen enough or the partition ends.
+    fn walk_from(&mut self, offset: i64, mut see: impl FnMut(Found) -> bool) -> Result<(), KafkaError> {
         let mut assignment = TopicPartitionList::new();
         assignment.add_partition_offset(&self.topic, number(self.partition), Offset::Offset(offset))?;
         self.consumer.assign(&assignment)?;
-        let begun = Instant::now();
+        let mut begun = Instant::now();
         loop {
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => {
-                    if let Some(found) = Found::new(&message) {
-                        return Ok(Some(found));
+                    begun = Instant::now();
+                    if Found::new(&message).is_some_and(&mut see) {
+                        return Ok(());
                     }
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(()),
                 Some(Err(error)) if !ask_again(&error, begun.elapsed()) => return Err(error),
                 _ if begun.elapsed() > PATIENCE => {
                     return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));

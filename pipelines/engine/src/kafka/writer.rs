@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
     },
-    thread,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -25,8 +25,10 @@ use super::{
 };
 use crate::{Appended, Appending, Chain, LogError, Metrics, Partition};
 
-/// KiB of messages that wait or are being appended; whoever comes then waits to be let in.
+/// KiB of messages that wait or are being appended; whoever comes then waits to be let in. A larger one has it to itself.
 const ROOM_KIB: usize = 16 << 10;
+/// KiB of all writers of a process.
+pub(super) const WHOLE_ROOM_KIB: usize = 256 << 10;
 /// As many of the smallest messages.
 const WAITING: usize = ROOM_KIB;
 /// How long a transaction takes in more.
@@ -36,11 +38,16 @@ const ATTEMPTS: u32 = 8;
 /// Between two tries, growing: another writer may need its turn, a coordinator may be moving.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the report of a message is waited for when its transaction has ended.
+const REPORT: Duration = Duration::from_secs(1);
 /// Between two looks at whether messages have arrived.
 const FLIGHT: Duration = Duration::from_micros(200);
 
 /// Between two looks at whether a commit is visible: whoever asks without a pause keeps the broker from what it is asked for.
 const LOOK: Duration = Duration::from_millis(1);
+
+/// None where there could be none.
+pub(super) type Thread = Option<JoinHandle<()>>;
 
 /// A hand on the thread.
 #[derive(Clone)]
@@ -48,6 +55,7 @@ pub(super) struct Writer {
     partition: Partition,
     max_message_bytes: usize,
     room: Arc<Semaphore>,
+    whole_room: Arc<Semaphore>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -56,42 +64,47 @@ struct Request {
     chain: Chain,
     begun: Instant,
     answer: oneshot::Sender<Result<Appended, LogError>>,
-    _room: OwnedSemaphorePermit,
+    _room: [OwnedSemaphorePermit; 2],
 }
 
 impl Writer {
-    pub(super) fn start(
-        settings: Arc<Settings>,
-        partition: Partition,
-        metrics: Metrics,
-        cursors: Arc<Cursors>,
-    ) -> Self {
+    /// Begins when the thread that wrote before has ended, which it does when nobody has a hand on it and everything is done that was handed to
+    /// it: whoever came before that would overtake it.
+    pub(super) fn start(owner: Owner, whole_room: Arc<Semaphore>, before: Thread) -> (Self, Thread) {
         let (requests, receiver) = mpsc::channel(WAITING);
-        let max_message_bytes = settings.max_message_bytes;
-        let owner = Owner { settings, partition, metrics, cursors, open: None };
+        let (partition, max_message_bytes) = (owner.partition, owner.settings.max_message_bytes);
         // Producers block, for up to their patience: not on a thread of the runtime.
-        let name = format!("write {partition}");
-        let started = thread::Builder::new().name(name).spawn(move || owner.serve(receiver));
-        if let Err(error) = started {
+        let started = thread::Builder::new().name(format!("write {partition}")).spawn(move || {
+            // A thread that panicked has ended as well.
+            drop(before.map(JoinHandle::join));
+            owner.serve(receiver);
+        });
+        if let Err(error) = &started {
             // Its requests are answered with the writer having ended.
             tracing::error!(%partition, %error, "no thread for a writer of the log");
         }
-        Self { partition, max_message_bytes, room: Arc::new(Semaphore::new(ROOM_KIB)), requests }
+        let room = Arc::new(Semaphore::new(ROOM_KIB));
+        (Self { partition, max_message_bytes, room, whole_room, requests }, started.ok())
     }
 
     /// Hands a message over, behind those that were handed over before; what becomes of it is said later.
     pub(super) async fn hand_over(&self, message: Sealed, chain: &Chain) -> Result<Appending, LogError> {
+        self.let_in(message, chain).await.inspect_err(|error| chain.tear(error))
+    }
+
+    async fn let_in(&self, message: Sealed, chain: &Chain) -> Result<Appending, LogError> {
         let (partition, bytes) = (self.partition, message.body.len());
         // Headers and framing are small beside the body.
         if bytes + 4_096 > self.max_message_bytes {
-            chain.tear();
             return Err(LogError::TooLarge { partition, bytes, accepted: self.max_message_bytes });
         }
         let gone = move || LogError::broker(partition, "the writer has ended".to_owned(), false);
         let kib = u32::try_from((bytes >> 10).clamp(1, ROOM_KIB)).unwrap_or(u32::MAX);
+        let begun = Instant::now();
         let room = self.room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
+        let of_whole = self.whole_room.clone().acquire_many_owned(kib).await.map_err(|_| gone())?;
         let (answer, answered) = oneshot::channel();
-        let request = Request { message, chain: chain.clone(), begun: Instant::now(), answer, _room: room };
+        let request = Request { message, chain: chain.clone(), begun, answer, _room: [room, of_whole] };
         self.requests.send(request).await.map_err(|_| gone())?;
         Ok(answered.map(move |answer| answer.unwrap_or_else(|_| Err(gone()))).boxed())
     }
@@ -106,18 +119,18 @@ impl Request {
 }
 
 /// The thread's own.
-struct Owner {
-    settings: Arc<Settings>,
-    partition: Partition,
-    metrics: Metrics,
+pub(super) struct Owner {
+    pub(super) settings: Arc<Settings>,
+    pub(super) partition: Partition,
+    pub(super) metrics: Metrics,
     /// of this process's readers, who are told what is there
-    cursors: Arc<Cursors>,
+    pub(super) cursors: Arc<Cursors>,
     /// none before the first append and after a failure
-    open: Option<Open>,
+    pub(super) open: Option<Open>,
 }
 
 /// A producer that has fenced all others, and the tail as it was read after that.
-struct Open {
+pub(super) struct Open {
     producer: BaseProducer<Delivered>,
     probe: Probe,
     tail: Tail,
@@ -127,6 +140,8 @@ struct Open {
 struct Delivered {
     /// offset of the newest
     newest: AtomicI64,
+    /// why one was not delivered, of the first
+    refusal: OnceLock<KafkaError>,
 }
 
 impl ClientContext for Delivered {}
@@ -136,9 +151,32 @@ impl ProducerContext for Delivered {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         // What was not delivered fails the transaction.
-        if let Ok(message) = result {
-            self.newest.fetch_max(message.offset(), Ordering::Relaxed);
+        match result {
+            Ok(message) => drop(self.newest.fetch_max(message.offset(), Ordering::Relaxed)),
+            Err((error, _)) => drop(self.refusal.set(error.clone())),
         }
+    }
+}
+
+impl Open {
+    /// Whether messages are on their way that may still arrive.
+    fn is_waited_for(&self, begun: Instant) -> bool {
+        self.refusal().is_none() && self.producer.in_flight_count() > 0 && begun.elapsed() < PATIENCE
+    }
+
+    /// Why a message was not delivered: none behind it will be, and the transaction can only be given up.
+    fn refusal(&self) -> Option<&KafkaError> {
+        self.producer.context().refusal.get()
+    }
+
+    /// What ended the transaction, where a producer says no more than that it has ended.
+    fn cause(&self, error: KafkaError) -> KafkaError {
+        let begun = Instant::now();
+        let says_little = matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::State | RDKafkaErrorCode::Fatal));
+        while says_little && self.refusal().is_none() && begun.elapsed() < REPORT {
+            self.producer.poll(FLIGHT);
+        }
+        self.refusal().cloned().unwrap_or(error)
     }
 }
 
@@ -153,11 +191,7 @@ impl Owner {
             }
             match self.append(&mut together, &mut requests) {
                 Ok(appended) => {
-                    let newest = appended.iter().filter_map(|appended| match appended {
-                        Appended::At(position) => Some(*position),
-                        Appended::Already => None,
-                    });
-                    if let Some(newest) = newest.max() {
+                    if let Some(newest) = self.open.as_ref().and_then(|open| open.tail.end.checked_sub(1)) {
                         self.metrics.appended(self.partition, newest);
                         self.cursors.ends_behind(newest);
                     }
@@ -166,9 +200,10 @@ impl Owner {
                     }
                 }
                 Err((detail, retryable)) => {
+                    tracing::error!(partition = %self.partition, detail, messages = together.len(), "messages cannot be appended");
                     for request in together.drain(..) {
-                        request.chain.tear();
                         let error = LogError::broker(self.partition, detail.clone(), retryable);
+                        request.chain.tear(&error);
                         request.answer(Err(error), &self.metrics);
                     }
                 }
@@ -178,11 +213,13 @@ impl Owner {
 
     /// A request, answered where nothing is to be appended behind what failed.
     fn unless_torn(&self, request: Request) -> Option<Request> {
-        if request.chain.is_torn() {
-            request.answer(Err(LogError::Torn { partition: self.partition }), &self.metrics);
-            return None;
+        match request.chain.torn() {
+            None => Some(request),
+            Some(torn) => {
+                request.answer(Err(torn), &self.metrics);
+                None
+            }
         }
-        Some(request)
     }
 
     fn append(
@@ -243,13 +280,10 @@ impl Owner {
                     .timestamp(message.time.0.div_euclid(1_000).max(0))
                     .headers(headers)
                     .payload(&message.body);
-                open.producer.send(record).map_err(|(error, _)| error)?;
+                open.producer.send(record).map_err(|(error, _)| open.cause(error))?;
             }
             // Whoever commits while messages are on their way waits a tenth of a second for them.
-            let Some(begun) = begun.filter(|begun| open.producer.in_flight_count() > 0 && begun.elapsed() < PATIENCE)
-            else {
-                break;
-            };
+            let Some(begun) = begun.filter(|begun| open.is_waited_for(*begun)) else { break };
             // With a timeout it would spin until that has passed, whatever came.
             open.producer.poll(Duration::ZERO);
             let next = if begun.elapsed() < OPEN { requests.try_recv().ok() } else { None };
@@ -257,6 +291,9 @@ impl Owner {
                 Some(next) => together.extend(self.unless_torn(next)),
                 None => thread::sleep(FLIGHT),
             }
+        }
+        if let Some(refusal) = open.refusal() {
+            return Err(refusal.clone());
         }
         if begun.is_some() {
             open.producer.commit_transaction(PATIENCE)?;
@@ -277,7 +314,7 @@ impl Owner {
     }
 
     fn open(&self) -> Result<Open, KafkaError> {
-        let delivered = Delivered { newest: AtomicI64::new(-1) };
+        let delivered = Delivered { newest: AtomicI64::new(-1), refusal: OnceLock::new() };
         let producer: BaseProducer<Delivered> =
             self.settings.producer(self.partition).create_with_context(delivered)?;
         producer.init_transactions(PATIENCE)?;

@@ -65,7 +65,7 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
         }
         let late = role.late_rows(&tick)?;
         let outputs = if let Some(foundation) = role.foundation(&late).await? {
-            let (back, outputs) = role.rewind(foundation, late, tick.time, &stop).await?;
+            let (back, outputs) = outbox.meanwhile(role.rewind(foundation, late, tick.time, &stop)).await??;
             role = back;
             // Stopped on the way: what is half taken again is not saved.
             let Some(outputs) = outputs else {
@@ -234,7 +234,8 @@ impl Role {
             let mut builder = DeadLettersBuilder::new();
             letters.iter().for_each(|letter| builder.push(letter));
             let (partition, message) = message(Contract::DeadLetter, builder.finish()?.into_batch());
-            if let Appended::At(_) = self.dependencies.log.append(partition, message).await? {
+            let appending = self.dependencies.log.append(partition, message);
+            if let Appended::At(_) = outbox.meanwhile(appending).await?? {
                 for letter in &letters {
                     self.dependencies.metrics.stage.dead_letter(letter.reason);
                     tracing::warn!(reason = %letter.reason, locator = letter.locator, detail = letter.detail, "dead letter");

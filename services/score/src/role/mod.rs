@@ -350,7 +350,7 @@ impl Role {
         let metrics = self.dependencies.metrics.clone();
         let inputs = [&self.forecasts, &self.observations].map(Input::place);
         let then = move |appended: &[Appended]| {
-            // What was there already has been shown.
+            // What was there already has been shown; where a commit's answer was lost it is not.
             if let (Some(shown), [Appended::At(_)]) = (shown, appended) {
                 shown.on(&metrics);
             }
