@@ -64,54 +64,53 @@ def softplus(x, to):
 
 
 class Lstm:
-    """``lstm``: columns are rows here, as PyTorch wants them."""
+    """``lstm``: networks K beside each other, whose mean counts."""
 
     def __init__(self, weights: dict, attributes: np.ndarray, to) -> None:
         self.to, self.w = to, {name: to.array(value) for name, value in weights.items()}
         scaled = (attributes - weights["attribute_mean"][:, None]) / weights["attribute_deviation"][:, None]
-        self.attributes = to.array(scaled.astype(np.float32))
-        self.hidden = weights["recurrent"].shape[1]
+        self.networks, _, self.hidden = weights["recurrent"].shape
+        self.attributes = to.array(np.repeat(scaled[None].astype(np.float32), self.networks, axis=0))
+        self.prepare()
+
+    def prepare(self) -> None:
+        """What attributes alone say; in training it is done anew each time."""
+        w, to, embedded = self.w, self.to, self.attributes
+        for layer in ("embedding_1", "embedding_2"):
+            embedded = to.tanh(w[layer] @ embedded + w[f"{layer}_bias"][..., None])
+        known = to.concatenate([self.attributes, embedded], axis=1)
+        self.gates = w["static"] @ known + w["bias"][..., None]
+        self.inward, self.outward = (2 * to.sigmoid(w[name] @ known) for name in ("inward", "outward"))
+        self.level = w["level"] @ known + w["head_bias"][..., None]
+        self.into = to.concatenate([w["recurrent"], w["input"]], axis=2)
 
     def state(self, columns: int):
-        return self.to.zeros(self.hidden, columns), self.to.zeros(self.hidden, columns)
+        return tuple(self.to.zeros(self.networks, self.hidden, columns) for _ in range(2))
 
-    def gates(self, forcing):
-        w = self.w
-        scaled = (forcing - w["forcing_mean"][:, None]) / w["forcing_deviation"][:, None]
-        return w["input"] @ scaled + (w["static"] @ self.attributes + w["bias"][:, None])
+    def scaled(self, forcing):
+        return (forcing - self.w["forcing_mean"][:, None]) / self.w["forcing_deviation"][:, None]
 
-    def step(self, gates, state):
+    def step(self, scaled, state):
         hidden, memory = state
-        gates, size = gates + self.w["recurrent"] @ hidden, self.hidden
-        enter, forget, new, out = (gates[i * size : (i + 1) * size] for i in range(4))
+        entering = self.to.concatenate([hidden, self.to.stack([scaled] * self.networks)], axis=1)
+        gates, size = self.into @ (self.inward * entering) + self.gates, self.hidden
+        enter, forget, new, out = (gates[:, i * size : (i + 1) * size] for i in range(4))
         memory = self.to.sigmoid(forget) * memory + self.to.sigmoid(enter) * self.to.tanh(new)
         return self.to.sigmoid(out) * self.to.tanh(memory), memory
 
     def head(self, hidden):
-        raw = self.w["head"] @ hidden + self.w["head_bias"][:, None]
+        raw = self.w["head"] @ (self.outward * hidden) + self.level
         steps = softplus(raw[..., 2:, :], self.to)
         root = self.to.maximum(raw[..., 1:2, :] + self.w["ladder"] @ steps, self.to.zeros(1)) * self.w["root_deviation"]
-        return softplus(raw[..., 0, :], self.to) * self.w["discharge_deviation"], root * root
+        mean = softplus(raw[..., 0, :], self.to) * self.w["discharge_deviation"]
+        return mean.mean(-2), (root * root).mean(-3)
 
     def rollout(self, forcing, state):
-        if self.to is Torch:
-            return self.fused(forcing)
         states = []
-        for now in self.gates(forcing):
+        for now in self.scaled(forcing):
             state = self.step(now, state)
             states.append(state[0])
         return self.head(self.to.stack(states))[0]
-
-    def fused(self, forcing):
-        """PyTorch has the recurrence as one operator, with the attributes among its inputs."""
-        w = self.w
-        scaled = (forcing - w["forcing_mean"][:, None]) / w["forcing_deviation"][:, None]
-        statics = self.attributes.T[None].expand(len(forcing), -1, -1)
-        inputs = torch.cat([scaled.transpose(1, 2), statics], dim=2)
-        zeros = torch.zeros(1, inputs.shape[1], self.hidden)
-        into = torch.cat([w["input"], w["static"]], dim=1)
-        states, _, _ = torch.lstm(inputs, (zeros, zeros), [into, w["recurrent"], w["bias"], torch.zeros_like(w["bias"])], True, 1, 0.0, False, False, False)
-        return self.head(states.transpose(1, 2))[0]
 
 
 class Hybrid:
@@ -204,7 +203,7 @@ def measure(kind, weights: dict, golden: np.ndarray, to) -> None:
 
             def step():
                 if kind is Lstm:
-                    after = model.step(model.gates(forcing[0]), state)  # noqa: B023
+                    after = model.step(model.scaled(forcing[0]), state)  # noqa: B023
                     return model.head(after[0])[0]  # noqa: B023
                 snow, soil, flow = model.day(forcing[0], state[0], state[1])  # noqa: B023
                 return model.head(forcing, flow[None], state[2])[0]  # noqa: B023
@@ -220,8 +219,7 @@ def measure(kind, weights: dict, golden: np.ndarray, to) -> None:
 
     def train():
         optimiser.zero_grad()
-        if kind is Hybrid:
-            model.prepare()
+        model.prepare()
         loss = ((model.rollout(forcing, model.state(catchments)) - 1.0) ** 2).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(moving, 1.0)

@@ -32,7 +32,7 @@ _UNARY = {"neg": "Neg", "abs": "Abs", "sqrt": "Sqrt", "exp": "Exp", "log": "Log"
 _UNARY |= {"stop_gradient": "Identity", "copy": "Identity"}
 _BINARY = {"add": "Add", "add_any": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min"}
 _BINARY |= {"lt": "Less", "le": "LessOrEqual", "gt": "Greater", "ge": "GreaterOrEqual", "eq": "Equal"}
-_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call")
+_CALLS = ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call", "remat2")
 # Jitted functions that are one ONNX operator, in float32 (ONNX Runtime has no float64 kernel for them).
 FUSED = {"elu": "Elu"}
 _TO_END = np.iinfo(np.int64).max
@@ -234,7 +234,8 @@ class _Converter:
         if operator and len(inputs) == len(equation.outvars) == 1 and inputs[0].dtype == "float32":
             return [Tensor(self.node(operator, [inputs[0].name]), inputs[0].shape, inputs[0].dtype, inputs[0].stored)]
         inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
-        return self.run(inner.jaxpr, inner.consts, inputs)
+        inner, constants = (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
+        return self.run(inner, constants, inputs)
 
     def split(self, equation: Any, inputs: list[Tensor]) -> list[Tensor]:
         outputs = [self.new_name("split") for _ in equation.outvars]

@@ -9,6 +9,7 @@ import onnxruntime
 from nilometer_exporter import cance, learning
 from nilometer_exporter.camels import graphs, hbv, hybrid, lstm
 from nilometer_exporter.camels.data import FORCING
+from nilometer_exporter.camels.train import beside
 from nilometer_exporter.nwrfc import model as nwrfc
 from nilometer_exporter.nwrfc.data import FORCING as SIX_HOURLY_FORCING
 from nilometer_exporter.package import Graphs, Package, build_graph
@@ -44,7 +45,8 @@ def _camels(kind: str, dtype) -> Package:
         fixed |= {"attribute_mean": random.normal(size=ATTRIBUTES), "attribute_deviation": random.uniform(1, 2, ATTRIBUTES)}
     if kind.startswith("lstm"):
         fixed |= {"root_deviation": np.array([1.0]), "ladder": lstm.ladder()}
-        raw = lstm.start(0, 8, fixed, feedback)
+        raw = beside([lstm.start(seed, 8, fixed, feedback) for seed in range(1 + feedback)])
+        raw |= {name: raw[name] + random.normal(0, 0.2, raw[name].shape) for name in ("inward", "outward", "level")}
     elif kind == "dhbv":
         raw = hbv.start(0, 8, fixed, 2)
         raw["dynamic"] = raw["dynamic"] + random.normal(0, 0.3, raw["dynamic"].shape)

@@ -70,8 +70,8 @@ FLUXES = ("discharge", "evapotranspiration", "outflow")
 
 
 def lstm_kind(weights: Mapping[str, Any]) -> Kind:
-    hidden, feedback = weights["recurrent"].shape[1], weights["input"].shape[1] > len(hbv.FORCING)
-    parts = ((hidden,), (hidden,)) + (((1,),) if feedback else ())
+    (networks, _, hidden), feedback = weights["recurrent"].shape, weights["input"].shape[2] > len(hbv.FORCING)
+    parts = ((networks, hidden),) * 2 + (((1,),) if feedback else ())
     return Kind(lstm.prepare, lstm.run, parts, (0.0,) * len(parts), ("discharge", "quantiles"))
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..exphydro import hamon_pet
-from . import lstm
+from . import cell
 from .data import FORCING
 
 Array = jax.Array
@@ -37,9 +37,8 @@ ROWS = {name: row for row, (name, *_) in enumerate(FORCING)}
 def start(seed: int, hidden: int, statistics: Weights, components: int, width: int = 64) -> dict[str, Array]:
     """First weights; at first no parameter moves with the weather."""
     keys = jax.random.split(jax.random.key(seed + 7), 3)
-    weights = {n: w for n, w in lstm.start(seed, hidden, statistics).items() if not n.startswith("head")}
     attributes, outputs = statistics["attribute_mean"].shape[0], len(RANGES) * components + len(COMMON)
-    return weights | {
+    return cell.start(seed, hidden, statistics["forcing_mean"].shape[0], attributes) | {
         "network_1": jax.random.normal(keys[0], (width, attributes)) / np.sqrt(attributes),
         "network_1_bias": jnp.zeros(width),
         "network_2": jax.random.normal(keys[1], (outputs, width)) / np.sqrt(width) * 0.5,
@@ -53,7 +52,7 @@ def prepare(weights: Weights, attributes: Array) -> dict[str, Array]:
 
     Static parameters ``[K, C]`` in their ranges, dynamic ones before the weather moves them, the unit hydrograph ``[L, C]``.
     """
-    scaled = lstm.scaled_attributes(weights, attributes)
+    scaled = cell.scaled_attributes(weights, attributes)
     hidden = jnp.tanh(weights["network_1"] @ scaled + weights["network_1_bias"][:, None])
     raw = weights["network_2"] @ hidden + weights["network_2_bias"][:, None]
     components = (raw.shape[0] - len(COMMON)) // len(RANGES)
@@ -66,7 +65,7 @@ def prepare(weights: Weights, attributes: Array) -> dict[str, Array]:
         for i, (name, limits) in enumerate(COMMON.items())
     }
     hydrograph = unit_hydrograph(common["shape"] + 0.1, common["scale"] + 0.5)
-    return lstm.prepare(weights, attributes) | fixed | {"hydrograph": hydrograph, "evaporation": common["evaporation"]}
+    return cell.prepare(weights, attributes) | fixed | {"hydrograph": hydrograph, "evaporation": common["evaporation"]}
 
 
 def within(raw: Array, limits: tuple[float, float]) -> Array:
@@ -129,7 +128,7 @@ def run(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: 
     ``keep`` is dropout's mask of the hidden states.
     """
     hidden, memory, stores, routed = state
-    states, hidden, memory = lstm.remember(weights, prepared, forcing, hidden, memory)
+    states, hidden, memory = cell.remember(weights, prepared, forcing, hidden, memory)
     moved = weights["dynamic"] @ (states if keep is None else states * keep)
     components, count = stores.shape[1], forcing.shape[0]
     row = lambda name: jax.lax.index_in_dim(forcing, ROWS[name], 1, keepdims=False)  # noqa: E731

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..exphydro import Snow, Soil, discharge, hamon_pet, snow_step, soil_step
 from ..head import elu
-from . import lstm
+from . import cell
 from .data import FORCING
 from .hbv import ROWS, between, positive, within
 
@@ -77,7 +77,7 @@ def prepare_local(weights: Weights, attributes: Array) -> dict[str, Array]:
 
 def prepare_regional(weights: Weights, attributes: Array) -> dict[str, Array]:
     """The same from ``attributes [A, C]``."""
-    scaled = lstm.scaled_attributes(weights, attributes)
+    scaled = cell.scaled_attributes(weights, attributes)
 
     def hidden(name: str) -> Array:
         return jnp.tanh(weights[f"{name}_1"] @ scaled + weights[f"{name}_1_bias"][:, None])
@@ -129,7 +129,7 @@ def run_convolution(weights: Weights, prepared: Mapping[str, Array], forcing: Ar
 
 
 def _routed(weights: Weights, prepared: Mapping[str, Array], forcing: Array, simulated: Array, window: Array, members):
-    seen = jnp.concatenate([window, jnp.concatenate([lstm.scaled_forcing(weights, forcing), simulated[:, None]], axis=1)])
+    seen = jnp.concatenate([window, jnp.concatenate([cell.scaled_forcing(weights, forcing), simulated[:, None]], axis=1)])
     unclipped = head(prepared, seen, forcing.shape[0], members) * weights["discharge_deviation"]
     return {"discharge": positive(unclipped), "unclipped": unclipped}, between(seen, forcing.shape[0], DAYS - 1)
 

@@ -1,11 +1,14 @@
 """A regional LSTM: one set of weights for all catchments, told apart by their attributes (Kratzert et al. 2019).
 
-The state is h and c, each ``[H, N]``, and with feedback the last simulated discharge ``[1, N]``; forcing is ``[T, F, N]``, columns N
-are catchments times members; attributes are ``[A, C]``. Everything is in physical units, statistics of the training are weights. The head gives the mean and
-quantiles that cannot cross: a middle one, and positive steps up and down from it, on the square root of discharge.
+A network of the attributes says once for each catchment how strongly every input and hidden state counts, where its gates stand
+and where its head begins: catchments differ in more than an offset. The head gives the mean and quantiles that cannot cross: a
+middle one, and positive steps up and down from it, on the square root of discharge.
 
-With feedback (``lstm-ar``) two more rows of forcing are the discharge observed a step before (mm) and 1 where it is missing; then
-the model's own takes its place (Nearing et al. 2022). The head keeps a share of it, the recession, and adds what is new.
+Several networks K, trained apart, stand beside each other: the first axis of every learned weight. What they say is their mean.
+The state is h and c, each ``[K, H, N]``, and with feedback the last simulated discharge ``[1, N]``. With feedback (``lstm-ar``) two
+more rows of forcing are the discharge observed a step before (mm) and 1 where it is missing; then the model's own takes its place
+(Nearing et al. 2022). The cell sees that discharge and the innovation, by how much it differs from what the model itself had said;
+the head keeps a share of it, the recession, and adds what is new. Shapes are those of :mod:`.cell`.
 """
 
 from __future__ import annotations
@@ -16,67 +19,54 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-Array = jax.Array
-Weights = Mapping[str, Array]
+from . import cell
+from .cell import Array, Weights
+
 LEVELS = tuple(round(0.05 * i, 2) for i in range(1, 20))
 MIDDLE = LEVELS.index(0.5)
+HEAD = 1 + len(LEVELS)  # the mean, the middle quantile, steps
 SMALL = 1e-4  # mm a step, under roots
 
 
-def start(seed: int, hidden: int, statistics: dict[str, np.ndarray], feedback: bool = False) -> dict[str, Array]:
-    """First weights: orthogonal recurrence, forget bias 3."""
-    keys = jax.random.split(jax.random.key(seed), 4)
-    forcing, attributes = len(statistics["forcing_mean"]), len(statistics["attribute_mean"])
-    uniform = lambda key, shape, width: jax.random.uniform(key, shape, jnp.float32, -width, width)  # noqa: E731
-    square = jnp.concatenate([jnp.linalg.qr(jax.random.normal(k, (hidden, hidden)))[0] for k in jax.random.split(keys[0], 4)])
-    bias = jnp.zeros(4 * hidden).at[hidden : 2 * hidden].set(3.0)
-    head = jnp.zeros(1 + len(LEVELS)).at[2:].set(-2.0)
-    width = 1 / np.sqrt(hidden)
-    recession = {"recession": jnp.zeros((1, hidden)), "recession_bias": jnp.ones(1)}
-    return (recession if feedback else {}) | {
-        "recurrent": square,
-        "input": uniform(keys[1], (4 * hidden, forcing), width),
-        "static": uniform(keys[2], (4 * hidden, attributes), width),
-        "bias": bias,
-        "head": uniform(keys[3], (1 + len(LEVELS), hidden), width),
-        "head_bias": head,
+def start(seed: int, hidden: int, statistics: dict[str, np.ndarray], feedback: bool = False, width: int = 64) -> dict[str, Array]:
+    """First weights of one network: at first all factors are 1, and catchments differ in their gates alone."""
+    keys = jax.random.split(jax.random.key(seed + 7), 3)
+    attributes = len(statistics["attribute_mean"])
+    known, inputs = attributes + width, len(statistics["forcing_mean"]) + feedback
+    outputs = HEAD + feedback
+    weights = cell.start(seed, hidden, inputs, known) | {
+        "embedding_1": cell.uniform(keys[0], (width, attributes), np.sqrt(3 / attributes)),
+        "embedding_1_bias": jnp.zeros(width),
+        "embedding_2": cell.uniform(keys[1], (width, width), np.sqrt(3 / width)),
+        "embedding_2_bias": jnp.zeros(width),
+        "inward": jnp.zeros((hidden + inputs, known)),
+        "outward": jnp.zeros((hidden, known)),
+        "level": jnp.zeros((outputs, known)),
+        "head": cell.uniform(keys[2], (outputs, hidden), 1 / np.sqrt(hidden)).at[HEAD:].set(0.0),
+        "head_bias": jnp.zeros(outputs).at[2:HEAD].set(-2.0).at[HEAD:].set(1.0),
     }
-
-
-def scaled_attributes(weights: Weights, attributes: Array) -> Array:
-    """``[A, C]`` standardised by the training's statistics."""
-    return (attributes - weights["attribute_mean"][:, None]) / weights["attribute_deviation"][:, None]
+    return {name: weight[None] for name, weight in weights.items()}
 
 
 def prepare(weights: Weights, attributes: Array) -> dict[str, Array]:
-    """What does not change from step to step, the catchment last: the gates' part of the attributes, ``[4H, C]``."""
-    return {"gates": weights["static"] @ scaled_attributes(weights, attributes) + weights["bias"][:, None]}
+    """What does not change from step to step, of ``attributes [A, C]``: the gates' part ``[K, 4H, C]``, factors between 0 and 2 of what
+    enters the cell ``[K, H + F, C]`` and of the hidden states that the head sees ``[K, H, C]``, and the head's part ``[K, outputs, C]``."""
+    scaled = every(cell.scaled_attributes(weights, attributes), weights["recurrent"].shape[0])
+    embedded = scaled
+    for layer in ("embedding_1", "embedding_2"):
+        embedded = jnp.tanh(weights[layer] @ embedded + weights[f"{layer}_bias"][..., None])
+    known = jnp.concatenate([scaled, embedded], axis=1)
+    return {
+        "gates": weights["static"] @ known + weights["bias"][..., None],
+        "inward": 2 * jax.nn.sigmoid(weights["inward"] @ known),
+        "outward": 2 * jax.nn.sigmoid(weights["outward"] @ known),
+        "level": weights["level"] @ known + weights["head_bias"][..., None],
+    }
 
 
-def cell(weights: Weights, gates: Array, hidden: Array, memory: Array) -> tuple[Array, Array]:
-    """One step of the LSTM over columns; ``gates [4H, N]`` without the recurrent part, ``hidden`` and ``memory [H, N]``."""
-    gates = gates + weights["recurrent"] @ hidden
-    size = hidden.shape[0]
-    part = lambda i: jax.lax.slice_in_dim(gates, i * size, (i + 1) * size, axis=0)  # noqa: E731
-    memory = jax.nn.sigmoid(part(1)) * memory + jax.nn.sigmoid(part(0)) * jnp.tanh(part(2))
-    return jax.nn.sigmoid(part(3)) * jnp.tanh(memory), memory
-
-
-def scaled_forcing(weights: Weights, forcing: Array) -> Array:
-    """``[..., F, N]`` standardised by the training's statistics."""
-    return (forcing - weights["forcing_mean"][:, None]) / weights["forcing_deviation"][:, None]
-
-
-def remember(weights: Weights, prepared: Mapping[str, Array], forcing: Array, hidden: Array, memory: Array):
-    """Hidden states ``[T, H, N]`` over ``forcing [T, F, N]``, and the last h and c."""
-    gates = weights["input"] @ scaled_forcing(weights, forcing) + prepared["gates"]
-
-    def once(carry, gates):
-        hidden, memory = cell(weights, gates, *carry)
-        return (hidden, memory), hidden
-
-    (hidden, memory), states = jax.lax.scan(once, (hidden, memory), gates)
-    return states, hidden, memory
+def every(array: Array, networks: int) -> Array:
+    """``[K, rows, N]``: the same ``[rows, N]`` for each of the networks."""
+    return jnp.broadcast_to(array[None], (networks, *array.shape))
 
 
 def run(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: tuple[Array, ...], keep: Array | None = None):
@@ -84,64 +74,79 @@ def run(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: 
 
     ``keep`` is dropout's mask of the hidden states that the head sees.
     """
-    if len(state) == 2:
-        states, *state = remember(weights, prepared, forcing, *state)
-        kept = None
+    states, before, state = remember(weights, prepared, forcing, state)
+    raw = weights["head"] @ (prepared["outward"] * (states if keep is None else states * keep[:, None])) + prepared["level"]
+    kept = None if before is None else recession(row(raw, HEAD), before[:, None])
+    mean = mean_discharge(weights, raw, kept).sum(axis=(1, 2)) / raw.shape[1]
+    return {"discharge": mean, "quantiles": quantiles(weights, raw, kept).sum(axis=1) / raw.shape[1]}, state
+
+
+def remember(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: tuple[Array, ...]):
+    """Hidden states ``[T, K, H, N]``, with feedback the discharge before each step ``[T, 1, N]``, and the state after ``forcing``."""
+    (networks, size, _), feedback = state[0].shape, len(state) == 3
+    scaled = cell.scaled_forcing(weights, forcing)
+    if feedback:
+        weather, missing = jax.lax.slice_in_dim(scaled, 0, scaled.shape[1] - 2, axis=1), row(forcing, forcing.shape[1] - 1)
+        observed = jnp.where(missing > 0, 0.0, row(forcing, forcing.shape[1] - 2))
+        given = (weather, row(scaled, scaled.shape[1] - 1), observed, missing)
+        deviation = row(weights["forcing_deviation"][:, None], forcing.shape[1] - 2)
     else:
-        states, before, state = fed(weights, prepared, forcing, state)
-        kept = recession(weights, states, before)
-    mean, quantiles = head(weights, states if keep is None else states * keep, kept)
-    return {"discharge": mean, "quantiles": quantiles}, tuple(state)
+        given = (scaled,)
+    # A sigmoid is a tanh of half its argument: one tanh serves all gates.
+    half = jnp.concatenate([jnp.full((rows * size, 1), value, forcing.dtype) for rows, value in ((2, 0.5), (1, 1.0), (1, 0.5))])
+    inward = jnp.concatenate([weights["recurrent"], weights["input"]], axis=2) * half
+    gates = prepared["gates"] * half
 
-
-def fed(weights: Weights, prepared: Mapping[str, Array], forcing: Array, state: tuple[Array, ...]):
-    """As :func:`remember`, and the discharge before each step ``[T, N]``: the model's own where the observed one is missing."""
-    count = forcing.shape[1]
-    row = lambda array, i, axis: jax.lax.slice_in_dim(array, i, i + 1, axis=axis)  # noqa: E731
-    missing = row(forcing, count - 1, 1)
-    observed = jnp.where(missing > 0, 0.0, row(forcing, count - 2, 1))
-    weather = jax.lax.slice_in_dim(forcing, 0, count - 2, axis=1)
-    # The root of the discharge before enters step by step.
-    known = jnp.concatenate([weather, jnp.zeros_like(observed), missing], axis=1)
-    gates = weights["input"] @ scaled_forcing(weights, known) + prepared["gates"]
-    column = row(weights["input"], count - 2, 1) / row(weights["forcing_deviation"], count - 2, 0)
-
-    def once(carry, now):
-        gates, observed, missing = now
-        hidden, memory, last = carry
-        before = observed + missing * last
-        hidden, memory = cell(weights, gates + column * jnp.sqrt(before + SMALL), hidden, memory)
-        last = mean_discharge(weights, weights["head"] @ hidden, recession(weights, hidden, before))
+    def once(carry, given):
+        hidden, memory, *last = carry
+        entering, before = [given[0]], None
+        if feedback:
+            _, missing_scaled, observed, missing = given
+            before = observed + missing * last[0]
+            root = jnp.sqrt(before + SMALL)
+            entering += [root / deviation, missing_scaled, (root - jnp.sqrt(last[0] + SMALL)) / deviation]
+        entering = jnp.concatenate([hidden, every(jnp.concatenate(entering), networks)], axis=1)
+        told = jnp.tanh(inward @ (prepared["inward"] * entering) + gates)
+        part = lambda i: jax.lax.slice_in_dim(told, i * size, (i + 1) * size, axis=1)  # noqa: E731
+        opened = lambda i: 0.5 * part(i) + 0.5  # noqa: E731
+        memory = opened(1) * memory + opened(0) * part(2)
+        hidden = opened(3) * jnp.tanh(memory)
+        if not feedback:
+            return (hidden, memory), (hidden,)
+        ends = lambda rows: jnp.concatenate([row(rows, 0), row(rows, HEAD)], axis=1)  # noqa: E731
+        raw = ends(weights["head"]) @ (prepared["outward"] * hidden) + ends(prepared["level"])
+        last = mean_discharge(weights, raw, recession(row(raw, 1), before)).sum(axis=0) / networks
         return (hidden, memory, last), (hidden, before)
 
-    state, (states, before) = jax.lax.scan(once, state, (gates, observed, missing))
-    return states, before, state
+    # Its derivative computes a step again instead of storing it: memory's traffic takes longer than that.
+    state, (states, *before) = jax.lax.scan(jax.checkpoint(once, prevent_cse=False), state, given)
+    return states, before[0] if feedback else None, state
 
 
-def recession(weights: Weights, hidden: Array, before: Array) -> Array:
+def row(array: Array, i: int) -> Array:
+    """``[..., 1, N]``: row ``i`` of ``[..., rows, N]``."""
+    return jax.lax.slice_in_dim(array, i, i + 1, axis=array.ndim - 2)
+
+
+def recession(raw: Array, before: Array) -> Array:
     """The share of the discharge ``before [..., 1, N]`` that is still there, mm a step."""
-    return before * jax.nn.sigmoid(weights["recession"] @ hidden + weights["recession_bias"][:, None])
+    return before * jax.nn.sigmoid(raw)
 
 
 def mean_discharge(weights: Weights, raw: Array, kept: Array | None) -> Array:
-    """``[..., 1, N]``, mm a step, from the head's first row."""
-    first = jax.lax.slice_in_dim(raw, 0, 1, axis=raw.ndim - 2) + jax.lax.index_in_dim(weights["head_bias"], 0)[:, None]
-    new = softplus(first) * weights["discharge_deviation"]
+    """``[..., 1, N]``, mm a step: what is new, by the head's first row, and what is ``kept``."""
+    new = softplus(row(raw, 0)) * weights["discharge_deviation"]
     return new if kept is None else new + kept
 
 
-def head(weights: Weights, hidden: Array, kept: Array | None) -> tuple[Array, Array]:
-    """Mean ``[..., N]`` and quantiles ``[..., Q, N]`` of discharge, mm a step, from ``hidden [..., H, N]`` and what is ``kept [..., 1, N]``."""
-    raw = weights["head"] @ hidden
-    mean = mean_discharge(weights, raw, kept)
-    raw = raw + weights["head_bias"][:, None]
-    middle = jax.lax.slice_in_dim(raw, 1, 2, axis=raw.ndim - 2)
+def quantiles(weights: Weights, raw: Array, kept: Array | None) -> Array:
+    """``[..., Q, N]``, mm a step, around what is ``kept [..., 1, N]``."""
+    middle = row(raw, 1)
     if kept is not None:
         middle = middle + jnp.sqrt(kept + SMALL) / weights["root_deviation"]
-    steps = softplus(jax.lax.slice_in_dim(raw, 2, raw.shape[-2], axis=raw.ndim - 2))
-    root = middle + weights["ladder"] @ steps
+    root = middle + weights["ladder"] @ softplus(jax.lax.slice_in_dim(raw, 2, HEAD, axis=raw.ndim - 2))
     root = jnp.where(root > 0, root, 0.0) * weights["root_deviation"]
-    return jax.lax.index_in_dim(mean, 0, mean.ndim - 2, keepdims=False), root * root
+    return root * root
 
 
 def softplus(x: Array) -> Array:

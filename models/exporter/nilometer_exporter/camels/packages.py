@@ -21,7 +21,7 @@ from .graphs import KINDS, Kind
 from .scores import nse
 from .train import RECIPES, WARM_UP, Recipe, Weights, forcing_of, simulate, train
 
-VERSION = "1.0.0"
+VERSIONS = {"lstm": "2.0.0", "lstm-ar": "2.0.0"}  # of others: 1.0.0
 SOURCE = (
     "CAMELS-US (Newman et al. 2015, doi:10.5194/hess-19-209-2015; Addor et al. 2017, doi:10.5194/hess-21-5293-2017): extended Maurer "
     "forcing, USGS discharge (public domain), attributes of climate, terrain, vegetation, soil and rock; nothing computed from discharge."
@@ -65,7 +65,7 @@ def train_package(folder: Path, kind: str, out: Path, left_out: Path | None) -> 
     counted = np.array([name not in unjudged for name in judged.names])
     began, weights, log = time.monotonic(), {}, {}
     for epoch, (loss, weights) in enumerate(train(data, recipe)):
-        log = {"kind": kind, "epoch": epoch + 1, "of": sum(stage.epochs for stage in recipe.stages), "loss": loss, "seconds": round(time.monotonic() - began)}
+        log = {"kind": kind, "epoch": epoch + 1, "of": recipe.networks * sum(stage.epochs for stage in recipe.stages), "loss": loss, "seconds": round(time.monotonic() - began)}
         print(json.dumps(log), flush=True)
     package(data, judged, counted, recipe, weights, out)
 
@@ -88,7 +88,7 @@ def describe(data: Catchments, recipe: Recipe, weights: Weights, judged: int, sk
     feedback = kind == "lstm-ar"
     return Package(
         name=kind,
-        version=VERSION,
+        version=VERSIONS.get(kind, "1.0.0"),
         summary=SUMMARIES[kind],
         time_step_s=86_400,
         catchments=data.names if local else (),
@@ -173,10 +173,12 @@ def _method(recipe: Recipe, catchments: int) -> str:
     parts = [f"{catchments} catchments, {weather}; squared error over (standard deviation + 0.1 mm)²."]
     for stage in recipe.stages:
         parts.append(
-            f"Adam, {stage.epochs} epochs, batches of {stage.batch}, cosine rate from {stage.learning_rate}, dropout {stage.dropout} on hidden "
-            f"states, {stage.root_weight} times the error of the root, {stage.quantile_weight} times the pinball loss of quantiles of the root, "
-            f"seed {stage.seed}."
+            f"Adam, {stage.epochs} epochs, batches of {stage.batch}, cosine rate from {stage.learning_rate}, which rises over {stage.rise} batches, "
+            f"decay {stage.decay}, dropout {stage.dropout} on hidden states, {stage.root_weight} times the error of the root, "
+            f"{stage.quantile_weight} times the pinball loss of quantiles of the root, seed {stage.seed}."
         )
+    if recipe.networks > 1:
+        parts.append(f"{recipe.networks} networks, trained apart, each with seeds 100 above those of the one before; what they say is their mean.")
     versions = ", ".join(f"{name} {installed(name)}" for name in ("jax", "optax", "numpy", "onnx"))
     return " ".join([*parts, f"Python {platform.python_version()}, {versions}."])
 
@@ -207,5 +209,6 @@ def _notes(kind: str) -> dict[str, str]:
         )
     if kind.startswith("lstm"):
         notes["budget"] = "No water balance: the rows of the state are not water."
+        notes["attributes"] = "A network of the attributes says how strongly each input and hidden state counts, where gates stand and the head begins."
         notes["quantiles"] = "Levels 0.05 to 0.95 in steps of 0.05, of discharge given the weather; they cannot cross."
     return notes

@@ -7,7 +7,7 @@ iteration. Nothing here looks at the validation years; ``packages.package`` does
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import jax
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ..learning import FROZEN
 from . import hbv, hybrid, lstm
 from .data import TRAINING, Catchments, day, period
 from .graphs import KINDS
@@ -25,7 +26,8 @@ WARM_UP, COUNTED = 365, 365  # of a simulation; of a window, which a recipe may 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. Epochs are passes over all windows (regional) or over the record (local)."""
+    """How a model is trained. Epochs are passes over all windows (regional) or over the record (local); ``rise`` counts the batches
+    over which the rate rises, ``decay`` is that of the weights. ``networks`` are trained one after another, from other seeds."""
 
     kind: str
     epochs: int
@@ -36,6 +38,9 @@ class Recipe:
     dropout: float = 0.0
     root_weight: float = 0.0
     quantile_weight: float = 0.0
+    decay: float = 0.0
+    rise: int = 0
+    networks: int = 1
     seed: int = 0
     warm_up: int = WARM_UP
     then: Recipe | None = None
@@ -46,15 +51,10 @@ class Recipe:
         return (self, *(self.then.stages if self.then else ()))
 
 
+LSTM = {"batch": 32, "hidden": 128, "rise": 300}
 RECIPES = {
-    "lstm": Recipe("lstm", 28, 1.5e-3, batch=32, hidden=128, dropout=0.3, quantile_weight=0.5, seed=3, warm_up=270),
-    "lstm-ar": Recipe(
-        "lstm-ar", 32, 1.5e-3, batch=32, hidden=128, dropout=0.3, quantile_weight=0.5, warm_up=180,
-        then=Recipe(
-            "lstm-ar", 20, 1.2e-3, batch=32, hidden=128, dropout=0.1, quantile_weight=0.25, seed=5, warm_up=180,
-            then=Recipe("lstm-ar", 20, 1e-3, batch=32, hidden=128, dropout=0.1, quantile_weight=0.25, seed=7, warm_up=180),
-        ),
-    ),
+    "lstm": Recipe("lstm", 30, 3e-3, dropout=0.3, quantile_weight=0.5, decay=0.05, seed=3, warm_up=270, **LSTM),
+    "lstm-ar": Recipe("lstm-ar", 45, 4e-3, dropout=0.2, quantile_weight=0.25, decay=0.02, networks=2, seed=41, warm_up=180, **LSTM),
     "dhbv": Recipe("dhbv", 30, 3e-3, batch=48, dropout=0.3, root_weight=0.3),
     "hybrid-regional": Recipe("hybrid-regional", 40, 2e-3, root_weight=0.3),
     "hybrid-local": Recipe("hybrid-local", 250, 1e-2, root_weight=0.3),
@@ -158,17 +158,28 @@ def misfit(given: dict[str, jax.Array], observed, valid, flow_scale, root_scale,
 
 
 def train(data: Catchments, recipe: Recipe) -> Iterator[tuple[float, Weights]]:
-    """Loss and weights after each epoch of each stage, on the training years of ``data``."""
-    weights = None
-    for stage in recipe.stages:
-        epochs = _train_local(data, stage) if stage.kind.endswith("local") else _train_regional(data, stage, weights)
-        for loss, weights in epochs:
-            yield loss, weights
+    """Loss and weights after each epoch of each stage of each network, on the training years of ``data``."""
+    trained: list[Weights] = []
+    for network in range(recipe.networks):
+        weights = None
+        for stage in recipe.stages:
+            stage = replace(stage, seed=stage.seed + 100 * network)
+            epochs = _train_local(data, stage) if stage.kind.endswith("local") else _train_regional(data, stage, weights)
+            for loss, weights in epochs:
+                yield loss, beside([*trained, weights])
+        trained.append(weights)
+
+
+def beside(networks: list[Weights]) -> Weights:
+    """Networks of the same kind as one: what they learned along its first axis, what is frozen once."""
+    first, *others = networks
+    return {n: w if n in FROZEN or not others else np.concatenate([w, *(other[n] for other in others)]) for n, w in first.items()}
 
 
 def _optimiser(recipe: Recipe, steps: int):
-    schedule = optax.cosine_decay_schedule(recipe.learning_rate, steps, alpha=0.02)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
+    begin, end = (0.1 if recipe.rise else 1.0) * recipe.learning_rate, 0.02 * recipe.learning_rate
+    schedule = optax.warmup_cosine_decay_schedule(begin, recipe.learning_rate, recipe.rise, steps, end)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=recipe.decay))
 
 
 def _train_regional(data: Catchments, recipe: Recipe, begin: Weights | None) -> Iterator[tuple[float, Weights]]:
