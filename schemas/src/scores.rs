@@ -20,6 +20,7 @@ pub struct ScoreRow<'a> {
     pub variable: Variable,
     pub issue_time: Timestamp,
     pub valid_time: Timestamp,
+    /// of two rows about one forecast that with the later one counts: its observation was corrected
     pub score_time: Timestamp,
     pub observed: f64,
     pub flag: Flag,

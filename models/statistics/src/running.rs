@@ -41,6 +41,29 @@ impl RunningScore {
         Ok(())
     }
 
+    /// Gives a pair that was taken in with `before` the observed value that it should have had.
+    ///
+    /// # Errors
+    /// [`StatisticsError::NotFinite`] for a NaN or an infinity, [`StatisticsError::TooFew`] without a pair; the score is then as it was.
+    pub fn revise(&mut self, before: f64, observed: f64, simulated: f64) -> Result<(), StatisticsError> {
+        require_finite("observed", &[before, observed])?;
+        require_finite("simulated", &[simulated])?;
+        self.require_pairs()?;
+        let (change, mean) = (observed - before, self.observed_mean);
+        let largest = observed.abs().max(before.abs()).max(mean.abs()).max(simulated.abs());
+        // What is left of squares that cancel is rounding, and no variability.
+        let squares = |sum: f64, gained: f64| {
+            let rounding = 32.0 * f64::EPSILON * (sum + change.abs() * largest);
+            if sum + gained > rounding { sum + gained } else { 0.0 }
+        };
+        self.observed_mean += change / self.pairs as f64;
+        let about_means = observed + before - self.observed_mean - mean;
+        self.observed_squares = squares(self.observed_squares, change * about_means);
+        self.products += change * (simulated - self.simulated_mean);
+        self.error_squares = squares(self.error_squares, change * (observed + before - 2.0 * simulated));
+        Ok(())
+    }
+
     /// Takes in the pairs that another one saw. The order in which parts are merged changes rounding only.
     pub fn merge(&mut self, other: &Self) {
         let pairs = self.pairs + other.pairs;

@@ -148,7 +148,12 @@ proptest! {
         merged.merge(&part(0, cuts[0]));
         merged.merge(&part(cuts[0], cuts[1]));
         let restored: RunningScore = serde_json::from_str(&serde_json::to_string(&merged).unwrap()).unwrap();
-        for score in [whole, merged, restored] {
+        // Some observations were read wrongly at first.
+        let mut revised = RunningScore::default();
+        let wrong = |at: usize| if at % 7 == 0 { q[at] + 30.0 * noise[at].abs() } else { q[at] };
+        (0..q.len()).for_each(|at| revised.add(wrong(at), simulated[at]).unwrap());
+        (0..q.len()).for_each(|at| revised.revise(wrong(at), q[at], simulated[at]).unwrap());
+        for score in [whole, merged, restored, revised] {
             prop_assert_eq!(score.pairs(), q.len() as u64);
             for (running, batch) in [
                 (score.nse().unwrap(), nse(&q, &simulated).unwrap()),
@@ -195,6 +200,11 @@ fn a_running_score_without_a_value_is_refused() {
     score.merge(&RunningScore::default());
     assert!(score.add(f64::NAN, 1.0).is_err() && score.add(1.0, f64::INFINITY).is_err());
     assert_eq!(score, RunningScore::default());
+    assert!(score.revise(0.1, 0.2, 0.3).is_err());
+    score.add(500.0, 0.3).unwrap();
+    score.revise(500.0, 0.1, 0.3).unwrap();
+    assert!(score.nse().is_err() && score.kge_2009().is_err(), "one value does not vary");
+    score = RunningScore::default();
     (0..9).for_each(|_| score.add(0.1, 0.3).unwrap());
     assert!(score.nse().is_err() && score.kge_2009().is_err(), "0.1 nine times does not vary");
     assert!((score.pbias().unwrap() + 200.0).abs() < 1e-9);

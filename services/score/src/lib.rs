@@ -8,8 +8,8 @@
 //!
 //! Invariants:
 //! - scores are a function of the two topics alone, taken in the order of their watermarks, so a restart repeats them;
-//! - a forecast is judged once, by the first usable value of its valid time; corrections that come after count in `verify`,
-//!   which reads the archive;
+//! - a forecast is judged by the first usable value of its valid time, and again where that is corrected while it is remembered: of two
+//!   rows about one forecast that with the later score time counts;
 //! - floods and their peaks are counted once the steps around them are known: what came too late for that counts in `verify`;
 //! - baselines know what was known at the issue time: persistence the newest value, climatology the years before;
 //! - forecast rows received = used (judged) + rejected + missing (nothing was observed in time) + pending.

@@ -15,6 +15,8 @@ pub struct ScoreMetrics {
     pub stage: StageMetrics,
     /// forecasts that were judged
     pub(crate) scored: IntCounterVec,
+    /// forecasts that were judged again, by a reading that had been corrected
+    pub(crate) revised: IntCounterVec,
     /// of these, the ones whose 90 % interval held the observation
     pub(crate) covered: IntCounterVec,
     /// sums of CRPS over the catchment's mean flow, of the forecast and of the baseline that it stands beside, on the same pairs
@@ -44,6 +46,10 @@ impl ScoreMetrics {
         let metrics = Self {
             stage,
             scored: IntCounterVec::new(opts("forecasts_total", "forecasts that met an observation"), &labels)?,
+            revised: IntCounterVec::new(
+                opts("revised_total", "forecasts judged again by a corrected reading"),
+                &labels,
+            )?,
             covered: IntCounterVec::new(
                 opts("covered_total", "forecasts whose 90 % interval held the observation"),
                 &labels,
@@ -71,8 +77,9 @@ impl ScoreMetrics {
                 &labels,
             )?,
         };
-        let all: [Box<dyn Collector>; 9] = [
+        let all: [Box<dyn Collector>; 10] = [
             Box::new(metrics.scored.clone()),
+            Box::new(metrics.revised.clone()),
             Box::new(metrics.covered.clone()),
             Box::new(metrics.crps.clone()),
             Box::new(metrics.brier.clone()),
@@ -106,6 +113,7 @@ mod tests {
         let metrics = ScoreMetrics::new(Metrics::unregistered().stage("score"), &registry).unwrap();
         let of = ["1h", "hybrid"];
         metrics.scored.with_label_values(&of).inc();
+        metrics.revised.with_label_values(&of).inc();
         metrics.covered.with_label_values(&of).inc();
         metrics.crps.with_label_values(&["1h", "hybrid", "forecast", "persistence"]).inc_by(0.1);
         metrics.brier.with_label_values(&of).inc_by(0.1);
@@ -126,6 +134,7 @@ mod tests {
                 "nilometer_score_nse_median",
                 "nilometer_score_peak_timing_steps_total",
                 "nilometer_score_peaks_total",
+                "nilometer_score_revised_total",
                 "nilometer_score_thresholds_total",
             ]
         );

@@ -27,6 +27,7 @@ pub(crate) struct Shown {
 #[derive(Default)]
 struct Sums {
     scored: u64,
+    revised: u64,
     covered: u64,
     /// of the forecast and of the baseline beside it: persistence, climatology
     crps: [[f64; 2]; 2],
@@ -35,9 +36,9 @@ struct Sums {
 }
 
 impl Shown {
-    /// What is new of floods, by lead class; nothing yet of scores.
-    pub(crate) fn of(floods: BTreeMap<&'static str, News>) -> Self {
-        Self { floods, ..Self::default() }
+    /// What is new of floods, by lead class, as `model` told them; nothing yet of scores.
+    pub(crate) fn of(model: &str, floods: BTreeMap<&'static str, News>) -> Self {
+        Self { floods, model: model.to_owned(), ..Self::default() }
     }
 
     /// Adds the efficiency of a catchment and lead time, where it has one.
@@ -45,14 +46,16 @@ impl Shown {
         self.efficiencies.entry(lead).or_default().extend(nse);
     }
 
+    /// Adds a row of scores whose forecast was judged before: sums never take back, so it is only counted.
+    pub(crate) fn add_revision(&mut self, scores: &Scores, row: usize) {
+        if let Some(sums) = self.sums_of(scores, row) {
+            sums.revised += 1;
+        }
+    }
+
     /// Adds a row of scores; `mean_flow` is what the gauge has read on average, m³/s.
     pub(crate) fn add(&mut self, scores: &Scores, row: usize, mean_flow: f64) {
-        let model = scores.model().value(row);
-        if !self.sums.contains_key(model) {
-            self.sums.insert(model.to_owned(), BTreeMap::new());
-        }
-        let Some(of_model) = self.sums.get_mut(model) else { return };
-        let sums = of_model.entry(class(scores.lead_time_s().value(row))).or_default();
+        let Some(sums) = self.sums_of(scores, row) else { return };
         sums.scored += 1;
         sums.covered += u64::from(scores.covered_90().value(row));
         let baselines = [scores.crps_persistence(), scores.crps_climatology()];
@@ -67,9 +70,14 @@ impl Shown {
             sums.brier += brier.values().iter().sum::<f64>();
             sums.thresholds += brier.len() as u64;
         }
-        if row + 1 == scores.len() {
-            model.clone_into(&mut self.model);
+    }
+
+    fn sums_of(&mut self, scores: &Scores, row: usize) -> Option<&mut Sums> {
+        let model = scores.model().value(row);
+        if !self.sums.contains_key(model) {
+            self.sums.insert(model.to_owned(), BTreeMap::new());
         }
+        Some(self.sums.get_mut(model)?.entry(class(scores.lead_time_s().value(row))).or_default())
     }
 
     /// Shows it.
@@ -79,6 +87,9 @@ impl Shown {
         for (lead, model, sums) in all {
             let of @ [lead, model] = [*lead, model.as_str()];
             metrics.scored.with_label_values(&of).inc_by(sums.scored);
+            if sums.revised > 0 {
+                metrics.revised.with_label_values(&of).inc_by(sums.revised);
+            }
             metrics.covered.with_label_values(&of).inc_by(sums.covered);
             for (beside, [forecast, baseline]) in ["persistence", "climatology"].into_iter().zip(sums.crps) {
                 metrics.crps.with_label_values(&[lead, model, "forecast", beside]).inc_by(forecast);

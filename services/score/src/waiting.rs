@@ -1,4 +1,4 @@
-//! What waits: forecasts whose time has not been observed yet.
+//! What waits: forecasts whose time has not been observed yet, or whose observation may still be corrected.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -30,17 +30,20 @@ pub(crate) struct Issued {
     pub(crate) newest: Arc<[Newest]>,
     /// where to read on from to meet this message again
     pub(crate) mark: Mark,
-    /// rows that wait
+    /// rows that are still here
     left: usize,
 }
 
 /// One row that waits, as float32: what models say is no finer.
+#[derive(Clone, Copy)]
 pub(crate) struct Row {
     /// of [`Waiting::issued`]
     message: u64,
     pub(crate) catchment: usize,
     pub(crate) mean: f32,
     pub(crate) quantiles: [f32; QUANTILE_LEVELS.len()],
+    /// what was observed when it was judged last, m³ s⁻¹; none before
+    pub(crate) judged_by: Option<f64>,
 }
 
 /// Rows that wait, by valid time in the order of their issue.
@@ -50,6 +53,8 @@ pub(crate) struct Waiting {
     issued: VecDeque<Issued>,
     /// number of the first of `issued`
     first: u64,
+    /// rows that have not been judged
+    unjudged: u64,
 }
 
 impl Waiting {
@@ -75,10 +80,11 @@ impl Waiting {
                 refused += 1;
                 continue;
             };
-            let waiting = Row { message, catchment, mean, quantiles };
+            let waiting = Row { message, catchment, mean, quantiles, judged_by: None };
             self.rows.entry(Timestamp(forecasts.valid_time().value(row))).or_default().push(waiting);
             left += 1;
         }
+        self.unjudged += left as u64;
         let issue_time = Timestamp(forecasts.issue_time().value(0));
         let word = |column: &arrow::array::StringArray| Arc::from(column.value(0));
         self.issued.push_back(Issued {
@@ -94,31 +100,31 @@ impl Waiting {
         refused
     }
 
-    /// Takes out the rows of a valid time whose catchment was `observed`, in the order of their issue.
-    pub(crate) fn take(&mut self, valid_time: Timestamp, observed: impl Fn(usize) -> bool) -> Vec<Row> {
-        let Some(rows) = self.rows.get_mut(&valid_time) else { return Vec::new() };
-        let taken: Vec<Row> = rows.extract_if(.., |row| observed(row.catchment)).collect();
-        if rows.is_empty() {
-            self.rows.remove(&valid_time);
-        }
-        taken
+    /// Lends the rows of a valid time, in the order of their issue, to [`Waiting::put_back`].
+    pub(crate) fn take(&mut self, valid_time: Timestamp) -> Vec<Row> {
+        self.rows.remove(&valid_time).unwrap_or_default()
     }
 
-    /// Says that rows need not wait any more.
-    pub(crate) fn done(&mut self, rows: &[Row]) {
-        for row in rows {
-            let at = usize::try_from(row.message - self.first).unwrap_or(0);
-            self.issued[at].left -= 1;
+    /// Takes back rows of which so many were judged for the first time.
+    pub(crate) fn put_back(&mut self, valid_time: Timestamp, rows: Vec<Row>, judged: u64) {
+        self.unjudged -= judged;
+        if !rows.is_empty() {
+            self.rows.insert(valid_time, rows);
         }
-        self.settle();
     }
 
-    /// Gives up on what was valid up to `time`; gives how many rows these were.
+    /// Lets go of what was valid up to `time`; gives how many of these rows nobody has judged.
     pub(crate) fn give_up(&mut self, time: Timestamp) -> u64 {
         let behind = self.rows.split_off(&Timestamp(time.0.saturating_add(1)));
-        let gone = std::mem::replace(&mut self.rows, behind);
-        gone.values().for_each(|rows| self.done(rows));
-        gone.values().map(|rows| rows.len() as u64).sum()
+        let mut missing = 0;
+        for row in std::mem::replace(&mut self.rows, behind).into_values().flatten() {
+            let at = usize::try_from(row.message - self.first).unwrap_or(0);
+            self.issued[at].left -= 1;
+            missing += u64::from(row.judged_by.is_none());
+        }
+        self.unjudged -= missing;
+        self.settle();
+        missing
     }
 
     /// What a row's message had in common.
@@ -126,14 +132,14 @@ impl Waiting {
         &self.issued[usize::try_from(row.message - self.first).unwrap_or(0)]
     }
 
-    /// The oldest message of which a row waits.
+    /// The oldest message of which a row is still here.
     pub(crate) fn oldest(&self) -> Option<&Issued> {
         self.issued.front()
     }
 
-    /// Rows that wait.
+    /// Rows that have not been judged.
     pub(crate) fn pending(&self) -> u64 {
-        self.issued.iter().map(|issued| issued.left as u64).sum()
+        self.unjudged
     }
 
     fn settle(&mut self) {

@@ -30,7 +30,7 @@ use crate::{
 };
 
 const PRODUCER: &str = "score";
-/// How long forecasts wait for an observation at least.
+/// How long forecasts wait for an observation, or for its correction, at least.
 const PATIENCE_S: i64 = 2 * 86_400;
 
 /// What the role needs from outside.
@@ -56,13 +56,13 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
         let _timer = role.dependencies.metrics.stage.seconds.start_timer();
         let time = tick.time;
         // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
-        let (back, scores) = off_reactor(move || {
-            let scores = role.compute(tick);
-            (role, scores)
+        let (back, judged) = off_reactor(move || {
+            let judged = role.compute(tick);
+            (role, judged)
         })
         .await?;
         role = back;
-        role.commit(time, scores?, &mut outbox).await?;
+        role.commit(time, judged?, &mut outbox).await?;
         if stop.is_now() {
             break;
         }
@@ -109,6 +109,13 @@ struct Tick {
     forecasts: Vec<Record>,
     /// where the forecasts began
     mark: Mark,
+}
+
+/// What one tick's readings say of forecasts.
+struct Judged {
+    scores: Scores,
+    /// of each row whether its forecast had been judged before, by a reading that has been corrected
+    revisions: Vec<bool>,
 }
 
 /// What a gauge read.
@@ -194,22 +201,26 @@ impl Role {
     }
 
     /// From rows to scores. No I/O.
-    fn compute(&mut self, tick: Tick) -> Result<Scores, ScoreError> {
+    fn compute(&mut self, tick: Tick) -> Result<Judged, ScoreError> {
         let again = tick.time <= self.tick;
         if !again && std::mem::take(&mut self.rereading) {
             self.settle_reread();
         }
-        let mut scores = ScoresBuilder::default();
+        let (mut scores, mut revisions) = (ScoresBuilder::default(), Vec::new());
         for (valid_time, readings) in self.readings(&tick) {
-            let rows = self.waiting.take(valid_time, |catchment| readings.contains_key(&catchment));
+            let mut rows = self.waiting.take(valid_time);
+            let said = judgements(&mut rows, &readings);
+            let first = said.iter().filter(|(_, before)| before.is_none()).count() as u64;
             if !again {
                 for (&catchment, reading) in &readings {
                     let foretold = rows.iter().any(|row| row.catchment == catchment);
                     self.floods.observe(catchment, valid_time, reading.discharge_m3_s, foretold);
                 }
-                self.score(tick.time, valid_time, &readings, &rows, &mut scores)?;
+                self.score(tick.time, valid_time, &readings, &said, &mut scores)?;
+                revisions.extend(said.iter().map(|(_, before)| before.is_some()));
+                self.balance.used += first;
             }
-            self.waiting.done(&rows);
+            self.waiting.put_back(valid_time, rows, first);
             for (&catchment, reading) in &readings {
                 let newest = &mut self.newest[catchment];
                 if valid_time >= newest.0 {
@@ -227,7 +238,7 @@ impl Role {
             self.balance.pending = self.waiting.pending();
             self.tick = tick.time;
         }
-        Ok(scores.finish()?)
+        Ok(Judged { scores: scores.finish()?, revisions })
     }
 
     /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
@@ -253,17 +264,17 @@ impl Role {
         readings
     }
 
-    /// Judges the rows that waited for one valid time.
+    /// Judges rows of one valid time.
     fn score(
         &mut self,
         score_time: Timestamp,
         valid_time: Timestamp,
         readings: &BTreeMap<usize, Reading>,
-        rows: &[Row],
+        said: &[(Row, Option<f64>)],
         scores: &mut ScoresBuilder,
     ) -> Result<(), ScoreError> {
         let (mut climates, mut thresholds) = (HashMap::new(), Vec::new());
-        for row in rows {
+        for (row, before) in said {
             let (catchment, issued) = (row.catchment, self.waiting.issued(row));
             let reading = readings[&catchment];
             let (observed, mean) = (reading.discharge_m3_s, f64::from(row.mean));
@@ -277,10 +288,16 @@ impl Role {
                 threshold.floods = self.floods.outcomes(catchment, lead, at);
             }
             let (peaks, peak_timing_steps) = self.floods.peaks(catchment, lead);
-            self.floods.foretell(catchment, lead, valid_time, row.mean);
+            // Floods are counted by what was read first.
+            if before.is_none() {
+                self.floods.foretell(catchment, lead, valid_time, row.mean);
+            }
             let persisted = f64::from(issued.newest[catchment].1);
             let running = &mut self.running[catchment * self.leads + lead];
-            running.add(observed, mean)?;
+            match before {
+                None => running.add(observed, mean)?,
+                Some(before) => running.revise(*before, observed, mean)?,
+            }
             scores.push(ScoreRow {
                 catchment: &self.catchments[catchment],
                 variable: Variable::Discharge,
@@ -308,7 +325,6 @@ impl Role {
                 weights_sha256: &issued.weights_sha256,
             });
         }
-        self.balance.used += rows.len() as u64;
         Ok(())
     }
 
@@ -337,15 +353,15 @@ impl Role {
     }
 
     /// Hands over what was judged, to be shown once it is in the log, and saves when it is time.
-    async fn commit(&mut self, tick: Timestamp, scores: Scores, outbox: &mut Outbox) -> Result<(), ScoreError> {
+    async fn commit(&mut self, tick: Timestamp, judged: Judged, outbox: &mut Outbox) -> Result<(), ScoreError> {
         let (mut messages, mut shown) = (Vec::new(), None);
-        if !scores.is_empty() {
+        if !judged.scores.is_empty() {
             let sequence = u64::try_from(tick.0).unwrap_or(0);
-            let message = Message { time: tick, producer: PRODUCER, sequence, batch: scores.batch().clone() };
+            let message = Message { time: tick, producer: PRODUCER, sequence, batch: judged.scores.batch().clone() };
             let partition = Partition::new(Contract::Score, self.dependencies.partition);
             messages.push((partition, message));
             let news = std::mem::take(&mut self.floods.news);
-            shown = Some(self.shown(&scores, news));
+            shown = Some(self.shown(&judged, news));
         }
         let metrics = self.dependencies.metrics.clone();
         let inputs = [&self.forecasts, &self.observations].map(Input::place);
@@ -362,9 +378,14 @@ impl Role {
     }
 
     /// What metrics show of a tick's scores, as running skill is now.
-    fn shown(&self, scores: &Scores, floods: BTreeMap<&'static str, News>) -> Shown {
-        let mut shown = Shown::of(floods);
-        for row in 0..scores.len() {
+    fn shown(&self, Judged { scores, revisions }: &Judged, floods: BTreeMap<&'static str, News>) -> Shown {
+        let last = scores.len().checked_sub(1);
+        let mut shown = Shown::of(last.map_or("", |row| scores.model().value(row)), floods);
+        for (row, revised) in revisions.iter().enumerate() {
+            if *revised {
+                shown.add_revision(scores, row);
+                continue;
+            }
             let lead_time_s = scores.lead_time_s().value(row);
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
             let at = catchment * self.leads + lead(lead_time_s, self.step_s, self.leads);
@@ -377,6 +398,16 @@ impl Role {
         }
         shown
     }
+}
+
+/// The rows of which a reading says something new, each with what it was judged by before; from now on that is what they are judged by.
+fn judgements(rows: &mut [Row], readings: &BTreeMap<usize, Reading>) -> Vec<(Row, Option<f64>)> {
+    let say = |row: &mut Row| {
+        let observed = readings.get(&row.catchment)?.discharge_m3_s;
+        let before = row.judged_by.replace(observed);
+        (before != Some(observed)).then_some((*row, before))
+    };
+    rows.iter_mut().filter_map(say).collect()
 }
 
 /// Which of a catchment's lead times it is; a forecast between two steps is of the later one.
