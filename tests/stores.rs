@@ -103,9 +103,18 @@ fn told(store: &Path, variable: &str) -> Vec<Told> {
     archived(store, "analysis.v1").into_iter().flat_map(of_batch).collect()
 }
 
+/// The day that ends the frost.
+const THAW: i64 = 75;
+
+/// The day-ahead forecasts of the thaw, summed, m³/s.
+fn melt(store: &Path) -> f64 {
+    let series = means(store).remove(&("hill".to_owned(), 86_400)).unwrap();
+    let thaw: Timestamp = day(THAW + 5).parse().unwrap();
+    series.iter().filter(|(time, _)| **time > thaw).map(|(_, mean)| mean).sum()
+}
+
 #[test]
 fn snow_that_was_seen_is_there_when_it_melts() {
-    const THAW: i64 = 75;
     let folder = tempfile::tempdir().unwrap();
     // More than fell, on three days of February and March; on another day nobody could see it.
     let seen = [(50, Some(400.0)), (57, Some(450.0)), (64, Some(480.0)), (71, None)];
@@ -134,12 +143,6 @@ fn snow_that_was_seen_is_there_when_it_melts() {
         }
     }
 
-    // The day-ahead forecasts of the thaw.
-    let melt = |store: &Path| {
-        let series = means(store).remove(&("hill".to_owned(), 86_400)).unwrap();
-        let thaw: Timestamp = day(THAW + 5).parse().unwrap();
-        series.iter().filter(|(time, _)| **time > thaw).map(|(_, mean)| mean).sum::<f64>()
-    };
     let (with, without) = (melt(seen.path()), melt(doubted.path()));
     assert!(with > 1.2 * without, "{with} and {without} m3/s over the thaw");
 
@@ -151,6 +154,45 @@ fn snow_that_was_seen_is_there_when_it_melts() {
     );
     let unknown = nilometer("validate", &definition, &elsewhere).output().unwrap();
     refused(&unknown, &["assimilation.snow.stores", "snowpack", "snow_store"]);
+}
+
+#[test]
+fn ground_that_was_seen_between_the_snow_has_less_to_melt() {
+    let folder = tempfile::tempdir().unwrap();
+    // Three days of February and March on which a fifth was white; on another there were clouds.
+    let seen = [(50, Some(20.0)), (57, Some(20.0)), (64, Some(20.0)), (71, None)];
+    let definition = definition(folder.path(), THAW, ("snow_covered_fraction", "%"), &seen);
+    let filter = filter();
+    let run = |error: &str| {
+        let store = tempfile::tempdir().unwrap();
+        let mut set = filter.clone();
+        set.push(format!("assimilation.snow_cover={{ sigma_mm = 200.0, error = {error} }}"));
+        let mut hindcast = nilometer("hindcast", &definition, &set);
+        hindcast.arg("--out").arg(store.path());
+        succeed(hindcast);
+        store
+    };
+    let (seen, doubted) = (run("0.02"), run("1.0"));
+
+    let rows = told(seen.path(), "snow_covered_fraction");
+    assert_eq!(rows.len(), 3, "the row without a value is none");
+    for ([observed, predicted, innovation], gained) in rows {
+        assert!((observed - 0.2).abs() < 1e-12 && predicted <= 1.0 && innovation < 0.0, "{observed} {predicted}");
+        for (name, mm) in gained {
+            let of_snow = ["snow_store", "melt_water_store"].contains(&name.as_str());
+            assert!(of_snow || mm == 0.0, "{name} gained {mm} mm");
+            assert!(name != "snow_store" || mm < -1.0, "{name} gained {mm} mm");
+        }
+    }
+    let (with, without) = (melt(seen.path()), melt(doubted.path()));
+    assert!(with < 0.8 * without, "{with} and {without} m3/s over the thaw");
+
+    let unused = nilometer("validate", &definition, &filter).output().unwrap();
+    refused(&unused, &["source.seen.variable", "nothing uses", "[assimilation.snow_cover]"]);
+    let mut flat = filter.clone();
+    flat.push("assimilation.snow_cover={ sigma_mm = 0.0 }".to_owned());
+    let flat = nilometer("validate", &definition, &flat).output().unwrap();
+    refused(&flat, &["assimilation.snow_cover.sigma_mm", "0.001"]);
 }
 
 #[test]

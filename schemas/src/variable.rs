@@ -16,6 +16,8 @@ pub enum Variable {
     Stage,
     /// water that the snow on the ground would give
     SnowWaterEquivalent,
+    /// share of the ground that snow covers
+    SnowCoveredFraction,
     /// share of water in the volume of the uppermost soil
     SoilMoisture,
     /// depth of rain and melted snow that fell in a period
@@ -38,10 +40,11 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable, in the order of the enumeration.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Discharge,
         Self::Stage,
         Self::SnowWaterEquivalent,
+        Self::SnowCoveredFraction,
         Self::SoilMoisture,
         Self::Precipitation,
         Self::PotentialEvapotranspiration,
@@ -60,6 +63,7 @@ impl Variable {
             Self::Discharge => "discharge",
             Self::Stage => "stage",
             Self::SnowWaterEquivalent => "snow_water_equivalent",
+            Self::SnowCoveredFraction => "snow_covered_fraction",
             Self::SoilMoisture => "soil_moisture",
             Self::Precipitation => "precipitation",
             Self::PotentialEvapotranspiration => "potential_evapotranspiration",
@@ -79,6 +83,7 @@ impl Variable {
             Self::Discharge => Unit::CubicMetrePerSecond,
             Self::Stage => Unit::Metre,
             Self::SnowWaterEquivalent | Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
+            Self::SnowCoveredFraction => Unit::One,
             Self::SoilMoisture => Unit::CubicMetrePerCubicMetre,
             Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => Unit::DegreeCelsius,
             Self::DayLength => Unit::Day,
@@ -94,6 +99,7 @@ impl Variable {
             Self::Discharge => "water_volume_transport_in_river_channel",
             Self::Stage => "water_surface_height_above_reference_datum",
             Self::SnowWaterEquivalent => "lwe_thickness_of_surface_snow_amount",
+            Self::SnowCoveredFraction => "surface_snow_area_fraction",
             Self::SoilMoisture => "volume_fraction_of_condensed_water_in_soil",
             Self::Precipitation => "lwe_thickness_of_precipitation_amount",
             Self::PotentialEvapotranspiration => "water_potential_evapotranspiration_amount",
@@ -107,7 +113,10 @@ impl Variable {
     /// Whether values drive a catchment's model; the others are what is observed of it.
     #[must_use]
     pub const fn is_forcing(self) -> bool {
-        !matches!(self, Self::Discharge | Self::Stage | Self::SnowWaterEquivalent | Self::SoilMoisture)
+        !matches!(
+            self,
+            Self::Discharge | Self::Stage | Self::SnowWaterEquivalent | Self::SnowCoveredFraction | Self::SoilMoisture
+        )
     }
 
     /// Whether values of a period add up over shorter or longer periods (depths do, states and rates do not).
@@ -149,6 +158,12 @@ pub enum Unit {
     /// m³ m⁻³, a share of a volume
     #[serde(rename = "m3 m-3")]
     CubicMetrePerCubicMetre,
+    /// a share
+    #[serde(rename = "1")]
+    One,
+    /// a hundredth
+    #[serde(rename = "%")]
+    Percent,
     /// metre
     #[serde(rename = "m")]
     Metre,
@@ -201,11 +216,13 @@ pub enum Unit {
 
 impl Unit {
     /// Every unit.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::CubicMetrePerSecond,
         Self::CubicFootPerSecond,
         Self::LitrePerSecond,
         Self::CubicMetrePerCubicMetre,
+        Self::One,
+        Self::Percent,
         Self::Metre,
         Self::Foot,
         Self::Millimetre,
@@ -232,6 +249,8 @@ impl Unit {
             Self::CubicFootPerSecond => "ft3 s-1",
             Self::LitrePerSecond => "l s-1",
             Self::CubicMetrePerCubicMetre => "m3 m-3",
+            Self::One => "1",
+            Self::Percent => "%",
             Self::Metre => "m",
             Self::Foot => "ft",
             Self::Millimetre => "mm",

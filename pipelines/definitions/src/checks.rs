@@ -98,6 +98,10 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         within("snow.relative_error", snow.relative_error, 0.0, 10.0);
         within("snow.absolute_error_mm", snow.absolute_error_mm, 1e-3, 1e4);
     }
+    if let Some(cover) = &options.snow_cover {
+        within("snow_cover.sigma_mm", cover.sigma_mm, 1e-3, 1e5);
+        within("snow_cover.error", cover.error, 1e-3, 1.0);
+    }
     if let Some(soil) = &options.soil_moisture {
         within("soil_moisture.error_m3_m3", soil.error_m3_m3, 1e-4, 1.0);
         within("soil_moisture.minimum_pairs", soil.minimum_pairs as f64, 2.0, 1e6);
@@ -125,6 +129,7 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         ("adaptive_inflation", options.adaptive_inflation.is_some()),
         ("river", options.river.is_some()),
         ("snow", options.snow.is_some()),
+        ("snow_cover", options.snow_cover.is_some()),
         ("soil_moisture", options.soil_moisture.is_some()),
     ];
     for (key, _) in asked.into_iter().filter(|(_, asked)| *asked && !options.method.is_filter()) {
@@ -253,6 +258,7 @@ pub(crate) fn also_updated(models: &Mixture, options: &AssimilationOptions, prob
         blocks().filter(|state| state.storage.is_some()).map(|state| state.name.as_str()).collect();
     let seen = [
         ("snow", options.snow.as_ref().map(|snow| &snow.stores)),
+        ("snow_cover", options.snow_cover.as_ref().map(|cover| &cover.stores)),
         ("soil_moisture", options.soil_moisture.as_ref().map(|soil| &soil.stores)),
     ];
     for (section, stores) in seen.into_iter().filter_map(|(section, stores)| Some((section, stores?))) {
@@ -357,6 +363,7 @@ pub(crate) fn sources(
     for (name, source) in sources {
         let section = match (source.variable(), assimilation) {
             (Variable::SnowWaterEquivalent, Some(a)) if a.snow.is_none() => "snow",
+            (Variable::SnowCoveredFraction, Some(a)) if a.snow_cover.is_none() => "snow_cover",
             (Variable::SoilMoisture, Some(a)) if a.soil_moisture.is_none() => "soil_moisture",
             _ => continue,
         };

@@ -17,8 +17,8 @@ mod pipeline;
 
 pub use options::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, Catchment, Downstream, ErrorOptions,
-    ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, SnowOptions,
-    SoilMoistureOptions, TimeOptions, VariationalOptions,
+    ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, SnowCoverOptions,
+    SnowOptions, SoilMoistureOptions, TimeOptions, VariationalOptions,
 };
 pub use parts::Parts;
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};

@@ -222,6 +222,20 @@ pub struct SnowOptions {
     pub absolute_error_mm: f64,
 }
 
+/// `[assimilation.snow_cover]`: how much of the ground is seen to be white corrects the model's snow, through a depletion curve.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnowCoverOptions {
+    /// blocks of the model's state that hold snow
+    #[serde(default = "snow_stores")]
+    pub stores: Vec<String>,
+    /// standard deviation in space of the water equivalent at its yearly maximum, mm: with less snow the ground begins to show
+    pub sigma_mm: f64,
+    /// standard deviation of the error of a fraction
+    #[serde(default = "tenth")]
+    pub error: f64,
+}
+
 /// `[assimilation.soil_moisture]`: what a satellite sees of the soil corrects the model's, matched to its climate as a training window has it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -271,6 +285,8 @@ pub struct AssimilationOptions {
     pub river: Option<RiverOptions>,
     /// snow is observed
     pub snow: Option<SnowOptions>,
+    /// how much of the ground snow covers is observed
+    pub snow_cover: Option<SnowCoverOptions>,
     /// the soil's moisture is observed
     pub soil_moisture: Option<SoilMoistureOptions>,
     /// relaxation to prior spread, 0 is none

@@ -78,6 +78,11 @@ impl Conversion {
                 Unit::Metre => (1_000.0, 0.0),
                 _ => return refuse("mm, in, m"),
             },
+            Variable::SnowCoveredFraction => match unit {
+                Unit::One => (1.0, 0.0),
+                Unit::Percent => (0.01, 0.0),
+                _ => return refuse("1, %"),
+            },
             Variable::SoilMoisture => match unit {
                 Unit::CubicMetrePerCubicMetre => (1.0, 0.0),
                 _ => return refuse("m3 m-3"),
@@ -162,6 +167,7 @@ mod tests {
         close(convert(12.0, Unit::Hour, Variable::DayLength, 86_400), 0.5);
         close(convert(8.64, Unit::MegajoulePerSquareMetreDay, Variable::ShortwaveRadiation, 86_400), 100.0);
         close(convert(0.4, Unit::Metre, Variable::SnowWaterEquivalent, 0), 400.0);
+        close(convert(40.0, Unit::Percent, Variable::SnowCoveredFraction, 0), 0.4);
         close(convert(0.31, Unit::CubicMetrePerCubicMetre, Variable::SoilMoisture, 0), 0.31);
         close(convert(1.2, Unit::Kilopascal, Variable::VapourPressure, 86_400), 1_200.0);
         close(convert(273.15, Unit::Kelvin, Variable::AirTemperature, 0), 0.0);

@@ -19,6 +19,7 @@ const LARGEST_INFLATION: f64 = 10.0;
 /// The perturbations of what was seen of stores.
 const SNOW: Purpose = Purpose::Custom(6);
 const SOIL: Purpose = Purpose::Custom(7);
+const SNOW_COVER: Purpose = Purpose::Custom(8);
 
 /// An observation and a catchment that it moves: its gauge's own, or one above it.
 #[derive(Debug, Clone, Copy)]
@@ -259,7 +260,11 @@ fn correct(
         })
         .collect();
     let mut report = AnalysisReport::default();
-    let purpose = if store.variable == Variable::SoilMoisture { SOIL } else { SNOW };
+    let purpose = match store.variable {
+        Variable::SoilMoisture => SOIL,
+        Variable::SnowCoveredFraction => SNOW_COVER,
+        _ => SNOW,
+    };
     filter.assimilate(
         &mut EnsembleMut::new(numbers, parts.shape)?,
         &batch,

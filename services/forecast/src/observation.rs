@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct Observation {
     /// catchment index
     pub catchment: usize,
-    /// discharge, the water of its snow, or how moist its soil is
+    /// discharge, the water of its snow, how far that covers the ground, or how moist its soil is
     pub variable: Variable,
     /// when it was measured
     pub valid_time: Timestamp,

@@ -1,7 +1,9 @@
-//! Stores: what is seen of a store itself, snow that was weighed or soil that a satellite felt, and how it is held against the model's.
+//! Stores: what is seen of a store itself, snow that was weighed or seen from above, soil that a satellite felt, and how it is held
+//! against the model's.
 
 use nilometer_assimilation::{
-    Bounds, CdfMatching, Observed, SnowOperator, SnowRow, SoilMoisturePair, UpdatableRow, is_informative,
+    Bounds, CdfMatching, DepletionCurve, Observed, SnowOperator, SnowRow, SoilMoisturePair, UpdatableRow,
+    is_informative,
 };
 use nilometer_definitions::{Pipeline, SoilMoistureOptions};
 use nilometer_runtime::Card;
@@ -61,6 +63,11 @@ impl SeenStore {
         if let Some(snow) = &options.snow {
             let operator = SnowOperator::water_equivalent(snow.relative_error, snow.absolute_error_mm)?;
             let (variable, rows) = (Variable::SnowWaterEquivalent, rows(&snow.stores));
+            all.push(Self { variable, rows, operator: Operator::Snow(operator) });
+        }
+        if let Some(cover) = &options.snow_cover {
+            let operator = SnowOperator::covered_fraction(DepletionCurve::new(cover.sigma_mm)?, cover.error)?;
+            let (variable, rows) = (Variable::SnowCoveredFraction, rows(&cover.stores));
             all.push(Self { variable, rows, operator: Operator::Snow(operator) });
         }
         if let Some(soil) = &options.soil_moisture {

@@ -75,7 +75,7 @@ pub const fn possible_range(variable: Variable) -> Range {
         Variable::Discharge => Range { min: 0.0, max: 500_000.0 },
         Variable::Stage => Range { min: -500.0, max: 9_000.0 },
         Variable::SnowWaterEquivalent => Range { min: 0.0, max: 20_000.0 },
-        Variable::SoilMoisture => Range { min: 0.0, max: 1.0 },
+        Variable::SnowCoveredFraction | Variable::SoilMoisture => Range { min: 0.0, max: 1.0 },
         Variable::Precipitation => Range { min: 0.0, max: 2_000.0 },
         Variable::PotentialEvapotranspiration => Range { min: 0.0, max: 50.0 },
         Variable::AirTemperature | Variable::MinimumAirTemperature | Variable::MaximumAirTemperature => {
@@ -118,7 +118,7 @@ impl CheckOptions {
         match variable {
             Variable::Discharge | Variable::Stage => self.clone(),
             // Seen when somebody looks: nothing is missing in between.
-            Variable::SnowWaterEquivalent | Variable::SoilMoisture => Self::default(),
+            Variable::SnowWaterEquivalent | Variable::SnowCoveredFraction | Variable::SoilMoisture => Self::default(),
             _ => Self { gap: self.gap, ..Self::default() },
         }
     }

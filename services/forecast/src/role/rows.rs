@@ -190,6 +190,7 @@ impl Role {
         let variable = match name.parse() {
             Ok(Variable::Discharge) => Variable::Discharge,
             Ok(snow @ Variable::SnowWaterEquivalent) if options.snow.is_some() => snow,
+            Ok(cover @ Variable::SnowCoveredFraction) if options.snow_cover.is_some() => cover,
             Ok(soil @ Variable::SoilMoisture) if options.soil_moisture.is_some() => soil,
             _ => return None,
         };
