@@ -5,9 +5,9 @@
 
 mod support;
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
-use nilometer_schemas::Forecasts;
+use nilometer_schemas::{Analyses, Forecasts};
 use support::{archived, folder::six_hourly, means, refused, root, succeed};
 
 #[test]
@@ -120,4 +120,36 @@ fn what_past_years_brought_may_come_again() {
     command.args(["--set", "assimilation.also_update=[\"memory\"]"]);
     let words = ["assimilation.members", "another year", "forecast.years", "also_update", "memory", "soil_store"];
     refused(&command.output().unwrap(), &words);
+}
+
+#[test]
+fn a_gauge_of_the_folder_informs_the_one_above_it() {
+    let folder = six_hourly(20, |step| if step % 24 < 5 { 4.0 } else { 0.0 });
+    let moved = |more: &str| {
+        let out = tempfile::tempdir().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.current_dir(root()).args(["hindcast", "pipelines/definitions/nwrfc-6hourly.toml"]);
+        let path = format!("source.path={}", folder.path().display());
+        for set in [&path, "assimilation.method=etkf", "assimilation.members=8", "forecast.horizon=6h", more] {
+            command.args(["--set", set]);
+        }
+        command.args(["--warm-up-from", "2010-01-01", "--from", "2010-01-10", "--to", "2010-01-15", "--out"]);
+        succeed({
+            command.arg(out.path());
+            command
+        });
+        let of_batch = |batch| {
+            let rows = Analyses::try_from(batch).unwrap();
+            let words = |row| [rows.station().value(row), rows.catchment().value(row)].map(str::to_owned);
+            (0..rows.len()).map(words).collect::<Vec<_>>()
+        };
+        archived(out.path(), "analysis.v1").into_iter().flat_map(of_batch).collect::<BTreeSet<_>>()
+    };
+    let pair = |station: &str, catchment: &str| [station, catchment].map(str::to_owned);
+    let own = [pair("SAKW1", "SAKW1"), pair("WCHW1", "WCHW1")];
+    assert_eq!(moved("assimilation.seed=2"), own.clone().into());
+    let [of_lower, of_upper] = own;
+    let river = moved("assimilation.river={ half_width_km = 40.0, correlation = 0.6 }");
+    assert_eq!(river, [of_lower, pair("SAKW1", "WCHW1"), of_upper].into());
+    assert_eq!(moved("assimilation.river={ half_width_km = 20.0, correlation = 0.6 }").len(), 2, "42.6 km are too far");
 }

@@ -9,7 +9,7 @@ use nilometer_connectors::{
 use nilometer_runtime::Mixture;
 use nilometer_transforms::Span;
 
-use crate::{Catchment, ForecastOptions, Scenario, SourceDefinition, SourceKind};
+use crate::{Catchment, Downstream, ForecastOptions, Scenario, SourceDefinition, SourceKind};
 
 /// A folder that is the whole of a definition's input.
 pub(crate) struct Folder {
@@ -17,6 +17,8 @@ pub(crate) struct Folder {
     pub(crate) inventory: Inventory,
     pub(crate) forcing_delay: Option<Span>,
     pub(crate) discharge_delay: Span,
+    /// where rivers go, by basin; of basins that are not run it says nothing
+    pub(crate) downstream: BTreeMap<String, Downstream>,
 }
 
 impl Folder {
@@ -49,6 +51,7 @@ impl Folder {
     }
 
     pub(crate) fn catchments(&self) -> Vec<Catchment> {
+        let runs = |id: &str| self.inventory.catchments.iter().any(|c| c.id == id);
         let catchment = |c: &FolderCatchment| Catchment {
             id: c.id.clone(),
             station: None,
@@ -57,7 +60,7 @@ impl Folder {
             outlet_x_m: None,
             outlet_y_m: None,
             attributes: c.attributes.clone(),
-            downstream: None,
+            downstream: self.downstream.get(&c.id).filter(|next| runs(&next.id)).cloned(),
             flood_thresholds_m3_s: Vec::new(),
         };
         self.inventory.catchments.iter().map(catchment).collect()

@@ -297,6 +297,7 @@ impl Reader<'_> {
         let Some(Value::Table(mut table)) = self.table.remove("source") else { return None };
         let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
         let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
+        let downstream = table.remove("downstream").and_then(|v| self.read("source.downstream", v)).unwrap_or_default();
         let layout = match table.remove("kind").as_ref().and_then(Value::as_str) {
             Some("camels") => FolderLayout::Camels,
             Some("nwrfc") => FolderLayout::Nwrfc,
@@ -318,7 +319,8 @@ impl Reader<'_> {
                     .extend(found.into_iter().map(|(key, message)| Problem { path: join("source", &key), message })),
             }
         }
-        Some(Folder { options, inventory, forcing_delay, discharge_delay: discharge_delay.unwrap_or_default() })
+        let discharge_delay = discharge_delay.unwrap_or_default();
+        Some(Folder { options, inventory, forcing_delay, discharge_delay, downstream })
     }
 
     fn sources(&mut self) -> BTreeMap<String, SourceDefinition> {
