@@ -15,10 +15,10 @@ pub struct ScoreMetrics {
     pub stage: StageMetrics,
     /// forecasts that were judged
     pub(crate) scored: IntCounterVec,
-    /// forecasts that were judged again, by a reading that had been corrected
-    pub(crate) revised: IntCounterVec,
     /// of these, the ones whose 90 % interval held the observation
     pub(crate) covered: IntCounterVec,
+    /// forecasts that were judged again, by a reading that had been corrected
+    pub(crate) revised: IntCounterVec,
     /// sums of CRPS over the catchment's mean flow, of the forecast and of the baseline that it stands beside, on the same pairs
     pub(crate) crps: CounterVec,
     /// sum of the Brier scores at the catchments' flood thresholds
