@@ -3,32 +3,29 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
 
+#[path = "support/distant.rs"]
+mod distant;
+#[path = "support/shaken.rs"]
+mod shaken;
 mod support;
 
 use std::{
     collections::BTreeMap,
-    fmt::{self, Write as _},
+    fmt::Write as _,
     fs,
     future::Future,
     io::Write as _,
     path::Path,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, Waker},
 };
 
-use arrow::array::RecordBatch;
-use async_trait::async_trait;
-use futures::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
+use distant::Distant;
+use futures::TryStreamExt as _;
 use nilometer_connectors::{Arrival, Window};
 use nilometer_definitions::{Parts, Pipeline, SourceKind};
-use nilometer_engine::{
-    Appended, Appending, Bounds, Chain, Clock, EmbeddedLog, Entry, Lifecycle, Log, LogError, Message, Metrics,
-    Partition, Snapshots,
-};
+use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Mixture, Provider, Runtime};
@@ -36,213 +33,20 @@ use nilometer_schemas::{Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
 use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result as StoreResult, memory::InMemory, path::Path as Key,
-    prefix::PrefixStore,
+    ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
+use shaken::Shaken;
 use support::{Arbitrary, definition, root};
-use tokio::{
-    sync::{mpsc, oneshot},
-    task::AbortHandle,
-};
 
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-/// Of 1 000 calls of the store so many fail.
-const FAILING: u64 = 4;
 const PUBLISHED: [(&str, Contract); 4] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),
 ];
-
-/// A store that lets others go on before and after every call, and now and then fails: before it did what it was asked, or after.
-#[derive(Debug, Clone)]
-struct Shaken {
-    store: Arc<InMemory>,
-    /// none in a quiet run
-    arbitrary: Option<Arc<Mutex<Arbitrary>>>,
-    failed: Arc<AtomicU64>,
-}
-
-impl Shaken {
-    fn new(seed: Option<u64>) -> Self {
-        let arbitrary = seed.map(|seed| Arc::new(Mutex::new(Arbitrary(seed))));
-        Self { store: Arc::new(InMemory::new()), arbitrary, failed: Arc::default() }
-    }
-
-    async fn shaken<T>(&self, call: impl Future<Output = StoreResult<T>>) -> StoreResult<T> {
-        self.shake().await?;
-        let done = call.await;
-        self.shake().await?;
-        done
-    }
-
-    async fn shake(&self) -> StoreResult<()> {
-        tokio::task::yield_now().await;
-        let draw = || self.arbitrary.as_ref().map(|arbitrary| arbitrary.lock().unwrap().below(1_000));
-        if draw().is_some_and(|drawn| drawn < FAILING) {
-            self.failed.fetch_add(1, Ordering::Relaxed);
-            return Err(object_store::Error::Generic { store: "shaken", source: "it was drawn".into() });
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for Shaken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("shaken")
-    }
-}
-
-#[async_trait]
-impl ObjectStore for Shaken {
-    async fn put_opts(&self, key: &Key, payload: PutPayload, options: PutOptions) -> StoreResult<PutResult> {
-        self.shaken(self.store.put_opts(key, payload, options)).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        key: &Key,
-        options: PutMultipartOptions,
-    ) -> StoreResult<Box<dyn MultipartUpload>> {
-        self.store.put_multipart_opts(key, options).await
-    }
-
-    async fn get_opts(&self, key: &Key, options: GetOptions) -> StoreResult<GetResult> {
-        self.shaken(self.store.get_opts(key, options)).await
-    }
-
-    fn delete_stream(&self, keys: BoxStream<'static, StoreResult<Key>>) -> BoxStream<'static, StoreResult<Key>> {
-        let shaken = self.clone();
-        keys.then(move |key| {
-            let shaken = shaken.clone();
-            async move {
-                let key = key?;
-                shaken.shaken(shaken.store.delete(&key)).await?;
-                Ok(key)
-            }
-        })
-        .boxed()
-    }
-
-    fn list(&self, prefix: Option<&Key>) -> BoxStream<'static, StoreResult<ObjectMeta>> {
-        self.store.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Key>) -> StoreResult<ListResult> {
-        self.shaken(self.store.list_with_delimiter(prefix)).await
-    }
-
-    async fn copy_opts(&self, from: &Key, to: &Key, options: CopyOptions) -> StoreResult<()> {
-        self.shaken(self.store.copy_opts(from, to, options)).await
-    }
-}
-
-/// The log of one process as a cluster keeps it: what is handed over is appended later, partition by partition in its order, and what waits when the
-/// process is killed is not appended at all.
-struct Distant {
-    log: Arc<dyn Log>,
-    arbitrary: Mutex<Arbitrary>,
-    ways: Mutex<BTreeMap<Partition, (mpsc::Sender<Waiting>, AbortHandle)>>,
-}
-
-struct Waiting {
-    time: Timestamp,
-    producer: String,
-    sequence: u64,
-    batch: RecordBatch,
-    chain: Chain,
-    answer: oneshot::Sender<Result<Appended, LogError>>,
-}
-
-impl Distant {
-    fn new(log: Arc<dyn Log>, arbitrary: Arbitrary) -> Self {
-        Self { log, arbitrary: Mutex::new(arbitrary), ways: Mutex::default() }
-    }
-
-    fn way(&self, partition: Partition) -> mpsc::Sender<Waiting> {
-        let mut ways = self.ways.lock().unwrap();
-        let (way, _) = ways.entry(partition).or_insert_with(|| {
-            let (way, receiver) = mpsc::channel(8);
-            let arbitrary = Arbitrary(self.arbitrary.lock().unwrap().below(u64::MAX));
-            let task = tokio::spawn(append_later(self.log.clone(), partition, receiver, arbitrary));
-            (way, task.abort_handle())
-        });
-        way.clone()
-    }
-}
-
-async fn append_later(
-    log: Arc<dyn Log>,
-    partition: Partition,
-    mut waiting: mpsc::Receiver<Waiting>,
-    mut arbitrary: Arbitrary,
-) {
-    while let Some(next) = waiting.recv().await {
-        // Now and then for a while, so that what waits goes in one.
-        let pause = if arbitrary.below(6) == 0 { arbitrary.below(300) } else { 0 };
-        for _ in 0..pause {
-            tokio::task::yield_now().await;
-        }
-        let Waiting { time, producer, sequence, batch, chain, answer } = next;
-        let message = Message { time, producer: &producer, sequence, batch };
-        let appended = match log.hand_over(partition, message, &chain).await {
-            Ok(appending) => appending.await,
-            Err(error) => Err(error),
-        };
-        drop(answer.send(appended));
-    }
-}
-
-impl Drop for Distant {
-    fn drop(&mut self) {
-        self.ways.lock().unwrap().values().for_each(|(_, task)| task.abort());
-    }
-}
-
-#[async_trait]
-impl Log for Distant {
-    async fn append(&self, partition: Partition, message: Message<'_>) -> Result<Appended, LogError> {
-        self.hand_over(partition, message, &Chain::default()).await?.await
-    }
-
-    async fn hand_over(
-        &self,
-        partition: Partition,
-        message: Message<'_>,
-        chain: &Chain,
-    ) -> Result<Appending, LogError> {
-        let Message { time, producer, sequence, batch } = message;
-        let (answer, answered) = oneshot::channel();
-        let (producer, chain) = (producer.to_owned(), chain.clone());
-        let waiting = Waiting { time, producer, sequence, batch, chain, answer };
-        assert!(self.way(partition).send(waiting).await.is_ok(), "it ends with the log");
-        Ok(Box::pin(async move { answered.await.unwrap() }))
-    }
-
-    async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError> {
-        self.log.read(partition, position).await
-    }
-
-    async fn wait(&self, partition: Partition, position: u64) -> Result<(), LogError> {
-        self.log.wait(partition, position).await
-    }
-
-    async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError> {
-        self.log.bounds(partition).await
-    }
-
-    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError> {
-        self.log.last_sequence(partition, producer).await
-    }
-
-    async fn trim(&self, partition: Partition, before: u64) -> Result<u64, LogError> {
-        self.log.trim(partition, before).await
-    }
-}
 
 /// What the roles are made of.
 struct World {
