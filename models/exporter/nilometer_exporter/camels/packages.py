@@ -21,7 +21,7 @@ from .graphs import KINDS, Kind
 from .scores import nse
 from .train import RECIPES, WARM_UP, Recipe, Weights, forcing_of, simulate, train
 
-VERSIONS = {"lstm": "2.0.0", "lstm-ar": "2.0.0"}  # of others: 1.0.0
+VERSIONS = {"lstm": "2.1.0", "lstm-ar": "2.1.0"}  # of others: 1.0.0
 SOURCE = (
     "CAMELS-US (Newman et al. 2015, doi:10.5194/hess-19-209-2015; Addor et al. 2017, doi:10.5194/hess-21-5293-2017): extended Maurer "
     "forcing, USGS discharge (public domain), attributes of climate, terrain, vegetation, soil and rock; nothing computed from discharge."

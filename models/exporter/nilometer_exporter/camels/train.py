@@ -53,8 +53,8 @@ class Recipe:
 
 LSTM = {"batch": 32, "hidden": 128, "rise": 300}
 RECIPES = {
-    "lstm": Recipe("lstm", 30, 3e-3, dropout=0.3, quantile_weight=0.5, decay=0.05, seed=3, warm_up=270, **LSTM),
-    "lstm-ar": Recipe("lstm-ar", 45, 4e-3, dropout=0.2, quantile_weight=0.25, decay=0.02, networks=2, seed=41, warm_up=180, **LSTM),
+    "lstm": Recipe("lstm", 30, 3e-3, dropout=0.3, quantile_weight=0.5, decay=0.05, networks=3, seed=3, warm_up=270, **LSTM),
+    "lstm-ar": Recipe("lstm-ar", 45, 4e-3, dropout=0.2, quantile_weight=0.25, decay=0.02, networks=4, seed=41, warm_up=180, **LSTM),
     "dhbv": Recipe("dhbv", 30, 3e-3, batch=48, dropout=0.3, root_weight=0.3),
     "hybrid-regional": Recipe("hybrid-regional", 40, 2e-3, root_weight=0.3),
     "hybrid-local": Recipe("hybrid-local", 250, 1e-2, root_weight=0.3),
