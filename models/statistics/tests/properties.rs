@@ -150,7 +150,7 @@ proptest! {
         let restored: RunningScore = serde_json::from_str(&serde_json::to_string(&merged).unwrap()).unwrap();
         // Some observations were read wrongly at first.
         let mut revised = RunningScore::default();
-        let wrong = |at: usize| if at % 7 == 0 { q[at] + 30.0 * noise[at].abs() } else { q[at] };
+        let wrong = |at: usize| if at.is_multiple_of(7) { q[at] + 30.0 * noise[at].abs() } else { q[at] };
         (0..q.len()).for_each(|at| revised.add(wrong(at), simulated[at]).unwrap());
         (0..q.len()).for_each(|at| revised.revise(wrong(at), q[at], simulated[at]).unwrap());
         for score in [whole, merged, restored, revised] {
