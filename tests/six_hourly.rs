@@ -152,4 +152,9 @@ fn a_gauge_of_the_folder_informs_the_one_above_it() {
     let river = moved("assimilation.river={ half_width_km = 40.0, correlation = 0.6 }");
     assert_eq!(river, [of_lower, pair("SAKW1", "WCHW1"), of_upper].into());
     assert_eq!(moved("assimilation.river={ half_width_km = 20.0, correlation = 0.6 }").len(), 2, "42.6 km are too far");
+    let mut uphill = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    uphill.current_dir(root()).args(["validate", "pipelines/definitions/nwrfc-6hourly.toml"]);
+    uphill.args(["--set", &format!("source.path={}", folder.path().display())]);
+    uphill.args(["--set", "source.downstream={ WCHW1 = { id = \"SAKW1\", river_km = -1.0 } }"]);
+    refused(&uphill.output().unwrap(), &["source.downstream", "WCHW1"]);
 }

@@ -183,9 +183,14 @@ pub(crate) fn analyses(options: &AssimilationOptions, time: &TimeOptions, proble
     }
 }
 
-/// Where rivers go, for gauges that inform the catchments above them.
-pub(crate) fn rivers(catchments: &[Catchment], options: &AssimilationOptions, problems: &mut Vec<Problem>) {
-    let mut say = |message: String| problems.push(Problem { path: "catchment.downstream".to_owned(), message });
+/// Where rivers go, as `key` says it, for gauges that inform the catchments above them.
+pub(crate) fn rivers(key: &str, catchments: &[Catchment], options: &AssimilationOptions, problems: &mut Vec<Problem>) {
+    let mut say = |message: String| problems.push(Problem { path: key.to_owned(), message });
+    for (id, km) in catchments.iter().filter_map(|c| Some((&c.id, c.downstream.as_ref()?.river_km))) {
+        if !(km >= 0.0 && km.is_finite()) {
+            return say(format!("of {id} has river_km = {km}, accepted is a length of 0 km or more"));
+        }
+    }
     let reaches = catchments.iter().map(|catchment| RiverReach {
         catchment: &catchment.id,
         downstream: catchment.downstream.as_ref().map(|next| next.id.as_str()),

@@ -174,7 +174,8 @@ impl Pipeline {
         }
         if let Some(assimilation) = &assimilation {
             checks::assimilation(assimilation, &mut problems);
-            checks::rivers(&catchments, assimilation, &mut problems);
+            let key = if folder.is_some() { "source.downstream" } else { "catchment.downstream" };
+            checks::rivers(key, &catchments, assimilation, &mut problems);
         }
         if let (Some(time), Some(assimilation)) = (&time, &assimilation) {
             checks::analyses(assimilation, time, &mut problems);
