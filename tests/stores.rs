@@ -84,6 +84,15 @@ fn filter() -> Vec<String> {
     ]
 }
 
+/// The store of a hindcast with these settings.
+fn hindcast(definition: &Path, set: Vec<String>) -> tempfile::TempDir {
+    let store = tempfile::tempdir().unwrap();
+    let mut hindcast = nilometer("hindcast", definition, &set);
+    hindcast.arg("--out").arg(store.path());
+    succeed(hindcast);
+    store
+}
+
 /// A row of the ledger: observed, predicted and innovation, and what each store gained, mm.
 type Told = ([f64; 3], Vec<(String, f64)>);
 
@@ -120,14 +129,9 @@ fn snow_that_was_seen_is_there_when_it_melts() {
     let seen = [(50, Some(400.0)), (57, Some(450.0)), (64, Some(480.0)), (71, None)];
     let definition = definition(folder.path(), THAW, ("snow_water_equivalent", "mm"), &seen);
     let filter = filter();
-    let run = |relative_error: &str| {
-        let store = tempfile::tempdir().unwrap();
-        let mut set = filter.clone();
-        set.push(format!("assimilation.snow={{ relative_error = {relative_error}, absolute_error_mm = 5.0 }}"));
-        let mut hindcast = nilometer("hindcast", &definition, &set);
-        hindcast.arg("--out").arg(store.path());
-        succeed(hindcast);
-        store
+    let run = |error: &str| {
+        let snow = format!("assimilation.snow={{ relative_error = {error}, absolute_error_mm = 5.0 }}");
+        hindcast(&definition, [filter.clone(), vec![snow]].concat())
     };
     let (seen, doubted) = (run("0.01"), run("10.0"));
 
@@ -164,13 +168,8 @@ fn ground_that_was_seen_between_the_snow_has_less_to_melt() {
     let definition = definition(folder.path(), THAW, ("snow_covered_fraction", "%"), &seen);
     let filter = filter();
     let run = |error: &str| {
-        let store = tempfile::tempdir().unwrap();
-        let mut set = filter.clone();
-        set.push(format!("assimilation.snow_cover={{ sigma_mm = 200.0, error = {error} }}"));
-        let mut hindcast = nilometer("hindcast", &definition, &set);
-        hindcast.arg("--out").arg(store.path());
-        succeed(hindcast);
-        store
+        let cover = format!("assimilation.snow_cover={{ sigma_mm = 200.0, error = {error} }}");
+        hindcast(&definition, [filter.clone(), vec![cover]].concat())
     };
     let (seen, doubted) = (run("0.02"), run("1.0"));
 

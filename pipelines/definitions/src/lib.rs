@@ -8,6 +8,7 @@
 //!
 //! Relative paths are relative to the definition file. A [`Pipeline`] is valid; roles take it as it is.
 
+mod assimilation;
 mod checks;
 mod collect;
 mod folder;
@@ -15,10 +16,13 @@ mod options;
 mod parts;
 mod pipeline;
 
+pub use assimilation::{
+    AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, RiverOptions, SnowCoverOptions,
+    SnowOptions, SoilMoistureOptions, VariationalOptions,
+};
 pub use options::{
-    AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, Catchment, Downstream, ErrorOptions,
-    ForecastOptions, LogOptions, ModelOptions, NetworkOptions, RiverOptions, Scenario, ServeOptions, SnowCoverOptions,
-    SnowOptions, SoilMoistureOptions, TimeOptions, VariationalOptions,
+    Catchment, Downstream, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, Scenario, ServeOptions,
+    TimeOptions,
 };
 pub use parts::Parts;
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
