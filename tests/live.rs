@@ -15,7 +15,7 @@ use std::{
 
 use nilometer_schemas::{DeadLetters, Forecasts, Observations, Timestamp};
 use sha2::{Digest, Sha256};
-use support::{archived, cance, nilometer, root, start};
+use support::{archived, cance, nilometer, root, start, succeed};
 
 const GAUGE: &str = "V3517010";
 
@@ -168,6 +168,63 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
     let flows = observed(&store);
     assert_eq!(flows.len(), 7, "each row once, over the restart: {flows:?}");
     assert!(flows.contains(&77.5), "the whole line");
+}
+
+/// Weather and a river up to this hour, and what the services say of them when they begin three hours later than they ended.
+#[test]
+fn a_hindcast_goes_into_operation_and_makes_what_was_missed() {
+    if cance().is_none() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let now = this_hour();
+    let from = now.plus_s(-30 * 3_600);
+    for (name, value) in [("rain", 2.0), ("evapotranspiration", 0.05), ("flow", 1.0)] {
+        let mut text = String::from("time,value\n");
+        for hour in 1..=36 {
+            let time = from.plus_s((hour - 6) * 3_600);
+            writeln!(text, "{time},{:.4}", value * (1.0 + 0.5 * (hour as f64 / 4.0).sin())).unwrap();
+        }
+        fs::write(data.join(format!("{name}.csv")), text).unwrap();
+    }
+    let file = folder.path().join("live.toml");
+    fs::write(&file, definition(folder.path(), from)).unwrap();
+    let hindcast = |store: &str, to: Timestamp| {
+        let sets = ["time.tick=1h", "forecast.every=1h"].map(str::to_owned);
+        let mut command = nilometer("hindcast", &file, &[&sets[..], &[format!("time.to={to}")]].concat());
+        command.arg("--out").arg(folder.path().join(store));
+        succeed(command);
+    };
+    let operate = |sets: &[&str]| {
+        let sets: Vec<String> =
+            ["time.tick=1h", "forecast.every=1h"].iter().chain(sets).map(|s| (*s).to_owned()).collect();
+        nilometer("run", &file, &sets)
+    };
+    let forecasts = |store: &str| -> Vec<Forecasts> {
+        archived(&folder.path().join(store), "forecast.v1").into_iter().map(|b| b.try_into().unwrap()).collect()
+    };
+    hindcast("undisturbed", now);
+    hindcast("store", now.plus_s(-3 * 3_600));
+    let expected = forecasts("undisturbed");
+    let mut process = start(operate(&[]));
+    until(&mut process, "the forecast of now", || forecasts("store").len() >= expected.len());
+    terminate(process);
+    let found = forecasts("store");
+    assert_eq!(found.len(), expected.len());
+    assert!(found.iter().zip(&expected).all(|(a, b)| a.batch() == b.batch()), "to the last bit, also what was missed");
+    let store = folder.path().join("store");
+    assert!(archived(&store, "dead_letter.v1").is_empty(), "clean data give no dead letter");
+    assert_eq!(observed(&store), observed(&folder.path().join("undisturbed")), "each row once");
+
+    let refused = |set: &str, named: &str| {
+        let output = operate(&[set]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(named), "{set}: {said}");
+    };
+    refused("forecast.leads=[1,2]", "forecast.leads: [1, 2]");
+    refused("assimilation.members=9", "assimilation.members: 9");
 }
 
 /// SHA-256 of the weights that made each forecast, in order.

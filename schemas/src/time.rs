@@ -40,6 +40,12 @@ impl Timestamp {
         Self(self.0.saturating_add((step - self.0.rem_euclid(step)) % step))
     }
 
+    /// The last whole multiple of `seconds` at or before this instant.
+    #[must_use]
+    pub const fn floor_s(self, seconds: i64) -> Self {
+        Self(self.0.saturating_sub(self.0.rem_euclid(seconds * 1_000_000)))
+    }
+
     /// `YYYYmmddTHHMMSSZ`, for object keys.
     #[must_use]
     pub fn compact(self) -> String {

@@ -6,24 +6,24 @@ use nilometer_schemas::Timestamp;
 use nilometer_transforms::{RawBatch, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::Delivered;
+use crate::{Delivered, DeliveredFiles};
 
 /// A place from which rows come. Synchronous: run it on a thread that may block.
 ///
-/// A source MUST give the same rows for the same cursor and `until`, MUST give them in order of arrival, and MUST NOT
+/// A source MUST give the same rows for the same cursor, look and files, MUST give them in order of arrival, and MUST NOT
 /// drop what it cannot read.
 pub trait Source: Send {
     /// Name in the pipeline definition.
     fn name(&self) -> &str;
 
-    /// Everything that arrived in `(cursor, until]`, and the cursor behind it.
+    /// What counts in the tick of `look` and was not delivered before, and the cursor behind it.
     ///
     /// # Errors
     /// [`SourceError`] when the data cannot be reached; [`SourceError::is_retryable`] says whether to try again.
-    fn read(&mut self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError>;
+    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError>;
 
-    /// What an earlier reading from `cursor` up to `until` gave, which ended at `planned`: no more than that where more has come since,
-    /// and nothing where it is not there any more; the cursor then says so, and the next reading begins anew.
+    /// What an earlier reading from `cursor` gave, which ended at `planned`: no more than that where more has come since, and less where some
+    /// of it is not there any more; the cursor then says so, and the next reading begins there.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -31,14 +31,47 @@ pub trait Source: Send {
         &mut self,
         cursor: &Cursor,
         planned: &Cursor,
-        until: Timestamp,
+        look: Look,
     ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let (batches, _) = self.read(cursor, until)?;
+        let (batches, _) = self.read(cursor, look)?;
         Ok((batches, planned.clone()))
+    }
+
+    /// The cursor with which operations go on from a replay that ended at `cursor`: it knows what the replay has delivered.
+    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
+        cursor.clone()
     }
 
     /// When the last row of the window arrives; none while more may come, and when there is no row at all.
     fn last_arrival(&self) -> Option<Timestamp>;
+}
+
+/// One look at a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Look {
+    /// the tick that is read for
+    pub tick: Timestamp,
+    /// when the source is looked at: in operations what it gives arrives then
+    pub now: Timestamp,
+    /// whether a later tick is due already, after an outage: then only what would have arrived by this one counts in it
+    pub catching_up: bool,
+}
+
+impl Look {
+    /// A look in a replay, where nothing is known of the time behind the tick.
+    #[must_use]
+    pub const fn at(tick: Timestamp) -> Self {
+        Self { tick, now: tick, catching_up: false }
+    }
+
+    /// Whether what is known from `origin` on (its valid time, or the issue time of a forecast) counts in this tick, in operations. It does from
+    /// the tick on in which it arrives, but never before it can be known; while catching up not before `delay_s` has passed, as in a replay.
+    #[must_use]
+    pub fn counts(&self, origin: Timestamp, delay_s: i64) -> bool {
+        let delay_s = if self.catching_up { delay_s } else { delay_s.min(0) };
+        origin.plus_s(delay_s) <= self.tick
+    }
 }
 
 /// How far a source has been read. The default is its beginning.
@@ -47,15 +80,18 @@ pub trait Source: Send {
 pub struct Cursor {
     /// everything that arrived up to here was delivered
     pub arrival: Option<Timestamp>,
-    /// what was delivered of a table that is read as it grows
-    pub delivered: Delivered,
+    /// rows that were delivered of a file that is read as it grows; none where a replay has not said it
+    pub delivered: Option<Delivered>,
+    /// files that were delivered of a series, likewise
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<DeliveredFiles>,
 }
 
 impl Cursor {
     /// The cursor of a source that knows its rows by their arrival.
     #[must_use]
     pub fn at(arrival: Timestamp) -> Self {
-        Self { arrival: Some(arrival), delivered: Delivered::default() }
+        Self { arrival: Some(arrival), ..Self::default() }
     }
 
     /// Whether what arrived at `arrival` lies in `(cursor, until]`.
@@ -67,7 +103,7 @@ impl Cursor {
     /// The cursor after a read; never behind this one.
     #[must_use]
     pub fn moved_to(&self, until: Timestamp) -> Self {
-        Self { arrival: self.arrival.max(Some(until)), delivered: self.delivered.clone() }
+        Self { arrival: self.arrival.max(Some(until)), ..self.clone() }
     }
 }
 
@@ -81,8 +117,23 @@ pub enum Arrival {
         /// time between that and arrival
         delay: Span,
     },
-    /// Operations: a file of a series at its modification time, a table's rows when the read finds them.
-    WhenSeen,
+    /// Operations: when a look finds them.
+    WhenSeen {
+        /// how long after its valid time a row usually arrives: what was missed in an outage counts as if it had; negative for rain that is
+        /// known beforehand
+        delay: Span,
+        /// what lies further ahead of the look is wrong: it is not waited for but given at once, to be refused
+        ahead: Span,
+    },
+}
+
+impl Arrival {
+    /// The delay in seconds.
+    #[must_use]
+    pub const fn delay_s(self) -> i64 {
+        let (Self::Delay { delay } | Self::WhenSeen { delay, .. }) = self;
+        delay.seconds()
+    }
 }
 
 /// Which rows a source gives: those valid at or after `from` that arrive by `until`.
@@ -158,11 +209,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_missed_counts_when_it_would_have_come_and_what_lies_ahead_not_before() {
+        let hour = |h: i64| Timestamp(0).plus_s(h * 3_600);
+        let missed = Look { tick: hour(3), now: hour(8), catching_up: true };
+        assert!(missed.counts(hour(3), 0) && !missed.counts(hour(4), 0));
+        assert!(missed.counts(hour(2), 3_600) && !missed.counts(hour(3), 3_600), "it would have come an hour later");
+        assert!(missed.counts(hour(5), -2 * 3_600) && !missed.counts(hour(6), -2 * 3_600));
+        let newest = Look { tick: hour(8), now: hour(8), catching_up: false };
+        assert!(newest.counts(hour(8), 3_600), "it is there, sooner than usual");
+        assert!(!newest.counts(hour(9), 0), "it is about what has not been yet");
+    }
+
+    #[test]
     fn a_cursor_begins_before_everything_and_survives_a_snapshot() {
         let old: Timestamp = "1900-01-01".parse().unwrap();
         assert!(Cursor::default().is_due(old, old));
         assert!(!Cursor::at(old).is_due(old, old));
-        let cursor = Cursor { arrival: Some(old), delivered: Delivered::of(&[7, u64::MAX]) };
+        let cursor = Cursor { arrival: Some(old), delivered: Some(Delivered::of(vec![7, u64::MAX])), files: None };
         assert_eq!(serde_json::from_str::<Cursor>(&serde_json::to_string(&cursor).unwrap()).unwrap(), cursor);
         assert_eq!(cursor.moved_to(old.plus_s(-1)), cursor, "a cursor never moves back");
     }

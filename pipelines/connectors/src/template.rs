@@ -108,8 +108,8 @@ impl Template {
                     let entry = entry.map_err(|error| (at.clone(), error))?;
                     let found = entry.file_name();
                     let Some(time) = found.to_str().and_then(|n| fit(name, n, time)) else { continue };
-                    let is_folder = entry.path().is_dir();
-                    if is_folder != last {
+                    // What lies where a file should be is found out when it is read.
+                    if last || entry.path().is_dir() {
                         next.push((time, folder.join(&found)));
                     }
                 }

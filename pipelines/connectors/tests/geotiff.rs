@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use nilometer_connectors::{Arrival, Cursor, GeotiffOptions, Source, Window};
+use nilometer_connectors::{Arrival, Cursor, GeotiffOptions, Look, Source, Window};
 use nilometer_schemas::{Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch, decode};
 use proptest::prelude::*;
@@ -79,15 +79,15 @@ fn fields_arrive_after_their_delay_and_a_missing_file_yields_nothing() {
     let window = Window { from: at("2014-09-15T01:00:00Z"), until: at("2014-09-15T05:00:00Z") };
     let mut source = open(RAIN, delay("10min"), root.path(), window);
     assert_eq!((source.name(), source.last_arrival()), ("radar", Some(at("2014-09-15T04:10:00Z"))));
-    let (batches, next) = source.read(&Cursor::default(), at("2014-09-15T02:10:00Z")).unwrap();
+    let (batches, next) = source.read(&Cursor::default(), Look::at(at("2014-09-15T02:10:00Z"))).unwrap();
     let expected = |h: i64| {
         let path =
             ["", "prcp/2014/09/15/rain_201409150100_x.tif", "prcp/2014/09/15/rain_201409150200_x.tif"][h as usize];
         (format!("2014-09-15T0{h}:10:00Z"), format!("2014-09-15T0{h}:00:00Z"), 3600, path)
     };
     assert_eq!(told(&batches), [expected(1), expected(2)]);
-    assert!(source.read(&next, at("2014-09-15T04:09:00Z")).unwrap().0.is_empty(), "hour 3 is absent");
-    assert_eq!(source.read(&next, at("2015-01-01")).unwrap().0.len(), 1, "hour 5 arrives after the window");
+    assert!(source.read(&next, Look::at(at("2014-09-15T04:09:00Z"))).unwrap().0.is_empty(), "hour 3 is absent");
+    assert_eq!(source.read(&next, Look::at(at("2015-01-01"))).unwrap().0.len(), 1, "hour 5 arrives after the window");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn perfect_rain_arrives_before_it_falls() {
     let root = rain();
     let window = Window { from: at("2014-09-15T00:00:00Z"), until: at("2014-09-16") };
     let mut source = open(RAIN, delay("-24h"), root.path(), window);
-    let (batches, _) = source.read(&Cursor::default(), at("2014-09-14T01:00:00Z")).unwrap();
+    let (batches, _) = source.read(&Cursor::default(), Look::at(at("2014-09-14T01:00:00Z"))).unwrap();
     assert_eq!(batches.len(), 2);
     assert_eq!(batches[0].arrival, at("2014-09-14"));
 }
@@ -108,7 +108,7 @@ fn a_yearly_series_gives_each_day_at_its_start_over_the_turn_of_the_year() {
     }
     let window = Window { from: at("2014-12-31"), until: at("2016-01-01") };
     let mut source = open(PET, delay("0s"), root.path(), window);
-    let (batches, next) = source.read(&Cursor::default(), at("2015-01-01")).unwrap();
+    let (batches, next) = source.read(&Cursor::default(), Look::at(at("2015-01-01"))).unwrap();
     let day = |start: &str, end: &str, path| (format!("{start}T00:00:00Z"), format!("{end}T00:00:00Z"), 86_400, path);
     assert_eq!(
         told(&batches),
@@ -119,54 +119,101 @@ fn a_yearly_series_gives_each_day_at_its_start_over_the_turn_of_the_year() {
         ]
     );
     assert_eq!(source.last_arrival(), Some(at("2016-01-01")));
-    let (rest, _) = source.read(&next, at("2020-01-01")).unwrap();
+    let (rest, _) = source.read(&next, Look::at(at("2020-01-01"))).unwrap();
     assert_eq!(rest.len(), 4, "2 January, 30 and 31 December, 1 January; 2015 has no 29 February");
     let operations = Window { until: Window::ALL.until, ..window };
-    let mut seen = open(PET, Arrival::WhenSeen, root.path(), operations);
-    assert_eq!(seen.read(&Cursor::default(), at("2015-01-01")).unwrap().0, batches);
+    let mut seen = open(PET, operating("0s"), root.path(), operations);
+    assert_eq!(seen.read(&Cursor::default(), Look::at(at("2015-01-01"))).unwrap().0, batches);
     assert_eq!(seen.last_arrival(), None);
     let options: GeotiffOptions = toml::from_str(PET).unwrap();
     let error = options.open("pet", delay("0s"), root.path(), Window::ALL).err().unwrap();
     assert!(error.to_string().contains("window with a start") && !error.is_retryable(), "{error}");
 }
 
+fn operating(delay: &str) -> Arrival {
+    Arrival::WhenSeen { delay: delay.parse().unwrap(), ahead: "16d".parse().unwrap() }
+}
+
+/// Locators of the batches.
+fn names(batches: &[RawBatch]) -> Vec<&str> {
+    batches.iter().map(|b| b.locator.rsplit_once("rain_20140915").unwrap().1).collect()
+}
+
 #[test]
-fn in_operations_files_arrive_at_their_modification_time() {
+fn in_operations_a_file_arrives_when_it_is_seen_whatever_its_age() {
     let root = rain();
-    let touch = |path: &str, hours: u64| {
-        let file = fs::File::options().write(true).open(root.path().join(path)).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(4_100_000_000 + hours * 3600)).unwrap();
-    };
-    for hour in [0, 1, 2, 4, 5] {
-        touch(&format!("prcp/2014/09/15/rain_201409150{hour}00_x.tif"), 10 - hour);
-    }
-    let seen = |hours: i64| Timestamp((4_100_000_000 + hours * 3600) * 1_000_000);
-    let mut source = open(RAIN, Arrival::WhenSeen, root.path(), Window::ALL);
-    let (batches, next) = source.read(&Cursor::default(), seen(8)).unwrap();
-    let valid: Vec<String> = told(&batches).into_iter().map(|(_, valid, ..)| valid).collect();
-    assert_eq!(valid, [5, 4, 2].map(|h| format!("2014-09-15T0{h}:00:00Z")), "in order of arrival");
-    write(root.path(), "prcp/2014/09/15/rain_201409150300_x.tif", b"late");
-    touch("prcp/2014/09/15/rain_201409150300_x.tif", 9);
-    let (batches, last) = source.read(&next, seen(20)).unwrap();
-    assert_eq!(batches.len(), 3, "hours 3, 1 and 0");
-    assert!(source.read(&last, seen(30)).unwrap().0.is_empty());
+    let mut source = open(RAIN, operating("0s"), root.path(), Window::ALL);
+    let look = |h: i64| Look::at(at("2014-09-15T00:00:00Z").plus_s(h * 3_600));
+    let (batches, next) = source.read(&Cursor::default(), look(4)).unwrap();
+    assert_eq!(names(&batches), ["0000_x.tif", "0100_x.tif", "0200_x.tif", "0400_x.tif"], "hour 5 has not been yet");
+    assert!(batches.iter().all(|b| b.arrival == look(4).now));
+    // One that comes late, with the age that it had where it was written.
+    let late = root.path().join("prcp/2014/09/15/rain_201409150300_x.tif");
+    fs::write(&late, b"late").unwrap();
+    let file = fs::File::options().write(true).open(&late).unwrap();
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+    let (batches, next) = source.read(&next, look(5)).unwrap();
+    assert_eq!(names(&batches), ["0300_x.tif", "0500_x.tif"]);
+    // Delivered again it is no news, with another content it is.
+    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_001)).unwrap();
+    let mut restarted = open(RAIN, operating("0s"), root.path(), Window::ALL);
+    let (none, next) = restarted.read(&next, look(6)).unwrap();
+    assert_eq!(names(&none), [""; 0]);
+    fs::write(&late, b"corrected").unwrap();
+    assert_eq!(names(&restarted.read(&next, look(7)).unwrap().0), ["0300_x.tif"]);
     assert_eq!(source.last_arrival(), None);
 }
 
 #[test]
-fn in_operations_a_file_that_is_moved_into_place_arrives_then() {
-    let root = tempfile::tempdir().unwrap();
-    fs::create_dir_all(root.path().join("prcp/2014/09/15")).unwrap();
-    let now = || Timestamp(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_micros() as i64);
-    let mut source = open(RAIN, Arrival::WhenSeen, root.path(), Window::ALL);
-    let (none, cursor) = source.read(&Cursor::default(), now().plus_s(-60)).unwrap();
-    assert!(none.is_empty());
-    let written = root.path().join("elsewhere.tif");
-    fs::write(&written, b"rain").unwrap();
-    let file = fs::File::options().write(true).open(&written).unwrap();
-    file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000)).unwrap();
-    fs::rename(&written, root.path().join("prcp/2014/09/15/rain_201409150300_x.tif")).unwrap();
-    assert_eq!(source.read(&cursor, now().plus_s(60)).unwrap().0.len(), 1, "its age is no reason to pass it over");
+fn missed_ticks_get_the_files_that_they_would_have_had() {
+    let root = rain();
+    let mut source = open(RAIN, operating("10min"), root.path(), Window::ALL);
+    let mut cursor = Cursor::default();
+    let now = at("2014-09-15T05:30:00Z");
+    let mut told = Vec::new();
+    for h in 0..=5 {
+        let look = Look { tick: at("2014-09-15").plus_s(h * 3_600), now, catching_up: h < 5 };
+        let (batches, next) = source.read(&cursor, look).unwrap();
+        told.push(names(&batches).join(" "));
+        let again = source.read_again(&cursor, &next, look).unwrap();
+        assert_eq!(again, (batches, next.clone()), "a redo gives the same");
+        cursor = next;
+    }
+    assert_eq!(told, ["", "0000_x.tif", "0100_x.tif", "0200_x.tif", "", "0400_x.tif 0500_x.tif"]);
+}
+
+#[test]
+fn operations_go_on_where_a_replay_ended() {
+    let root = rain();
+    let window = Window { from: at("2014-09-15T01:00:00Z"), until: at("2014-09-15T02:00:00Z") };
+    let mut replay = open(RAIN, delay("0s"), root.path(), window);
+    let (_, ended) = replay.read(&Cursor::default(), Look::at(window.until)).unwrap();
+    for cursor in [replay.handed_over(&ended), ended] {
+        let operations = Window { until: Window::ALL.until, ..window };
+        let mut source = open(RAIN, operating("0s"), root.path(), operations);
+        let (batches, _) = source.read(&cursor, Look::at(at("2014-09-15T05:00:00Z"))).unwrap();
+        assert_eq!(names(&batches), ["0400_x.tif", "0500_x.tif"]);
+    }
+}
+
+#[test]
+fn one_file_that_cannot_be_read_holds_up_no_other() {
+    let root = rain();
+    let hour = |h: i64| root.path().join(format!("prcp/2014/09/15/rain_20140915{h:02}00_x.tif"));
+    fs::remove_file(hour(1)).unwrap();
+    std::os::unix::fs::symlink(hour(1), hour(1)).unwrap();
+    fs::remove_file(hour(2)).unwrap();
+    fs::create_dir(hour(2)).unwrap();
+    let mut replay = open(RAIN, delay("0s"), root.path(), Window::ALL);
+    let (batches, _) = replay.read(&Cursor::default(), Look::at(at("2014-09-16"))).unwrap();
+    let refused = batches.iter().filter(|b| matches!(&b.payload, Payload::Unreadable { rows: 1, .. })).count();
+    assert_eq!((batches.len(), refused), (5, 2), "what a replay cannot read is a dead letter");
+    let mut source = open(RAIN, operating("0s"), root.path(), Window::ALL);
+    let (batches, next) = source.read(&Cursor::default(), Look::at(at("2014-09-16"))).unwrap();
+    assert_eq!(batches.len(), 3, "in operations it is tried again");
+    fs::remove_file(hour(1)).unwrap();
+    fs::write(hour(1), b"repaired").unwrap();
+    assert_eq!(names(&source.read(&next, Look::at(at("2014-09-16"))).unwrap().0), ["0100_x.tif"]);
 }
 
 #[test]
@@ -174,7 +221,7 @@ fn a_damaged_file_passes_through_and_decoding_refuses_it() {
     let root = rain();
     let options: GeotiffOptions = toml::from_str(RAIN).unwrap();
     let mut source = open(RAIN, delay("0s"), root.path(), Window::ALL);
-    let (batches, _) = source.read(&Cursor::default(), at("2014-09-15")).unwrap();
+    let (batches, _) = source.read(&Cursor::default(), Look::at(at("2014-09-15"))).unwrap();
     let letter = decode::grid(&batches[0], &options.decoding(), &mut None).unwrap_err();
     assert_eq!((letter.reason, letter.bytes.as_slice()), (Reason::Undecodable, &b"rain 0"[..]));
     assert_eq!(letter.locator, "prcp/2014/09/15/rain_201409150000_x.tif");
@@ -212,12 +259,12 @@ proptest! {
         let window = Window { from: at("2014-09-15"), until: at("2014-09-17") };
         for options in [RAIN, PET] {
             let mut source = open(options, delay(shift), root.path(), window);
-            let (whole, _) = source.read(&Cursor::default(), at("2014-09-18")).unwrap();
+            let (whole, _) = source.read(&Cursor::default(), Look::at(at("2014-09-18"))).unwrap();
             let (mut parts, mut cursor) = (Vec::new(), Cursor::default());
             for until in cuts.iter().map(|h| at("2014-09-15").plus_s(h * 3600)).chain([at("2014-09-18")]) {
-                let (batches, next) = source.read(&cursor, until).unwrap();
+                let (batches, next) = source.read(&cursor, Look::at(until)).unwrap();
                 let mut again = open(options, delay(shift), root.path(), window);
-                prop_assert_eq!(&again.read(&cursor, until).unwrap(), &(batches.clone(), next.clone()));
+                prop_assert_eq!(&again.read(&cursor, Look::at(until)).unwrap(), &(batches.clone(), next.clone()));
                 parts.extend(batches);
                 cursor = next;
             }

@@ -4,7 +4,7 @@
 use std::{fs, io::Write, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
-use nilometer_connectors::{Arrival, Cursor, Source, SourceError, TableOptions, Window};
+use nilometer_connectors::{Arrival, Cursor, Look, Source, TableOptions, Window};
 use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch, decode};
 use parquet::arrow::ArrowWriter;
@@ -41,6 +41,10 @@ fn delay(text: &str) -> Arrival {
     Arrival::Delay { delay: text.parse().unwrap() }
 }
 
+fn seen() -> Arrival {
+    Arrival::WhenSeen { delay: "0s".parse().unwrap(), ahead: "10min".parse().unwrap() }
+}
+
 fn hour(h: i64) -> Timestamp {
     Timestamp(h * 3_600_000_000)
 }
@@ -67,12 +71,12 @@ fn rows_arrive_in_order_of_time_however_the_file_is_ordered() {
     let window = Window { from: hour(0), until: hour(10) };
     let mut source = open(&flow, delay("1h"), &root, window);
     assert_eq!(source.last_arrival(), Some(hour(3)), "hour 25 is after the window");
-    let (batches, next) = source.read(&Cursor::default(), hour(2)).unwrap();
+    let (batches, next) = source.read(&Cursor::default(), Look::at(hour(2))).unwrap();
     let (found, letters) = rows(&flow, &batches);
     assert_eq!(found, [(3, hour(0), hour(1), Some(1.0)), (6, hour(1), hour(2), None)]);
     assert_eq!((letters[0].reason, letters[0].locator.as_str()), (Reason::BadTime, "flow.csv:5"));
     assert_eq!(letters[0].bytes, b"a,when,,9");
-    let (batches, _) = source.read(&next, hour(24)).unwrap();
+    let (batches, _) = source.read(&next, Look::at(hour(24))).unwrap();
     assert_eq!(rows(&flow, &batches).0, [(2, hour(2), hour(3), Some(3.0))]);
 }
 
@@ -81,7 +85,7 @@ fn one_run_of_lines_is_one_batch() {
     let lines: String = (0..100).map(|h| format!("a,{},,1\n", h * 3600)).collect();
     let root = folder(&format!("site,time,code,flow\n{lines}"));
     let mut source = open(&options(FLOW), delay("0s"), &root, Window::ALL);
-    let (batches, _) = source.read(&Cursor::default(), hour(1000)).unwrap();
+    let (batches, _) = source.read(&Cursor::default(), Look::at(hour(1000))).unwrap();
     assert_eq!((batches.len(), batches[0].rows(), batches[0].arrival), (1, 100, hour(99)));
 }
 
@@ -99,7 +103,7 @@ fn the_first_line_may_hold_the_time_of_the_first_value() {
     let flow = options(text);
     let root = folder("197001010100\n1.5\n-99.000\nbroken\n2.5");
     let mut source = open(&flow, delay("0s"), &root, Window::ALL);
-    let (batches, _) = source.read(&Cursor::default(), hour(9)).unwrap();
+    let (batches, _) = source.read(&Cursor::default(), Look::at(hour(9))).unwrap();
     let (found, letters) = rows(&flow, &batches);
     assert_eq!(
         found,
@@ -108,7 +112,7 @@ fn the_first_line_may_hold_the_time_of_the_first_value() {
     assert_eq!((letters[0].reason, letters[0].ingest_time), (Reason::NotFinite, hour(2)));
     let root = folder("discharge\n1.5\n");
     let mut source = open(&flow, delay("0s"), &root, Window::ALL);
-    let (batches, _) = source.read(&Cursor::default(), hour(9)).unwrap();
+    let (batches, _) = source.read(&Cursor::default(), Look::at(hour(9))).unwrap();
     assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::HeaderChanged, rows: 1, .. }));
 }
 
@@ -117,12 +121,12 @@ fn another_header_delivers_the_whole_file_once() {
     let root = folder("site,time,code,flow_cfs\na,0,,1\na,3600,,2\n");
     let window = Window { from: hour(5), until: hour(9) };
     let mut source = open(&options(FLOW), delay("0s"), &root, window);
-    assert!(source.read(&Cursor::default(), hour(4)).unwrap().0.is_empty());
-    let (batches, next) = source.read(&Cursor::at(hour(4)), hour(6)).unwrap();
+    assert!(source.read(&Cursor::default(), Look::at(hour(4))).unwrap().0.is_empty());
+    let (batches, next) = source.read(&Cursor::at(hour(4)), Look::at(hour(6))).unwrap();
     let Payload::Unreadable { reason, detail, bytes, rows } = &batches[0].payload else { panic!("{batches:?}") };
     assert_eq!((batches.len(), *reason, *rows, bytes.len()), (1, Reason::HeaderChanged, 2, 41));
     assert!(detail.contains("\"flow\" is absent") && detail.contains("flow_cfs"), "{detail}");
-    assert!(source.read(&next, hour(9)).unwrap().0.is_empty());
+    assert!(source.read(&next, Look::at(hour(9))).unwrap().0.is_empty());
 }
 
 #[test]
@@ -133,29 +137,29 @@ fn a_growing_file_gives_its_new_whole_lines() {
         file.write_all(text.as_bytes()).unwrap();
     };
     let flow = options(FLOW);
-    let mut source = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
-    let (batches, first) = source.read(&Cursor::default(), hour(10)).unwrap();
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (batches, first) = source.read(&Cursor::default(), Look::at(hour(10))).unwrap();
     assert_eq!(rows(&flow, &batches).0, [(2, hour(0), hour(10), Some(1.0))], "line 3 is half written");
     append("5\na,7200,,3\n");
-    let (batches, next) = source.read(&first, hour(11)).unwrap();
+    let (batches, next) = source.read(&first, Look::at(hour(11))).unwrap();
     assert_eq!(rows(&flow, &batches).0, [(3, hour(1), hour(11), Some(25.0)), (4, hour(2), hour(11), Some(3.0))]);
-    assert_eq!(source.read(&first, hour(11)).unwrap(), (batches, next.clone()), "a redo gives the same");
-    assert!(first != next && source.read(&next, hour(12)).unwrap().0.is_empty());
+    assert_eq!(source.read(&first, Look::at(hour(11))).unwrap(), (batches, next.clone()), "a redo gives the same");
+    assert!(first != next && source.read(&next, Look::at(hour(12))).unwrap().0.is_empty());
 
     fs::write(root.path().join("flow.csv"), "site,time,code,flow\na,10800,,4\n").unwrap();
-    let (batches, after) = source.read(&next, hour(13)).unwrap();
+    let (batches, after) = source.read(&next, Look::at(hour(13))).unwrap();
     assert_eq!(rows(&flow, &batches).0, [(2, hour(3), hour(13), Some(4.0))], "a shorter file was replaced");
 
     fs::write(root.path().join("flow.csv"), "site,when,code,flow\na,10800,,4\na,14400,,5\n").unwrap();
-    let (batches, last) = source.read(&after, hour(14)).unwrap();
+    let (batches, last) = source.read(&after, Look::at(hour(14))).unwrap();
     assert!(
         matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::HeaderChanged, rows: 2, .. }),
         "{batches:?}"
     );
-    assert!(source.read(&last, hour(15)).unwrap().0.is_empty());
+    assert!(source.read(&last, Look::at(hour(15))).unwrap().0.is_empty());
 
     fs::remove_file(root.path().join("flow.csv")).unwrap();
-    assert!(source.read(&last, hour(16)).unwrap().0.is_empty(), "it may come back");
+    assert!(source.read(&last, Look::at(hour(16))).unwrap().0.is_empty(), "it may come back");
 }
 
 #[test]
@@ -163,10 +167,10 @@ fn a_file_that_is_replaced_gives_what_the_one_before_did_not_have() {
     let root = folder("site,time,code,flow\na,0,,1\na,3600,,2\na,7200,,3\n");
     let replace = |text: &str| fs::write(root.path().join("flow.csv"), format!("site,time,code,flow\n{text}")).unwrap();
     let flow = options(FLOW);
-    let mut source = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
-    let (_, cursor) = source.read(&Cursor::default(), hour(10)).unwrap();
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (_, cursor) = source.read(&Cursor::default(), Look::at(hour(10))).unwrap();
     replace("a,3600,,2\na,7200,,3.5\na,10800,,4\n");
-    let (batches, rolled) = source.read(&cursor, hour(11)).unwrap();
+    let (batches, rolled) = source.read(&cursor, Look::at(hour(11))).unwrap();
     let (found, letters) = rows(&flow, &batches);
     assert_eq!(
         found,
@@ -174,21 +178,21 @@ fn a_file_that_is_replaced_gives_what_the_one_before_did_not_have() {
         "corrected and rolled on"
     );
     assert!(letters.is_empty());
-    let mut restarted = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
+    let mut restarted = open(&flow, seen(), &root, Window::ALL);
     assert_eq!(
-        restarted.read(&cursor, hour(11)).unwrap(),
+        restarted.read(&cursor, Look::at(hour(11))).unwrap(),
         (batches, rolled.clone()),
         "what was delivered is in the cursor"
     );
     replace("a,3600,,2\n");
-    let (batches, cut) = source.read(&rolled, hour(12)).unwrap();
+    let (batches, cut) = source.read(&rolled, Look::at(hour(12))).unwrap();
     assert!(batches.is_empty(), "a file that is being written is waited for");
     replace("a,3600,,2\na,7200,,3.5\na,10800,,4\na,14400,,5\n");
-    assert_eq!(rows(&flow, &source.read(&cut, hour(13)).unwrap().0).0, [(5, hour(4), hour(13), Some(5.0))]);
+    assert_eq!(rows(&flow, &source.read(&cut, Look::at(hour(13))).unwrap().0).0, [(5, hour(4), hour(13), Some(5.0))]);
 }
 
 #[test]
-fn rows_without_times_of_their_own_are_all_read_anew() {
+fn a_row_without_a_time_of_its_own_is_known_by_its_place() {
     let text = r#"
         path = "flow.csv"
         station = { constant = "V3524010" }
@@ -198,12 +202,105 @@ fn rows_without_times_of_their_own_are_all_read_anew() {
     "#;
     let flow = options(text);
     let root = folder("0\n1\n2\n");
-    let mut source = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
-    let (_, cursor) = source.read(&Cursor::default(), hour(10)).unwrap();
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (_, cursor) = source.read(&Cursor::default(), Look::at(hour(10))).unwrap();
     fs::write(root.path().join("flow.csv"), "3600\n2\n1\n").unwrap();
-    let (batches, _) = source.read(&cursor, hour(11)).unwrap();
-    let expected = [(2, hour(1), hour(11), Some(2.0)), (3, hour(2), hour(11), Some(1.0))];
-    assert_eq!(rows(&flow, &batches).0, expected, "each value has another time now");
+    let (batches, _) = source.read(&cursor, Look::at(hour(11))).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(3, hour(2), hour(11), Some(1.0))], "hour 1 is as it was");
+}
+
+#[test]
+fn a_window_of_any_size_that_rolls_on_gives_its_new_rows_only() {
+    let line = |h: i64| format!("a,{},,{}\n", h * 3_600, h % 100);
+    let window = |hours: std::ops::Range<i64>| format!("site,time,code,flow\n{}", hours.map(line).collect::<String>());
+    let root = folder(&window(0..50_000));
+    let flow = options(FLOW);
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (batches, cursor) = source.read(&Cursor::default(), Look::at(hour(50_000))).unwrap();
+    assert_eq!(batches.iter().map(RawBatch::rows).sum::<u64>(), 50_000);
+    fs::write(root.path().join("flow.csv"), window(24..50_024)).unwrap();
+    let (batches, cursor) = source.read(&cursor, Look::at(hour(50_024))).unwrap();
+    assert_eq!(batches.iter().map(RawBatch::rows).sum::<u64>(), 24);
+    let mut restarted = open(&flow, seen(), &root, Window::ALL);
+    let text = serde_json::to_string(&cursor).unwrap();
+    let cursor = serde_json::from_str(&text).unwrap();
+    assert!(restarted.read(&cursor, Look::at(hour(50_025))).unwrap().0.is_empty());
+}
+
+#[test]
+fn missed_ticks_get_the_rows_that_they_would_have_had() {
+    let root = folder("site,time,code,flow\na,0,,0\na,10800,,3\na,7200,,2\na,3600,,1\na,soon,,9\na,36000,,7\n");
+    let flow = options(FLOW);
+    let at_once = Arrival::WhenSeen { delay: "30min".parse().unwrap(), ahead: "10min".parse().unwrap() };
+    let mut source = open(&flow, at_once, &root, Window { from: hour(1), until: Window::ALL.until });
+    let (mut cursor, mut told) = (Cursor::default(), Vec::new());
+    for tick in 1..=3 {
+        let look = Look { tick: hour(tick), now: hour(3).plus_s(1), catching_up: tick < 3 };
+        let (batches, next) = source.read(&cursor, look).unwrap();
+        let (found, letters) = rows(&flow, &batches);
+        told.push((found.iter().map(|row| row.1).collect::<Vec<_>>(), letters.len()));
+        assert!(found.iter().all(|row| row.2 == look.now), "the time of arrival is the true one");
+        assert_eq!(source.read_again(&cursor, &next, look).unwrap(), (batches, next.clone()), "a redo gives the same");
+        cursor = next;
+    }
+    let expected = [(vec![hour(10)], 1), (vec![hour(1)], 0), (vec![hour(2), hour(3)], 0)];
+    assert_eq!(told, expected, "what is wrong at once; hour 3 with the newest tick, for it is there");
+}
+
+#[test]
+fn what_lies_ahead_waits_for_its_time() {
+    let root = folder("site,time,code,flow\na,3600,,1\na,3900,,2\n");
+    let flow = options(FLOW);
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let look = Look { tick: hour(1), now: hour(1).plus_s(2), catching_up: false };
+    let (batches, next) = source.read(&Cursor::default(), look).unwrap();
+    assert_eq!(rows(&flow, &batches).0.len(), 1);
+    let found = rows(&flow, &source.read(&next, Look::at(hour(2))).unwrap().0).0;
+    assert_eq!(found, [(3, hour(1).plus_s(300), hour(2), Some(2.0))]);
+}
+
+#[test]
+fn operations_go_on_where_a_replay_ended() {
+    let root = folder("site,time,code,flow\na,0,,0\na,3600,,1\na,3600,,1\na,7200,,2\na,10800,,3\n");
+    let flow = options(FLOW);
+    let window = Window { from: hour(1), until: hour(2) };
+    let mut replay = open(&flow, delay("0s"), &root, window);
+    let (_, ended) = replay.read(&Cursor::default(), Look::at(hour(2))).unwrap();
+    let told = replay.handed_over(&ended);
+    let corrected = "site,time,code,flow\na,0,,0\na,3600,,1\na,3600,,1\na,7200,,2.5\na,10800,,3\n";
+    let read = |cursor: &Cursor| {
+        let mut source = open(&flow, seen(), &root, Window { from: hour(1), until: Window::ALL.until });
+        rows(&flow, &source.read(cursor, Look::at(hour(3))).unwrap().0).0
+    };
+    let newest = (6, hour(3), hour(3), Some(3.0));
+    assert_eq!(read(&told), [newest]);
+    assert_eq!(read(&ended), [newest], "a replay that was cut off has delivered what had arrived");
+    fs::write(root.path().join("flow.csv"), corrected).unwrap();
+    assert_eq!(read(&told), [(5, hour(2), hour(3), Some(2.5)), newest], "what was corrected meanwhile");
+}
+
+#[test]
+fn what_lies_at_the_path_ends_no_run() {
+    let root = folder("");
+    let at = root.path().join("flow.csv");
+    let flow = options(FLOW);
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (none, cursor) = source.read(&Cursor::default(), Look::at(hour(1))).unwrap();
+    assert!(none.is_empty(), "an empty file may be about to be written");
+    fs::remove_file(&at).unwrap();
+    fs::create_dir(&at).unwrap();
+    let error = source.read(&cursor, Look::at(hour(2))).unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    let mut replay = TableOptions { path: "flow.csv".into(), ..flow.clone() };
+    replay.format = None;
+    fs::remove_dir(&at).unwrap();
+    std::os::unix::fs::symlink(&at, &at).unwrap();
+    let mut replay = open(&replay, delay("0s"), &root, Window { from: hour(0), until: hour(9) });
+    let (batches, _) = replay.read(&Cursor::default(), Look::at(hour(9))).unwrap();
+    assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::Undecodable, rows: 1, .. }));
+    fs::remove_file(&at).unwrap();
+    fs::write(&at, "site,time,code,flow\na,3600,,1\n").unwrap();
+    assert_eq!(source.read(&cursor, Look::at(hour(3))).unwrap().0.len(), 1, "it is tried again");
 }
 
 #[test]
@@ -211,21 +308,21 @@ fn a_planned_reading_is_done_again_as_it_was() {
     let root = folder("site,time,code,flow\na,0,,1\n");
     let write = |text: &str| fs::write(root.path().join("flow.csv"), format!("site,time,code,flow\n{text}")).unwrap();
     let flow = options(FLOW);
-    let mut source = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
-    let (_, before) = source.read(&Cursor::default(), hour(1)).unwrap();
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (_, before) = source.read(&Cursor::default(), Look::at(hour(1))).unwrap();
     write("a,3600,,2\n");
-    let (batches, planned) = source.read(&before, hour(2)).unwrap();
+    let (batches, planned) = source.read(&before, Look::at(hour(2))).unwrap();
     assert_eq!(batches.len(), 1);
     write("a,3600,,2\na,7200,,3\n");
-    let again = source.read_again(&before, &planned, hour(2)).unwrap();
+    let again = source.read_again(&before, &planned, Look::at(hour(2))).unwrap();
     assert_eq!(again, (batches, planned.clone()), "what has come since is left to the next reading");
 
     write("a,7200,,3\na,10800,,4\n");
-    let (none, cursor) = source.read_again(&before, &planned, hour(2)).unwrap();
+    let (none, cursor) = source.read_again(&before, &planned, Look::at(hour(2))).unwrap();
     assert!(none.is_empty(), "what was planned is not there any more");
-    let found = rows(&flow, &source.read(&cursor, hour(3)).unwrap().0).0;
+    let found = rows(&flow, &source.read(&cursor, Look::at(hour(3))).unwrap().0).0;
     assert_eq!(found, [(2, hour(2), hour(3), Some(3.0)), (3, hour(3), hour(3), Some(4.0))]);
-    let nothing_planned = source.read_again(&before, &before, hour(2)).unwrap();
+    let nothing_planned = source.read_again(&before, &before, Look::at(hour(2))).unwrap();
     assert_eq!(nothing_planned, (Vec::new(), before));
 }
 
@@ -258,23 +355,23 @@ fn parquet_rows_arrive_like_lines() {
     let times = vec![Some("1970-01-01T02:00:00Z"), Some("1970-01-01T00:00:00Z"), None, Some("1970-01-01T01:00:00Z")];
     parquet(&root, times.clone(), vec![Some(3.0), Some(1.0), Some(9.0), None]);
     let mut source = open(&flow, delay("1h"), &root, Window { from: hour(0), until: hour(99) });
-    let (batches, next) = source.read(&Cursor::default(), hour(2)).unwrap();
+    let (batches, next) = source.read(&Cursor::default(), Look::at(hour(2))).unwrap();
     let (found, letters) = rows(&flow, &batches);
     assert_eq!(found, [(2, hour(0), hour(1), Some(1.0)), (4, hour(1), hour(2), None)]);
     assert_eq!((letters.len(), letters[0].reason, letters[0].locator.as_str()), (1, Reason::BadTime, "flow.parquet:3"));
-    assert_eq!(rows(&flow, &source.read(&next, hour(9)).unwrap().0).0, [(1, hour(2), hour(3), Some(3.0))]);
+    assert_eq!(rows(&flow, &source.read(&next, Look::at(hour(9))).unwrap().0).0, [(1, hour(2), hour(3), Some(3.0))]);
 
-    let mut growing = open(&flow, Arrival::WhenSeen, &root, Window::ALL);
-    let (_, next) = growing.read(&Cursor::default(), hour(5)).unwrap();
+    let mut growing = open(&flow, seen(), &root, Window::ALL);
+    let (_, next) = growing.read(&Cursor::default(), Look::at(hour(5))).unwrap();
     parquet(
         &root,
         [times, vec![Some("1970-01-01T03:00:00Z")]].concat(),
         vec![Some(3.0), Some(1.0), Some(9.0), None, Some(4.0)],
     );
-    assert_eq!(rows(&flow, &growing.read(&next, hour(6)).unwrap().0).0, [(5, hour(3), hour(6), Some(4.0))]);
+    assert_eq!(rows(&flow, &growing.read(&next, Look::at(hour(6))).unwrap().0).0, [(5, hour(3), hour(6), Some(4.0))]);
 
     parquet(&root, vec![Some("1970-01-01T01:00:00Z"), Some("1970-01-01T00:00:00Z")], vec![None, Some(1.5)]);
-    let replaced = growing.read(&next, hour(6)).unwrap().0;
+    let replaced = growing.read(&next, Look::at(hour(6))).unwrap().0;
     assert_eq!(
         rows(&flow, &replaced).0,
         [(2, hour(0), hour(6), Some(1.5))],
@@ -282,10 +379,11 @@ fn parquet_rows_arrive_like_lines() {
     );
 
     fs::write(root.path().join("flow.parquet"), b"PAR1 half").unwrap();
-    let error = growing.read(&next, hour(7)).unwrap_err();
-    assert!(error.is_retryable() && matches!(error, SourceError::Parquet { .. }));
+    let (batches, after) = growing.read(&next, Look::at(hour(7))).unwrap();
+    assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::Undecodable, rows: 1, .. }));
+    assert!(growing.read(&after, Look::at(hour(8))).unwrap().0.is_empty(), "each content is a dead letter once");
     let mut replay = open(&flow, delay("0s"), &root, Window { from: hour(0), until: hour(9) });
-    let (batches, _) = replay.read(&Cursor::default(), hour(0)).unwrap();
+    let (batches, _) = replay.read(&Cursor::default(), Look::at(hour(0))).unwrap();
     assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::Undecodable, rows: 1, .. }));
 }
 
@@ -357,12 +455,12 @@ proptest! {
         let flow = options(FLOW);
         let window = Window { from: hour(from), until: hour(35) };
         let mut source = open(&flow, delay(shift), &root, window);
-        let (whole, _) = source.read(&Cursor::default(), hour(100)).unwrap();
+        let (whole, _) = source.read(&Cursor::default(), Look::at(hour(100))).unwrap();
         let (mut parts, mut cursor) = (Vec::new(), Cursor::default());
         for until in cuts.into_iter().chain([100]).map(hour) {
-            let (batches, next) = source.read(&cursor, until).unwrap();
+            let (batches, next) = source.read(&cursor, Look::at(until)).unwrap();
             let mut again = open(&flow, delay(shift), &root, window);
-            prop_assert_eq!(&again.read(&cursor, until).unwrap(), &(batches.clone(), next.clone()));
+            prop_assert_eq!(&again.read(&cursor, Look::at(until)).unwrap(), &(batches.clone(), next.clone()));
             parts.extend(batches);
             cursor = next;
         }

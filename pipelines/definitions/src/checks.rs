@@ -329,6 +329,13 @@ pub(crate) fn sources(
                 format!("is {}: a forecast is not known before it is made, so accepted is 0s or more", source.delay);
             problems.push(Problem { path: key.clone(), message });
         }
+        if source.delay.seconds() < 0 && !source.variable().is_forcing() {
+            let message = format!(
+                "is {}; accepted is 0s or more: what a gauge or satellite reads is not known beforehand",
+                source.delay
+            );
+            problems.push(Problem { path: key.clone(), message });
+        }
         if source.delay.seconds() < -FARTHEST_S {
             let message = format!(
                 "is {}: rows more than {} days ahead of their arrival are refused, so accepted is a shorter forecast.horizon",

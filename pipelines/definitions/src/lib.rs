@@ -21,8 +21,8 @@ pub use assimilation::{
     SnowOptions, SoilMoistureOptions, VariationalOptions,
 };
 pub use options::{
-    Catchment, Downstream, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, Scenario, ServeOptions,
-    TimeOptions,
+    Catchment, Downstream, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions, Scenario,
+    ServeOptions, TimeOptions,
 };
 pub use parts::Parts;
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
-use nilometer_engine::KafkaOptions;
+use nilometer_engine::{CatchUp, KafkaOptions};
 use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
@@ -215,6 +215,15 @@ pub struct LogOptions {
     /// a cluster that has the log instead of the store, so that roles may run as processes of their own
     #[serde(default)]
     pub kafka: Option<KafkaOptions>,
+}
+
+/// `[operations]`: how `run` behaves.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationsOptions {
+    /// what becomes of the forecasts that an outage has missed: `all` (default) makes each as it would have been, `latest` only the newest
+    #[serde(default)]
+    pub catch_up: CatchUp,
 }
 
 /// `[serve]`.

@@ -19,7 +19,7 @@ use toml::{Table, Value};
 
 use crate::{
     AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    Problem, ServeOptions, TimeOptions, checks,
+    OperationsOptions, Problem, ServeOptions, TimeOptions, checks,
     collect::{collect, join},
     folder::Folder,
 };
@@ -62,6 +62,8 @@ pub struct Pipeline {
     pub forecast: ForecastOptions,
     /// where everything lies
     pub log: LogOptions,
+    /// how `run` behaves
+    pub operations: OperationsOptions,
     /// metrics and health
     pub serve: ServeOptions,
 }
@@ -164,6 +166,7 @@ impl Pipeline {
         let ratings: BTreeMap<String, Ratings> = reader.optional("rating");
         let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
         let log: Option<LogOptions> = reader.section("log");
+        let operations: OperationsOptions = reader.optional("operations");
         let serve: ServeOptions = reader.optional("serve");
         for key in table.keys() {
             problems.push(Problem { path: key.clone(), message: "unknown key".to_owned() });
@@ -231,6 +234,7 @@ impl Pipeline {
                     assimilation,
                     forecast,
                     log,
+                    operations,
                     serve,
                 })
             }

@@ -3,14 +3,40 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nilometer_schemas::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+/// What becomes of the ticks that were missed while nothing ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// each is made as it would have been
+    #[default]
+    All,
+    /// only the newest is made, with everything that has come; the others are named as not made
+    Latest,
+}
+
+/// What time it is in operations.
+#[derive(Debug, Clone)]
+pub enum WallTime {
+    /// by the system
+    System,
+    /// by whoever holds the sender; a clock without one stands still
+    Virtual(watch::Receiver<Timestamp>),
+}
 
 /// Where ticks come from. A tick is a whole multiple of `every_s`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone)]
 pub enum Clock {
     /// real time
     Wall {
         /// seconds between ticks
         every_s: i64,
+        /// what becomes of missed ticks
+        catch_up: CatchUp,
+        /// what time it is
+        time: WallTime,
     },
     /// history, as fast as the machine or at `speed` times real time
     Replay {
@@ -26,32 +52,80 @@ pub enum Clock {
 }
 
 impl Clock {
+    /// The wall clock of the system.
+    #[must_use]
+    pub const fn wall(every_s: i64, catch_up: CatchUp) -> Self {
+        Self::Wall { every_s, catch_up, time: WallTime::System }
+    }
+
     /// The tick that follows `last` (`None` before the first), waiting until it is due; `None` when history has ended.
     pub async fn tick(&self, last: Option<Timestamp>) -> Option<Timestamp> {
-        match *self {
-            Self::Wall { every_s } => {
-                let next = last.map_or_else(|| now().ceil_s(every_s), |l| l.plus_s(every_s));
-                until(next, every_s, now).await;
+        match self {
+            Self::Wall { every_s, catch_up, time } => {
+                let newest = self.newest(time.now());
+                let next = match last.map(|last| last.plus_s(*every_s)) {
+                    None => newest,
+                    Some(next) if *catch_up == CatchUp::Latest => next.max(newest),
+                    Some(next) => next,
+                };
+                time.reach(next, *every_s).await;
                 Some(next)
             }
             Self::Replay { from, to, every_s, speed } => {
-                let next = last.map_or_else(|| from.ceil_s(every_s), |l| l.plus_s(every_s));
-                if next > to {
+                let next = last.map_or_else(|| from.ceil_s(*every_s), |l| l.plus_s(*every_s));
+                if next > *to {
                     return None;
                 }
                 if let (Some(speed), Some(_)) = (speed, last) {
-                    tokio::time::sleep(Duration::from_secs_f64(every_s as f64 / speed.max(1e-6))).await;
+                    tokio::time::sleep(Duration::from_secs_f64(*every_s as f64 / speed.max(1e-6))).await;
                 }
                 Some(next)
             }
         }
     }
 
+    /// When a look for `tick` takes place, and whether a later tick is due by then. A replay knows nothing of the time behind its tick.
+    #[must_use]
+    pub fn look(&self, tick: Timestamp) -> (Timestamp, bool) {
+        match self {
+            Self::Wall { time, .. } => {
+                let now = time.now().max(tick);
+                (now, self.newest(now) > tick)
+            }
+            Self::Replay { .. } => (tick, false),
+        }
+    }
+
+    /// The newest tick that is due.
+    fn newest(&self, now: Timestamp) -> Timestamp {
+        now.floor_s(self.every_s())
+    }
+
     /// Seconds between ticks.
     #[must_use]
     pub const fn every_s(&self) -> i64 {
         match self {
-            Self::Wall { every_s } | Self::Replay { every_s, .. } => *every_s,
+            Self::Wall { every_s, .. } | Self::Replay { every_s, .. } => *every_s,
+        }
+    }
+}
+
+impl WallTime {
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::System => now(),
+            Self::Virtual(time) => *time.borrow(),
+        }
+    }
+
+    async fn reach(&self, tick: Timestamp, every_s: i64) {
+        match self {
+            Self::System => until(tick, every_s, now).await,
+            Self::Virtual(time) => {
+                if time.clone().wait_for(|now| *now >= tick).await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
         }
     }
 }
@@ -115,8 +189,25 @@ mod tests {
 
     #[tokio::test]
     async fn the_wall_clock_catches_up_without_skipping() {
-        let clock = Clock::Wall { every_s: 60 };
+        let clock = Clock::wall(60, CatchUp::All);
         let long_ago = now().ceil_s(60).plus_s(-3600);
         assert_eq!(clock.tick(Some(long_ago)).await, Some(long_ago.plus_s(60)));
+    }
+
+    #[tokio::test]
+    async fn what_was_missed_is_made_or_passed_over() {
+        let hour = |h: i64| Timestamp(0).plus_s(h * 3_600);
+        let (_sender, time) = watch::channel(hour(9).plus_s(60));
+        let clock = |catch_up| Clock::Wall { every_s: 3_600, catch_up, time: WallTime::Virtual(time.clone()) };
+        let all = clock(CatchUp::All);
+        assert_eq!(all.tick(None).await, Some(hour(9)), "the newest that is due");
+        assert_eq!(all.tick(Some(hour(3))).await, Some(hour(4)));
+        assert_eq!(all.look(hour(4)), (hour(9).plus_s(60), true));
+        assert_eq!(all.look(hour(9)), (hour(9).plus_s(60), false));
+        assert_eq!(clock(CatchUp::Latest).tick(Some(hour(3))).await, Some(hour(9)));
+        let (sender, time) = watch::channel(hour(9));
+        let clock = Clock::Wall { every_s: 3_600, catch_up: CatchUp::Latest, time: WallTime::Virtual(time) };
+        let (next, ()) = tokio::join!(clock.tick(Some(hour(9))), async { sender.send(hour(10)).unwrap() });
+        assert_eq!(next, Some(hour(10)));
     }
 }

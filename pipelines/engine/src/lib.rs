@@ -60,7 +60,7 @@ pub use balance::{Balance, BalanceError};
 pub use broker::Broker;
 #[cfg(feature = "conformance")]
 pub use bucket::Bucket;
-pub use clock::Clock;
+pub use clock::{CatchUp, Clock, WallTime};
 pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};

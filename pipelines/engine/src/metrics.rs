@@ -19,6 +19,7 @@ pub struct Metrics {
     rejected: IntGaugeVec,
     messages: IntCounterVec,
     dead_letters: IntCounterVec,
+    source_failures: IntCounterVec,
     stage_seconds: HistogramVec,
     event_time: GaugeVec,
     positions: IntGaugeVec,
@@ -52,7 +53,8 @@ impl Metrics {
     /// [`prometheus::Error`] when the registry already holds a metric of the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self::build(registry.clone())?;
-        let of_process: [Box<dyn Collector>; 7] = [
+        let of_process: [Box<dyn Collector>; 8] = [
+            Box::new(metrics.source_failures.clone()),
             Box::new(metrics.queue_depth.clone()),
             Box::new(metrics.append_seconds.clone()),
             Box::new(metrics.ends.clone()),
@@ -132,6 +134,13 @@ impl Metrics {
             dead_letters: IntCounterVec::new(
                 opts("dead_letters_total", "dead letters written, by reason"),
                 &["stage", "reason"],
+            )?,
+            source_failures: IntCounterVec::new(
+                opts(
+                    "source_failures_total",
+                    "looks at a source that could not be read; each is tried again at the next tick",
+                ),
+                &["source"],
             )?,
             stage_seconds: HistogramVec::new(
                 seconds("stage_seconds", "time that one message or tick took"),
@@ -231,6 +240,11 @@ impl StageMetrics {
         self.metrics.positions.with_label_values(&labels).set(i64::try_from(position).unwrap_or(i64::MAX));
     }
 
+    /// Counts a look at a source that could not be read.
+    pub fn source_failed(&self, source: &str) {
+        self.metrics.source_failures.with_label_values(&[source]).inc();
+    }
+
     /// Counts a dead letter.
     pub fn dead_letter(&self, reason: Reason) {
         self.metrics.dead_letters.with_label_values(&[self.name, reason.name()]).inc();
@@ -274,6 +288,7 @@ mod tests {
         stage.snapshots.inc();
         stage.reached(Timestamp(0));
         stage.dead_letter(Reason::Late);
+        stage.source_failed("gauge");
         let mut balance = Balance::default();
         balance.reject(Reason::Late, 0);
         balance.check(&stage).unwrap();
@@ -297,6 +312,7 @@ mod tests {
                 "nilometer_rows",
                 "nilometer_rows_rejected",
                 "nilometer_snapshots_total",
+                "nilometer_source_failures_total",
                 "nilometer_stage_seconds",
             ]
         );

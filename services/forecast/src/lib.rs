@@ -90,7 +90,7 @@ pub enum ForecastError {
     },
     /// the snapshot was taken by another pipeline
     #[error(
-        "the snapshot is of {found}, the definition now says {expected}; point log.store elsewhere, or remove its snapshots to start again from the log"
+        "the state in log.store was made with {found}; the definition says {expected}; accepted is the same, another log.store, or to remove its snapshots and start again from the log"
     )]
     OtherPipeline {
         /// what the snapshot was taken of

@@ -415,19 +415,19 @@ fn nothing_from_the_future_is_used() {
             let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
             let from = pipeline.time.from;
             if planted {
-                // In the first message: a reading that only reaches us ten hours later.
+                // In the first message: a reading of an hour that has not been yet.
                 let mut row = ObservationsBuilder::new();
                 row.push(ObservationRow {
                     station: GAUGES[0],
                     variable: Variable::Discharge,
-                    valid_time: from,
+                    valid_time: from.plus_s(HOUR),
                     period_s: 0,
                     value: Some(400.0),
                     flag: Flag::Pass,
                     flag_source: "pass",
                     qualifier: None,
                     source: "test",
-                    ingest_time: from.plus_s(10 * HOUR),
+                    ingest_time: from,
                 });
                 let batch = row.finish().unwrap().into_batch();
                 let message = Message { time: from, producer: "planted", sequence: 1, batch };

@@ -1,9 +1,12 @@
 //! The role itself: a reader that follows the clock, and a walk from raw batches to the log.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use arrow::array::RecordBatch;
-use nilometer_connectors::{Cursor, Source};
+use nilometer_connectors::{Cursor, Look, Source};
 use nilometer_definitions::Parts;
 use nilometer_engine::{
     Appended, Balance, Clock, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots, StageMetrics, Stop,
@@ -50,7 +53,7 @@ pub struct Dependencies {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Planned {
-    tick: Timestamp,
+    look: Look,
     cursors: BTreeMap<String, Cursor>,
 }
 
@@ -68,7 +71,7 @@ struct Kept {
 
 /// A tick as it was read.
 struct ReadTick {
-    tick: Timestamp,
+    look: Look,
     batches: Vec<RawBatch>,
     cursors: BTreeMap<String, Cursor>,
 }
@@ -86,19 +89,20 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         stage.reached(tick);
     }
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
-    let reader = tokio::spawn(read_ticks(sources, clock, kept.clone(), sender, stop.clone()));
+    let reader = Reader { sources, clock, growing, failing: BTreeSet::new(), stage: stage.clone() };
+    let reader = tokio::spawn(reader.run(kept.clone(), sender, stop.clone()));
     let outbox = Outbox::new(log.clone());
     let mut writer = Writer { log, outbox, snapshots, lines: Some(lines), stage, parts };
     let mut since_save = 0;
     while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
-        let ReadTick { tick, batches, cursors } = read?;
+        let ReadTick { look, batches, cursors } = read?;
         if growing {
-            kept.planned = Some(Planned { tick, cursors: cursors.clone() });
+            kept.planned = Some(Planned { look, cursors: cursors.clone() });
             writer.save(&kept).await?;
         }
         let rows = writer.decode(&mut kept, batches).await?;
-        writer.append(tick, rows).await?;
-        kept.tick = Some(tick);
+        writer.append(look.tick, rows).await?;
+        kept.tick = Some(look.tick);
         kept.cursors = cursors;
         kept.planned = None;
         since_save += 1;
@@ -109,63 +113,130 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     // The receiver is empty and closed: what was read has been handed over.
     drop(receiver);
-    reader.await?;
+    let mut reader = reader.await?;
+    if !growing {
+        // Operations may go on from here: they have to know what has been delivered.
+        for source in &mut reader.sources {
+            if let Some(cursor) = kept.cursors.get_mut(source.name()) {
+                *cursor = source.handed_over(cursor);
+            }
+        }
+    }
     if since_save > 0 {
         writer.save(&kept).await?;
     }
     Ok(kept.intake.balance)
 }
 
-/// Reads every source at every tick and hands over what came. A full queue holds it back.
-async fn read_ticks(
-    mut sources: Vec<Box<dyn Source>>,
+/// Reads the sources tick by tick.
+struct Reader {
+    sources: Vec<Box<dyn Source>>,
     clock: Clock,
-    kept: Kept,
-    sender: QueueSender<Result<ReadTick, IngestError>>,
-    stop: Stop,
-) {
-    let Kept { tick: mut last, mut cursors, mut planned, .. } = kept;
-    loop {
-        let redo = planned.take();
-        let next = match &redo {
-            Some(planned) => Some(planned.tick),
-            None => stop.or(clock.tick(last)).await.flatten(),
-        };
-        let Some(tick) = next else { return };
-        let reading = off_reactor(move || {
-            let read = read_sources(&mut sources, &mut cursors, redo.as_ref(), tick);
-            (sources, cursors, read)
-        });
-        let Ok((back, after, read)) = reading.await else { return };
-        (sources, cursors) = (back, after);
-        let failed = read.is_err();
-        let read = read.map(|batches| ReadTick { tick, batches, cursors: cursors.clone() });
-        if sender.send(read).await.is_err() || failed {
-            return;
+    growing: bool,
+    /// sources that could not be read at the last look: each is said once
+    failing: BTreeSet<String>,
+    stage: StageMetrics,
+}
+
+impl Reader {
+    /// Reads every source at every tick and hands over what came. A full queue holds it back.
+    async fn run(mut self, kept: Kept, sender: QueueSender<Result<ReadTick, IngestError>>, stop: Stop) -> Self {
+        let Kept { tick: mut last, mut cursors, mut planned, .. } = kept;
+        let mut behind = None;
+        loop {
+            let redo = planned.take();
+            let next = match &redo {
+                Some(planned) => Some(planned.look.tick),
+                None => stop.or(self.clock.tick(last)).await.flatten(),
+            };
+            let Some(tick) = next else { return self };
+            let look = redo.as_ref().map_or_else(|| self.look(tick), |planned| planned.look);
+            self.say_missed(last, look, &mut behind);
+            let reading = off_reactor(move || {
+                let read = self.read(&mut cursors, redo.as_ref(), look);
+                (self, cursors, read)
+            });
+            // A thread that died has taken the sources with it.
+            let Ok((back, after, read)) = reading.await else { std::future::pending().await };
+            (self, cursors) = (back, after);
+            let failed = read.is_err();
+            let read = read.map(|batches| ReadTick { look, batches, cursors: cursors.clone() });
+            if sender.send(read).await.is_err() || failed {
+                return self;
+            }
+            last = Some(tick);
         }
-        last = Some(tick);
+    }
+
+    fn look(&self, tick: Timestamp) -> Look {
+        let (now, catching_up) = self.clock.look(tick);
+        Look { tick, now, catching_up }
+    }
+
+    /// Says when ticks that were missed are made, and when all have been; in `latest`, which are not made.
+    fn say_missed(&self, last: Option<Timestamp>, look: Look, behind: &mut Option<Timestamp>) {
+        let every_s = self.clock.every_s();
+        if let Some(first) = last.map(|last| last.plus_s(every_s)).filter(|first| *first < look.tick) {
+            let ticks = look.tick.seconds_since(first) / every_s;
+            tracing::warn!(from = %first, until = %look.tick.plus_s(-every_s), ticks, "ticks that were missed are not made (operations.catch_up = \"latest\"); the next has everything that came meanwhile");
+        }
+        match (*behind, look.catching_up) {
+            (None, true) => {
+                tracing::warn!(from = %look.tick, now = %look.now, "ticks were missed: they are made one by one with what would have come by then");
+                *behind = Some(look.tick);
+            }
+            (Some(from), false) => {
+                tracing::info!(%from, until = %look.tick, "all ticks that were missed are made");
+                *behind = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+
+    /// Reads every source. In operations one that cannot be read holds up no other: it is tried again at the next tick.
+    fn read(
+        &mut self,
+        cursors: &mut BTreeMap<String, Cursor>,
+        redo: Option<&Planned>,
+        look: Look,
+    ) -> Result<Vec<RawBatch>, IngestError> {
+        let mut all = Vec::new();
+        for source in &mut self.sources {
+            let name = source.name().to_owned();
+            let cursor = cursors.get(&name).cloned().unwrap_or_default();
+            let read = match redo.and_then(|planned| planned.cursors.get(&name)) {
+                Some(planned) => source.read_again(&cursor, planned, look),
+                None => source.read(&cursor, look),
+            };
+            match read {
+                Ok((batches, after)) => {
+                    if self.failing.remove(&name) {
+                        tracing::info!(source = name, "the source can be read again");
+                    }
+                    cursors.insert(name, after);
+                    all.extend(batches);
+                }
+                Err(error) if self.growing && error.is_retryable() => {
+                    self.stage.source_failed(&name);
+                    if self.failing.insert(name.clone()) {
+                        let why = in_full(&error);
+                        tracing::warn!(
+                            source = name,
+                            why,
+                            "the source cannot be read; it is tried again at every tick, and the others go on"
+                        );
+                    }
+                }
+                Err(source) => return Err(IngestError::Source { name, source }),
+            }
+        }
+        Ok(all)
     }
 }
 
-fn read_sources(
-    sources: &mut [Box<dyn Source>],
-    cursors: &mut BTreeMap<String, Cursor>,
-    redo: Option<&Planned>,
-    until: Timestamp,
-) -> Result<Vec<RawBatch>, IngestError> {
-    let mut all = Vec::new();
-    for source in sources {
-        let name = source.name().to_owned();
-        let cursor = cursors.get(&name).cloned().unwrap_or_default();
-        let read = match redo.and_then(|planned| planned.cursors.get(&name)) {
-            Some(planned) => source.read_again(&cursor, planned, until),
-            None => source.read(&cursor, until),
-        };
-        let (batches, after) = read.map_err(|source| IngestError::Source { name: name.clone(), source })?;
-        cursors.insert(name, after);
-        all.extend(batches);
-    }
-    Ok(all)
+/// An error with what led to it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 struct Writer {
@@ -224,7 +295,7 @@ impl Writer {
         self.outbox.settle().await?;
         kept.intake.balance.check(&self.stage)?;
         // A plan comes before the state that follows from it.
-        let time = kept.planned.as_ref().map(|p| p.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
+        let time = kept.planned.as_ref().map(|p| p.look.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
         let ordinal = time.map_or(0, |t| u64::try_from(t.0).unwrap_or(0));
         self.snapshots.save(ordinal, kept, &[]).await?;
         self.stage.snapshots.inc();

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, anyhow};
 use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
 use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
 use nilometer_ingest::{Decoding, Lines};
+use nilometer_schemas::Variable;
 use nilometer_transforms::{
-    AverageOptions, Averager, Catchment, FlowDirections, Gauge, TraceOptions,
+    AverageOptions, Averager, Catchment, FlowDirections, Gauge, Span, TraceOptions,
     check::CheckRules,
     decode::{self, geotiff::MAX_CELLS},
 };
@@ -60,7 +61,13 @@ fn open(
     folder: Option<&FolderSeries>,
 ) -> Result<(Box<dyn Source>, Decoding)> {
     let (arrival, window) = match mode {
-        Mode::Live => (Arrival::WhenSeen, Window { from: pipeline.time.from, until: Window::ALL.until }),
+        Mode::Live => {
+            let ahead = Span::from_seconds(ahead_s(pipeline, definition.variable()));
+            (
+                Arrival::WhenSeen { delay: definition.delay, ahead },
+                Window { from: pipeline.time.from, until: Window::ALL.until },
+            )
+        }
         Mode::Replay => {
             (Arrival::Delay { delay: definition.delay }, Window { from: pipeline.time.from, until: pipeline.time.to })
         }
@@ -79,6 +86,12 @@ fn open(
             (folder.source(name, *column, definition.delay.seconds()), Decoding::Table(column.layout()?))
         }
     })
+}
+
+/// How far ahead of its arrival a row of a variable is believed, seconds: as far as for the most patient of the stations.
+fn ahead_s(pipeline: &Pipeline, variable: Variable) -> i64 {
+    let stations = pipeline.station_checks.values().map(|over| pipeline.checks.overridden_by(over).ahead_s(variable));
+    stations.fold(pipeline.checks.ahead_s(variable), i64::max)
 }
 
 /// The rows of the definition's folder of many catchments, if it names one: all that a forecast of the window can know.

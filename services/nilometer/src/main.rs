@@ -236,7 +236,7 @@ async fn execute(command: Command) -> Result<()> {
     match command {
         Command::Run { definition, roles } => {
             let pipeline = definition.load()?;
-            let clock = Clock::Wall { every_s: pipeline.time.tick_s() };
+            let clock = Clock::wall(pipeline.time.tick_s(), pipeline.operations.catch_up);
             Run::new(pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
         }
         Command::Replay { definition, speed, serve, roles } => {

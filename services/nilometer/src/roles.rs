@@ -100,7 +100,7 @@ impl Roles {
             snapshots: self.snapshots("ingest", self.parts.first()),
             sources,
             lines,
-            clock: self.clock,
+            clock: self.clock.clone(),
             snapshot_every: self.pipeline.log.snapshot_every,
             growing: self.mode == Mode::Live,
             metrics: self.metrics.clone(),

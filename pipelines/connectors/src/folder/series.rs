@@ -11,7 +11,7 @@ use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Columns, Payload, RawBatch};
 
 use super::{BASIN, FILE, FolderColumn, FolderLayout, FolderOptions, VALID_TIME, camels, nwrfc};
-use crate::{Cursor, Source, SourceError};
+use crate::{Cursor, Look, Source, SourceError};
 
 /// Rows of a folder within a window, sorted by time, then basin.
 #[derive(Debug, Clone)]
@@ -162,12 +162,12 @@ impl Source for Series {
         &self.name
     }
 
-    fn read(&mut self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
         let times = &self.steps.times;
         let arrival = |time: Timestamp| time.plus_s(self.delay_s);
         let first = times.partition_point(|(time, _)| cursor.arrival >= Some(arrival(*time)));
         let batches =
-            times[first..].iter().take_while(|(time, _)| arrival(*time) <= until).map(|(time, rows)| RawBatch {
+            times[first..].iter().take_while(|(time, _)| arrival(*time) <= look.tick).map(|(time, rows)| RawBatch {
                 source: self.name.clone(),
                 locator: self.locator.clone(),
                 arrival: arrival(*time),
@@ -177,7 +177,7 @@ impl Source for Series {
                     delay_s: Some(self.delay_s),
                 }),
             });
-        Ok((batches.collect(), cursor.moved_to(until)))
+        Ok((batches.collect(), cursor.moved_to(look.tick)))
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {

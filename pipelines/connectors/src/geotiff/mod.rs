@@ -2,7 +2,10 @@
 
 mod series;
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use nilometer_schemas::{Timestamp, Unit, Variable};
 use nilometer_transforms::{Conversion, GridDecoding, Range, Span, decode::geotiff::MAX_CELLS};
@@ -157,8 +160,7 @@ impl GeotiffOptions {
     }
 
     /// Opens the series. With a delay the names are listed now, once; with [`Arrival::WhenSeen`] at each read, and a
-    /// file arrives at its modification time: write elsewhere and rename into place, and read up to a few seconds ago,
-    /// so that no file is found half written or appears behind the cursor.
+    /// file is given when it is new or its content is another: write elsewhere and rename into place, so that none is found half written.
     ///
     /// # Errors
     /// [`SourceError`] when the options have problems, or the folders cannot be listed.
@@ -187,6 +189,7 @@ impl GeotiffOptions {
             window,
             names: Vec::new(),
             fields: Vec::new(),
+            unreadable: BTreeSet::new(),
         };
         Ok(Box::new(series.listed()?))
     }

@@ -1,9 +1,8 @@
-//! The files of a series by their arrival.
+//! The files of a series: by their arrival in a replay and where their names recur, in operations those that are new.
 
 use std::{
-    fs,
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -14,12 +13,12 @@ use nilometer_schemas::{Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch};
 
 use super::{Recurring, TimeLabel};
-use crate::{Arrival, Cursor, Source, SourceError, Template, Window, template::NameTime};
-
-/// A larger file is not loaded; its first bytes become a dead letter.
-const MAX_FILE_BYTES: u64 = 512 << 20;
-/// Bytes of a file that is too large that go into its dead letter.
-const SHOWN_BYTES: u64 = 1 << 20;
+use crate::{
+    Arrival, Cursor, Look, Source, SourceError, Template, Window,
+    delivered::{DeliveredFiles, SeenFile, hash},
+    file::{self, Found},
+    template::NameTime,
+};
 
 /// One file and when it counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +43,8 @@ pub(super) struct GeotiffSeries {
     pub(super) names: Vec<(NameTime, PathBuf)>,
     /// fields of the window in order of arrival, unless recurring
     pub(super) fields: Vec<Field>,
+    /// files that could not be read at the last look: each is said once
+    pub(super) unreadable: BTreeSet<PathBuf>,
 }
 
 impl GeotiffSeries {
@@ -60,77 +61,138 @@ impl GeotiffSeries {
             self.names = names;
             return Ok(());
         }
-        self.fields =
-            names.iter().filter_map(|(time, path)| self.field(*time, path, 0).transpose()).collect::<Result<_, _>>()?;
+        self.fields = names.iter().filter_map(|(time, path)| self.field(*time, path, 0)).collect();
         self.fields.sort_unstable();
         Ok(())
     }
 
     /// The field of a file, if its name is a time of the window. `year` is for names without one.
-    fn field(&self, time: NameTime, path: &Path, year: i16) -> Result<Option<Field>, SourceError> {
+    fn field(&self, time: NameTime, path: &Path, year: i16) -> Option<Field> {
         let instant = time.in_year(year).and_then(|wall| self.zone.to_ambiguous_zoned(wall).compatible().ok());
-        let Some(named) = instant.map(|z| Timestamp(z.timestamp().as_microsecond())) else { return Ok(None) };
+        let named = instant.map(|z| Timestamp(z.timestamp().as_microsecond()))?;
         let (start, valid_time) = match self.time_label {
             TimeLabel::Start => (named, named.plus_s(self.period_s)),
             TimeLabel::End => (named.plus_s(-self.period_s), named),
         };
         let known_from = if self.recurring.is_some() { start } else { valid_time };
-        let arrival = match self.arrival {
-            Arrival::Delay { delay } => known_from.plus_s(delay.seconds()),
-            Arrival::WhenSeen if self.recurring.is_some() => start,
-            Arrival::WhenSeen => match modified(&self.root.join(path)) {
-                Ok(modified) => modified,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(SourceError::io(&self.name, path, error)),
-            },
-        };
-        Ok(self.window.contains(valid_time, arrival).then(|| Field { arrival, valid_time, path: path.to_owned() }))
+        let arrival = known_from.plus_s(self.arrival.delay_s());
+        self.window.contains(valid_time, arrival).then(|| Field { arrival, valid_time, path: path.to_owned() })
     }
 
     /// What arrived in `(cursor, until]`, in order.
-    fn due(&self, cursor: &Cursor, until: Timestamp) -> Result<Vec<Field>, SourceError> {
+    fn due(&self, cursor: &Cursor, until: Timestamp) -> Vec<Field> {
         if self.recurring.is_none() {
             let first = self.fields.partition_point(|f| cursor.arrival >= Some(f.arrival));
             let end = self.fields.partition_point(|f| f.arrival <= until);
-            return Ok(self.fields[first.min(end)..end].to_vec());
+            return self.fields[first.min(end)..end].to_vec();
         }
-        let delay_s = match self.arrival {
-            Arrival::Delay { delay } => delay.seconds(),
-            Arrival::WhenSeen => 0,
-        };
         // A day more than the delay covers every time zone and period label.
-        let slack_s = self.period_s + delay_s.abs() + 86_400;
+        let slack_s = self.period_s + self.arrival.delay_s().abs() + 86_400;
         let earliest = cursor.arrival.max(Some(self.window.from)).unwrap_or(self.window.from);
         let latest = until.min(self.window.until);
         let mut due = Vec::new();
         for year in year_of(earliest.plus_s(-slack_s))..=year_of(latest.plus_s(slack_s)) {
-            for (time, path) in &self.names {
-                due.extend(self.field(*time, path, year)?.filter(|f| cursor.is_due(f.arrival, until)));
-            }
+            let of_year = self.names.iter().filter_map(|(time, path)| self.field(*time, path, year));
+            due.extend(of_year.filter(|f| cursor.is_due(f.arrival, until)));
         }
         due.sort_unstable();
-        Ok(due)
+        due
     }
 
-    fn load(&self, field: Field) -> Result<RawBatch, SourceError> {
+    /// A field with its bytes. A file that cannot be read becomes a dead letter: in a replay it is not looked at again.
+    fn load(&self, field: Field) -> RawBatch {
+        match file::read(&self.root.join(&field.path)) {
+            Ok(found) => self.batch(&field, field.arrival, found),
+            Err(error) => {
+                let detail = format!("the file cannot be read: {error}");
+                let bytes = Bytes::new();
+                self.with_payload(
+                    &field,
+                    field.arrival,
+                    Payload::Unreadable { reason: Reason::Undecodable, detail, bytes, rows: 1 },
+                )
+            }
+        }
+    }
+
+    fn batch(&self, field: &Field, arrival: Timestamp, found: Found) -> RawBatch {
+        let Found { bytes, too_large, .. } = found;
+        let payload = match too_large {
+            Some(detail) => Payload::Unreadable { reason: Reason::Undecodable, detail, bytes, rows: 1 },
+            None => Payload::Grid { valid_time: field.valid_time, period_s: self.period_s, bytes },
+        };
+        self.with_payload(field, arrival, payload)
+    }
+
+    fn with_payload(&self, field: &Field, arrival: Timestamp, payload: Payload) -> RawBatch {
+        RawBatch { source: self.name.clone(), locator: field.path.to_string_lossy().into_owned(), arrival, payload }
+    }
+
+    /// Files that are new, or another than before, and that count by now.
+    fn read_new(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        self.list()?;
+        let before = self.delivered(cursor);
+        let (mut batches, mut files, mut unreadable) = (Vec::new(), before.clone(), BTreeSet::new());
+        for field in &self.fields {
+            if !look.counts(self.origin(field), self.arrival.delay_s()) {
+                continue;
+            }
+            match self.changed(field, &before) {
+                Ok(Some((found, seen))) => {
+                    if before.get(seen.path).is_none_or(|known| known.content != seen.content) {
+                        batches.push(self.batch(field, look.now, found));
+                    }
+                    files.insert(seen);
+                }
+                Ok(None) => {}
+                // Deleted since it was listed, or before.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    if !self.unreadable.contains(&field.path) {
+                        let (source, locator) = (&*self.name, field.path.display());
+                        tracing::warn!(source, %locator, %error, "a file cannot be read; it is tried again at every tick");
+                    }
+                    unreadable.insert(field.path.clone());
+                }
+            }
+        }
+        self.unreadable = unreadable;
+        let mut next = cursor.moved_to(look.tick);
+        next.files = Some(files);
+        Ok((batches, next))
+    }
+
+    /// A file that is not as it was delivered, by its stamp.
+    fn changed(&self, field: &Field, before: &DeliveredFiles) -> io::Result<Option<(Found, SeenFile)>> {
         let at = self.root.join(&field.path);
-        let load = || -> io::Result<(Bytes, u64)> {
-            let file = fs::File::open(&at)?;
-            let size = file.metadata()?.len();
-            let mut bytes = Vec::new();
-            file.take(if size > MAX_FILE_BYTES { SHOWN_BYTES } else { MAX_FILE_BYTES }).read_to_end(&mut bytes)?;
-            Ok((bytes.into(), size))
-        };
-        let (bytes, size) = load().map_err(|error| SourceError::io(&self.name, &at, error))?;
-        let payload = if size > MAX_FILE_BYTES {
-            let detail =
-                format!("file has {size} bytes; accepted are at most {MAX_FILE_BYTES}; its first bytes are kept here");
-            Payload::Unreadable { reason: Reason::Undecodable, detail, bytes, rows: 1 }
-        } else {
-            Payload::Grid { valid_time: field.valid_time, period_s: self.period_s, bytes }
-        };
-        let locator = field.path.to_string_lossy().into_owned();
-        Ok(RawBatch { source: self.name.clone(), locator, arrival: field.arrival, payload })
+        let (path, stamp) = (hash(field.path.as_os_str().as_encoded_bytes()), file::stamp(&at)?.hash());
+        if before.get(path).is_some_and(|known| known.stamp == stamp) {
+            return Ok(None);
+        }
+        let found = file::read(&at)?;
+        let seen = SeenFile { path, stamp: found.stamp.hash(), content: hash(&found.bytes) };
+        Ok(Some((found, seen)))
+    }
+
+    /// When a field is known but for the delay.
+    fn origin(&self, field: &Field) -> Timestamp {
+        field.arrival.plus_s(-self.arrival.delay_s())
+    }
+
+    /// What was delivered by what the cursor says; after a replay what had arrived by then.
+    fn delivered(&self, cursor: &Cursor) -> DeliveredFiles {
+        if let Some(files) = &cursor.files {
+            return files.clone();
+        }
+        let mut files = DeliveredFiles::default();
+        for field in self.fields.iter().filter(|field| cursor.arrival >= Some(field.arrival)) {
+            let found = file::read(&self.root.join(&field.path));
+            let path = hash(field.path.as_os_str().as_encoded_bytes());
+            let seen = found.map(|found| SeenFile { path, stamp: found.stamp.hash(), content: hash(&found.bytes) });
+            // One that is unreadable has gone as a dead letter; repaired it is new.
+            seen.into_iter().for_each(|seen| files.insert(seen));
+        }
+        files
     }
 }
 
@@ -139,33 +201,67 @@ impl Source for GeotiffSeries {
         &self.name
     }
 
-    fn read(&mut self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        if self.arrival == Arrival::WhenSeen {
-            self.list()?;
+    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        if matches!(self.arrival, Arrival::WhenSeen { .. }) && self.recurring.is_none() {
+            return self.read_new(cursor, look);
         }
-        let batches = self.due(cursor, until)?.into_iter().map(|f| self.load(f)).collect::<Result<_, _>>()?;
-        Ok((batches, cursor.moved_to(until)))
+        let batches = self.due(cursor, look.tick).into_iter().map(|field| self.load(field)).collect();
+        Ok((batches, cursor.moved_to(look.tick)))
+    }
+
+    fn read_again(
+        &mut self,
+        cursor: &Cursor,
+        planned: &Cursor,
+        look: Look,
+    ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let Some(after) = planned.files.as_ref() else {
+            return Ok((self.read(cursor, look)?.0, planned.clone()));
+        };
+        self.list()?;
+        let before = self.delivered(cursor);
+        let (mut batches, mut files) = (Vec::new(), before.clone());
+        for field in &self.fields {
+            let path = hash(field.path.as_os_str().as_encoded_bytes());
+            let (then, known) = (after.get(path), before.get(path));
+            let Some(then) = then.filter(|then| known != Some(*then)) else { continue };
+            match file::read(&self.root.join(&field.path)) {
+                Ok(found) if hash(&found.bytes) == then.content => {
+                    if known.is_none_or(|known| known.content != then.content) {
+                        batches.push(self.batch(field, look.now, found));
+                    }
+                    files.insert(then);
+                }
+                // Another content is new at the next look.
+                Ok(_) | Err(_) => tracing::warn!(
+                    source = &*self.name,
+                    locator = %field.path.display(),
+                    "a file changed while the tick that read it was being written; the next tick reads it"
+                ),
+            }
+        }
+        let mut next = cursor.moved_to(look.tick);
+        next.files = Some(files);
+        Ok((batches, next))
+    }
+
+    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
+        let operations = self.recurring.is_none() && matches!(self.arrival, Arrival::Delay { .. });
+        let files = operations.then(|| self.delivered(&Cursor { files: None, ..cursor.clone() }));
+        Cursor { files, ..cursor.clone() }
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {
         match (self.arrival, self.recurring) {
-            (Arrival::WhenSeen, _) => None,
+            (Arrival::WhenSeen { .. }, _) => None,
             (Arrival::Delay { .. }, None) => self.fields.last().map(|f| f.arrival),
             (Arrival::Delay { .. }, Some(_)) if self.window.until == Window::ALL.until => None,
             (Arrival::Delay { .. }, Some(_)) => {
                 let year_before = Cursor::at(self.window.until.plus_s(-366 * 86_400));
-                self.due(&year_before, self.window.until).ok()?.last().map(|f| f.arrival)
+                self.due(&year_before, self.window.until).last().map(|f| f.arrival)
             }
         }
     }
-}
-
-/// When a file was written or moved to where it is, whichever is later: a rename keeps the one and sets the other.
-fn modified(path: &Path) -> io::Result<Timestamp> {
-    let metadata = fs::metadata(path)?;
-    let modified = metadata.mtime() * 1_000_000 + metadata.mtime_nsec() / 1_000;
-    let changed = metadata.ctime() * 1_000_000 + metadata.ctime_nsec() / 1_000;
-    Ok(Timestamp(modified.max(changed)))
 }
 
 /// The UTC year of an instant, within the calendar.

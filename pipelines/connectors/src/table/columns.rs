@@ -1,10 +1,11 @@
-//! Parquet: rows by their arrival, and rows that were added.
+//! Parquet: the rows of a columnar file.
 
-use std::{iter::once, ops::Range};
+use std::ops::Range;
 
 use arrow::{
     array::RecordBatch,
     compute::concat_batches,
+    error::ArrowError,
     row::{RowConverter, SortField},
 };
 use bytes::Bytes;
@@ -12,91 +13,49 @@ use nilometer_schemas::Timestamp;
 use nilometer_transforms::{Columns, Payload, TableLayout, decode::table::column_origins};
 use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
 
-use super::{BATCH_ROWS, delivered::hash};
-use crate::{Cursor, Window};
+use crate::delivered::{hash, hash_behind};
 
-/// The rows of the window in order of arrival, then of the file.
-pub(super) struct RowIndex {
+/// The rows of a columnar file.
+pub(super) struct ColumnRows {
     rows: RecordBatch,
-    delay_s: i64,
-    entries: Vec<Entry>,
-}
-
-/// One row of the index.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Entry {
-    arrival: Timestamp,
-    row: usize,
-    /// whether its time can be read; a run is either or
-    timed: bool,
-}
-
-impl RowIndex {
-    /// # Errors
-    /// Why the file is no readable Parquet file.
-    pub(super) fn new(bytes: &Bytes, layout: &TableLayout, delay_s: i64, window: Window) -> Result<Self, String> {
-        let rows = read(bytes).map_err(|error| format!("not a readable Parquet file: {error}"))?;
-        // Without its time column no row can be placed in time: all arrive first, and decoding says what is wrong.
-        let times = column_origins(&rows, layout).unwrap_or_else(|_| vec![None; rows.num_rows()]);
-        let arrival = |time: Option<Timestamp>| match time {
-            None => Some(window.from),
-            Some(time) => Some(time.plus_s(delay_s)).filter(|arrival| window.contains(time, *arrival)),
-        };
-        let entry = |(row, time): (usize, Option<Timestamp>)| {
-            Some(Entry { arrival: arrival(time)?, row, timed: time.is_some() })
-        };
-        let mut entries: Vec<Entry> = times.into_iter().enumerate().filter_map(entry).collect();
-        entries.sort_unstable();
-        Ok(Self { rows, delay_s, entries })
-    }
-
-    /// What arrived in `(cursor, until]`: one batch for each run of rows that follow each other in the file.
-    pub(super) fn due(&self, cursor: &Cursor, until: Timestamp) -> Vec<(Timestamp, Payload)> {
-        let first = self.entries.partition_point(|e| cursor.arrival >= Some(e.arrival));
-        let end = self.entries.partition_point(|e| e.arrival <= until).max(first);
-        let runs = self.entries[first..end].chunk_by(|a, b| a.row + 1 == b.row && a.timed == b.timed);
-        runs.flat_map(|run| run.chunks(BATCH_ROWS))
-            .map(|run| (run[run.len() - 1].arrival, payload(&self.rows, run[0].row, run.len(), Some(self.delay_s))))
-            .collect()
-    }
-
-    pub(super) fn last_arrival(&self) -> Option<Timestamp> {
-        self.entries.last().map(|e| e.arrival)
-    }
-}
-
-/// The rows of a file that is replaced whole whenever it grows.
-pub(super) struct WholeRows {
-    rows: RecordBatch,
-    /// of the columns' names and types, then of each row
+    origins: Vec<Option<Timestamp>>,
     hashes: Vec<u64>,
 }
 
-impl WholeRows {
-    pub(super) fn new(bytes: &Bytes) -> Result<Self, ParquetError> {
-        let rows = read(bytes)?;
-        let fields = rows.schema_ref().fields().iter();
-        let head: Vec<String> = fields.clone().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
-        let converter = RowConverter::new(fields.map(|f| SortField::new(f.data_type().clone())).collect())?;
-        let content = converter.convert_columns(rows.columns())?;
-        let hashes = once(hash(head.join(",").as_bytes())).chain(content.iter().map(|row| hash(row.data()))).collect();
-        Ok(Self { rows, hashes })
+impl ColumnRows {
+    /// # Errors
+    /// Why the file is no readable Parquet file.
+    pub(super) fn new(bytes: &Bytes, layout: &TableLayout) -> Result<Self, String> {
+        let rows = read(bytes).map_err(|error| format!("not a readable Parquet file: {error}"))?;
+        // Without its time column no row can be placed in time: all count at once, and decoding says what is wrong.
+        let origins = column_origins(&rows, layout).unwrap_or_else(|_| vec![None; rows.num_rows()]);
+        let hashes = hashes(&rows).map_err(|error| format!("not a readable Parquet file: {error}"))?;
+        Ok(Self { rows, origins, hashes })
+    }
+
+    pub(super) fn origins(&self) -> &[Option<Timestamp>] {
+        &self.origins
     }
 
     pub(super) fn hashes(&self) -> &[u64] {
         &self.hashes
     }
 
-    /// The rows at `places`, the columns' names being at the first.
-    pub(super) fn payloads(&self, places: Range<usize>) -> Vec<Payload> {
-        let (first, end) = (places.start.max(1) - 1, places.end - 1);
-        let firsts = (first..end).step_by(BATCH_ROWS);
-        firsts.map(|at| payload(&self.rows, at, BATCH_ROWS.min(end - at), None)).collect()
+    /// Rows that follow each other.
+    pub(super) fn payload(&self, rows: Range<usize>, delay_s: Option<i64>) -> Payload {
+        let first_row = rows.start as u64 + 1;
+        Payload::Columns(Columns { rows: self.rows.slice(rows.start, rows.len()), first_row, delay_s })
     }
 }
 
-fn payload(rows: &RecordBatch, first: usize, count: usize, delay_s: Option<i64>) -> Payload {
-    Payload::Columns(Columns { rows: rows.slice(first, count), first_row: first as u64 + 1, delay_s })
+/// Of each row, behind the columns' names and types.
+fn hashes(rows: &RecordBatch) -> Result<Vec<u64>, ArrowError> {
+    let fields = rows.schema_ref().fields().iter();
+    let head: Vec<String> = fields.clone().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
+    let head = hash(head.join(",").as_bytes());
+    let converter = RowConverter::new(fields.map(|f| SortField::new(f.data_type().clone())).collect())?;
+    let content = converter.convert_columns(rows.columns())?;
+    Ok(content.iter().map(|row| hash_behind(head, row.data())).collect())
 }
 
 fn read(bytes: &Bytes) -> Result<RecordBatch, ParquetError> {

@@ -1,17 +1,16 @@
-//! CSV: lines by their arrival, and lines that were added.
+//! CSV: the lines of a text file as rows.
 
 use std::ops::Range;
 
 use bytes::Bytes;
-use nilometer_schemas::{Reason, Timestamp};
+use nilometer_schemas::Timestamp;
 use nilometer_transforms::{
     Lines, Payload, TableLayout,
     decode::{TimeLayout, layout::FoundColumns},
     lines_of,
 };
 
-use super::{BATCH_ROWS, delivered::hash, file_of_another_header, pieces};
-use crate::{Cursor, Window};
+use crate::delivered::{hash, hash_behind};
 
 /// The first line of a table, understood.
 struct Head {
@@ -41,115 +40,72 @@ impl Head {
             None => Err(format!("line 1 is {text:?}; accepted is the time of the first value in the layout's format")),
         }
     }
-
-    fn lines(&self, lines: Bytes, first_line: u64, delay_s: Option<i64>) -> Payload {
-        Payload::Lines(Lines { header: self.header.clone(), lines, first_line, start: self.start, delay_s })
-    }
 }
 
-/// One line of the index.
-struct Entry {
-    arrival: Timestamp,
-    /// whether its time can be read; a run is either or
-    timed: bool,
+/// Where a row is in its file.
+struct Place {
     line: u64,
     start: usize,
+    /// behind its end of line
     end: usize,
 }
 
-/// The lines of the window in order of arrival, then of the file.
-pub(super) struct LineIndex {
+/// The rows of a text file whose first line is what the layout says.
+pub(super) struct LineRows {
     bytes: Bytes,
     head: Head,
-    delay_s: i64,
-    entries: Vec<Entry>,
+    places: Vec<Place>,
+    origins: Vec<Option<Timestamp>>,
+    hashes: Vec<u64>,
 }
 
-impl LineIndex {
+impl LineRows {
     /// # Errors
-    /// The whole file in pieces, when its first line is not what the layout says.
-    pub(super) fn new(bytes: Bytes, layout: &TableLayout, delay_s: i64, window: Window) -> Result<Self, Vec<Payload>> {
-        let head = Head::new(&bytes, layout).map_err(|found| file_of_another_header(&bytes, &found))?;
+    /// What is wrong with the first line.
+    pub(super) fn new(bytes: &Bytes, layout: &TableLayout) -> Result<Self, String> {
+        let head = Head::new(bytes, layout)?;
+        let head_hash = head.header.as_deref().map_or(0, hash);
         let text = &bytes[head.body..];
-        let mut entries = Vec::new();
+        let (mut places, mut origins, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
         for ((start, end), line) in lines_of(text).zip(2..) {
             let content = &text[start..end];
             if layout.has_header() && content.is_empty() {
                 continue;
             }
-            let time = layout.line_origin(&layout.cells(content), &head.columns, head.start, line);
-            let arrival = match time {
-                None => window.from,
-                Some(time) if window.contains(time, time.plus_s(delay_s)) => time.plus_s(delay_s),
-                Some(_) => continue,
-            };
+            let origin = layout.line_origin(&layout.cells(content), &head.columns, head.start, line);
+            // Without a time of its own a line means something by its place.
+            let meaning = if layout.has_header() { head_hash } else { origin.map_or(0, |time| time.0.cast_unsigned()) };
             // The end of line belongs to the line, so that lines which follow each other are one slice.
             let end = (end..text.len()).find(|at| text[*at] == b'\n').map_or(text.len(), |at| at + 1);
-            entries.push(Entry {
-                arrival,
-                timed: time.is_some(),
-                line,
-                start: head.body + start,
-                end: head.body + end,
-            });
+            places.push(Place { line, start: head.body + start, end: head.body + end });
+            origins.push(origin);
+            hashes.push(hash_behind(meaning, content));
         }
-        if !entries.is_sorted_by_key(|e| e.arrival) {
-            entries.sort_by_key(|e| e.arrival);
-        }
-        Ok(Self { bytes, head, delay_s, entries })
+        Ok(Self { bytes: bytes.clone(), head, places, origins, hashes })
     }
 
-    /// What arrived in `(cursor, until]`: one batch for each run of lines that follow each other in the file.
-    pub(super) fn due(&self, cursor: &Cursor, until: Timestamp) -> Vec<(Timestamp, Payload)> {
-        let first = self.entries.partition_point(|e| cursor.arrival >= Some(e.arrival));
-        let end = self.entries.partition_point(|e| e.arrival <= until).max(first);
-        let runs = self.entries[first..end].chunk_by(|a, b| a.end == b.start && a.timed == b.timed);
-        runs.flat_map(|run| run.chunks(BATCH_ROWS))
-            .map(|run| {
-                let (head, last) = (&run[0], &run[run.len() - 1]);
-                let lines = self.bytes.slice(head.start..last.end);
-                (last.arrival, self.head.lines(lines, head.line, Some(self.delay_s)))
-            })
-            .collect()
-    }
-
-    pub(super) fn last_arrival(&self) -> Option<Timestamp> {
-        self.entries.last().map(|e| e.arrival)
-    }
-}
-
-/// The whole lines of a growing file; a last line without its end waits for the next read.
-pub(super) struct WholeLines {
-    bytes: Bytes,
-    /// where each line begins, and the end
-    starts: Vec<usize>,
-    hashes: Vec<u64>,
-}
-
-impl WholeLines {
-    pub(super) fn new(bytes: &Bytes) -> Self {
-        let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-        let bytes = bytes.slice(..whole);
-        let lines = || lines_of(&bytes);
-        let starts = lines().map(|(start, _)| start).chain([whole]).collect();
-        let hashes = lines().map(|(start, end)| hash(&bytes[start..end])).collect();
-        Self { bytes, starts, hashes }
+    pub(super) fn origins(&self) -> &[Option<Timestamp>] {
+        &self.origins
     }
 
     pub(super) fn hashes(&self) -> &[u64] {
         &self.hashes
     }
 
-    /// The lines at `places`, the first line being what the others are understood by.
-    pub(super) fn payloads(&self, places: Range<usize>, layout: &TableLayout) -> Vec<Payload> {
-        let lines = |places: Range<usize>| self.bytes.slice(self.starts[places.start]..self.starts[places.end]);
-        match Head::new(&self.bytes, layout) {
-            Err(found) if places.start == 0 => file_of_another_header(&self.bytes, &found),
-            Err(found) => pieces(&lines(places), Reason::HeaderChanged, &found),
-            Ok(head) => {
-                let firsts = (places.start.max(1)..places.end).step_by(BATCH_ROWS);
-                firsts.map(|at| head.lines(lines(at..places.end.min(at + BATCH_ROWS)), at as u64 + 1, None)).collect()
-            }
-        }
+    /// Whether a row follows directly on the one before it.
+    pub(super) fn follows(&self, before: usize, row: usize) -> bool {
+        self.places[before].end == self.places[row].start
+    }
+
+    /// Rows that follow each other.
+    pub(super) fn payload(&self, rows: Range<usize>, delay_s: Option<i64>) -> Payload {
+        let (first, last) = (&self.places[rows.start], &self.places[rows.end - 1]);
+        Payload::Lines(Lines {
+            header: self.head.header.clone(),
+            lines: self.bytes.slice(first.start..last.end),
+            first_line: first.line,
+            start: self.head.start,
+            delay_s,
+        })
     }
 }

@@ -1,25 +1,34 @@
 //! Tables: CSV and Parquet files of gauge rows.
+//!
+//! ```text
+//! file ──Content──▶ rows: origin, hash ──by arrival (replay), or new and due (operations)──▶ runs ──▶ RawBatch …
+//! ```
 
 mod columns;
-mod delivered;
 mod lines;
 mod options;
+mod refused;
 
-use std::{fs, ops::Range, path::PathBuf, sync::Arc};
+use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp};
-use nilometer_transforms::{Payload, RawBatch, TableLayout, lines_of};
+use nilometer_transforms::{Payload, RawBatch, TableLayout};
 
-use crate::{Arrival, Cursor, Source, SourceError, Window};
+use crate::{
+    Arrival, Cursor, Delivered, Look, Source, SourceError, Window,
+    file::{self, Found, Stamp},
+};
+use columns::ColumnRows;
+use lines::LineRows;
+use refused::Refused;
 
-pub use delivered::Delivered;
 pub use options::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
 
 /// Rows of one batch at most.
 const BATCH_ROWS: usize = 1 << 16;
-/// Bytes of one piece of an unreadable file at most.
-const PIECE_BYTES: usize = 1 << 20;
+/// A last line without its end is taken for half written until the file has not changed for so long.
+const QUIET_S: i64 = 60;
 
 /// One table.
 struct Table {
@@ -31,93 +40,215 @@ struct Table {
     layout: TableLayout,
     arrival: Arrival,
     window: Window,
-    /// rows of the window in order of arrival; none when the table is read as it grows
-    index: Option<Index>,
+    /// the file as it was last read
+    seen: Option<Seen>,
+    /// in a replay: its rows in order of arrival
+    index: Vec<Entry>,
 }
 
-/// What a table gives in a replay.
-enum Index {
-    Lines(lines::LineIndex),
-    Columns(columns::RowIndex),
-    /// The file cannot be read as the layout says: all of it arrives at the start of the window.
-    Unreadable(Vec<Payload>),
+/// A file, read.
+struct Seen {
+    stamp: Stamp,
+    /// whether a last line without its end counts as whole
+    quiet: bool,
+    content: Arc<Content>,
+}
+
+/// The rows of a file.
+enum Content {
+    Lines(LineRows),
+    Columns(ColumnRows),
+    /// as the layout says it cannot be read
+    Refused(Refused),
+}
+
+/// A row and when it arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Entry {
+    arrival: Timestamp,
+    row: usize,
+    /// whether its time can be read; a run is either or
+    timed: bool,
+}
+
+impl Content {
+    fn new(found: &Found, format: TableFormat, layout: &TableLayout, quiet: bool) -> Self {
+        if let Some(detail) = &found.too_large {
+            return Self::Refused(Refused::whole(&found.bytes, Reason::Undecodable, detail));
+        }
+        match format {
+            TableFormat::Parquet => match ColumnRows::new(&found.bytes, layout) {
+                Ok(rows) => Self::Columns(rows),
+                Err(detail) => Self::Refused(Refused::whole(&found.bytes, Reason::Undecodable, &detail)),
+            },
+            TableFormat::Csv => {
+                let ended = found.bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+                let bytes = if quiet { found.bytes.clone() } else { found.bytes.slice(..ended) };
+                match LineRows::new(&bytes, layout) {
+                    Ok(rows) => Self::Lines(rows),
+                    Err(detail) => Self::Refused(Refused::lines(&bytes, Reason::HeaderChanged, &detail)),
+                }
+            }
+        }
+    }
+
+    /// Of each row from when on it is known, but for the source's delay; none where that cannot be told.
+    fn origins(&self) -> &[Option<Timestamp>] {
+        match self {
+            Self::Lines(rows) => rows.origins(),
+            Self::Columns(rows) => rows.origins(),
+            Self::Refused(rows) => rows.origins(),
+        }
+    }
+
+    fn hashes(&self) -> &[u64] {
+        match self {
+            Self::Lines(rows) => rows.hashes(),
+            Self::Columns(rows) => rows.hashes(),
+            Self::Refused(rows) => rows.hashes(),
+        }
+    }
+
+    fn follows(&self, before: usize, row: usize) -> bool {
+        match self {
+            Self::Lines(rows) => rows.follows(before, row),
+            Self::Columns(_) | Self::Refused(_) => before + 1 == row,
+        }
+    }
+
+    fn payloads(&self, rows: Range<usize>, delay_s: Option<i64>) -> Vec<Payload> {
+        match self {
+            Self::Lines(lines) => vec![lines.payload(rows, delay_s)],
+            Self::Columns(columns) => vec![columns.payload(rows, delay_s)],
+            Self::Refused(refused) => refused.payloads(rows),
+        }
+    }
 }
 
 impl Table {
+    /// In a replay the file is read now, once.
     fn open(mut self) -> Result<Self, SourceError> {
-        let Arrival::Delay { delay } = self.arrival else { return Ok(self) };
-        let bytes = self.load()?;
-        self.index = Some(match self.format {
-            TableFormat::Csv => match lines::LineIndex::new(bytes, &self.layout, delay.seconds(), self.window) {
-                Ok(index) => Index::Lines(index),
-                Err(unreadable) => Index::Unreadable(unreadable),
-            },
-            TableFormat::Parquet => match columns::RowIndex::new(&bytes, &self.layout, delay.seconds(), self.window) {
-                Ok(index) => Index::Columns(index),
-                Err(detail) => Index::Unreadable(file_of_unknown_rows(&bytes, &detail)),
-            },
-        });
+        let Arrival::Delay { .. } = self.arrival else { return Ok(self) };
+        let content = match file::read(&self.at) {
+            Ok(found) => Content::new(&found, self.format, &self.layout, true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SourceError::io(&self.name, &self.at, error));
+            }
+            // What is there and cannot be read must not end a run over other sources.
+            Err(error) => {
+                let detail = format!("the file cannot be read: {error}");
+                Content::Refused(Refused::whole(&Bytes::new(), Reason::Undecodable, &detail))
+            }
+        };
+        let entry = |(row, origin): (usize, &Option<Timestamp>)| {
+            let arrival = match origin {
+                None => self.window.from,
+                Some(origin) => Some(origin.plus_s(self.arrival.delay_s()))
+                    .filter(|arrival| self.window.contains(*origin, *arrival))?,
+            };
+            Some(Entry { arrival, row, timed: origin.is_some() })
+        };
+        self.index = content.origins().iter().enumerate().filter_map(entry).collect();
+        self.index.sort_unstable();
+        self.seen = Some(Seen { stamp: Stamp::default(), quiet: true, content: Arc::new(content) });
         Ok(self)
     }
 
-    fn load(&self) -> Result<Bytes, SourceError> {
-        fs::read(&self.at).map(Bytes::from).map_err(|error| SourceError::io(&self.name, &self.at, error))
+    /// The file as it is now; none when there is none.
+    fn look(&mut self, now: Timestamp) -> Result<Option<Arc<Content>>, SourceError> {
+        let fail = |error| SourceError::io(&self.name, &self.at, error);
+        let stamp = match file::stamp(&self.at) {
+            Ok(stamp) => stamp,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        };
+        let quiet = stamp.modified.plus_s(QUIET_S) <= now;
+        if let Some(seen) = self.seen.as_ref().filter(|seen| seen.stamp == stamp && (seen.quiet || !quiet)) {
+            return Ok(Some(seen.content.clone()));
+        }
+        let found = match file::read(&self.at) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        };
+        let quiet = quiet && found.stamp == stamp;
+        let content = Arc::new(Content::new(&found, self.format, &self.layout, quiet));
+        self.seen = Some(Seen { stamp: found.stamp, quiet, content: content.clone() });
+        Ok(Some(content))
+    }
+
+    /// What the file holds beyond what was delivered, as far as it counts by now.
+    fn read_growth(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let mut next = cursor.moved_to(look.tick);
+        let Some(content) = self.look(look.now)? else { return Ok((Vec::new(), next)) };
+        let delivered = self.delivered(cursor, &content);
+        let mut rows = delivered.news(content.hashes());
+        for (new, origin) in rows.iter_mut().zip(content.origins()) {
+            *new &= origin.is_none_or(|origin| self.counts(origin, look));
+        }
+        next.delivered = Some(delivered.with(content.hashes(), &rows));
+        Ok((self.batches(&content, &rows, look.now), next))
+    }
+
+    /// Whether a row that is new counts in a look. One whose time is so far ahead that it must be wrong does: it is refused at once.
+    fn counts(&self, origin: Timestamp, look: Look) -> bool {
+        let wrong = match self.arrival {
+            Arrival::WhenSeen { ahead, .. } => origin > look.now.plus_s(ahead.seconds()),
+            Arrival::Delay { .. } => false,
+        };
+        origin >= self.window.from && (wrong || look.counts(origin, self.arrival.delay_s()))
+    }
+
+    /// What was delivered of a file by what the cursor says; after a replay that was cut off, what had arrived by then.
+    fn delivered(&self, cursor: &Cursor, content: &Content) -> Delivered {
+        match (&cursor.delivered, cursor.arrival) {
+            (Some(delivered), _) => delivered.clone(),
+            (None, None) => Delivered::default(),
+            (None, Some(arrival)) => {
+                let had = |origin: &Option<Timestamp>| {
+                    origin.is_none_or(|time| time >= self.window.from && time.plus_s(self.arrival.delay_s()) <= arrival)
+                };
+                let rows = content.origins().iter().zip(content.hashes()).filter(|(origin, _)| had(origin));
+                Delivered::of(rows.map(|(_, hash)| *hash).collect())
+            }
+        }
+    }
+
+    /// Rows of a file in order of arrival.
+    fn batches(&self, content: &Content, rows: &[bool], now: Timestamp) -> Vec<RawBatch> {
+        let origins = content.origins();
+        let entry =
+            |row: usize| Entry { arrival: origins[row].unwrap_or(Timestamp::MIN), row, timed: origins[row].is_some() };
+        let mut entries: Vec<Entry> = (0..rows.len()).filter(|row| rows[*row]).map(entry).collect();
+        entries.sort_unstable();
+        self.runs(content, &entries)
+            .into_iter()
+            .flat_map(|(_, rows)| content.payloads(rows, None))
+            .map(|p| self.batch(now, p))
+            .collect()
+    }
+
+    /// What arrived in `(cursor, until]` of a replay.
+    fn due(&self, content: &Content, cursor: &Cursor, until: Timestamp) -> Vec<RawBatch> {
+        let first = self.index.partition_point(|e| cursor.arrival >= Some(e.arrival));
+        let end = self.index.partition_point(|e| e.arrival <= until).max(first);
+        let delay_s = self.arrival.delay_s();
+        let runs = self.runs(content, &self.index[first..end]).into_iter();
+        runs.flat_map(|(arrival, rows)| content.payloads(rows, Some(delay_s)).into_iter().map(move |p| (arrival, p)))
+            .map(|(arrival, payload)| self.batch(arrival, payload))
+            .collect()
+    }
+
+    /// Runs of rows that follow each other in the file, each with the arrival of its last.
+    fn runs(&self, content: &Content, entries: &[Entry]) -> Vec<(Timestamp, Range<usize>)> {
+        let runs = entries.chunk_by(|a, b| content.follows(a.row, b.row) && a.timed == b.timed);
+        runs.flat_map(|run| run.chunks(BATCH_ROWS))
+            .map(|run| (run[run.len() - 1].arrival, run[0].row..run[run.len() - 1].row + 1))
+            .collect()
     }
 
     fn batch(&self, arrival: Timestamp, payload: Payload) -> RawBatch {
         RawBatch { source: self.name.clone(), locator: self.locator.clone(), arrival, payload }
-    }
-
-    /// The file as it is now; none when there is none.
-    fn look(&self) -> Result<Option<Seen>, SourceError> {
-        let bytes = match fs::read(&self.at) {
-            Ok(bytes) => Bytes::from(bytes),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(SourceError::io(&self.name, &self.at, error)),
-        };
-        Ok(Some(match self.format {
-            TableFormat::Csv => Seen::Lines(lines::WholeLines::new(&bytes)),
-            TableFormat::Parquet => Seen::Columns(columns::WholeRows::new(&bytes).map_err(|source| {
-                SourceError::Parquet { name: self.name.to_string(), path: self.at.clone(), source }
-            })?),
-        }))
-    }
-
-    /// What the file holds beyond what was delivered.
-    fn read_growth(&self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let mut next = cursor.moved_to(until);
-        let Some(seen) = self.look()? else { return Ok((Vec::new(), next)) };
-        let (news, delivered) = cursor.delivered.news(seen.hashes(), !self.layout.has_header());
-        if delivered != cursor.delivered && cursor.delivered.still_in(seen.hashes()).is_none() {
-            let (new, of) = (news.iter().map(Range::len).sum::<usize>(), seen.hashes().len());
-            tracing::info!(source = &*self.name, locator = self.locator, new, of, "the table was replaced");
-        }
-        next.delivered = delivered;
-        Ok((self.batches(&seen, &news, until), next))
-    }
-
-    fn batches(&self, seen: &Seen, news: &[Range<usize>], until: Timestamp) -> Vec<RawBatch> {
-        let payloads = |places: &Range<usize>| match seen {
-            Seen::Lines(lines) => lines.payloads(places.clone(), &self.layout),
-            Seen::Columns(rows) => rows.payloads(places.clone()),
-        };
-        news.iter().flat_map(payloads).map(|payload| self.batch(until, payload)).collect()
-    }
-}
-
-/// A file that grows, as it is now.
-enum Seen {
-    Lines(lines::WholeLines),
-    Columns(columns::WholeRows),
-}
-
-impl Seen {
-    /// Of its head and each row.
-    fn hashes(&self) -> &[u64] {
-        match self {
-            Self::Lines(lines) => lines.hashes(),
-            Self::Columns(rows) => rows.hashes(),
-        }
     }
 }
 
@@ -126,111 +257,48 @@ impl Source for Table {
         &self.name
     }
 
-    fn read(&mut self, cursor: &Cursor, until: Timestamp) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let batches = match &self.index {
-            None => return self.read_growth(cursor, until),
-            Some(Index::Lines(index)) => index.due(cursor, until),
-            Some(Index::Columns(index)) => index.due(cursor, until),
-            Some(Index::Unreadable(pieces)) if cursor.is_due(self.window.from, until) => {
-                pieces.iter().map(|p| (self.window.from, p.clone())).collect()
-            }
-            Some(Index::Unreadable(_)) => Vec::new(),
-        };
-        Ok((batches.into_iter().map(|(arrival, p)| self.batch(arrival, p)).collect(), cursor.moved_to(until)))
+    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        if let Arrival::WhenSeen { .. } = self.arrival {
+            return self.read_growth(cursor, look);
+        }
+        let batches = self.seen.as_ref().map(|seen| self.due(&seen.content, cursor, look.tick));
+        Ok((batches.unwrap_or_default(), cursor.moved_to(look.tick)))
     }
 
     fn read_again(
         &mut self,
         cursor: &Cursor,
         planned: &Cursor,
-        until: Timestamp,
+        look: Look,
     ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        if self.index.is_some() {
-            return Ok((self.read(cursor, until)?.0, planned.clone()));
+        if let Arrival::Delay { .. } = self.arrival {
+            return Ok((self.read(cursor, look)?.0, planned.clone()));
         }
-        if planned.delivered == cursor.delivered {
-            return Ok((Vec::new(), planned.clone()));
-        }
-        let seen = self.look()?;
-        let Some((seen, then)) = seen.as_ref().and_then(|s| Some((s, planned.delivered.still_in(s.hashes())?))) else {
+        let Some(content) = self.look(look.now)? else { return Ok((Vec::new(), cursor.moved_to(look.tick))) };
+        let before = self.delivered(cursor, &content);
+        let after = planned.delivered.clone().unwrap_or_else(|| before.clone());
+        let rows = before.between(&after, content.hashes());
+        let (found, expected) = (rows.iter().filter(|row| **row).count(), after.added_to(&before));
+        let mut next = planned.clone();
+        if found < expected {
             tracing::warn!(
                 source = &*self.name,
                 locator = self.locator,
-                "the table was replaced while a tick was being written; the next tick reads it"
+                rows = expected - found,
+                "rows left the file while the tick that read them was being written; what it wrote of them stays"
             );
-            return Ok((Vec::new(), cursor.moved_to(until)));
-        };
-        let (news, _) = cursor.delivered.news(then, !self.layout.has_header());
-        Ok((self.batches(seen, &news, until), planned.clone()))
+            next.delivered = Some(before.with(content.hashes(), &rows));
+        }
+        Ok((self.batches(&content, &rows, look.now), next))
+    }
+
+    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
+        let delivered =
+            self.seen.as_ref().map(|seen| self.delivered(&Cursor { delivered: None, ..cursor.clone() }, &seen.content));
+        Cursor { delivered: delivered.filter(|_| matches!(self.arrival, Arrival::Delay { .. })), ..cursor.clone() }
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {
-        match self.index.as_ref()? {
-            Index::Lines(index) => index.last_arrival(),
-            Index::Columns(index) => index.last_arrival(),
-            Index::Unreadable(pieces) => (!pieces.is_empty()).then_some(self.window.from),
-        }
-    }
-}
-
-/// A file that cannot be read, in pieces that end with a line where they can; every line is counted in one of them.
-fn pieces(bytes: &Bytes, reason: Reason, detail: &str) -> Vec<Payload> {
-    let mut pieces = Vec::new();
-    let mut start = 0;
-    while start < bytes.len() {
-        let limit = bytes.len().min(start + PIECE_BYTES);
-        let feed = bytes[start..limit].iter().rposition(|b| *b == b'\n').map(|at| start + at + 1);
-        let end = if limit == bytes.len() { limit } else { feed.unwrap_or(limit) };
-        let piece = bytes.slice(start..end);
-        let lines = lines_of(&piece).count() as u64;
-        // A line that goes on in the next piece is counted there.
-        let rows = if end < bytes.len() && !piece.ends_with(b"\n") { lines - 1 } else { lines };
-        pieces.push(Payload::Unreadable { reason, detail: detail.to_owned(), bytes: piece, rows });
-        start = end;
-    }
-    pieces
-}
-
-/// A file whose rows cannot be counted: it counts as one, in its first piece.
-fn file_of_unknown_rows(bytes: &Bytes, detail: &str) -> Vec<Payload> {
-    let mut pieces = pieces(bytes, Reason::Undecodable, detail);
-    for (at, piece) in pieces.iter_mut().enumerate() {
-        if let Payload::Unreadable { rows, .. } = piece {
-            *rows = u64::from(at == 0);
-        }
-    }
-    pieces
-}
-
-/// A file whose line 1 is not the header (or time) that the layout expects. Line 1 counts as a changed header, not a row.
-fn file_of_another_header(bytes: &Bytes, detail: &str) -> Vec<Payload> {
-    let mut pieces = pieces(bytes, Reason::HeaderChanged, detail);
-    if let Some(Payload::Unreadable { rows, .. }) = pieces.first_mut() {
-        *rows = rows.saturating_sub(1);
-    }
-    pieces
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pieces_hold_every_byte_and_count_every_line_once() {
-        let mut text = "x".repeat(PIECE_BYTES + 10);
-        text.push('\n');
-        text.push_str(&"line\n".repeat(300_000));
-        text.push_str("last");
-        let bytes = Bytes::from(text);
-        let pieces = pieces(&bytes, Reason::HeaderChanged, "changed");
-        let (mut held, mut counted) = (Vec::new(), 0);
-        for piece in &pieces {
-            let Payload::Unreadable { bytes, rows, .. } = piece else { unreachable!() };
-            assert!(bytes.len() <= PIECE_BYTES);
-            held.extend_from_slice(bytes);
-            counted += rows;
-        }
-        assert_eq!((held.len(), counted), (bytes.len(), 300_002));
-        assert!(held == bytes);
+        self.index.last().map(|entry| entry.arrival)
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 
 /// A table of rows in a definition. In operations it is looked at again and again: it may get new rows at its end, and it may be replaced
 /// by another, as by the next weather forecast or a download of the last days; then the rows count that the file before it did not have
-/// (all of them where it had more than 16 383, where the columns are others, and where rows have no time of their own).
+/// (all of them where the columns are others).
 ///
 /// ```
 /// # use nilometer_connectors::TableOptions;
@@ -244,7 +244,7 @@ impl TableOptions {
     }
 
     /// Opens the table. With a delay its rows are indexed now; with [`Arrival::WhenSeen`] the file is looked at in each
-    /// read, whatever the window.
+    /// read.
     ///
     /// # Errors
     /// [`SourceError`] when the options have problems or the file cannot be read.
@@ -265,7 +265,8 @@ impl TableOptions {
             layout: self.layout().map_err(refuse)?,
             arrival,
             window,
-            index: None,
+            seen: None,
+            index: Vec::new(),
         };
         Ok(Box::new(table.open()?))
     }

@@ -17,12 +17,12 @@ use nilometer_schemas::{
 };
 
 pub use options::{
-    CheckOptions, CheckRules, FlatLineOptions, GapOptions, RateOptions, SpikeOptions, possible_range,
+    CheckOptions, CheckRules, FARTHEST_S, FlatLineOptions, GapOptions, RateOptions, SpikeOptions, possible_range,
     possible_range_over,
 };
 pub use state::{CheckState, MEMORY};
 
-use crate::decode::RawRows;
+use crate::{Span, decode::RawRows};
 use verdict::Verdict;
 
 /// What the rows of one batch became.
@@ -78,9 +78,6 @@ impl Counts {
     }
 }
 
-/// How far ahead of its arrival a row may lie, in seconds: as far as weather is foretold.
-pub const FARTHEST_S: i64 = 16 * 86_400;
-
 /// Checks the rows of one batch, in order of valid time (rows of one time in the order in which they came), against
 /// what was seen before. A rejected row does not enter the state, so its hour shows as a gap.
 ///
@@ -99,12 +96,12 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
                 Verdict::Reject(Reason::UnknownStation, format!("station {station:?} is not one of the pipeline's"))
             }
             // Were it remembered, everything that is true would be out of order behind it.
-            Some(_) if time > rows.ingest_time[row].plus_s(FARTHEST_S) => Verdict::Reject(
+            Some(options) if time > rows.ingest_time[row].plus_s(options.ahead_s(rows.variable)) => Verdict::Reject(
                 Reason::BadTime,
                 format!(
-                    "{time} is more than {} days after the row came, at {}",
-                    FARTHEST_S / 86_400,
-                    rows.ingest_time[row]
+                    "{time} is ahead of the arrival of the row at {}; accepted is up to {} (checks.future_tolerance)",
+                    rows.ingest_time[row],
+                    Span::from_seconds(options.ahead_s(rows.variable))
                 ),
             ),
             Some(options) => {

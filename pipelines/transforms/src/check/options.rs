@@ -23,6 +23,8 @@ pub struct CheckOptions {
     pub flat_line: Option<FlatLineOptions>,
     /// missing steps become rows with flag 9
     pub gap: Option<GapOptions>,
+    /// how far a reading may lie ahead of its arrival, for clocks that differ; further ahead it is a dead letter; default `10min`
+    pub future_tolerance: Option<Span>,
 }
 
 /// Suspect when `|x_n − mean(x_{n−1}, x_{n−2})| > threshold`. QARTOD's test 6 judges x_{n−1} once x_n is there; a flag
@@ -62,6 +64,12 @@ pub struct GapOptions {
     #[serde(default = "gap_rows")]
     pub max_rows: u32,
 }
+
+/// How far ahead of its arrival the weather may lie, seconds: as far as it is foretold.
+pub const FARTHEST_S: i64 = 16 * 86_400;
+
+/// How far ahead of its arrival a reading may lie when the definition does not say, seconds.
+const TOLERANCE_S: i64 = 600;
 
 const fn gap_rows() -> u32 {
     744
@@ -109,7 +117,14 @@ impl CheckOptions {
             rate: over.rate.or(self.rate),
             flat_line: over.flat_line.or(self.flat_line),
             gap: over.gap.or(self.gap),
+            future_tolerance: over.future_tolerance.or(self.future_tolerance),
         }
+    }
+
+    /// How far a row may lie ahead of its arrival, seconds: a reading as far as clocks differ, the weather as far as it is foretold.
+    #[must_use]
+    pub fn ahead_s(&self, variable: Variable) -> i64 {
+        if variable.is_forcing() { FARTHEST_S } else { self.future_tolerance.map_or(TOLERANCE_S, Span::seconds) }
     }
 
     /// What of these holds for `variable`.
@@ -118,8 +133,10 @@ impl CheckOptions {
         match variable {
             Variable::Discharge | Variable::Stage => self.clone(),
             // Seen when somebody looks: nothing is missing in between.
-            Variable::SnowWaterEquivalent | Variable::SnowCoveredFraction | Variable::SoilMoisture => Self::default(),
-            _ => Self { gap: self.gap, ..Self::default() },
+            Variable::SnowWaterEquivalent | Variable::SnowCoveredFraction | Variable::SoilMoisture => {
+                Self { future_tolerance: self.future_tolerance, ..Self::default() }
+            }
+            _ => Self { gap: self.gap, future_tolerance: self.future_tolerance, ..Self::default() },
         }
     }
 
@@ -145,6 +162,9 @@ impl CheckOptions {
         if let Some(f) = self.flat_line {
             require((2..=MEMORY).contains(&f.count), "flat_line.count", f.count.to_string(), "2 to 48");
             require(above_0(f.tolerance), "flat_line.tolerance", f.tolerance.to_string(), "above 0");
+        }
+        if let Some(t) = self.future_tolerance {
+            require(t.seconds() >= 0, "future_tolerance", t.to_string(), "0s or more");
         }
         if let Some(g) = self.gap {
             require(g.step.seconds() > 0, "gap.step", g.step.to_string(), "a time above 0 s, as 1h");

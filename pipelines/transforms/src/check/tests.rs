@@ -8,6 +8,9 @@ use crate::{
     decode::{StationLayout, TableLayout, TimeFormat, TimeLayout, table},
 };
 
+/// When all rows arrive.
+const ARRIVAL_HOUR: i64 = 10_000;
+
 /// Rows from `(station, hour, cell)` lines.
 fn rows(lines: &[(&str, i64, &str)]) -> RawRows {
     let layout = TableLayout {
@@ -26,7 +29,7 @@ fn rows(lines: &[(&str, i64, &str)]) -> RawRows {
     let batch = RawBatch {
         source: "hydrometry".into(),
         locator: "q.csv".to_owned(),
-        arrival: Timestamp(1),
+        arrival: Timestamp(0).plus_s(ARRIVAL_HOUR * 3_600),
         payload: Payload::Lines(Lines {
             header: Some(Bytes::from_static(b"station,time,value")),
             lines: text.into(),
@@ -47,6 +50,7 @@ fn options() -> CheckOptions {
         rate: Some(RateOptions { max_per_hour: 30.0 }),
         flat_line: Some(FlatLineOptions { count: 3, tolerance: 0.01 }),
         gap: Some(GapOptions { step: Span::from_seconds(3600), max_rows: 5 }),
+        future_tolerance: None,
     }
 }
 
@@ -70,18 +74,23 @@ fn run(lines: &[(&str, i64, &str)], state: &mut CheckState) -> Checked {
 }
 
 #[test]
-fn a_row_of_the_far_future_is_a_dead_letter_and_leaves_no_trace() {
+fn a_reading_of_what_has_not_been_is_a_dead_letter_and_leaves_no_trace() {
     let (mut state, mut untouched) = (CheckState::default(), CheckState::default());
-    let checked = check(&rows(&[("a", 1, "5"), ("a", 700_000, "6")]), &rules(), &mut state).unwrap();
-    checked.counts.assert_balance(&checked);
-    assert_eq!(checked.counts.rejected, [(Reason::BadTime, 1)].into());
-    assert!(
-        checked.dead_letters[0].detail.contains("2049-11-08T16:00:00Z is more than 16 days after"),
-        "{:?}",
-        checked.dead_letters[0].detail
-    );
-    check(&rows(&[("a", 1, "5")]), &rules(), &mut untouched).unwrap();
-    assert_eq!(state, untouched);
+    for hour in [ARRIVAL_HOUR + 1, ARRIVAL_HOUR + 700_000] {
+        let checked = check(&rows(&[("a", 1, "5"), ("a", hour, "6")]), &rules(), &mut state).unwrap();
+        checked.counts.assert_balance(&checked);
+        assert_eq!(checked.counts.rejected, [(Reason::BadTime, 1)].into());
+        assert_eq!(checked.counts.gap_rows, 0, "no gap before an hour that has not been");
+        let detail = &checked.dead_letters[0].detail;
+        assert!(detail.contains("accepted is up to 10m") && detail.contains("checks.future_tolerance"), "{detail}");
+        check(&rows(&[("a", 1, "5")]), &rules(), &mut untouched).unwrap();
+        assert_eq!(state, untouched);
+        (state, untouched) = Default::default();
+    }
+    let patient = CheckOptions { future_tolerance: Some(Span::from_seconds(7_200)), ..options() };
+    let rules = CheckRules::new(&patient, [("a".to_owned(), CheckOptions::default())]);
+    let checked = check(&rows(&[("a", ARRIVAL_HOUR + 1, "6")]), &rules, &mut state).unwrap();
+    assert_eq!(checked.counts.accepted, 1);
 }
 
 #[test]

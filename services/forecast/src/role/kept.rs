@@ -71,7 +71,7 @@ impl Role {
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {
             Some(s) if s.content.identity != identity => {
-                return Err(ForecastError::OtherPipeline { found: s.content.identity, expected: identity });
+                return Err(other(&s.content.identity, &identity));
             }
             Some(s) => {
                 tracing::info!(tick = %s.content.tick, state_time = %s.content.state_time, "resuming from a snapshot");
@@ -232,17 +232,34 @@ fn identity(pipeline: &Pipeline, models: &Mixture) -> String {
     // The graphs, not the version: a model that was trained on goes on from its state.
     let graph = |package: &Package| package.sha256("step.onnx").chars().take(12).collect::<String>();
     let model = |m: &Member| format!("{} with step {}", m.package.card().name, graph(&m.package));
-    let past = match pipeline.forecast.scenario {
-        Scenario::PastYears => format!(", {} past years", pipeline.forecast.years),
-        _ => String::new(),
+    let past_years = match pipeline.forecast.scenario {
+        Scenario::PastYears => pipeline.forecast.years,
+        _ => 0,
     };
-    format!(
-        "model {}, step {} s, {} members{past}, catchments {}",
-        models.members().iter().map(model).collect::<Vec<_>>().join(" and "),
-        pipeline.time.step.seconds(),
-        pipeline.assimilation.members,
-        catchments.join(" ")
-    )
+    let leads = match &pipeline.forecast.leads[..] {
+        [] => format!("all up to {}", pipeline.forecast.horizon),
+        chosen => format!("{chosen:?}"),
+    };
+    let parts = [
+        ("model.package", models.members().iter().map(model).collect::<Vec<_>>().join(" and ")),
+        ("time.step", pipeline.time.step.to_string()),
+        ("assimilation.members", pipeline.assimilation.members.to_string()),
+        ("forecast.leads", leads),
+        ("years that forecast.scenario = \"past_years\" remembers", past_years.to_string()),
+        ("catchments", catchments.join(" ")),
+    ];
+    parts.map(|(key, value)| format!("{key}{IS}{value}")).join(PART)
+}
+
+/// Between the parts of an identity, and between a part's key and value.
+const PART: &str = "\n";
+const IS: &str = ": ";
+
+/// What differs between the snapshot and the definition, by name.
+fn other(found: &str, expected: &str) -> ForecastError {
+    let differs = found.split(PART).zip(expected.split(PART)).filter(|(found, expected)| found != expected);
+    let (found, expected): (Vec<&str>, Vec<&str>) = differs.unzip();
+    ForecastError::OtherPipeline { found: found.join(", "), expected: expected.join(", ") }
 }
 
 /// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.

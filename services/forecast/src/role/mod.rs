@@ -4,7 +4,7 @@ mod kept;
 mod rewind;
 mod rows;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use nilometer_assimilation::{ErrorFactors, StageOperator};
 use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
@@ -327,6 +327,9 @@ impl Role {
     /// A forecast when one is due, or because of what came late.
     fn issue(&mut self, tick: Timestamp) -> Result<Option<Forecasts>, ForecastError> {
         let because = self.late_of(tick);
+        let passed_over = self.passed_over(tick);
+        let reasons: Vec<&str> = because.iter().chain(&passed_over).map(String::as_str).collect();
+        let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let due = tick.is_multiple_of_s(self.pipeline.forecast.every.seconds());
         let Some(state) = self.state.as_mut().filter(|_| due || because.is_some()) else { return Ok(None) };
         // Up to the last step that a forecast of this time may look at.
@@ -356,7 +359,7 @@ impl Role {
             observation: self.observations.position(),
             forcing: self.forcings.position(),
             supersedes: because.as_ref().and(self.kept.issued),
-            reason: because.as_deref(),
+            reason: reason.as_deref(),
         };
         let forecasts = if due {
             state.issue(tick, &self.leads, &weather, &mut self.postprocessing, &about)?
@@ -369,6 +372,18 @@ impl Role {
             self.say_weather(tick, scenario);
         }
         Ok(forecasts)
+    }
+
+    /// The forecasts between the last tick and this one, in a sentence: ticks that were missed are not always made.
+    fn passed_over(&self, tick: Timestamp) -> Option<String> {
+        let every_s = self.pipeline.forecast.every.seconds();
+        let first = Some(self.kept.tick).filter(|last| *last > Timestamp::MIN)?.floor_s(every_s).plus_s(every_s);
+        let last = Timestamp(tick.0 - 1).floor_s(every_s);
+        match first.cmp(&last) {
+            Ordering::Less => Some(format!("forecasts of {first} to {last} were not made")),
+            Ordering::Equal => Some(format!("the forecast of {first} was not made")),
+            Ordering::Greater => None,
+        }
     }
 
     /// Counts a forecast that went out without the weather that it asks for, and says when that begins and ends.

@@ -39,11 +39,9 @@ impl Role {
         if lateness_s == 0 || self.kept.state_time == Timestamp::MIN {
             return Ok(late);
         }
-        let counts = |valid_time: i64, ingest_time: i64| {
+        let counts = |valid_time: i64| {
             let valid_time = Timestamp(valid_time);
-            valid_time <= self.kept.state_time
-                && valid_time.plus_s(lateness_s) >= tick.time
-                && Timestamp(ingest_time) <= tick.time
+            valid_time <= self.kept.state_time && valid_time.plus_s(lateness_s) >= tick.time
         };
         let mut add = |at, content: LateContent| {
             if !self.kept.journal.has(content.topic(), at) {
@@ -52,7 +50,7 @@ impl Role {
         };
         for record in &tick.observations {
             let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
-            for row in (0..rows.len()).filter(|r| counts(rows.valid_time().value(*r), rows.ingest_time().value(*r))) {
+            for row in (0..rows.len()).filter(|r| counts(rows.valid_time().value(*r))) {
                 let content = match self.observation(&rows, row) {
                     Ok(observation) => LateContent::Observation(observation),
                     Err(_) if is_withdrawal(&rows, row) => {
@@ -66,7 +64,7 @@ impl Role {
         }
         for record in &tick.forcings {
             let Ok(rows) = Forcings::try_from(record.batch.clone()) else { continue };
-            for row in (0..rows.len()).filter(|r| counts(rows.valid_time().value(*r), rows.ingest_time().value(*r))) {
+            for row in (0..rows.len()).filter(|r| counts(rows.valid_time().value(*r))) {
                 let catchment = self.place_of_catchment.get(rows.catchment().value(row));
                 let variable = rows
                     .variable()

@@ -58,7 +58,6 @@ impl Role {
             let variable: Variable = rows.variable().value(row).parse()?;
             let valid_time = Timestamp(rows.valid_time().value(row));
             let fate = match self.place_of_catchment.get(rows.catchment().value(row)) {
-                _ if Timestamp(rows.ingest_time().value(row)) > tick => Fate::Rejected(Reason::BadTime),
                 None => Fate::Rejected(Reason::UnknownStation),
                 Some(&catchment) => {
                     let (period_s, value) = (rows.period_s().value(row), rows.value().value(row));
@@ -112,8 +111,8 @@ impl Role {
             Ok(rows) => rows,
             Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
         };
-        let limit = tick.plus_s(self.pipeline.time.step.seconds());
-        let waiting = Waiting { reached: self.kept.state_time, limit };
+        // Nothing has been read of what has not been yet.
+        let waiting = Waiting { reached: self.kept.state_time, limit: tick };
         for row in 0..rows.len() {
             let at = (record.position, row);
             if self.kept.journal.has(Contract::Observation, at) {
@@ -128,7 +127,6 @@ impl Role {
                     self.kept.balance.missing += 1;
                     continue;
                 }
-                _ if Timestamp(rows.ingest_time().value(row)) > tick => Fate::Rejected(Reason::BadTime),
                 Err(Some(reason)) => Fate::Rejected(reason),
                 Ok(observation) => {
                     let about = About::Observed(observation.subject());
@@ -162,8 +160,7 @@ impl Role {
         locator: String,
         tick: Timestamp,
     ) -> Option<DeadLetterRow> {
-        let known = Timestamp(rows.ingest_time().value(row)) <= tick;
-        let speaks = known && (self.observation(rows, row).is_ok() || is_withdrawal(rows, row));
+        let speaks = self.observation(rows, row).is_ok() || is_withdrawal(rows, row);
         let about = self.subject(rows, row).filter(|_| speaks)?;
         // Its step is taken, though its analysis is not: a second value is too late to count, and the first one is not lost for it.
         if about.valid_time <= self.kept.state_time && !is_withdrawal(rows, row) {

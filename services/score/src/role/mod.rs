@@ -249,7 +249,7 @@ impl Role {
             let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
             for row in 0..rows.len() {
                 let (flag, valid_time) = (rows.flag_of(row), Timestamp(rows.valid_time().value(row)));
-                let known = Timestamp(rows.ingest_time().value(row)) <= tick.time
+                let known = valid_time <= tick.time
                     && rows.variable().value(row) == Variable::Discharge.name()
                     && !matches!(flag, Flag::Fail | Flag::Missing);
                 let Some(places) = self.places_of_station.get(rows.station().value(row)).filter(|_| known) else {
