@@ -6,8 +6,8 @@ use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Source};
 use nilometer_definitions::Parts;
 use nilometer_engine::{
-    Appended, Balance, Clock, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots, StageMetrics, Stop,
-    off_reactor, queue,
+    Appended, Balance, Clock, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
+    StageMetrics, Stop, off_reactor, queue,
 };
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_transforms::RawBatch;
@@ -85,10 +85,13 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         tracing::info!(%tick, "resuming from a snapshot");
         stage.reached(tick);
     }
+    let names: Vec<String> = lines.decodings.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = tokio::spawn(read_ticks(sources, clock, kept.clone(), sender, stop.clone()));
     let outbox = Outbox::new(log.clone());
-    let mut writer = Writer { log, outbox, snapshots, lines: Some(lines), stage, parts };
+    let mut writer =
+        Writer { log, outbox, snapshots, lines: Some(lines), stage, parts, dead_letters: DeadLetterLog::new(PRODUCER) };
+    kept.intake.sources.show(&metrics);
     let mut since_save = 0;
     while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
         let ReadTick { tick, batches, cursors } = read?;
@@ -98,6 +101,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         }
         let rows = writer.decode(&mut kept, batches).await?;
         writer.append(tick, rows).await?;
+        kept.intake.sources.show(&metrics);
         kept.tick = Some(tick);
         kept.cursors = cursors;
         kept.planned = None;
@@ -112,6 +116,9 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     reader.await?;
     if since_save > 0 {
         writer.save(&kept).await?;
+    }
+    for source in names.iter().filter(|source| !kept.intake.sources.has_used(source)) {
+        tracing::warn!(source, "the source gave no row that could be used");
     }
     Ok(kept.intake.balance)
 }
@@ -175,6 +182,7 @@ struct Writer {
     lines: Option<Lines>,
     stage: StageMetrics,
     parts: Parts,
+    dead_letters: DeadLetterLog,
 }
 
 impl Writer {
@@ -201,10 +209,11 @@ impl Writer {
             if self.outbox.meanwhile(self.log.append(letters, message)).await?? != Appended::Already {
                 for letter in &rows.letters {
                     self.stage.dead_letter(letter.reason);
-                    tracing::warn!(source = letter.source, locator = letter.locator, reason = %letter.reason, detail = letter.detail, "dead letter");
                 }
+                self.dead_letters.count(&rows.letters);
             }
         }
+        self.dead_letters.tick();
         let numbers: Vec<u32> = self.parts.numbers().collect();
         let Rows { forcings, observations, .. } = rows;
         let forcings =
