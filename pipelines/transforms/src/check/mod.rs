@@ -96,13 +96,19 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
         let (station, time, value) = (rows.station.value(row), rows.time[row], rows.value[row]);
         let verdict = match rules.of(station) {
             None => {
-                Verdict::Reject(Reason::UnknownStation, format!("station {station:?} is not one of the pipeline's"))
+                let detail = format!(
+                    "{} of {station:?}, which no catchment has as its station or id; accepted are of {}",
+                    rows.variable,
+                    rules.names()
+                );
+                Verdict::Reject(Reason::UnknownStation, detail)
             }
             // Were it remembered, everything that is true would be out of order behind it.
             Some(_) if time > rows.ingest_time[row].plus_s(FARTHEST_S) => Verdict::Reject(
                 Reason::BadTime,
                 format!(
-                    "{time} is more than {} days after the row came, at {}",
+                    "{} of {station} at {time} is more than {} days after the row came, at {}",
+                    rows.variable,
                     FARTHEST_S / 86_400,
                     rows.ingest_time[row]
                 ),
