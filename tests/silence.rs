@@ -177,6 +177,20 @@ fn what_each_source_has_given_is_shown_and_dead_letters_have_one_line() {
 }
 
 #[test]
+fn rows_that_come_late_are_shown_by_their_source() {
+    if !can_run() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = definition(folder.path(), &hours(0..=HOURS, |_| 3.0));
+    let set = ["source.flow.delay=3h".to_owned()];
+    let said = text(&succeed(nilometer("replay", &file, &set)));
+    assert!(said.contains("discharge of V3515010 at 2014-10-25T"), "{said}");
+    let cells = line(&text(&status(&file, &set)), "flow");
+    assert_eq!(cells[3..], ["22", "22", "-", "0"].map(str::to_owned), "what came within the day came behind the state");
+}
+
+#[test]
 fn forcing_that_does_not_come_is_said_when_that_begins_and_when_it_ends() {
     if !can_run() {
         return;

@@ -397,7 +397,7 @@ pub(crate) fn network(
             let message = format!("is {}; accepted is 0 to 1", network.minimum_valid_fraction);
             say("network.minimum_valid_fraction".to_owned(), message);
         }
-        if !(network.area_tolerance >= 0.0) {
+        if !(0.0..).contains(&network.area_tolerance) {
             say("network.area_tolerance".to_owned(), format!("is {}; accepted is 0 or more", network.area_tolerance));
         }
     }
