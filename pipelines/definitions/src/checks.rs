@@ -15,7 +15,10 @@ use nilometer_transforms::{
 
 use crate::{
     AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    Problem, Scenario, SourceDefinition, SourceKind, TimeOptions, collect::join, folder::Folder,
+    Problem, Scenario, SourceDefinition, SourceKind, TimeOptions,
+    collect::join,
+    folder::Folder,
+    overlap::{Overlap, overlaps},
 };
 
 /// More would be more threads and connections than a machine takes.
@@ -285,20 +288,12 @@ pub(crate) fn ratings(
     for station in ratings.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         say(format!("rating.{station}"), no_station(catchments));
     }
-    let of_station = |source: &SourceDefinition| source.station().map(str::to_owned);
     if !ratings.is_empty() && !sources.values().any(|source| source.variable() == Variable::Stage) {
         let message = "is there, but no source delivers stage; accepted with one, or without ratings".to_owned();
         say("rating".to_owned(), message);
     }
-    let measured: BTreeSet<String> =
-        sources.values().filter(|s| s.variable() == Variable::Discharge).filter_map(of_station).collect();
     for (name, source) in sources.iter().filter(|(_, source)| source.variable() == Variable::Stage) {
-        let rated = of_station(source).map_or(!ratings.is_empty(), |station| ratings.contains_key(&station));
-        if let Some(station) = of_station(source).filter(|station| measured.contains(station)) {
-            let message =
-                format!("is \"stage\" of {station}, whose discharge another source delivers; accepted is one of both");
-            say(format!("source.{name}.variable"), message);
-        }
+        let rated = source.station().map_or(!ratings.is_empty(), |station| ratings.contains_key(station));
         if !rated {
             let message = "is \"stage\", and no rating says what discharge that is; accepted with a [[rating.STATION]] of each of its stations";
             say(format!("source.{name}.variable"), message.to_owned());
@@ -306,35 +301,31 @@ pub(crate) fn ratings(
     }
 }
 
-/// Every source is of a place of the definition, and no two deliver one quantity: which of them counts could not be told.
+/// Every source is of a place of the definition, and no two deliver one quantity of it.
 pub(crate) fn stations(
     sources: &BTreeMap<String, SourceDefinition>,
     catchments: &[Catchment],
+    ratings: &BTreeMap<String, Ratings>,
     problems: &mut Vec<Problem>,
 ) {
     let mut say = |path: String, message: String| problems.push(Problem { path, message });
     let names: BTreeSet<&str> = catchments.iter().flat_map(|c| [c.station(), c.id.as_str()]).collect();
-    let mut delivered: BTreeMap<(Variable, Option<&str>), &str> = BTreeMap::new();
-    for (name, source) in sources {
-        let (variable, station) = (source.variable(), source.station());
-        if let Some(unknown) = station.filter(|station| !names.is_empty() && !names.contains(station)) {
+    let unknown = |station: &&str| !names.is_empty() && !names.contains(station);
+    for (name, station) in sources.iter().filter_map(|(name, source)| Some((name, source.station()?))) {
+        if unknown(&station) {
             let known = some(names.iter().copied());
             let message =
-                format!("is {unknown:?}, which no catchment has as its station or id; accepted are of {known}");
+                format!("is {station:?}, which no catchment has as its station or id; accepted are of {known}");
             say(format!("source.{name}.station"), message);
         }
-        // A table with a column of stations may have others than its neighbour.
-        let grid = matches!(source.kind, SourceKind::Geotiff(_));
-        if source.foresees() || !(grid || station.is_some()) {
-            continue;
-        }
-        if let Some(other) = delivered.insert((variable, station), name) {
-            let of = station.map_or_else(String::new, |station| format!(" of {station}"));
-            let message = format!(
-                "delivers {variable}{of}, which source.{other} delivers too; accepted is one of them: join their files, or leave one out"
-            );
-            say(format!("source.{name}"), message);
-        }
+    }
+    for Overlap { source, other, quantity, place, .. } in
+        overlaps(sources, catchments, ratings).into_iter().filter(|overlap| overlap.certain)
+    {
+        let message = format!(
+            "delivers {quantity} of {place}, which source.{other} delivers too; accepted is one of them: join their files, or leave one out"
+        );
+        say(format!("source.{source}"), message);
     }
 }
 

@@ -10,7 +10,10 @@ use nilometer_transforms::check::CheckOptions;
 use toml::{Table, Value};
 
 use crate::{
-    AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition, SourceKind, collect::join, folder::Folder,
+    AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition, SourceKind,
+    collect::join,
+    folder::Folder,
+    overlap::{Overlap, overlaps},
 };
 
 /// Dotted paths of the keys that a file and its overrides hold, those of arrays left out.
@@ -148,6 +151,13 @@ fn sources(pipeline: &Pipeline, models: &Mixture, given: &Given, say: &mut Say<'
         if let SourceKind::Table(options) = &source.kind {
             table(&key, options, given, say);
         }
+    }
+    let overlaps = overlaps(&pipeline.sources, &pipeline.catchments, &pipeline.ratings);
+    for Overlap { source, other, quantity, .. } in overlaps.into_iter().filter(|overlap| !overlap.certain) {
+        let message = format!(
+            "delivers {quantity} as source.{other} does, and a column says of which stations; a station in both has conflicting rows"
+        );
+        say(format!("source.{source}"), message);
     }
 }
 

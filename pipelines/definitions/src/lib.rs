@@ -15,6 +15,7 @@ mod defaults;
 mod effect;
 mod folder;
 mod options;
+mod overlap;
 mod parts;
 mod pipeline;
 pub mod reference;

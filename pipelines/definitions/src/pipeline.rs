@@ -222,7 +222,7 @@ impl Pipeline {
                 problems.push(Problem { path: format!("station_checks.{station}.{key}"), message });
             }
         }
-        checks::stations(&sources, &catchments, &mut problems);
+        checks::stations(&sources, &catchments, &ratings, &mut problems);
         checks::ratings(&ratings, &catchments, &sources, &mut problems);
         checks::network(network.as_ref(), &sources, &catchments, &mut problems);
         if let Some(data) = &data {

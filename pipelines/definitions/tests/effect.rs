@@ -110,6 +110,29 @@ fn what_can_only_be_a_mistake_is_refused_with_what_is_accepted() {
     }
 }
 
+/// The second source of `text` with its stations in a column.
+fn by_column(text: &str) -> String {
+    text.replace("{ constant = \"V3515010\" }", "{ column = \"site\" }")
+}
+
+#[test]
+fn sources_whose_stations_are_in_a_column_overlap_for_sure_where_there_is_one_station() {
+    let (accepted, text) = said(&[&by_column(OTHER_FLOW)]);
+    assert!(!accepted && text.contains("source.second: delivers discharge of V3515010, which source.flow"), "{text}");
+    let rating = r#"rating.V3515010=[{ version = "1", valid_from = "2010-01-01T00:00:00Z", gauged_stage_m = [0.3, 2.4], relative_error = 0.05, shape = { segments = [{ from_stage_m = 0.2, h0_m = 0.2, a = 8.0, b = 1.8 }] } }]"#;
+    let stage = OTHER_FLOW.replace("discharge", "stage").replace("m3 s-1", "m");
+    for stage in [by_column(&stage), stage] {
+        let (accepted, text) = said(&[rating, &stage]);
+        assert!(
+            !accepted && text.contains("source.second: delivers discharge of V3515010, which source.flow"),
+            "{text}"
+        );
+    }
+    let two = "catchment=[{ id = \"V3515010\", area_km2 = 107.0 }, { id = \"V3517010\", area_km2 = 25.3 }]";
+    let (accepted, text) = said(&[two, &by_column(OTHER_FLOW)]);
+    assert!(accepted && text.contains("source.second: delivers discharge as source.flow does"), "{text}");
+}
+
 #[test]
 fn what_may_be_meant_is_warned_of() {
     for (set, expected) in [

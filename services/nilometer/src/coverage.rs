@@ -41,9 +41,11 @@ fn awaited(pipeline: &Pipeline, source: &SourceDefinition) -> Option<String> {
 /// What each source holds, where none gives a row of the window.
 pub fn require_weather(pipeline: &Pipeline, mode: Mode, opened: &[Box<dyn Source>]) -> Result<()> {
     let weather = |name: &str| pipeline.sources.get(name).is_some_and(is_weather);
-    let gives = |source: &Box<dyn Source>| source.last_arrival().is_some();
     let mut of_weather = opened.iter().filter(|source| weather(source.name()));
-    if mode == Mode::Live || !opened.iter().any(|source| weather(source.name())) || of_weather.any(gives) {
+    if mode == Mode::Live
+        || !opened.iter().any(|source| weather(source.name()))
+        || of_weather.any(|source| source.last_arrival().is_some())
+    {
         return Ok(());
     }
     let warnings = without_rows(pipeline, mode, opened);
