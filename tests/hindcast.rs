@@ -366,6 +366,22 @@ fn a_folder_that_cannot_be_run_is_refused_with_file_field_and_remedy() {
     succeed(hindcast(gap.path(), &zoo("dhbv"), out.path(), &["--set", &left_out]));
     assert_eq!(means(out.path()).len(), 2 * 2, "the others run without it");
 
+    // A day that no basin has: the history before it cannot warm up what comes after it.
+    let folder = Folder::new(weather);
+    for (file, basins) in [("huc01", &[0, 1][..]), ("huc02", &[2])] {
+        let days = |basin: &usize| (0..DAYS).filter(|day| *day != 40).map(|day| (*basin, day)).collect::<Vec<_>>();
+        let rows: Vec<(usize, i32)> = basins.iter().flat_map(days).collect();
+        let mut columns = keys(&rows);
+        for (at, name) in COLUMNS.iter().enumerate() {
+            let values: Int32Array = rows.iter().map(|(basin, day)| weather(*basin, *day)[at]).collect();
+            columns.push((*name, Arc::new(values)));
+        }
+        write(&folder.path().join(format!("days/forcing_made_{file}.parquet")), columns);
+    }
+    let words = ["forcing_made_huc01.parquet", "has no forcing of 1990-02-10", "--from = 1990-02-11T00:00:00Z"];
+    refused(&run(&folder), &words);
+    refused(&run(&folder), &BASINS);
+
     let folder = Folder::new(weather);
     folder.write_forcing("again", &[0]);
     refused(&run(&folder), &[BASINS[0], "two rows", "forcing_made_again.parquet", "forcing_made_huc01.parquet"]);

@@ -1,7 +1,8 @@
 //! UTC microseconds, the only time that travels.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
@@ -52,10 +53,14 @@ impl Timestamp {
         self.to_string().chars().filter(|c| !matches!(c, '-' | ':')).collect()
     }
 
-    /// `YYYY-mm-dd`, for object keys.
+    /// `YYYY-mm-dd`, for object keys; what no calendar has sorts before or behind every date.
     #[must_use]
     pub fn date(self) -> String {
-        self.to_string().chars().take_while(|c| *c != 'T').collect()
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(time) => time.to_string().chars().take_while(|c| *c != 'T').collect(),
+            Err(_) if self.0 < 0 => String::new(),
+            Err(_) => "~".to_owned(),
+        }
     }
 }
 
@@ -69,7 +74,9 @@ impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(t) => write!(f, "{t}"),
-            Err(_) => write!(f, "{} us", self.0),
+            // No calendar has these: they stand for the ends of time.
+            Err(_) if self.0 < 0 => f.write_str("the beginning"),
+            Err(_) => f.write_str("the end"),
         }
     }
 }
@@ -89,6 +96,20 @@ impl FromStr for Timestamp {
             s.parse::<jiff::Timestamp>()
         };
         instant.map(|t| Self(t.as_microsecond())).map_err(|_| refuse())
+    }
+}
+
+impl JsonSchema for Timestamp {
+    fn schema_name() -> Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "title": "time" })
     }
 }
 
@@ -117,6 +138,8 @@ mod tests {
         assert_eq!(noon.to_string(), "2014-11-04T12:00:00Z");
         assert_eq!(noon.compact(), "20141104T120000Z");
         assert_eq!(noon.date(), "2014-11-04");
+        assert!(Timestamp::MIN.date() < noon.date() && noon.date() < Timestamp(i64::MAX).date());
+        assert_eq!(format!("{} to {}", Timestamp::MIN, Timestamp(i64::MAX)), "the beginning to the end");
         let error = "2014-11-04T12:00:00".parse::<Timestamp>().unwrap_err().to_string();
         assert!(error.contains("2014-11-04T12:00:00") && error.contains("zone"), "{error}");
     }

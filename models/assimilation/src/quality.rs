@@ -1,12 +1,13 @@
 //! How far an observation's quality widens its error.
 
 use nilometer_schemas::Flag;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::error::{AssimilationError, require};
 
 /// How many times the error standard deviation of an observation is multiplied for each cause of doubt, 1 to 100.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ErrorFactorOptions {
     /// A check or the agency suspects the value.

@@ -1,6 +1,7 @@
 //! Rating curves: the discharge that belongs to a stage, as a station's agency publishes it.
 
 use nilometer_schemas::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
 /// a = 8.0
 /// b = 1.8
 /// ```
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RatingOptions {
     /// The agency's name of this version.

@@ -1,5 +1,6 @@
 //! The shape of a rating curve: power laws, or a table that becomes power laws.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
@@ -12,7 +13,7 @@ const JOINT_TOLERANCE: f64 = 0.01;
 
 /// A curve as power laws or as a table. A table is interpolated linearly in `(ln(h - h0), ln Q)`, the rule of the USGS
 /// (Rantz et al. 1982, Water-Supply Paper 2175, ch. 10), which makes each of its intervals a power law too.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum RatingShape {
     /// Power laws, ascending by stage.
@@ -28,7 +29,7 @@ pub enum RatingShape {
 }
 
 /// A power law `Q = a (h - h0)^b` that holds from a stage upwards, h in m and Q in m3/s (ISO 1100-2).
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RatingSegment {
     /// The stage it holds from, m; the first one also extends below, down to no flow.

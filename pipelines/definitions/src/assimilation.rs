@@ -3,10 +3,11 @@
 use nilometer_assimilation::{ErrorFactorOptions, SOIL_MOISTURE_ERROR_M3_M3};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// How an observation changes the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AssimilationMethod {
     /// ensemble transform Kalman filter, symmetric root
@@ -48,7 +49,7 @@ impl AssimilationMethod {
 }
 
 /// `[assimilation.variational]`.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct VariationalOptions {
     /// steps of the window
@@ -72,7 +73,7 @@ impl Default for VariationalOptions {
 }
 
 /// `[assimilation.adaptive_inflation]`: each catchment's factor on the prior anomalies grows until innovations are as large as expected.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdaptiveInflationOptions {
     /// how much of an innovation is learned, 0.001 to 0.05
@@ -82,7 +83,7 @@ pub struct AdaptiveInflationOptions {
 }
 
 /// `[assimilation.river]`: a gauge also informs the catchments above it.
-#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RiverOptions {
     /// distance along the river at which a gauge counts 5/24 of what it counts at its own place, km; none from twice that on
@@ -92,7 +93,7 @@ pub struct RiverOptions {
 }
 
 /// `[assimilation.snow]`: what is seen of the snow corrects the model's.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnowOptions {
     /// blocks of the model's state that hold snow
@@ -105,7 +106,7 @@ pub struct SnowOptions {
 }
 
 /// `[assimilation.snow_cover]`: how much of the ground is seen to be white corrects the model's snow, through a depletion curve.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnowCoverOptions {
     /// blocks of the model's state that hold snow
@@ -119,7 +120,7 @@ pub struct SnowCoverOptions {
 }
 
 /// `[assimilation.soil_moisture]`: what a satellite sees of the soil corrects the model's, matched to its climate as a training window has it.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SoilMoistureOptions {
     /// begin of the training window, in which observations are learned from only
@@ -138,7 +139,7 @@ pub struct SoilMoistureOptions {
 }
 
 /// `[assimilation]`: the ensemble and its errors.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssimilationOptions {
     /// the filter
@@ -179,7 +180,8 @@ pub struct AssimilationOptions {
     pub also_update: Vec<String>,
     /// added to discharge before the logarithm, mm a step over the catchment
     pub discharge_epsilon_mm: f64,
-    /// standard deviation of the discharge error as a share of discharge
+    /// standard deviation of the discharge error as a share of discharge; 0.05 is the accuracy of a record that the USGS calls good
+    #[serde(default = "good_record")]
     pub discharge_relative_error: f64,
     /// constant part of the standard deviation of the discharge error, mm a step over the catchment
     pub discharge_absolute_error_mm: f64,
@@ -190,6 +192,7 @@ pub struct AssimilationOptions {
     #[serde(default)]
     pub error_factors: ErrorFactorOptions,
     /// standard deviation of the logarithm of the rain multiplier
+    #[serde(default = "third_of_rain")]
     pub precipitation_sigma: f64,
     /// correlation time of the rain multiplier
     pub precipitation_tau: Span,
@@ -221,7 +224,7 @@ impl AssimilationOptions {
 }
 
 /// A regime of the output error.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorOptions {
     /// stationary standard deviation of the logarithm of discharge
@@ -244,6 +247,12 @@ fn snow_stores() -> Vec<String> {
 }
 const fn five_millimetres() -> f64 {
     0.005
+}
+const fn good_record() -> f64 {
+    0.05
+}
+const fn third_of_rain() -> f64 {
+    0.3
 }
 const fn unity() -> f64 {
     1.0

@@ -6,7 +6,6 @@ use std::{
 };
 
 use nilometer_assimilation::{ErrorFactors, Ratings, RiverDistances, RiverReach};
-use nilometer_connectors::{StationOption, TableOptions};
 use nilometer_runtime::{FEEDBACK, Mixture, Package};
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{
@@ -15,10 +14,15 @@ use nilometer_transforms::{
 };
 
 use crate::{
-    AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, NetworkOptions, Problem, Scenario,
-    SourceDefinition, SourceKind, TimeOptions, collect::join, folder::Folder,
+    AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
+    Problem, Scenario, SourceDefinition, SourceKind, TimeOptions,
+    collect::join,
+    folder::Folder,
+    overlap::{Overlap, overlaps},
 };
 
+/// More would be more threads and connections than a machine takes.
+const MOST_PARTITIONS: u32 = 256;
 /// Steps between two analyses: each keeps what every member predicted.
 const MOST_STEPS: i64 = 1_000;
 /// Problems of one kind worth reading at once.
@@ -55,6 +59,19 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
             format!("is {:?}, accepted are steps from 1 to forecast.horizon = {steps}", forecast.leads),
         );
     }
+    let distinct: BTreeSet<u32> = forecast.leads.iter().copied().collect();
+    if distinct.len() < forecast.leads.len() {
+        say("forecast.leads", format!("is {:?}, which has a lead time twice; accepted is each once", forecast.leads));
+    }
+    // What is issued at the last tick looks as far as the horizon.
+    let end = time.to.plus_s(forecast.horizon.seconds());
+    if let Some(from) = forecast.from.filter(|from| *from >= end) {
+        say("forecast.from", format!("is {from}, behind which nothing is forecast; accepted is before {end}"));
+    }
+    if let Some(until) = forecast.until.filter(|until| *until <= forecast.from.unwrap_or(time.from).max(time.from)) {
+        let from = forecast.from.unwrap_or(time.from).max(time.from);
+        say("forecast.until", format!("is {until}, before which nothing is forecast; accepted is after {from}"));
+    }
     for (path, span, smallest, unit) in [
         ("forecast.horizon", forecast.horizon, step, step),
         ("forecast.every", forecast.every, tick, tick),
@@ -64,6 +81,32 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
         if span.seconds() < smallest || span.seconds() % unit != 0 {
             say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
         }
+    }
+}
+
+pub(crate) fn log(log: &LogOptions, problems: &mut Vec<Problem>) {
+    let mut say = |key: &str, message: String| problems.push(Problem { path: format!("log.{key}"), message });
+    if !(1..=MOST_PARTITIONS).contains(&log.partitions) {
+        say("partitions", format!("is {}; accepted is 1 to {MOST_PARTITIONS}", log.partitions));
+    }
+    if log.store.is_empty() {
+        say("store", "is empty; accepted is a folder, file:///folder or s3://bucket/prefix".to_owned());
+    }
+    if log.snapshot_every == 0 {
+        say("snapshot_every", "is 0; accepted is 1 tick or more".to_owned());
+    }
+    if log.retention.seconds() <= 0 {
+        say("retention", format!("is {}; accepted is above 0s", log.retention));
+    }
+    for (key, message) in log.kafka.iter().flat_map(|kafka| kafka.problems()) {
+        say(&format!("kafka.{key}"), message);
+    }
+}
+
+pub(crate) fn model(model: &ModelOptions, problems: &mut Vec<Problem>) {
+    if model.providers.is_empty() {
+        let message = "is empty; accepted is cpu or cuda".to_owned();
+        problems.push(Problem { path: "model.providers".to_owned(), message });
     }
 }
 
@@ -157,6 +200,20 @@ pub(crate) fn catchments(
     for (index, catchment) in catchments.iter().enumerate() {
         let mut say =
             |key: &str, message: String| problems.push(Problem { path: format!("catchment[{index}].{key}"), message });
+        for (key, name) in [
+            ("id", Some(&catchment.id)),
+            ("station", catchment.station.as_ref()),
+            ("parameters", catchment.parameters.as_ref()),
+        ] {
+            if name.is_some_and(String::is_empty) {
+                say(key, "is empty; accepted is a name".to_owned());
+            }
+        }
+        let mut thresholds = catchment.flood_thresholds_m3_s.clone();
+        thresholds.sort_by(f64::total_cmp);
+        if let Some(twice) = thresholds.windows(2).find(|pair| pair[0] == pair[1]) {
+            say("flood_thresholds_m3_s", format!("has {} twice; accepted is each once", twice[0]));
+        }
         if !seen.insert(&catchment.id) {
             say("id", format!("{:?} is there already", catchment.id));
         }
@@ -168,9 +225,21 @@ pub(crate) fn catchments(
         }
     }
     for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
-        let message = "is no catchment's station".to_owned();
+        let message = no_station(catchments);
         problems.push(Problem { path: format!("station_checks.{station}"), message });
     }
+}
+
+fn no_station(catchments: &[Catchment]) -> String {
+    format!("is no catchment's station; accepted are of {}", some(catchments.iter().map(Catchment::station)))
+}
+
+/// Names, as many as a message takes.
+fn some<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let mut names = names.collect::<Vec<_>>();
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    names.truncate(SHOWN);
+    format!("{}{more}", names.join(", "))
 }
 
 /// Analyses fall on steps.
@@ -198,7 +267,11 @@ pub(crate) fn rivers(key: &str, catchments: &[Catchment], options: &Assimilation
     });
     if let Err(error) = RiverDistances::new(&reaches.collect::<Vec<_>>()) {
         say(error.to_string());
-    } else if options.river.is_some() && catchments.iter().all(|catchment| catchment.downstream.is_none()) {
+        return;
+    }
+    let known: BTreeSet<&str> = catchments.iter().map(|catchment| catchment.id.as_str()).collect();
+    let leads = |catchment: &Catchment| catchment.downstream.as_ref().is_some_and(|next| known.contains(&*next.id));
+    if options.river.is_some() && !catchments.iter().any(leads) {
         say("is nowhere, so assimilation.river has no gauge below a catchment; accepted is { id, river_km } for one"
             .to_owned());
     }
@@ -213,29 +286,46 @@ pub(crate) fn ratings(
 ) {
     let mut say = |path: String, message: String| problems.push(Problem { path, message });
     for station in ratings.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
-        say(format!("rating.{station}"), "is no catchment's station".to_owned());
+        say(format!("rating.{station}"), no_station(catchments));
     }
-    let of_station = |source: &SourceDefinition| match &source.kind {
-        SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => Some(station.clone()),
-        _ => None,
-    };
     if !ratings.is_empty() && !sources.values().any(|source| source.variable() == Variable::Stage) {
         let message = "is there, but no source delivers stage; accepted with one, or without ratings".to_owned();
         say("rating".to_owned(), message);
     }
-    let measured: BTreeSet<String> =
-        sources.values().filter(|s| s.variable() == Variable::Discharge).filter_map(of_station).collect();
     for (name, source) in sources.iter().filter(|(_, source)| source.variable() == Variable::Stage) {
-        let rated = of_station(source).map_or(!ratings.is_empty(), |station| ratings.contains_key(&station));
-        if let Some(station) = of_station(source).filter(|station| measured.contains(station)) {
-            let message =
-                format!("is \"stage\" of {station}, whose discharge another source delivers; accepted is one of both");
-            say(format!("source.{name}.variable"), message);
-        }
+        let rated = source.station().map_or(!ratings.is_empty(), |station| ratings.contains_key(station));
         if !rated {
             let message = "is \"stage\", and no rating says what discharge that is; accepted with a [[rating.STATION]] of each of its stations";
             say(format!("source.{name}.variable"), message.to_owned());
         }
+    }
+}
+
+/// Every source is of a place of the definition, and no two deliver one quantity of it.
+pub(crate) fn stations(
+    sources: &BTreeMap<String, SourceDefinition>,
+    catchments: &[Catchment],
+    ratings: &BTreeMap<String, Ratings>,
+    problems: &mut Vec<Problem>,
+) {
+    let mut say = |path: String, message: String| problems.push(Problem { path, message });
+    let names: BTreeSet<&str> = catchments.iter().flat_map(|c| [c.station(), c.id.as_str()]).collect();
+    let unknown = |station: &&str| !names.is_empty() && !names.contains(station);
+    for (name, station) in sources.iter().filter_map(|(name, source)| Some((name, source.station()?))) {
+        if unknown(&station) {
+            let known = some(names.iter().copied());
+            let message =
+                format!("is {station:?}, which no catchment has as its station or id; accepted are of {known}");
+            say(format!("source.{name}.station"), message);
+        }
+    }
+    for Overlap { source, other, quantity, place, .. } in
+        overlaps(sources, catchments, ratings).into_iter().filter(|overlap| overlap.certain)
+    {
+        let message = format!(
+            "delivers {quantity} of {place}, which source.{other} delivers too; accepted is one of them: join their files, or leave one out"
+        );
+        say(format!("source.{source}"), message);
     }
 }
 
@@ -292,6 +382,15 @@ pub(crate) fn network(
         }
         None if grids => say("network".to_owned(), "is missing; a source delivers grids".to_owned()),
         _ => {}
+    }
+    if let Some(network) = network {
+        if !(0.0..=1.0).contains(&network.minimum_valid_fraction) {
+            let message = format!("is {}; accepted is 0 to 1", network.minimum_valid_fraction);
+            say("network.minimum_valid_fraction".to_owned(), message);
+        }
+        if !(0.0..).contains(&network.area_tolerance) {
+            say("network.area_tolerance".to_owned(), format!("is {}; accepted is 0 or more", network.area_tolerance));
+        }
     }
     for (index, catchment) in catchments.iter().enumerate().filter(|_| network.is_some()) {
         for (key, value) in [("outlet_x_m", catchment.outlet_x_m), ("outlet_y_m", catchment.outlet_y_m)] {

@@ -11,10 +11,14 @@
 mod assimilation;
 mod checks;
 mod collect;
+mod defaults;
+mod effect;
 mod folder;
 mod options;
+mod overlap;
 mod parts;
 mod pipeline;
+pub mod reference;
 
 pub use assimilation::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, RiverOptions, SnowCoverOptions,

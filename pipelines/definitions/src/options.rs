@@ -6,10 +6,11 @@ use nilometer_engine::{CatchUp, KafkaOptions};
 use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::Span;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// `[time]`: the model's step and, for replay and hindcast, the window.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimeOptions {
     /// length of a model step
@@ -31,7 +32,7 @@ impl TimeOptions {
 }
 
 /// `[[catchment]]`: one gauged catchment. Their order is the order of every catchment axis.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Catchment {
     /// identifier
@@ -57,7 +58,7 @@ pub struct Catchment {
 }
 
 /// The next catchment down the river.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Downstream {
     /// its identifier
@@ -93,7 +94,7 @@ impl Catchment {
 }
 
 /// `[network]`: how catchments are traced and grids averaged.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkOptions {
     /// GeoTIFF of D8 flow directions, 1 to 8 clockwise from north
@@ -110,7 +111,7 @@ pub struct NetworkOptions {
 }
 
 /// `[model]`: the package and where it runs.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelOptions {
     /// folder of the package
@@ -123,7 +124,7 @@ pub struct ModelOptions {
 }
 
 /// The weather that a forecast assumes beyond its issue time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scenario {
     /// what fell: for hindcasts, to see the model's and the filter's skill apart from the weather forecast's
@@ -153,7 +154,7 @@ impl Scenario {
 }
 
 /// `[forecast]`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForecastOptions {
     /// how far ahead
@@ -198,7 +199,7 @@ impl ForecastOptions {
 }
 
 /// `[log]`: where the log, the snapshots and the archive lie.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LogOptions {
     /// folder, `file://` or `s3://` address
@@ -227,7 +228,7 @@ pub struct OperationsOptions {
 }
 
 /// `[serve]`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServeOptions {
     /// where `/metrics` and `/health` listen; port 0 takes a free one and says which

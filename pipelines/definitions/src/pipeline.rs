@@ -8,7 +8,7 @@ use std::{
 
 use nilometer_assimilation::Ratings;
 use nilometer_connectors::{
-    FolderLayout, FolderOptions, GeotiffOptions, TableOptions,
+    FolderLayout, FolderOptions, GeotiffOptions, StationOption, TableOptions,
     folder::{FolderColumn, Inventory},
 };
 use nilometer_runtime::Mixture;
@@ -21,6 +21,8 @@ use crate::{
     AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
     OperationsOptions, Problem, ServeOptions, TimeOptions, checks,
     collect::{collect, join},
+    defaults,
+    effect::{self, Given},
     folder::Folder,
 };
 
@@ -29,9 +31,6 @@ const PATHS: [&str; 6] =
     ["data", "network.flow_directions", "source.path", "model.package", "model.library", "log.store"];
 /// Sections whose value may be one word, and the key that it is.
 const SHORT: [(&str, &str); 1] = [("model", "model.package")];
-
-/// More would be more threads and connections than a machine takes.
-const MOST_PARTITIONS: u32 = 256;
 
 /// A valid definition.
 #[derive(Debug, Clone)]
@@ -66,6 +65,8 @@ pub struct Pipeline {
     pub operations: OperationsOptions,
     /// metrics and health
     pub serve: ServeOptions,
+    /// what it says without effect, for `validate` and the log at start
+    pub warnings: Vec<Problem>,
 }
 
 /// One source.
@@ -100,6 +101,25 @@ impl SourceDefinition {
     #[must_use]
     pub const fn foresees(&self) -> bool {
         matches!(&self.kind, SourceKind::Table(options) if options.forecast.is_some())
+    }
+
+    /// The station that all of it is of; none where a column says, and for grids and folders.
+    #[must_use]
+    pub fn station(&self) -> Option<&str> {
+        match &self.kind {
+            SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => Some(station),
+            _ => None,
+        }
+    }
+
+    /// Seconds that each of its values is of; 0 for instants.
+    #[must_use]
+    pub fn period_s(&self) -> i64 {
+        match &self.kind {
+            SourceKind::Geotiff(options) => options.period.seconds(),
+            SourceKind::Table(options) => options.period.seconds(),
+            SourceKind::Folder(options, _) => options.layout.step_s(),
+        }
     }
 
     /// What the source is about.
@@ -139,9 +159,16 @@ impl Pipeline {
 
     fn parse(mut table: Table) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
+        let given = Given::of(&table);
         let mut reader = Reader { table: &mut table, problems: &mut problems };
         let name: Option<String> = reader.section("name");
+        if name.as_ref().is_some_and(String::is_empty) {
+            let message = "is empty; accepted is a name".to_owned();
+            reader.problems.push(Problem { path: "name".to_owned(), message });
+        }
         let time: Option<TimeOptions> = reader.section("time");
+        // An hour's where the step cannot be read, which is reported.
+        defaults::complete(reader.table, time.as_ref().map_or(Span::from_seconds(3_600), |time| time.step));
         let mut forecast: Option<ForecastOptions> = reader.section("forecast");
         if let (Some(forecast), Some(time)) = (&mut forecast, &time) {
             forecast.look_no_further_than_leads(time.step);
@@ -183,13 +210,11 @@ impl Pipeline {
         if let (Some(time), Some(assimilation)) = (&time, &assimilation) {
             checks::analyses(assimilation, time, &mut problems);
         }
-        if let Some(log) = log.as_ref().filter(|log| !(1..=MOST_PARTITIONS).contains(&log.partitions)) {
-            let message = format!("is {}; accepted is 1 to {MOST_PARTITIONS}", log.partitions);
-            problems.push(Problem { path: "log.partitions".to_owned(), message });
+        if let Some(log) = &log {
+            checks::log(log, &mut problems);
         }
-        if let Some(kafka) = log.as_ref().and_then(|log| log.kafka.as_ref()) {
-            let said = kafka.problems().into_iter();
-            problems.extend(said.map(|(key, message)| Problem { path: format!("log.kafka.{key}"), message }));
+        if let Some(model) = &model {
+            checks::model(model, &mut problems);
         }
         checks::catchments(&catchments, &station_checks, &mut problems);
         for (key, message) in checks.problems() {
@@ -200,6 +225,7 @@ impl Pipeline {
                 problems.push(Problem { path: format!("station_checks.{station}.{key}"), message });
             }
         }
+        checks::stations(&sources, &catchments, &ratings, &mut problems);
         checks::ratings(&ratings, &catchments, &sources, &mut problems);
         checks::network(network.as_ref(), &sources, &catchments, &mut problems);
         if let Some(data) = &data {
@@ -216,11 +242,17 @@ impl Pipeline {
         if let (Some(models), Some(assimilation)) = (&models, &assimilation) {
             checks::also_updated(models, assimilation, &mut problems);
         }
-        match (name, data, time, model, assimilation, forecast, log) {
-            (Some(name), Some(data), Some(time), Some(model), Some(assimilation), Some(forecast), Some(log))
-                if problems.is_empty() =>
-            {
-                Ok(Self {
+        match (name, data, time, model.zip(models), assimilation, forecast, log) {
+            (
+                Some(name),
+                Some(data),
+                Some(time),
+                Some((model, models)),
+                Some(assimilation),
+                Some(forecast),
+                Some(log),
+            ) if problems.is_empty() => {
+                let mut pipeline = Self {
                     name,
                     data,
                     time,
@@ -236,7 +268,10 @@ impl Pipeline {
                     log,
                     operations,
                     serve,
-                })
+                    warnings: Vec::new(),
+                };
+                pipeline.warnings = effect::warnings(&pipeline, &models, folder.as_ref(), &given);
+                Ok(pipeline)
             }
             _ => Err(problems),
         }
@@ -270,13 +305,13 @@ impl Reader<'_> {
 
     fn catchments(&mut self) -> Vec<Catchment> {
         match self.table.remove("catchment") {
-            Some(Value::Array(items)) => items
+            Some(Value::Array(items)) if !items.is_empty() => items
                 .into_iter()
                 .enumerate()
                 .filter_map(|(index, value)| self.read(&format!("catchment[{index}]"), value))
                 .collect(),
-            _ => {
-                let message = "is missing; accepted is one [[catchment]] or more".to_owned();
+            found => {
+                let message = format!("{}; accepted is one [[catchment]] or more", absence(found.as_ref()));
                 self.problems.push(Problem { path: "catchment".to_owned(), message });
                 Vec::new()
             }
@@ -329,8 +364,10 @@ impl Reader<'_> {
     }
 
     fn sources(&mut self) -> BTreeMap<String, SourceDefinition> {
-        let Some(Value::Table(sources)) = self.table.remove("source") else {
-            let message = "is missing; accepted is one [source.NAME] or more".to_owned();
+        let found = self.table.remove("source");
+        let absence = absence(found.as_ref());
+        let Some(Value::Table(sources)) = found.filter(|value| value.as_table().is_some_and(|t| !t.is_empty())) else {
+            let message = format!("{absence}; accepted is one [source.NAME] or more");
             self.problems.push(Problem { path: "source".to_owned(), message });
             return BTreeMap::new();
         };
@@ -357,6 +394,16 @@ impl Reader<'_> {
             }
         };
         Some(SourceDefinition { delay: delay?, kind: kind? })
+    }
+}
+
+/// Why a value gives no table.
+fn absence(value: Option<&Value>) -> &'static str {
+    match value {
+        None => "is missing",
+        Some(Value::Array(items)) if items.is_empty() => "is empty",
+        Some(Value::Table(tables)) if tables.is_empty() => "is empty",
+        Some(_) => "is a value of another kind",
     }
 }
 

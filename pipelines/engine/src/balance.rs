@@ -28,7 +28,7 @@ pub struct Balance {
 
 /// The balance does not close: a defect of the stage, never of the data.
 #[derive(Debug, thiserror::Error)]
-#[error("row balance of {stage} does not close: received {} but accounted for {accounted} ({balance:?}); this is a defect, please report it", balance.received)]
+#[error("row balance of {stage} does not close: received {} but accounted for {accounted} (used {}, rejected {}, late {}, missing {}, pending {}); this is a defect, please report it", balance.received, balance.used, balance.rejected_rows(), balance.late, balance.missing, balance.pending)]
 pub struct BalanceError {
     /// whose balance
     pub stage: String,

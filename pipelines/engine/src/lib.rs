@@ -33,6 +33,7 @@
 
 mod balance;
 mod clock;
+mod dead_letter_log;
 mod embedded;
 mod envelope;
 mod input;
@@ -61,6 +62,7 @@ pub use broker::Broker;
 #[cfg(feature = "conformance")]
 pub use bucket::Bucket;
 pub use clock::{CatchUp, Clock, WallTime};
+pub use dead_letter_log::DeadLetterLog;
 pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};

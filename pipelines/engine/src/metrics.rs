@@ -3,6 +3,8 @@
 //! What a role has of one partition is in a registry of that partition, whose label everything in it carries: a partition that goes to
 //! another process takes its numbers with it.
 
+use std::collections::BTreeMap;
+
 use nilometer_schemas::{Reason, Timestamp};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
@@ -25,6 +27,9 @@ pub struct Metrics {
     positions: IntGaugeVec,
     queue_depth: IntGaugeVec,
     snapshots: IntCounterVec,
+    source_rows: IntGaugeVec,
+    source_rejected: IntGaugeVec,
+    source_reached: GaugeVec,
     pub(crate) append_seconds: Histogram,
     ends: IntGaugeVec,
     pub(crate) transactions: IntCounterVec,
@@ -53,7 +58,10 @@ impl Metrics {
     /// [`prometheus::Error`] when the registry already holds a metric of the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self::build(registry.clone())?;
-        let of_process: [Box<dyn Collector>; 8] = [
+        let of_process: [Box<dyn Collector>; 11] = [
+            Box::new(metrics.source_rows.clone()),
+            Box::new(metrics.source_rejected.clone()),
+            Box::new(metrics.source_reached.clone()),
             Box::new(metrics.source_failures.clone()),
             Box::new(metrics.queue_depth.clone()),
             Box::new(metrics.append_seconds.clone()),
@@ -159,6 +167,18 @@ impl Metrics {
             )?,
             queue_depth: IntGaugeVec::new(opts("queue_depth", "items waiting in a bounded queue"), &["queue"])?,
             snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["stage"])?,
+            source_rows: IntGaugeVec::new(
+                opts("source_rows", "rows of a source that became observations or forcing, since its first start"),
+                &["source"],
+            )?,
+            source_rejected: IntGaugeVec::new(
+                opts("source_rows_rejected", "rows of a source in dead letters, by reason"),
+                &["source", "reason"],
+            )?,
+            source_reached: GaugeVec::new(
+                opts("source_newest_seconds", "newest valid time of a source's rows and newest arrival, Unix seconds"),
+                &["source", "time"],
+            )?,
             append_seconds: Histogram::with_opts(seconds(
                 "log_append_seconds",
                 "time from when a message was handed to the log until that had it",
@@ -204,10 +224,27 @@ impl Metrics {
         }
     }
 
+    /// Shows how many rows of a source were used, and how many are in dead letters.
+    pub fn source_rows(&self, source: &str, used: u64, rejected: &BTreeMap<Reason, u64>) {
+        self.source_rows.with_label_values(&[source]).set(gauge(used));
+        for (reason, rows) in rejected {
+            self.source_rejected.with_label_values(&[source, reason.name()]).set(gauge(*rows));
+        }
+    }
+
+    /// Shows the newest valid time and the newest arrival of a source; neither while there is none.
+    pub fn source_reached(&self, source: &str, valid_time: Option<Timestamp>, arrival: Option<Timestamp>) {
+        for (label, time) in [("valid", valid_time), ("arrival", arrival)] {
+            if let Some(time) = time {
+                self.source_reached.with_label_values(&[source, label]).set(time.0 as f64 / 1e6);
+            }
+        }
+    }
+
     /// Notes that a message was appended.
     pub(crate) fn appended(&self, partition: Partition, position: u64) {
         let labels = [partition.contract.topic(), &partition.number.to_string()];
-        self.ends.with_label_values(&labels).set(i64::try_from(position + 1).unwrap_or(i64::MAX));
+        self.ends.with_label_values(&labels).set(gauge(position + 1));
     }
 
     pub(crate) fn queue(&self, name: &str) -> prometheus::IntGauge {
@@ -237,7 +274,7 @@ impl StageMetrics {
     /// Notes where the stage is in one of its inputs.
     pub fn at(&self, partition: Partition, position: u64) {
         let labels = [self.name, partition.contract.topic()];
-        self.metrics.positions.with_label_values(&labels).set(i64::try_from(position).unwrap_or(i64::MAX));
+        self.metrics.positions.with_label_values(&labels).set(gauge(position));
     }
 
     /// Counts a look at a source that could not be read.
@@ -262,6 +299,10 @@ impl StageMetrics {
             self.metrics.rejected.with_label_values(&[self.name, reason.name()]).set(*rows as i64);
         }
     }
+}
+
+fn gauge(rows: u64) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 fn build_info() -> Result<IntGaugeVec, prometheus::Error> {
@@ -295,6 +336,8 @@ mod tests {
         metrics.queue("raw").set(0);
         stage.at(Partition::new(Contract::Forcing, 3), 1);
         metrics.appended(Partition::new(Contract::Forcing, 3), 1);
+        metrics.source_rows("gauge", 2, &[(Reason::Late, 1)].into());
+        metrics.source_reached("gauge", Some(Timestamp(0)), None);
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(
             names,
@@ -313,6 +356,9 @@ mod tests {
                 "nilometer_rows_rejected",
                 "nilometer_snapshots_total",
                 "nilometer_source_failures_total",
+                "nilometer_source_newest_seconds",
+                "nilometer_source_rows",
+                "nilometer_source_rows_rejected",
                 "nilometer_stage_seconds",
             ]
         );

@@ -1,7 +1,8 @@
 //! Lengths of time as people write them in a definition.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A signed length of time in whole seconds. Reads `1h`, `-24h`, `1h30min`, `1d`; a unit is always needed.
@@ -60,6 +61,20 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, unit_s) = UNITS.iter().find(|(_, s)| self.0 != 0 && self.0 % s == 0).unwrap_or(&("s", 1));
         write!(f, "{}{name}", self.0 / unit_s)
+    }
+}
+
+impl JsonSchema for Span {
+    fn schema_name() -> Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "title": "length of time" })
     }
 }
 

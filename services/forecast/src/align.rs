@@ -178,6 +178,16 @@ impl Align {
         self.steps.get(&step).is_some_and(|f| f.covered_s.iter().all(|c| *c >= full))
     }
 
+    /// What of the step that ends at `step` is not known: variable and catchment.
+    pub fn unknown(&self, step: Timestamp) -> impl Iterator<Item = (Variable, usize)> + '_ {
+        let full = self.step_s as f32 - 0.5;
+        let covered = self.steps.get(&step).map(|forcing| &forcing.covered_s);
+        let known = move |at: usize| covered.is_some_and(|covered| covered[at] >= full);
+        (0..self.newest.len())
+            .filter(move |at| !known(*at))
+            .map(|at| (self.variables[at / self.catchments], at % self.catchments))
+    }
+
     /// Takes the step's forcing `[F, C]` out, filled where it is not known (rain: none; the rest: the newest value), and
     /// the forcing rows that are thereby used.
     pub fn take_step(&mut self, step: Timestamp) -> (Vec<f32>, u64) {

@@ -15,6 +15,7 @@
 
 mod role;
 mod route;
+mod tally;
 mod tick;
 
 use nilometer_connectors::SourceError;
@@ -23,6 +24,7 @@ use nilometer_schemas::SchemaError;
 use nilometer_transforms::AverageError;
 
 pub use role::{Dependencies, run};
+pub use tally::{SourceTallies, SourceTally};
 pub use tick::{Decoding, Intake, Lines};
 
 /// Why the role cannot go on. Bad data is never among these.

@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Look, Source};
 use nilometer_definitions::Parts;
 use nilometer_engine::{
-    Appended, Balance, Clock, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots, StageMetrics, Stop,
-    off_reactor, queue,
+    Appended, Balance, Clock, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
+    StageMetrics, Stop, off_reactor, queue,
 };
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_transforms::RawBatch;
@@ -88,11 +88,14 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         tracing::info!(%tick, "resuming from a snapshot");
         stage.reached(tick);
     }
+    let names: Vec<String> = lines.decodings.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = Reader { sources, clock, growing, failing: BTreeSet::new(), stage: stage.clone() };
     let reader = tokio::spawn(reader.run(kept.clone(), sender, stop.clone()));
     let outbox = Outbox::new(log.clone());
-    let mut writer = Writer { log, outbox, snapshots, lines: Some(lines), stage, parts };
+    let mut writer =
+        Writer { log, outbox, snapshots, lines: Some(lines), stage, parts, dead_letters: DeadLetterLog::new(PRODUCER) };
+    kept.intake.sources.show(&metrics);
     let mut since_save = 0;
     while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
         let ReadTick { look, batches, cursors } = read?;
@@ -102,6 +105,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         }
         let rows = writer.decode(&mut kept, batches).await?;
         writer.append(look.tick, rows).await?;
+        kept.intake.sources.show(&metrics);
         kept.tick = Some(look.tick);
         kept.cursors = cursors;
         kept.planned = None;
@@ -124,6 +128,9 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     if since_save > 0 {
         writer.save(&kept).await?;
+    }
+    for source in names.iter().filter(|source| !kept.intake.sources.has_used(source)) {
+        tracing::warn!(source, "the source gave no row that could be used");
     }
     Ok(kept.intake.balance)
 }
@@ -246,6 +253,7 @@ struct Writer {
     lines: Option<Lines>,
     stage: StageMetrics,
     parts: Parts,
+    dead_letters: DeadLetterLog,
 }
 
 impl Writer {
@@ -272,10 +280,11 @@ impl Writer {
             if self.outbox.meanwhile(self.log.append(letters, message)).await?? != Appended::Already {
                 for letter in &rows.letters {
                     self.stage.dead_letter(letter.reason);
-                    tracing::warn!(source = letter.source, locator = letter.locator, reason = %letter.reason, detail = letter.detail, "dead letter");
                 }
+                self.dead_letters.count(&rows.letters);
             }
         }
+        self.dead_letters.tick();
         let numbers: Vec<u32> = self.parts.numbers().collect();
         let Rows { forcings, observations, .. } = rows;
         let forcings =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::compute::concat_batches;
+use arrow::{array::TimestampMicrosecondArray, compute::concat_batches};
 use nilometer_assimilation::Ratings;
 use nilometer_engine::Balance;
 use nilometer_schemas::{
@@ -17,7 +17,7 @@ use nilometer_transforms::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::IngestError;
+use crate::{IngestError, SourceTallies};
 
 /// How a source's bytes become rows.
 pub enum Decoding {
@@ -36,6 +36,9 @@ pub struct Intake {
     references: BTreeMap<String, Option<GeoReference>>,
     /// where every row went
     pub balance: Balance,
+    /// the same by source
+    #[serde(default)]
+    pub sources: SourceTallies,
 }
 
 /// How sources are decoded, checked and averaged.
@@ -62,13 +65,14 @@ impl Intake {
     pub(crate) fn take(&mut self, batches: &[RawBatch], lines: &mut Lines) -> Result<Rows, IngestError> {
         let (mut observations, mut forcings, mut letters) = (Vec::new(), Vec::new(), Vec::new());
         for batch in batches {
+            self.sources.of(&batch.source).arrived(batch.arrival);
             match lines.decodings.get(&*batch.source) {
                 Some(Decoding::Grid(decoding)) => {
                     let expected = self.references.entry(batch.source.to_string()).or_default();
                     self.balance.received += batch.rows();
                     match average_grid(batch, decoding, expected, &mut lines.averager)? {
                         Ok(rows) => {
-                            self.balance.used += batch.rows();
+                            self.used(batch, batch.rows(), newest(rows.valid_time()));
                             forcings.push(rows.into_batch());
                         }
                         Err(letter) => self.reject(*letter, &mut letters),
@@ -82,7 +86,7 @@ impl Intake {
                     }
                     if table.rows.variable.is_forcing() && layout.forecast.is_some() {
                         let (rows, impossible) = foreseen(&table.rows)?;
-                        self.balance.used += rows.len() as u64;
+                        self.used(batch, rows.len() as u64, newest(rows.valid_time()));
                         for letter in impossible {
                             self.reject(letter, &mut letters);
                         }
@@ -90,7 +94,7 @@ impl Intake {
                         continue;
                     }
                     let checked = check(&table.rows, &lines.rules, &mut self.checks)?;
-                    self.balance.used += checked.counts.accepted;
+                    self.used(batch, checked.counts.accepted, newest(checked.observations.valid_time()));
                     for letter in checked.dead_letters {
                         self.reject(letter, &mut letters);
                     }
@@ -114,10 +118,20 @@ impl Intake {
         })
     }
 
+    fn used(&mut self, batch: &RawBatch, rows: u64, newest_valid_time: Option<Timestamp>) {
+        self.balance.used += rows;
+        self.sources.of(&batch.source).used(rows, newest_valid_time);
+    }
+
     fn reject(&mut self, letter: DeadLetterRow, letters: &mut Vec<DeadLetterRow>) {
         self.balance.reject(letter.reason, letter.rows);
+        self.sources.reject(&letter);
         letters.push(letter);
     }
+}
+
+fn newest(times: &TimestampMicrosecondArray) -> Option<Timestamp> {
+    times.values().iter().max().copied().map(Timestamp)
 }
 
 /// The field of a batch averaged over the catchments, or the batch as a dead letter.

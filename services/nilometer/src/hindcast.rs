@@ -3,13 +3,14 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use nilometer_connectors::folder::Gap;
+use nilometer_connectors::{FolderSeries, folder::Gap};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::Clock;
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
     assemble::Run,
+    coverage,
     intake::{self, Mode},
     roles,
     storage::{self, ARCHIVE, LOG, SNAPSHOTS},
@@ -77,7 +78,9 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     out.clone_into(&mut pipeline.log.store);
     begin_where_forcing_does(&mut pipeline)?;
     // Nothing is deleted for a run that cannot begin.
-    roles::rehearse(&pipeline)?;
+    let sources = roles::rehearse(&pipeline)?;
+    coverage::require_weather(&pipeline, Mode::Replay, &sources)?;
+    drop(sources);
     let store = storage::open(out)?;
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
     for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles::NAMES.to_vec())] {
@@ -102,7 +105,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
 /// What is missing, with its file and the days.
 pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     let Some(folder) = intake::folder(pipeline, Mode::Replay)? else { return Ok(()) };
-    let time = &mut pipeline.time;
+    let time = &pipeline.time;
     let issued_from = pipeline.forecast.from.unwrap_or(time.from);
     if !time.to.is_multiple_of_s(time.step.seconds()) {
         bail!("time.to is {}, accepted is the end of a step, as --to {} gives it", time.to, time.to.date());
@@ -119,12 +122,14 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     };
     if begin > issued_from {
         bail!(
-            "source.path: what is before {begin} has no forcing, accepted is --from = {begin} or later, or a complete folder"
+            "source.path: {}; accepted is --from = {begin} or later, or a complete folder",
+            hole_before(pipeline, &folder, begin)
         );
     }
-    if begin > time.from {
-        tracing::warn!(from = %begin, "what is before has no forcing, so the warm-up is shorter than asked for");
+    if begin > pipeline.time.from {
+        tracing::warn!("{}, so the warm-up is shorter and begins at {begin}", hole_before(pipeline, &folder, begin));
     }
+    let time = &mut pipeline.time;
     // The first tick is the end of the first step, and the state before it that step's begin.
     time.from = begin.max(time.from).plus_s(time.step.seconds());
     let basins: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
@@ -132,7 +137,7 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     let gaps = folder.gaps(&basins, &needed, time.from.plus_s(-time.step.seconds()), time.to);
     if !gaps.is_empty() {
         let more = gaps.len().saturating_sub(SHOWN);
-        let lines: Vec<String> = gaps.iter().take(SHOWN).map(|gap| say(gap, folder.step_s())).collect();
+        let lines: Vec<String> = gaps.iter().take(SHOWN).map(|gap| say(gap, &folder)).collect();
         let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
         bail!(
             "source.path: forcing is missing inside the window; accepted is a number each step: complete the files, choose another window, or name the basins in source.leave_out\n  {}{more}",
@@ -142,13 +147,33 @@ pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
     Ok(())
 }
 
+/// Why a warm-up cannot begin before `begin`: file, basins and step that are without forcing.
+fn hole_before(pipeline: &Pipeline, folder: &FolderSeries, begin: Timestamp) -> String {
+    let before = begin.plus_s(-folder.step_s());
+    let missing = shown(begin, folder.step_s());
+    let Some(newest) = folder.forcing_until(before) else {
+        return format!("forcing begins behind {missing}");
+    };
+    let basins: Vec<&str> = pipeline.catchments.iter().map(|c| c.id.as_str()).collect();
+    let file = basins.iter().find_map(|basin| folder.file_beside(basin, begin)).unwrap_or("forcing_*");
+    let more = basins.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "{file} has no forcing of {missing} for {}{more} (the newest before it is of {}), and a warm-up knows no gap",
+        basins.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", "),
+        shown(newest, folder.step_s())
+    )
+}
+
 /// A step by its end: the day that it is, or the time.
 fn shown(end: Timestamp, step_s: i64) -> String {
     if step_s == DAY_S { end.plus_s(-DAY_S).date() } else { end.to_string() }
 }
 
-fn say(gap: &Gap, step_s: i64) -> String {
-    let file = gap.file.as_deref().unwrap_or("forcing_*");
+fn say(gap: &Gap, folder: &FolderSeries) -> String {
+    let step_s = folder.step_s();
+    let beside = || folder.file_beside(&gap.basin, gap.first);
+    let file = gap.file.as_deref().or_else(beside).unwrap_or("forcing_*");
     format!(
         "{file}: {} of basin {} on {} {} from {}",
         gap.column,

@@ -1,6 +1,7 @@
 //! The binary: commands in, roles wired, exit code out.
 
 mod assemble;
+mod coverage;
 mod explain;
 mod exposition;
 mod hindcast;
@@ -8,9 +9,11 @@ mod http;
 mod intake;
 mod models;
 mod progress;
+mod reference;
 mod report;
 mod retention;
 mod roles;
+mod sources_status;
 mod stage;
 mod storage;
 mod topics;
@@ -128,8 +131,17 @@ enum Command {
     },
     /// Report every problem of a definition, with its path in the file
     Validate(Definition),
-    /// Print a complete, commented definition to start from
-    Config,
+    /// What the sources of a definition have given
+    Sources {
+        #[command(subcommand)]
+        command: Sources,
+    },
+    /// Print a commented definition to start from, or with --reference every key that a definition may have
+    Config {
+        /// every key: its type, its default and what it means
+        #[arg(long)]
+        reference: bool,
+    },
     /// Bring the log in log.store to the cluster of log.kafka, with its positions, so that every role goes on from its snapshot
     Log {
         #[command(subcommand)]
@@ -145,6 +157,12 @@ enum Command {
         #[command(subcommand)]
         command: Models,
     },
+}
+
+#[derive(Subcommand)]
+enum Sources {
+    /// Say of each source its last row, its last arrival, how many rows were used, late and dead letters, and since when it is silent
+    Status(Definition),
 }
 
 #[derive(Subcommand)]
@@ -206,6 +224,15 @@ impl Definition {
         self.load_with(Vec::new())
     }
 
+    /// To be run: what it says without effect is in the log.
+    fn load_to_run(&self, overrides: Vec<String>) -> Result<Pipeline> {
+        let pipeline = self.load_with(overrides)?;
+        for warning in &pipeline.warnings {
+            tracing::warn!("{warning}");
+        }
+        Ok(pipeline)
+    }
+
     /// With overrides of the command's own options, which --set overrides in turn.
     fn load_with(&self, mut overrides: Vec<String>) -> Result<Pipeline> {
         overrides.extend_from_slice(&self.set);
@@ -235,18 +262,18 @@ fn main() -> ExitCode {
 async fn execute(command: Command) -> Result<()> {
     match command {
         Command::Run { definition, roles } => {
-            let pipeline = definition.load()?;
+            let pipeline = definition.load_to_run(Vec::new())?;
             let clock = Clock::wall(pipeline.time.tick_s(), pipeline.operations.catch_up);
             Run::new(pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
         }
         Command::Replay { definition, speed, serve, roles } => {
-            let mut pipeline = definition.load()?;
+            let mut pipeline = definition.load_to_run(Vec::new())?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             let clock = replay_clock(&pipeline, speed);
             Run::new(pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
         }
         Command::Hindcast { definition, out, options } => {
-            hindcast::hindcast(definition.load_with(options.overrides())?, &out).await
+            hindcast::hindcast(definition.load_to_run(options.overrides())?, &out).await
         }
         Command::Report { definition, open_loop, from, to, out } => {
             let pipeline = definition.load()?;
@@ -293,12 +320,30 @@ async fn execute(command: Command) -> Result<()> {
             let mut pipeline = definition.load()?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             // What only opening shows: traced catchments, readable sources, a model that loads.
-            roles::rehearse(&pipeline)?;
-            println!("{}: no problem found", show(&definition.definition));
+            let sources = roles::rehearse(&pipeline)?;
+            let mut warnings = pipeline.warnings.clone();
+            warnings.extend(coverage::without_rows(&pipeline, Mode::Replay, &sources));
+            for warning in &warnings {
+                println!("warning: {warning}");
+            }
+            let found = match warnings.len() {
+                0 => "no problem found".to_owned(),
+                1 => "no problem found, 1 warning".to_owned(),
+                many => format!("no problem found, {many} warnings"),
+            };
+            println!("{}: {found}", show(&definition.definition));
             Ok(())
         }
-        Command::Config => {
-            print!("{EXAMPLE}");
+        Command::Sources { command: Sources::Status(definition) } => {
+            print!("{}", sources_status::status(&definition.load()?).await?);
+            Ok(())
+        }
+        Command::Config { reference } => {
+            if reference {
+                print!("{}", reference::markdown());
+            } else {
+                print!("{EXAMPLE}");
+            }
             Ok(())
         }
         Command::Log { command: LogCommand::Copy(definition) } => {

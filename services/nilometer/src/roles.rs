@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use nilometer_connectors::Source;
 use nilometer_definitions::{Parts, Pipeline};
 use nilometer_engine::{Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
@@ -13,6 +14,7 @@ use object_store::ObjectStore;
 use tokio::sync::watch;
 
 use crate::{
+    coverage,
     exposition::Exposition,
     intake::{Mode, intake},
     retention::Readers,
@@ -95,6 +97,10 @@ impl Roles {
 
     fn ingest(&self, stop: &Stop) -> Result<Role> {
         let (sources, lines) = intake(&self.pipeline, self.mode)?;
+        coverage::require_weather(&self.pipeline, self.mode, &sources)?;
+        for warning in coverage::without_rows(&self.pipeline, self.mode, &sources) {
+            tracing::warn!("{warning}");
+        }
         let dependencies = nilometer_ingest::Dependencies {
             log: self.log.clone(),
             snapshots: self.snapshots("ingest", self.parts.first()),
@@ -181,17 +187,17 @@ impl Roles {
     }
 }
 
-/// Everything that `validate` can try without running: catchments, sources, the model.
+/// Everything that `validate` can try without running: catchments, sources, the model. Gives the sources of a replay.
 ///
 /// # Errors
 /// The first thing that cannot be made.
-pub fn rehearse(pipeline: &Pipeline) -> Result<()> {
-    intake(pipeline, Mode::Replay)?;
+pub fn rehearse(pipeline: &Pipeline) -> Result<Vec<Box<dyn Source>>> {
+    let (sources, _) = intake(pipeline, Mode::Replay)?;
     let (runtime, models) = models(pipeline)?;
     for member in models.members() {
         nilometer_forecast::EnsembleState::new(&runtime, &member.package, pipeline, 1, pipeline.time.from)?;
     }
-    Ok(())
+    Ok(sources)
 }
 
 /// The verified models, and what runs them.

@@ -32,6 +32,7 @@ use nilometer_transforms::{
     Conversion, ConvertError, TableLayout,
     decode::{StationLayout, TimeFormat, TimeLayout},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use series::{FolderSeries, Gap, discharge_m3_s};
@@ -55,7 +56,7 @@ pub enum FolderLayout {
 }
 
 /// A folder in a definition.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FolderOptions {
     /// its layout

@@ -75,6 +75,16 @@ impl FolderSeries {
         begin
     }
 
+    /// The file that holds the forcing of a basin that is nearest before a time, or else behind it: where a row of that time is looked for.
+    #[must_use]
+    pub fn file_beside(&self, basin: &str, time: Timestamp) -> Option<&str> {
+        let (names, files) = (text(&self.forcing.rows, BASIN), text(&self.forcing.rows, FILE));
+        let at = self.forcing.times.partition_point(|(t, _)| *t < time);
+        let (before, behind) = self.forcing.times.split_at(at);
+        let mut rows = before.iter().rev().chain(behind).flat_map(|(_, rows)| rows.clone());
+        rows.find(|row| names.value(*row) == basin).map(|row| files.value(row))
+    }
+
     /// The newest time up to `until` that has forcing.
     #[must_use]
     pub fn forcing_until(&self, until: Timestamp) -> Option<Timestamp> {

@@ -9,6 +9,7 @@ use std::{
 
 use nilometer_schemas::{Timestamp, Unit, Variable};
 use nilometer_transforms::{Conversion, GridDecoding, Range, Span, decode::geotiff::MAX_CELLS};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -37,7 +38,7 @@ use series::GeotiffSeries;
 /// assert!(rain.problems("data".as_ref()).iter().all(|(key, _)| key == "path"), "only the folder is absent");
 /// # Ok::<(), toml::de::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GeotiffOptions {
     /// path below the data root with the time in it, see [`Template`]
@@ -72,7 +73,7 @@ pub struct GeotiffOptions {
 }
 
 /// Which end of its period a name's time is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeLabel {
     /// the period begins at the name's time
@@ -82,7 +83,7 @@ pub enum TimeLabel {
 }
 
 /// How often the names come again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Recurring {
     /// every year; a 29 February without a file of its own is a gap

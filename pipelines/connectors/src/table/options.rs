@@ -7,6 +7,7 @@ use nilometer_transforms::{
     Conversion, Span, TableLayout,
     decode::{ForecastLayout, StationLayout, TimeFormat, TimeLayout},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
@@ -37,7 +38,7 @@ use crate::{
 /// )?;
 /// # Ok::<(), toml::de::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TableOptions {
     /// file below the data root
@@ -80,7 +81,7 @@ pub struct TableOptions {
 }
 
 /// The columns of a weather forecast.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ForecastOption {
     /// column of its reference time, written as the valid time is
@@ -90,7 +91,7 @@ pub struct ForecastOption {
 }
 
 /// How a table is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TableFormat {
     /// text, a row a line
@@ -100,7 +101,7 @@ pub enum TableFormat {
 }
 
 /// Which station the rows are for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StationOption {
     /// the table is about this one
@@ -110,7 +111,7 @@ pub enum StationOption {
 }
 
 /// When the rows are valid.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TimeOption {
     /// A column says.
@@ -200,6 +201,9 @@ impl TableOptions {
         if !self.scale.is_finite() || self.scale == 0.0 {
             add("scale", format!("is {}; accepted is a finite number other than 0", self.scale));
         }
+        if self.missing.iter().any(|number| !number.is_finite()) {
+            add("missing", "has a number that no cell equals; accepted are finite numbers".to_owned());
+        }
         if !self.delimiter.is_ascii() || matches!(self.delimiter, '"' | '\n' | '\r') {
             add(
                 "delimiter",
@@ -271,7 +275,9 @@ impl TableOptions {
         Ok(Box::new(table.open()?))
     }
 
-    fn format(&self) -> TableFormat {
+    /// How it is stored: as `format` says, else as the path's ending.
+    #[must_use]
+    pub fn format(&self) -> TableFormat {
         let named = if self.path.ends_with(".parquet") { TableFormat::Parquet } else { TableFormat::Csv };
         self.format.unwrap_or(named)
     }

@@ -10,6 +10,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     topic_partition_list::{Offset, TopicPartitionList},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{LogError, Partition};
@@ -45,7 +46,7 @@ const OURS: [&str; 20] = [
 const MEMBERSHIP: [(&str, &str); 2] = [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "300")];
 
 /// `[log.kafka]`: a cluster instead of segments in the store. Snapshots and the archive stay in the store.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaOptions {
     /// where to ask first, as `host:9092,other:9092`

@@ -93,13 +93,19 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
         let (station, time, value) = (rows.station.value(row), rows.time[row], rows.value[row]);
         let verdict = match rules.of(station) {
             None => {
-                Verdict::Reject(Reason::UnknownStation, format!("station {station:?} is not one of the pipeline's"))
+                let detail = format!(
+                    "{} of {station:?}, which no catchment has as its station or id; accepted are of {}",
+                    rows.variable,
+                    rules.names()
+                );
+                Verdict::Reject(Reason::UnknownStation, detail)
             }
             // Were it remembered, everything that is true would be out of order behind it.
             Some(options) if time > rows.ingest_time[row].plus_s(options.ahead_s(rows.variable)) => Verdict::Reject(
                 Reason::BadTime,
                 format!(
-                    "{time} is ahead of the arrival of the row at {}; accepted is up to {} (checks.future_tolerance)",
+                    "{} of {station} at {time} is ahead of the arrival of the row at {}; accepted is up to {} (checks.future_tolerance)",
+                    rows.variable,
                     rows.ingest_time[row],
                     Span::from_seconds(options.ahead_s(rows.variable))
                 ),

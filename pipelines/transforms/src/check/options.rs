@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use nilometer_schemas::Variable;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::MEMORY;
@@ -10,7 +11,7 @@ use crate::{Range, Span};
 
 /// Tests on what gauges measure. Limits are in its unit, so the weather has none of them: only what is possible on Earth, and gaps.
 /// Only the gross range has a default ([`possible_range`]); a test without options is not run.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CheckOptions {
     /// values outside are rejected; default: what is possible on Earth
@@ -29,7 +30,7 @@ pub struct CheckOptions {
 
 /// Suspect when `|x_n − mean(x_{n−1}, x_{n−2})| > threshold`. QARTOD's test 6 judges x_{n−1} once x_n is there; a flag
 /// that has gone out is never rewritten, so this one judges x_n by the past alone and cannot tell a spike from a step.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SpikeOptions {
     /// in the variable's canonical unit, above 0
@@ -37,7 +38,7 @@ pub struct SpikeOptions {
 }
 
 /// Suspect when `|x_n − x_{n−1}| / hours between > max_per_hour` (QARTOD test 7; suspect only).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateOptions {
     /// in the variable's canonical unit an hour, above 0
@@ -45,7 +46,7 @@ pub struct RateOptions {
 }
 
 /// Suspect when the newest `count` values, none missing between, lie within `tolerance` (QARTOD test 8).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FlatLineOptions {
     /// values that make a flat line, 2 to 48
@@ -55,7 +56,7 @@ pub struct FlatLineOptions {
 }
 
 /// A step that has no row becomes a row without a value, with flag 9 and flag source `gap` (QARTOD test 1).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GapOptions {
     /// time between two rows of a station
@@ -70,6 +71,8 @@ pub const FARTHEST_S: i64 = 16 * 86_400;
 
 /// How far ahead of its arrival a reading may lie when the definition does not say, seconds.
 const TOLERANCE_S: i64 = 600;
+/// Stations that a message names.
+const SHOWN: usize = 10;
 
 const fn gap_rows() -> u32 {
     744
@@ -168,6 +171,7 @@ impl CheckOptions {
         }
         if let Some(g) = self.gap {
             require(g.step.seconds() > 0, "gap.step", g.step.to_string(), "a time above 0 s, as 1h");
+            require(g.max_rows > 0, "gap.max_rows", g.max_rows.to_string(), "1 or more");
         }
         problems
     }
@@ -184,6 +188,13 @@ impl CheckRules {
     #[must_use]
     pub fn new(options: &CheckOptions, stations: impl IntoIterator<Item = (String, CheckOptions)>) -> Self {
         Self { stations: stations.into_iter().map(|(name, over)| (name, options.overridden_by(&over))).collect() }
+    }
+
+    /// The stations, as many as a message takes.
+    pub(super) fn names(&self) -> String {
+        let shown: Vec<&str> = self.stations.keys().take(SHOWN).map(String::as_str).collect();
+        let more = if self.stations.len() > SHOWN { ", …" } else { "" };
+        format!("{}{more}", shown.join(", "))
     }
 
     /// Tests on a station; none when the pipeline does not have it.

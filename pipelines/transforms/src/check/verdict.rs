@@ -51,14 +51,15 @@ impl Series {
         arrived: Timestamp,
     ) -> Verdict {
         let known = self.find(time).ok().map(|at| self.points[at]);
-        if let Some((reason, detail)) = known.and_then(|known| repeated(known, value, arrived)) {
+        if let Some((reason, detail)) = known.and_then(|known| repeated(known, value, variable, arrived)) {
             return Verdict::Reject(reason, detail);
         }
         let before = known.and_then(Point::value);
         let range = options.gross_range.unwrap_or(possible_range(variable));
         if let Some(value) = value.filter(|v| !range.contains(*v)) {
             let unit = variable.unit();
-            let detail = format!("value is {value} {unit}; accepted is {} to {} {unit}", range.min, range.max);
+            let detail =
+                format!("{variable} at {time} is {value} {unit}; accepted is {} to {} {unit}", range.min, range.max);
             return Verdict::Reject(Reason::GrossRange, detail);
         }
         let newest = self.points.back().map(|p| p.time());
@@ -116,8 +117,8 @@ impl Series {
 
 /// Why a second row for a known time is refused. A row fills a gap, a value replaces "no value", and what comes later corrects
 /// or withdraws; of two values that come together nobody can tell which is meant.
-fn repeated(known: Point, value: Option<f64>, arrived: Timestamp) -> Option<(Reason, String)> {
-    let detail = |what: &str| format!("a row for {} came before, with {what}", known.time());
+fn repeated(known: Point, value: Option<f64>, variable: Variable, arrived: Timestamp) -> Option<(Reason, String)> {
+    let detail = |what: &str| format!("{variable} of {} came before, with {what}", known.time());
     match (known, value) {
         (Point::Gap(_), _) | (Point::Missing(_), Some(_)) => None,
         (Point::Missing(_), None) => Some((Reason::Duplicate, detail("no value either"))),

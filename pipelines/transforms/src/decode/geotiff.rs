@@ -6,6 +6,7 @@
 use std::io::Cursor;
 
 use nilometer_schemas::{Reason, Unit, Variable};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tiff::{
     TiffError,
@@ -23,7 +24,7 @@ const MAX_COMPRESSION: u64 = 4096;
 const MAX_TAG_BYTES: usize = 16 << 20;
 
 /// An inclusive range in a variable's canonical unit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Range {
     /// smallest value inside

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use nilometer_assimilation::{DischargeOperator, ErrorFactors, StageOperator};
 use nilometer_definitions::{Catchment, Pipeline, Scenario};
-use nilometer_engine::{Balance, Input, Outbox, Partition, Position, SnapshotError, Snapshots};
+use nilometer_engine::{Balance, DeadLetterLog, Input, Outbox, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{Member, Mixture, Package};
 use nilometer_schemas::{AnalysesBuilder, Contract, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
-use super::{Dependencies, Role};
+use super::{Dependencies, PRODUCER, Role};
 use crate::{
     Align, ForecastError, WaterBudget,
     foreseen::Foreseen,
@@ -114,9 +114,11 @@ impl Role {
             observations,
             saved: (kept.tick > Timestamp::MIN).then_some(kept.tick),
             ticks_since_save: 0,
+            dead_letters: DeadLetterLog::new(PRODUCER),
             kept,
             first,
             without_weather: false,
+            filling: false,
             rewinding_to: None,
             remade: Vec::new(),
             pipeline,

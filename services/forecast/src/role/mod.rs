@@ -9,7 +9,8 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 use nilometer_assimilation::{ErrorFactors, StageOperator};
 use nilometer_definitions::{AssimilationMethod, Pipeline, Scenario};
 use nilometer_engine::{
-    Appended, Balance, Input, Log, Lost, Message, Outbox, Partition, Record, Snapshots, Stop, off_reactor,
+    Appended, Balance, DeadLetterLog, Input, Log, Lost, Message, Outbox, Partition, Record, Snapshots, Stop,
+    off_reactor,
 };
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
@@ -111,6 +112,8 @@ struct Role {
     first: Kept,
     /// whether the last forecast missed the weather that it asks for
     without_weather: bool,
+    /// whether the last step was taken without all of its forcing
+    filling: bool,
     /// the tick whose late rows are being placed
     rewinding_to: Option<Timestamp>,
     /// snapshots that a rewind has made anew: ordinal, content, numbers
@@ -119,6 +122,7 @@ struct Role {
     observations: Input,
     saved: Option<Timestamp>,
     ticks_since_save: u32,
+    dead_letters: DeadLetterLog,
 }
 
 /// What one tick brought.
@@ -238,10 +242,11 @@ impl Role {
             if let Appended::At(_) = outbox.meanwhile(appending).await?? {
                 for letter in &letters {
                     self.dependencies.metrics.stage.dead_letter(letter.reason);
-                    tracing::warn!(reason = %letter.reason, locator = letter.locator, detail = letter.detail, "dead letter");
                 }
+                self.dead_letters.count(&letters);
             }
         }
+        self.dead_letters.tick();
         let analyses = analyses.map(|rows| message(Contract::Analysis, rows.into_batch()));
         let forecasts = forecasts.map(|rows| message(Contract::Forecast, rows.into_batch()));
         let stage = self.dependencies.metrics.stage.clone();
@@ -261,7 +266,6 @@ impl Role {
     fn catch_up(&mut self, tick: Timestamp) -> Result<(), ForecastError> {
         let Some(state) = &mut self.state else { return Ok(()) };
         let kept = &mut self.kept;
-        let filled_before = kept.filled_steps;
         loop {
             let step = state.time().plus_s(self.pipeline.time.step.seconds());
             let complete = kept.align.is_complete(step);
@@ -271,6 +275,14 @@ impl Role {
             if !complete {
                 kept.filled_steps += 1;
             }
+            let begins = !complete && !self.filling;
+            if let Some((variable, catchment)) = kept.align.unknown(step).next().filter(|_| begins) {
+                let (catchment, others) = (&self.catchments[catchment], kept.align.unknown(step).count() - 1);
+                tracing::warn!(%step, %variable, catchment, others, "forcing did not arrive in time: steps are filled without rain and with the last value of the rest until it does");
+            } else if complete && self.filling {
+                tracing::info!(%step, filled_steps = kept.filled_steps, "forcing arrives again");
+            }
+            self.filling = !complete;
             let (forcing, used) = kept.align.take_step(step);
             if let Some(history) = &mut self.history {
                 // What was filled in is no weather that was.
@@ -312,10 +324,6 @@ impl Role {
             kept.balance.used += used + observations.len() as u64;
             kept.state_time = state.time();
             kept.foreseen.forget(step);
-        }
-        let filled = kept.filled_steps - filled_before;
-        if filled > 0 {
-            tracing::warn!(steps = filled, up_to = %kept.state_time, "forcing did not arrive in time: steps filled without rain and with the last evapotranspiration");
         }
         let metrics = &self.dependencies.metrics;
         metrics.filled_steps.set(i64::try_from(kept.filled_steps).unwrap_or(i64::MAX));

@@ -215,7 +215,7 @@ impl Role {
             if let Some(newer) = journal.in_place_of(topic, row.at, &about) {
                 balance.reject(Reason::Superseded, 1);
                 if self.rewinding_to == Some(newer.arrived) {
-                    displaced.push(said(row, Reason::Superseded, self.locator(row), time));
+                    displaced.push(self.late_row_dead_letter(row, Reason::Superseded, time));
                 }
                 continue;
             }
@@ -239,7 +239,7 @@ impl Role {
                 }
             };
             if self.rewinding_to == Some(row.arrived) {
-                displaced.push(said(row, reason, self.locator(row), time));
+                displaced.push(self.late_row_dead_letter(row, reason, time));
             }
         }
         self.kept.journal = journal;
@@ -249,6 +249,20 @@ impl Role {
     fn locator(&self, row: &LateRow) -> String {
         let partition = Partition::new(row.content.topic(), self.dependencies.partition);
         format!("{partition}@{}#{}", row.at.0, row.at.1)
+    }
+
+    /// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
+    fn late_row_dead_letter(&self, row: &LateRow, reason: Reason, time: Timestamp) -> DeadLetterRow {
+        let name = &self.catchments[row.content.catchment()];
+        let what = match &row.content {
+            LateContent::Observation(row) => {
+                format!("{} of {name}, {} {}", row.variable, row.value, row.variable.unit())
+            }
+            LateContent::Withdrawal(about) => format!("withdrawal of the {} of {name}", about.variable),
+            LateContent::Forcing(row) => format!("{} of {name}, {} {}", row.variable, row.value, row.variable.unit()),
+        };
+        let detail = format!("{what}, valid at {}, which came at {}", row.content.valid_time(), row.arrived);
+        in_words(reason, self.locator(row), detail, time)
     }
 
     /// Of the analyses of a tick that was taken again, those of the rows that this rewind is for; of the last tick all.
@@ -289,9 +303,4 @@ fn joined(analyses: Vec<Analyses>) -> Result<Option<Analyses>, ForecastError> {
     let batches: Vec<RecordBatch> = analyses.into_iter().map(Analyses::into_batch).collect();
     let rows = Analyses::try_from(concat_batches(&Contract::Analysis.schema(), &batches)?)?;
     Ok(Some(rows).filter(|rows| !rows.is_empty()))
-}
-
-/// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
-fn said(row: &LateRow, reason: Reason, locator: String, time: Timestamp) -> DeadLetterRow {
-    in_words(reason, locator, format!("{:?}, which came at {}", row.content, row.arrived), time)
 }

@@ -89,7 +89,7 @@ impl Role {
                 continue;
             }
             let detail = format!(
-                "{variable} of {} at {valid_time}, state at {}",
+                "{variable} of {} at {valid_time}; the state has reached {}",
                 rows.catchment().value(row),
                 self.kept.state_time
             );
@@ -144,7 +144,10 @@ impl Role {
             }
             let (value, station) = (rows.value().value(row), rows.station().value(row));
             let valid_time = Timestamp(rows.valid_time().value(row));
-            let detail = format!("{value} at {station}, {valid_time}, state at {}", self.kept.state_time);
+            let variable = rows.variable().value(row);
+            let state_time = self.kept.state_time;
+            let detail =
+                format!("{variable} of {station} at {valid_time} is {value}; the state has reached {state_time}");
             let letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
             letters.extend(letter.filter(|_| !told_before));
         }
@@ -172,10 +175,11 @@ impl Role {
         let before = self.kept.align.take_waiting(&about)?;
         self.kept.balance.reject(Reason::Superseded, 1);
         let detail = format!(
-            "{} at {}, {}, was replaced by the row named here before it was used",
-            before.value,
+            "{} of {} at {} was {}; the row named here came in its place before it was used",
+            about.variable,
             rows.station().value(row),
-            about.valid_time
+            about.valid_time,
+            before.value
         );
         Some(in_words(Reason::Superseded, locator, detail, tick))
     }

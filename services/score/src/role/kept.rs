@@ -35,7 +35,7 @@ impl Role {
         if kept.identity != self.identity {
             return Err(other(&self.identity));
         }
-        tracing::info!(tick = %kept.tick, from = ?kept.mark, "scores resume");
+        tracing::info!(tick = %kept.tick, "scores resume");
         let behind = self.climate.restore(numbers, &kept.climate);
         let behind = behind.and_then(|numbers| self.floods.restore(numbers, &kept.floods));
         let behind = behind.filter(|b| b.len() >= self.newest.len());
