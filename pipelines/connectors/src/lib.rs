@@ -49,5 +49,7 @@ mod zone;
 pub use folder::{FolderLayout, FolderOptions, FolderSeries};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Source, SourceError, Window};
-pub use table::{Delivered, ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
+pub use table::{
+    Delivered, ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption,
+};
 pub use template::{Template, TemplateError};

@@ -38,6 +38,9 @@ pub struct Catchment {
     pub id: String,
     /// the station whose discharge is observed; the identifier when absent
     pub station: Option<String>,
+    /// earlier names of the station, as before it was renumbered; rows under these count as its own
+    #[serde(default)]
+    pub formerly: Vec<String>,
     /// whose parameters of the model package to use; the identifier when absent
     pub parameters: Option<String>,
     /// published area, km²

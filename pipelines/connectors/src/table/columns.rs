@@ -4,20 +4,24 @@ use std::{iter::once, ops::Range};
 
 use arrow::{
     array::RecordBatch,
-    compute::concat_batches,
     row::{RowConverter, SortField},
 };
 use bytes::Bytes;
 use nilometer_schemas::Timestamp;
-use nilometer_transforms::{Columns, Payload, TableLayout, decode::table::column_origins};
-use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
+use nilometer_transforms::{
+    Columns, Payload, TableLayout,
+    decode::{Times, table::column_times},
+};
+use parquet::errors::ParquetError;
 
-use super::{BATCH_ROWS, delivered::hash};
+use super::{BATCH_ROWS, delivered::hash, parquet_file::read};
 use crate::{Cursor, Window};
 
 /// The rows of the window in order of arrival, then of the file.
 pub(super) struct RowIndex {
     rows: RecordBatch,
+    /// none where the time column cannot be read
+    times: Option<Times>,
     delay_s: i64,
     entries: Vec<Entry>,
 }
@@ -37,17 +41,19 @@ impl RowIndex {
     pub(super) fn new(bytes: &Bytes, layout: &TableLayout, delay_s: i64, window: Window) -> Result<Self, String> {
         let rows = read(bytes).map_err(|error| format!("not a readable Parquet file: {error}"))?;
         // Without its time column no row can be placed in time: all arrive first, and decoding says what is wrong.
-        let times = column_origins(&rows, layout).unwrap_or_else(|_| vec![None; rows.num_rows()]);
+        let times = column_times(&rows, layout).ok();
+        let origin = |row| times.as_ref().and_then(|times| times.origin(row));
         let arrival = |time: Option<Timestamp>| match time {
             None => Some(window.from),
             Some(time) => Some(time.plus_s(delay_s)).filter(|arrival| window.contains(time, *arrival)),
         };
-        let entry = |(row, time): (usize, Option<Timestamp>)| {
+        let entry = |row: usize| {
+            let time = origin(row);
             Some(Entry { arrival: arrival(time)?, row, timed: time.is_some() })
         };
-        let mut entries: Vec<Entry> = times.into_iter().enumerate().filter_map(entry).collect();
+        let mut entries: Vec<Entry> = (0..rows.num_rows()).filter_map(entry).collect();
         entries.sort_unstable();
-        Ok(Self { rows, delay_s, entries })
+        Ok(Self { rows, times, delay_s, entries })
     }
 
     /// What arrived in `(cursor, until]`: one batch for each run of rows that follow each other in the file.
@@ -56,7 +62,10 @@ impl RowIndex {
         let end = self.entries.partition_point(|e| e.arrival <= until).max(first);
         let runs = self.entries[first..end].chunk_by(|a, b| a.row + 1 == b.row && a.timed == b.timed);
         runs.flat_map(|run| run.chunks(BATCH_ROWS))
-            .map(|run| (run[run.len() - 1].arrival, payload(&self.rows, run[0].row, run.len(), Some(self.delay_s))))
+            .map(|run| {
+                let payload = payload(&self.rows, self.times.as_ref(), run[0].row, run.len(), Some(self.delay_s));
+                (run[run.len() - 1].arrival, payload)
+            })
             .collect()
     }
 
@@ -68,19 +77,21 @@ impl RowIndex {
 /// The rows of a file that is replaced whole whenever it grows.
 pub(super) struct WholeRows {
     rows: RecordBatch,
+    times: Option<Times>,
     /// of the columns' names and types, then of each row
     hashes: Vec<u64>,
 }
 
 impl WholeRows {
-    pub(super) fn new(bytes: &Bytes) -> Result<Self, ParquetError> {
+    pub(super) fn new(bytes: &Bytes, layout: &TableLayout) -> Result<Self, ParquetError> {
         let rows = read(bytes)?;
+        let times = column_times(&rows, layout).ok();
         let fields = rows.schema_ref().fields().iter();
         let head: Vec<String> = fields.clone().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
         let converter = RowConverter::new(fields.map(|f| SortField::new(f.data_type().clone())).collect())?;
         let content = converter.convert_columns(rows.columns())?;
         let hashes = once(hash(head.join(",").as_bytes())).chain(content.iter().map(|row| hash(row.data()))).collect();
-        Ok(Self { rows, hashes })
+        Ok(Self { rows, times, hashes })
     }
 
     pub(super) fn hashes(&self) -> &[u64] {
@@ -91,17 +102,11 @@ impl WholeRows {
     pub(super) fn payloads(&self, places: Range<usize>) -> Vec<Payload> {
         let (first, end) = (places.start.max(1) - 1, places.end - 1);
         let firsts = (first..end).step_by(BATCH_ROWS);
-        firsts.map(|at| payload(&self.rows, at, BATCH_ROWS.min(end - at), None)).collect()
+        firsts.map(|at| payload(&self.rows, self.times.as_ref(), at, BATCH_ROWS.min(end - at), None)).collect()
     }
 }
 
-fn payload(rows: &RecordBatch, first: usize, count: usize, delay_s: Option<i64>) -> Payload {
-    Payload::Columns(Columns { rows: rows.slice(first, count), first_row: first as u64 + 1, delay_s })
-}
-
-fn read(bytes: &Bytes) -> Result<RecordBatch, ParquetError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?;
-    let schema = builder.schema().clone();
-    let batches: Vec<RecordBatch> = builder.build()?.collect::<Result<_, _>>()?;
-    Ok(concat_batches(&schema, &batches)?)
+fn payload(rows: &RecordBatch, times: Option<&Times>, first: usize, count: usize, delay_s: Option<i64>) -> Payload {
+    let times = times.map(|times| times.slice(first..first + count));
+    Payload::Columns(Columns { rows: rows.slice(first, count), first_row: first as u64 + 1, times, delay_s })
 }

@@ -2,19 +2,23 @@
 
 mod columns;
 mod delivered;
+mod file;
 mod lines;
 mod options;
+mod parquet_file;
 
-use std::{fs, ops::Range, path::PathBuf, sync::Arc};
+use std::{ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch, TableLayout, lines_of};
 
 use crate::{Arrival, Cursor, Source, SourceError, Window};
+use delivered::hash;
+use file::{Content, load};
 
 pub use delivered::Delivered;
-pub use options::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
+pub use options::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 
 /// Rows of one batch at most.
 const BATCH_ROWS: usize = 1 << 16;
@@ -46,7 +50,13 @@ enum Index {
 impl Table {
     fn open(mut self) -> Result<Self, SourceError> {
         let Arrival::Delay { delay } = self.arrival else { return Ok(self) };
-        let bytes = self.load()?;
+        let bytes = match load(&self.at).map_err(|error| SourceError::io(&self.name, &self.at, error))? {
+            Content::Whole(bytes) => bytes,
+            Content::TooLarge(payload) => {
+                self.index = Some(Index::Unreadable(vec![payload]));
+                return Ok(self);
+            }
+        };
         self.index = Some(match self.format {
             TableFormat::Csv => match lines::LineIndex::new(bytes, &self.layout, delay.seconds(), self.window) {
                 Ok(index) => Index::Lines(index),
@@ -60,24 +70,21 @@ impl Table {
         Ok(self)
     }
 
-    fn load(&self) -> Result<Bytes, SourceError> {
-        fs::read(&self.at).map(Bytes::from).map_err(|error| SourceError::io(&self.name, &self.at, error))
-    }
-
     fn batch(&self, arrival: Timestamp, payload: Payload) -> RawBatch {
         RawBatch { source: self.name.clone(), locator: self.locator.clone(), arrival, payload }
     }
 
     /// The file as it is now; none when there is none.
     fn look(&self) -> Result<Option<Seen>, SourceError> {
-        let bytes = match fs::read(&self.at) {
-            Ok(bytes) => Bytes::from(bytes),
+        let bytes = match load(&self.at) {
+            Ok(Content::Whole(bytes)) => bytes,
+            Ok(Content::TooLarge(payload)) => return Ok(Some(Seen::TooLarge(payload, [hash(b"too large")]))),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(SourceError::io(&self.name, &self.at, error)),
         };
         Ok(Some(match self.format {
-            TableFormat::Csv => Seen::Lines(lines::WholeLines::new(&bytes)),
-            TableFormat::Parquet => Seen::Columns(columns::WholeRows::new(&bytes).map_err(|source| {
+            TableFormat::Csv => Seen::Lines(lines::WholeLines::new(&bytes, &self.layout)),
+            TableFormat::Parquet => Seen::Columns(columns::WholeRows::new(&bytes, &self.layout).map_err(|source| {
                 SourceError::Parquet { name: self.name.to_string(), path: self.at.clone(), source }
             })?),
         }))
@@ -100,6 +107,7 @@ impl Table {
         let payloads = |places: &Range<usize>| match seen {
             Seen::Lines(lines) => lines.payloads(places.clone(), &self.layout),
             Seen::Columns(rows) => rows.payloads(places.clone()),
+            Seen::TooLarge(payload, _) => vec![payload.clone()],
         };
         news.iter().flat_map(payloads).map(|payload| self.batch(until, payload)).collect()
     }
@@ -109,6 +117,8 @@ impl Table {
 enum Seen {
     Lines(lines::WholeLines),
     Columns(columns::WholeRows),
+    /// told once, however it grows
+    TooLarge(Payload, [u64; 1]),
 }
 
 impl Seen {
@@ -117,6 +127,7 @@ impl Seen {
         match self {
             Self::Lines(lines) => lines.hashes(),
             Self::Columns(rows) => rows.hashes(),
+            Self::TooLarge(_, hashes) => hashes,
         }
     }
 }
