@@ -54,12 +54,12 @@ fn faulty_data(cance: &Path, folder: &Path) -> PathBuf {
     changed
 }
 
-/// A grid of another shape than the others, in the same format.
+/// A grid that covers no catchment, in the same format.
 fn write_grid(path: &Path, cells: u32) {
     let mut encoder = TiffEncoder::new(File::create(path).unwrap()).unwrap();
     let mut image = encoder.new_image::<Gray32>(cells, cells).unwrap();
     image.encoder().write_tag(Tag::ModelPixelScaleTag, &[1000.0_f64, 1000.0, 0.0][..]).unwrap();
-    image.encoder().write_tag(Tag::ModelTiepointTag, &[0.0_f64, 0.0, 0.0, 807_000.0, 6_484_000.0, 0.0][..]).unwrap();
+    image.encoder().write_tag(Tag::ModelTiepointTag, &[0.0_f64, 0.0, 0.0, 207_000.0, 6_484_000.0, 0.0][..]).unwrap();
     image.write_data(&vec![1; (cells * cells) as usize]).unwrap();
 }
 
@@ -112,7 +112,7 @@ fn every_fault_gets_a_letter_and_forecasts_go_on() {
     let rows = |reason: &str| letters.get(reason).map_or(0, |l| l.0);
     let bytes_of = |reason: &str| letters[reason].1.concat();
     assert_eq!(rows("undecodable"), 1, "{letters:?}");
-    assert_eq!(rows("grid_shape"), 1);
+    assert_eq!(rows("no_valid_cells"), 1);
     assert_eq!(rows("not_finite"), 1);
     assert_eq!(rows("gross_range"), 3, "-9999, -5 and 10⁹");
     assert_eq!(rows("bad_time"), 1);

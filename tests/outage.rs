@@ -150,7 +150,7 @@ impl Services<'_> {
     fn forecast(&self) -> Running {
         let (mut lifecycle, mut roles) = (Lifecycle::new(), JoinSet::new());
         let metrics = Metrics::unregistered();
-        let lateness_us = self.world.pipeline.forecast.lateness.seconds().unsigned_abs() * 1_000_000;
+        let lateness_us = self.world.pipeline.forecast.lateness.seconds() * 1_000_000;
         let dependencies = nilometer_forecast::Dependencies {
             log: self.log.clone(),
             snapshots: self.snapshots("forecast").reaching(lateness_us),

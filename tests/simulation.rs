@@ -239,7 +239,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
     let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
     let (mut log, mut actors, mut done) = (open(), cast(), Done::default());
     let mut arbitrary = Arbitrary(seed.unwrap_or(0));
-    let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
     let mut context = Context::from_waker(Waker::noop());
     let mut steps = 0_u64;
     while actors.iter().any(|actor| !actor.ended) {

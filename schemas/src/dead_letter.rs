@@ -19,7 +19,7 @@ pub enum Reason {
     BadTime,
     /// a row's value is no finite number
     NotFinite,
-    /// a grid of another shape, place or cell size than the first
+    /// a grid in another reference system than its source's or the catchments'
     GridShape,
     /// no catchment has enough valid cells
     NoValidCells,

@@ -27,7 +27,7 @@ pub struct Distant {
 struct Waiting {
     time: Timestamp,
     producer: String,
-    sequence: u64,
+    sequence: i64,
     batch: RecordBatch,
     chain: Chain,
     answer: oneshot::Sender<Result<Appended, LogError>>,
@@ -110,7 +110,7 @@ impl Log for Distant {
         self.log.bounds(partition).await
     }
 
-    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError> {
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<i64>, LogError> {
         self.log.last_sequence(partition, producer).await
     }
 

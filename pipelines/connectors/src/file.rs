@@ -13,7 +13,7 @@ use nilometer_schemas::Timestamp;
 use crate::delivered::hash_behind;
 
 /// A larger file is not loaded; its first bytes become a dead letter.
-pub(crate) const MAX_FILE_BYTES: u64 = 512 << 20;
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 30;
 /// Bytes of a file that is too large that go into its dead letter.
 const SHOWN_BYTES: u64 = 1 << 20;
 /// `O_NONBLOCK`: opening a pipe must not wait for its writer.

@@ -53,5 +53,5 @@ pub use delivered::{Delivered, DeliveredFiles};
 pub use folder::{FolderLayout, FolderOptions, FolderSeries};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Look, Source, SourceError, Window};
-pub use table::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
+pub use table::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 pub use template::{Template, TemplateError};

@@ -222,7 +222,7 @@ fn a_damaged_file_passes_through_and_decoding_refuses_it() {
     let options: GeotiffOptions = toml::from_str(RAIN).unwrap();
     let mut source = open(RAIN, delay("0s"), root.path(), Window::ALL);
     let (batches, _) = source.read(&Cursor::default(), Look::at(at("2014-09-15"))).unwrap();
-    let letter = decode::grid(&batches[0], &options.decoding(), &mut None).unwrap_err();
+    let letter = decode::grid(&batches[0], &options.decoding()).unwrap_err();
     assert_eq!((letter.reason, letter.bytes.as_slice()), (Reason::Undecodable, &b"rain 0"[..]));
     assert_eq!(letter.locator, "prcp/2014/09/15/rain_201409150000_x.tif");
 }

@@ -3,11 +3,15 @@
 
 use std::{fs, io::Write, sync::Arc};
 
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use nilometer_connectors::{Arrival, Cursor, Look, Source, TableOptions, Window};
 use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch, decode};
-use parquet::arrow::ArrowWriter;
+use parquet::{
+    arrow::ArrowWriter,
+    basic::{BrotliLevel, Compression, GzipLevel, ZstdLevel},
+    file::properties::WriterProperties,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -385,6 +389,171 @@ fn parquet_rows_arrive_like_lines() {
     let mut replay = open(&flow, delay("0s"), &root, Window { from: hour(0), until: hour(9) });
     let (batches, _) = replay.read(&Cursor::default(), Look::at(hour(0))).unwrap();
     assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::Undecodable, rows: 1, .. }));
+}
+
+/// A table of one station with local times.
+const LOCAL: &str = r#"
+    path = "flow.csv"
+    station = { constant = "a" }
+    time = { column = { name = "time", format = "%Y-%m-%d %H:%M" } }
+    time_zone = "America/New_York"
+    value = "flow"
+    variable = "discharge"
+    unit = "m3 s-1"
+"#;
+
+#[test]
+fn the_doubled_hour_has_the_same_instants_in_a_replay_and_as_the_file_grows() {
+    let lines = ["2014-11-02 00:00,1", "2014-11-02 01:00,2", "2014-11-02 01:00,3", "2014-11-02 02:00,4"];
+    let expected: Vec<(Timestamp, Option<f64>)> = ["04", "05", "06", "07"]
+        .map(|hour| format!("2014-11-02T{hour}:00:00Z").parse().unwrap())
+        .into_iter()
+        .zip([1.0, 2.0, 3.0, 4.0].map(Some))
+        .collect();
+    let said = |found: Vec<Row>| found.into_iter().map(|(_, time, _, value)| (time, value)).collect::<Vec<_>>();
+    let flow = options(LOCAL);
+    let root = folder(&format!("time,flow\n{}\n", lines.join("\n")));
+    let mut replay = open(&flow, delay("0s"), &root, Window::ALL);
+    let mut cursor = Cursor::default();
+    let mut hourly = Vec::new();
+    for (time, _) in &expected {
+        let (batches, next) = replay.read(&cursor, Look::at(*time)).unwrap();
+        let (found, letters) = rows(&flow, &batches);
+        assert!(letters.is_empty(), "{letters:?}");
+        hourly.extend(found);
+        cursor = next;
+    }
+    assert_eq!(said(hourly), expected, "a batch of the second 01:00 alone is told by the file around it");
+
+    let root = folder("time,flow\n");
+    let mut growing = open(&flow, seen(), &root, Window::ALL);
+    let (mut cursor, mut seen) = (Cursor::default(), Vec::new());
+    for (count, (time, _)) in expected.iter().enumerate() {
+        fs::write(root.path().join("flow.csv"), format!("time,flow\n{}\n", lines[..=count].join("\n"))).unwrap();
+        let (batches, next) = growing.read(&cursor, Look::at(*time)).unwrap();
+        seen.extend(rows(&flow, &batches).0);
+        cursor = next;
+    }
+    assert_eq!(said(seen), expected);
+    // A window that has rolled on into the doubled hour, and a new row.
+    fs::write(root.path().join("flow.csv"), format!("time,flow\n{}\n2014-11-02 03:00,5\n", lines[2..].join("\n")))
+        .unwrap();
+    let (batches, _) = growing.read(&cursor, Look::at("2014-11-02T09:00:00Z".parse().unwrap())).unwrap();
+    assert_eq!(said(rows(&flow, &batches).0), [("2014-11-02T08:00:00Z".parse().unwrap(), Some(5.0))]);
+}
+
+#[test]
+fn what_stands_around_the_rows_of_an_rdb_file_is_passed_over() {
+    let flow = options(&format!(
+        "{}\n    comment = \"#\"\n    skip_lines = 1\n    skip_after_header = 1\n    delimiter = \"\\t\"",
+        LOCAL.replace("America/New_York", "UTC")
+    ));
+    let rdb = |retrieved: &str, rows: &str| {
+        format!("National service, retrieved {retrieved}\n# by anyone\ntime\tflow\n20d\t14n\n# first\n{rows}")
+    };
+    let rows_before = "1970-01-01 00:00\t1\n# a remark\n1970-01-01 01:00\t2\n";
+    let root = folder(&rdb("today", rows_before));
+    let expected = [(6, hour(0), hour(0), Some(1.0)), (8, hour(1), hour(1), Some(2.0))];
+    let mut replay = open(&flow, delay("0s"), &root, Window::ALL);
+    let (batches, _) = replay.read(&Cursor::default(), Look::at(hour(9))).unwrap();
+    assert_eq!(rows(&flow, &batches).0, expected);
+    assert!(rows(&flow, &batches).1.is_empty());
+
+    let mut growing = open(&flow, seen(), &root, Window::ALL);
+    let (batches, cursor) = growing.read(&Cursor::default(), Look::at(hour(9))).unwrap();
+    let found: Vec<_> = rows(&flow, &batches).0.into_iter().map(|(line, time, _, value)| (line, time, value)).collect();
+    assert_eq!(found, [(6, hour(0), Some(1.0)), (8, hour(1), Some(2.0))]);
+    let later = rdb("tomorrow", &format!("{rows_before}1970-01-01 02:00\t3\n"));
+    fs::write(root.path().join("flow.csv"), later).unwrap();
+    let (batches, _) = growing.read(&cursor, Look::at(hour(10))).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(9, hour(2), hour(10), Some(3.0))], "another day of retrieval is no news");
+
+    let root = folder("by anyone\ntime\tflow\n1970-01-01 00:00\t1\n1970-01-01 01:00\t2\n");
+    let mut replay = open(&flow, delay("0s"), &root, Window::ALL);
+    let (batches, _) = replay.read(&Cursor::default(), Look::at(hour(9))).unwrap();
+    let Payload::Unreadable { reason: Reason::HeaderChanged, detail, .. } = &batches[0].payload else {
+        panic!("{batches:?}")
+    };
+    assert!(detail.contains("skip_after_header = 1"), "a row is not passed over: {detail}");
+}
+
+#[test]
+fn a_file_larger_than_allowed_is_told_once_and_not_loaded() {
+    let root = folder("site,time,code,flow\na,0,,1\n");
+    let file = fs::File::options().write(true).open(root.path().join("flow.csv")).unwrap();
+    file.set_len((1 << 30) + 1).unwrap();
+    let window = Window { from: hour(0), until: hour(9) };
+    let flow = options(FLOW);
+    let (batches, _) = open(&flow, delay("0s"), &root, window).read(&Cursor::default(), Look::at(hour(0))).unwrap();
+    let Payload::Unreadable { detail, bytes, rows: 1, .. } = &batches[0].payload else { panic!("it was loaded") };
+    assert!(bytes.len() == 1 << 20 && detail.contains("at most 1073741824"), "{detail}");
+    let mut growing = open(&flow, seen(), &root, window);
+    let (batches, cursor) = growing.read(&Cursor::default(), Look::at(hour(1))).unwrap();
+    assert_eq!(batches.len(), 1);
+    file.set_len((1 << 30) + 2).unwrap();
+    assert!(growing.read(&cursor, Look::at(hour(2))).unwrap().0.is_empty());
+}
+
+fn flow_parquet() -> TableOptions {
+    options(&FLOW.replace("flow.csv", "flow.parquet").replace("qualifier = \"code\"", ""))
+}
+
+/// A file of these times (s) and flows, written with a codec.
+fn write_parquet(root: &TempDir, times: Vec<i64>, codec: Compression) {
+    let rows = times.len();
+    let batch = RecordBatch::try_from_iter([
+        ("site", Arc::new(StringArray::from(vec!["a"; rows])) as ArrayRef),
+        ("time", Arc::new(Int64Array::from(times))),
+        ("flow", Arc::new(Float64Array::from(vec![1.5; rows]))),
+    ])
+    .unwrap();
+    let file = fs::File::create(root.path().join("flow.parquet")).unwrap();
+    let properties = WriterProperties::builder().set_compression(codec).build();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn every_codec_of_parquet_is_read() {
+    let flow = flow_parquet();
+    let codecs = [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::BROTLI(BrotliLevel::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ];
+    for codec in codecs {
+        let root = tempfile::tempdir().unwrap();
+        write_parquet(&root, (0..200).map(|h| h * 3600).collect(), codec);
+        let mut source = open(&flow, delay("0s"), &root, Window::ALL);
+        let (batches, _) = source.read(&Cursor::default(), Look::at(hour(999))).unwrap();
+        assert_eq!(rows(&flow, &batches).0.len(), 200, "{codec:?}");
+    }
+}
+
+#[test]
+fn options_that_cannot_work_together_are_refused() {
+    let root = folder("");
+    for (text, key) in [
+        ("qualifier_flags = { Ice = \"suspect\" }", "qualifier_flags"),
+        ("time_label = \"start\"", "time_label"),
+        ("other_stations = \"skip\"", "other_stations"),
+        ("decimal = \",\"", "decimal"),
+        ("comment = \" \"", "comment"),
+        ("format = \"parquet\"\ncomment = \"#\"", "format"),
+    ] {
+        let problems = options(&format!("{LOCAL}\n{text}")).problems(root.path());
+        assert_eq!(problems.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), [key], "{text}");
+        assert!(problems[0].1.contains("accepted"), "{problems:?}");
+    }
+    let error = toml::from_str::<TableOptions>(&format!("{LOCAL}\nmissing = [true]")).unwrap_err().to_string();
+    assert!(error.contains("accepted is a number or a word"), "{error}");
+    let error = toml::from_str::<TableOptions>(&format!("{LOCAL}\nqualifier_flags = {{ a = \"bad\" }}"));
+    assert!(error.unwrap_err().to_string().contains("suspect"));
 }
 
 #[test]

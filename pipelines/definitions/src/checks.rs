@@ -7,7 +7,7 @@ use std::{
 
 use nilometer_assimilation::{ErrorFactors, Ratings, RiverDistances, RiverReach};
 use nilometer_runtime::{FEEDBACK, Mixture, Package};
-use nilometer_schemas::{Timestamp, Variable};
+use nilometer_schemas::Variable;
 use nilometer_transforms::{
     Span,
     check::{CheckOptions, FARTHEST_S},
@@ -36,9 +36,6 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
     }
     if time.from >= time.to {
         say("time.from", format!("is {}, accepted is before time.to = {}", time.from, time.to));
-    }
-    if time.from < Timestamp(0) {
-        say("time.from", format!("is {}, accepted is 1970-01-01T00:00:00Z or later", time.from));
     }
     let tick = time.tick_s();
     if tick <= 0 || step % tick != 0 {
@@ -222,6 +219,19 @@ pub(crate) fn catchments(
         }
         if let Some(wrong) = catchment.flood_thresholds_m3_s.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
             say("flood_thresholds_m3_s", format!("has {wrong}, accepted are numbers above 0"));
+        }
+    }
+    for (index, catchment) in catchments.iter().enumerate() {
+        let taken = |name: &String| {
+            let of_other = |(at, c): (usize, &Catchment)| at != index && c.formerly.contains(name);
+            let todays = catchments.iter().any(|c| c.station() == name || c.id == *name);
+            todays || catchments.iter().enumerate().any(of_other)
+        };
+        if let Some(name) = catchment.formerly.iter().find(|name| taken(name)) {
+            let message = format!(
+                "has {name:?}, which is the name of a station or catchment already; accepted are names that no other has"
+            );
+            problems.push(Problem { path: format!("catchment[{index}].formerly"), message });
         }
     }
     for station in station_checks.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {

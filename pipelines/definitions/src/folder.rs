@@ -55,6 +55,7 @@ impl Folder {
         let catchment = |c: &FolderCatchment| Catchment {
             id: c.id.clone(),
             station: None,
+            formerly: Vec::new(),
             parameters: None,
             area_km2: c.area_km2,
             outlet_x_m: None,

@@ -39,6 +39,9 @@ pub struct Catchment {
     pub id: String,
     /// the station whose discharge is observed; the identifier when absent
     pub station: Option<String>,
+    /// earlier names of the station, as before it was renumbered; rows under these count as its own
+    #[serde(default)]
+    pub formerly: Vec<String>,
     /// whose parameters of the model package to use; the identifier when absent
     pub parameters: Option<String>,
     /// published area, km²
@@ -219,7 +222,7 @@ pub struct LogOptions {
 }
 
 /// `[operations]`: how `run` behaves.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OperationsOptions {
     /// what becomes of the forecasts that an outage has missed: `all` (default) makes each as it would have been, `latest` only the newest

@@ -112,6 +112,7 @@ mod tests {
         Catchment {
             id: id.to_owned(),
             station: station.map(str::to_owned),
+            formerly: Vec::new(),
             parameters: None,
             area_km2: 1.0,
             outlet_x_m: None,

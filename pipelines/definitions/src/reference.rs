@@ -10,7 +10,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::{
-    AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, ServeOptions,
+    AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions, ServeOptions,
     TimeOptions,
     defaults::{self, StepDefault},
 };
@@ -85,6 +85,7 @@ pub fn sections() -> Vec<Section> {
         forecast,
         of::<LogOptions>("[log]"),
         of::<KafkaOptions>("[log.kafka]"),
+        of::<OperationsOptions>("[operations]"),
         of::<ServeOptions>("[serve]"),
     ]
 }

@@ -24,6 +24,9 @@ pub struct Balance {
     pub missing: u64,
     /// rows that wait for their time
     pub pending: u64,
+    /// rows of stations that a source passes over; not among the received
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// The balance does not close: a defect of the stage, never of the data.

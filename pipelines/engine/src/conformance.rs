@@ -27,8 +27,8 @@ pub fn letters(what: &str, rows: usize) -> RecordBatch {
     builder.finish().map(DeadLetters::into_batch).expect("letters keep their contract")
 }
 
-fn message<'a>(producer: &'a str, sequence: u64, rows: usize) -> Message<'a> {
-    let time = Timestamp(i64::try_from(sequence).expect("small"));
+fn message<'a>(producer: &'a str, sequence: i64, rows: usize) -> Message<'a> {
+    let time = Timestamp(sequence);
     Message { time, producer, sequence, batch: letters(producer, rows) }
 }
 
@@ -62,6 +62,10 @@ where
     );
     assert_eq!(log.append(here, message("a", 11, 3)).await?, Appended::At(2));
     assert_eq!(log.bounds(beside).await?.end, 0, "partitions do not mix");
+    let earlier = Partition::new(Contract::Forcing, here.number);
+    assert_eq!(log.append(earlier, message("a", -10, 1)).await?, Appended::At(0), "a sequence before 1970");
+    assert_eq!(log.append(earlier, message("a", -10, 1)).await?, Appended::Already);
+    assert_eq!(log.append(earlier, message("a", -9, 1)).await?, Appended::At(1));
 
     let log = {
         drop(log);
@@ -99,7 +103,7 @@ where
     let aged = Partition::new(Contract::Score, here.number);
     assert_eq!(log.younger_than(aged, 0).await?, 0, "nothing is old where nothing is");
     for sequence in 1..=9 {
-        let time = Timestamp(0).plus_s(sequence as i64 * 60);
+        let time = Timestamp(0).plus_s(sequence * 60);
         log.append(aged, Message { time, ..message("a", sequence, 1) }).await?;
     }
     for (age_s, oldest) in [(0, 8), (59, 8), (60, 7), (200, 5), (480, 0), (100_000, 0)] {
@@ -124,15 +128,19 @@ where
 
 /// One behind the other, waited for together or not at all; behind one that failed, none.
 async fn handed_over<L: Log>(log: &L, partition: Partition) -> Result<(), LogError> {
-    const MESSAGES: u64 = 40;
+    const MESSAGES: i64 = 40;
     let (chain, mut appending) = (Chain::default(), Vec::new());
     for sequence in 1..=MESSAGES {
         appending.push(log.hand_over(partition, message("a", sequence, 1), &chain).await?);
     }
     let appended = futures::future::try_join_all(appending).await?;
-    assert_eq!(appended, (0..MESSAGES).map(Appended::At).collect::<Vec<_>>(), "in the order in which they came");
+    assert_eq!(
+        appended,
+        (0..MESSAGES.unsigned_abs()).map(Appended::At).collect::<Vec<_>>(),
+        "in the order in which they came"
+    );
     drop(log.hand_over(partition, message("a", MESSAGES + 1, 1), &chain).await?);
-    log.wait(partition, MESSAGES).await?;
+    log.wait(partition, MESSAGES.unsigned_abs()).await?;
     chain.tear(&LogError::broker(partition, "refused".to_owned(), false));
     let behind = match log.hand_over(partition, message("a", MESSAGES + 3, 1), &chain).await {
         Ok(appending) => appending.await,
@@ -143,14 +151,14 @@ async fn handed_over<L: Log>(log: &L, partition: Partition) -> Result<(), LogErr
         "nothing comes behind what failed, {behind:?}"
     );
     let again = log.append(partition, message("a", MESSAGES + 2, 1)).await?;
-    assert_eq!(again, Appended::At(MESSAGES + 1), "what failed has its place still");
+    assert_eq!(again, Appended::At(MESSAGES.unsigned_abs() + 1), "what failed has its place still");
     Ok(())
 }
 
 /// Several writers at once: every message exactly once, each producer's in its order.
 async fn concurrent_writers<L: Log>(log: &L, partition: Partition) -> Result<(), LogError> {
     const NAMES: [&str; 3] = ["x", "y", "z"];
-    const EACH: u64 = 20;
+    const EACH: i64 = 20;
     futures::future::try_join_all(NAMES.map(|name| async move {
         for sequence in 1..=EACH {
             log.append(partition, message(name, sequence, 1)).await?;
@@ -159,7 +167,7 @@ async fn concurrent_writers<L: Log>(log: &L, partition: Partition) -> Result<(),
     }))
     .await?;
     let end = log.bounds(partition).await?.end;
-    assert_eq!(end, EACH * NAMES.len() as u64);
+    assert_eq!(end, EACH.unsigned_abs() * NAMES.len() as u64);
     let mut seen: Vec<(String, i64)> = Vec::new();
     for position in 0..end {
         let Some(Entry::Record(record)) = log.read(partition, position).await? else {

@@ -42,7 +42,7 @@ struct Tail {
     start: u64,
     end: u64,
     rows: u64,
-    producers: BTreeMap<String, u64>,
+    producers: BTreeMap<String, i64>,
 }
 
 impl EmbeddedLog {
@@ -99,7 +99,7 @@ impl EmbeddedLog {
         &self,
         partition: Partition,
         position: u64,
-    ) -> Result<Result<(Record, BTreeMap<String, u64>), (String, Bytes)>, LogError> {
+    ) -> Result<Result<(Record, BTreeMap<String, i64>), (String, Bytes)>, LogError> {
         let key = self.key(partition, position);
         let fail = |source| LogError::Store { key: key.to_string(), source };
         let bytes = match self.store.get(&key).await {
@@ -131,7 +131,7 @@ impl EmbeddedLog {
     }
 }
 
-fn parse(position: u64, bytes: &[u8]) -> Result<(Record, BTreeMap<String, u64>), EnvelopeError> {
+fn parse(position: u64, bytes: &[u8]) -> Result<(Record, BTreeMap<String, i64>), EnvelopeError> {
     let (batch, headers) = open(bytes)?;
     let time = Timestamp(header(&headers, TIME, "microseconds since 1970")?);
     let rows_before = header(&headers, ROWS_BEFORE, "a count of rows")?;
@@ -220,7 +220,7 @@ impl Log for EmbeddedLog {
         Ok(Bounds { start, end })
     }
 
-    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError> {
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<i64>, LogError> {
         Ok(self.tail(partition).await?.borrow().producers.get(producer).copied())
     }
 

@@ -4,7 +4,7 @@
 //! seal is 16 bytes: `NILO`, CRC-32 of all before it (little endian), length of all before it (u64, little endian). A
 //! torn write has no seal, a flipped bit breaks the checksum.
 
-use std::{collections::HashMap, io::Cursor, sync::Arc};
+use std::{collections::HashMap, fmt::Display, io::Cursor, str::FromStr, sync::Arc};
 
 use arrow::{
     array::RecordBatch,
@@ -97,7 +97,7 @@ pub(crate) fn open(bytes: &[u8]) -> Result<(RecordBatch, HashMap<String, String>
 }
 
 /// A header that must be there, parsed.
-pub(crate) fn header<T: std::str::FromStr>(
+pub(crate) fn header<T: FromStr>(
     headers: &HashMap<String, String>,
     key: &'static str,
     accepted: &'static str,
@@ -106,16 +106,19 @@ pub(crate) fn header<T: std::str::FromStr>(
     found.and_then(|v| v.parse().ok()).ok_or_else(|| EnvelopeError::Header { key, found: found.cloned(), accepted })
 }
 
-/// The name of object number `n` in a folder of numbered objects: names sort as their numbers do.
-pub(crate) fn numbered(n: u64) -> String {
+/// The name of object number `n` in a folder of numbered objects. Names of numbers from 0 on sort as their numbers do.
+pub(crate) fn numbered(n: impl Display) -> String {
     format!("{n:020}.arrow")
 }
 
 /// The numbers of the objects in a folder, ascending.
-pub(crate) async fn numbers_in(store: &dyn ObjectStore, folder: &Path) -> Result<Vec<u64>, object_store::Error> {
-    let number = |name: &str| name.strip_suffix(".arrow").and_then(|n| n.parse::<u64>().ok());
+pub(crate) async fn numbers_in<N: FromStr + Ord>(
+    store: &dyn ObjectStore,
+    folder: &Path,
+) -> Result<Vec<N>, object_store::Error> {
+    let number = |name: &str| name.strip_suffix(".arrow").and_then(|n| n.parse::<N>().ok());
     let objects: Vec<_> = store.list(Some(folder)).try_collect().await?;
-    let mut numbers: Vec<u64> = objects.iter().filter_map(|o| o.location.filename().and_then(number)).collect();
+    let mut numbers: Vec<N> = objects.iter().filter_map(|o| o.location.filename().and_then(number)).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

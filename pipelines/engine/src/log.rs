@@ -45,7 +45,7 @@ pub struct Message<'a> {
     /// who appends; at most a few names a partition
     pub producer: &'a str,
     /// increases with every message of the producer; one that is not above the last is a retry and changes nothing
-    pub sequence: u64,
+    pub sequence: i64,
     /// rows of the partition's contract, possibly none (a heartbeat)
     pub batch: RecordBatch,
 }
@@ -303,7 +303,7 @@ pub trait Log: Send + Sync {
     async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError>;
 
     /// The sequence of the producer's last message in the partition.
-    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError>;
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<i64>, LogError>;
 
     /// The oldest position whose message is at most `age_s` older than the newest; the start where that cannot be said. What is damaged counts
     /// as old.

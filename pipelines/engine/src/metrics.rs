@@ -295,6 +295,7 @@ impl StageMetrics {
         set("late", balance.late);
         set("missing", balance.missing);
         set("pending", balance.pending);
+        set("skipped", balance.skipped);
         for (reason, rows) in &balance.rejected {
             self.metrics.rejected.with_label_values(&[self.name, reason.name()]).set(*rows as i64);
         }

@@ -1,7 +1,8 @@
 //! Snapshots: a role's state and its positions in one object, created once.
 //!
 //! `<root>/<role>/<partition>/<ordinal, 20 digits>.arrow` holds the numbers as one Float32 column and everything else as JSON in the
-//! header, sealed like a log segment. Ordinals only grow; the same ordinal may be saved again with the same content (a
+//! header, sealed like a log segment. An ordinal is an instant's microseconds, negative before 1970, when a minus stands before its digits.
+//! Ordinals only grow; the same ordinal may be saved again with the same content (a
 //! replay), never with another (a second owner).
 
 use std::sync::Arc;
@@ -21,13 +22,13 @@ use crate::{
 const CONTENT: &str = "nilometer.snapshot";
 
 /// How many snapshots a reach is divided by: going back costs at most so much more than it must.
-const STRIDES: u64 = 16;
+const STRIDES: i64 = 16;
 
 /// What a snapshot holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot<T> {
     /// grows with every snapshot of the role
-    pub ordinal: u64,
+    pub ordinal: i64,
     /// positions, balance and whatever else the role needs to go on
     pub content: T,
     /// the numerical state, flattened
@@ -90,7 +91,7 @@ pub struct Snapshots {
     store: Arc<dyn ObjectStore>,
     folder: Path,
     keep: usize,
-    reach: u64,
+    reach: i64,
 }
 
 impl Snapshots {
@@ -108,11 +109,11 @@ impl Snapshots {
 
     /// Keeps besides those enough of the older ones to go back by `reach` ordinals.
     #[must_use]
-    pub fn reaching(self, reach: u64) -> Self {
+    pub fn reaching(self, reach: i64) -> Self {
         Self { reach, ..self }
     }
 
-    fn key(&self, ordinal: u64) -> Path {
+    fn key(&self, ordinal: i64) -> Path {
         self.folder.clone().join(numbered(ordinal))
     }
 
@@ -122,7 +123,7 @@ impl Snapshots {
     /// [`SnapshotError::Fenced`] when another owner saved this ordinal; otherwise the store's or the encoder's error.
     pub async fn save<T: Serialize + Sync>(
         &self,
-        ordinal: u64,
+        ordinal: i64,
         content: &T,
         numbers: &[f32],
     ) -> Result<(), SnapshotError> {
@@ -151,7 +152,7 @@ impl Snapshots {
     /// The store's or the encoder's error.
     pub async fn replace<T: Serialize + Sync>(
         &self,
-        ordinal: u64,
+        ordinal: i64,
         content: &T,
         numbers: &[f32],
     ) -> Result<(), SnapshotError> {
@@ -193,7 +194,7 @@ impl Snapshots {
     /// The store's error. A damaged one counts as absent.
     pub async fn newest_before<T: DeserializeOwned>(
         &self,
-        ordinal: u64,
+        ordinal: i64,
         accept: impl Fn(&T) -> bool,
     ) -> Result<Option<Snapshot<T>>, SnapshotError> {
         for ordinal in self.ordinals().await?.into_iter().rev().filter(|o| *o < ordinal) {
@@ -218,7 +219,7 @@ impl Snapshots {
     }
 
     /// A snapshot unless it is damaged, or was removed since it was listed.
-    async fn readable<T: DeserializeOwned>(&self, ordinal: u64) -> Result<Option<Snapshot<T>>, SnapshotError> {
+    async fn readable<T: DeserializeOwned>(&self, ordinal: i64) -> Result<Option<Snapshot<T>>, SnapshotError> {
         match self.fetch(&self.key(ordinal)).await {
             Ok(bytes) => Ok(parse(&bytes).ok().map(|(content, numbers)| Snapshot { ordinal, content, numbers })),
             Err(SnapshotError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
@@ -235,19 +236,19 @@ impl Snapshots {
     ///
     /// # Errors
     /// The store's error.
-    pub async fn ordinals(&self) -> Result<Vec<u64>, SnapshotError> {
+    pub async fn ordinals(&self) -> Result<Vec<i64>, SnapshotError> {
         numbers_in(&*self.store, &self.folder)
             .await
             .map_err(|source| SnapshotError::Store { key: self.folder.to_string(), source })
     }
 
-    async fn forget(&self, newest: u64) -> Result<(), SnapshotError> {
-        let ordinals: Vec<u64> = self.ordinals().await?.into_iter().filter(|o| *o <= newest).collect();
+    async fn forget(&self, newest: i64) -> Result<(), SnapshotError> {
+        let ordinals: Vec<i64> = self.ordinals().await?.into_iter().filter(|o| *o <= newest).collect();
         let older = &ordinals[..ordinals.len().saturating_sub(self.keep)];
         // The last one beyond the reach is needed, and from there on one a stride.
         let beyond = older.partition_point(|o| *o <= newest.saturating_sub(self.reach)).saturating_sub(1);
         let (mut surplus, within) = (older[..beyond].to_vec(), &older[beyond..]);
-        let mut kept: Option<u64> = None;
+        let mut kept: Option<i64> = None;
         for ordinal in within {
             if self.reach > 0 && kept.is_none_or(|kept| ordinal - kept >= self.reach / STRIDES) {
                 kept = Some(*ordinal);
@@ -298,7 +299,7 @@ mod tests {
         let snapshots = Snapshots::new(store.clone(), "snapshots", "forecast", 2);
         assert!(snapshots.newest::<u32>().await.unwrap().is_none());
         for ordinal in 1..=4_u32 {
-            snapshots.save(u64::from(ordinal), &ordinal, &[ordinal as f32]).await.unwrap();
+            snapshots.save(i64::from(ordinal), &ordinal, &[ordinal as f32]).await.unwrap();
         }
         assert_eq!(snapshots.oldest::<u32>().await.unwrap().unwrap().ordinal, 3, "only two are kept");
         let newest = snapshots.newest::<u32>().await.unwrap().unwrap();
@@ -329,10 +330,23 @@ mod tests {
         assert!(kept[0] <= 840 && kept[0] > 820, "{kept:?}");
         assert!(kept.windows(2).all(|pair| pair[1] - pair[0] <= 12), "no long way back from anywhere: {kept:?}");
         assert!(kept.len() <= 16 + 5, "and not more than that: {kept:?}");
-        let before = snapshots.newest_before::<u64>(900, |found| *found != 898).await.unwrap().unwrap();
+        let before = snapshots.newest_before::<i64>(900, |found| *found != 898).await.unwrap().unwrap();
         assert!(before.ordinal < 900 && before.ordinal >= 886, "{}", before.ordinal);
-        snapshots.replace(before.ordinal, &7_u64, &[1.0]).await.unwrap();
-        assert_eq!(snapshots.newest_before::<u64>(before.ordinal + 1, |_| true).await.unwrap().unwrap().content, 7);
+        snapshots.replace(before.ordinal, &7_i64, &[1.0]).await.unwrap();
+        assert_eq!(snapshots.newest_before::<i64>(before.ordinal + 1, |_| true).await.unwrap().unwrap().content, 7);
+    }
+
+    #[tokio::test]
+    async fn ordinals_before_1970_come_before_those_after() {
+        let snapshots = Snapshots::new(Arc::new(InMemory::new()), "snapshots", "forecast", 2);
+        for ordinal in [-631_152_000_000_000, -1, 0, 1_415_131_200_000_000] {
+            snapshots.save(ordinal, &ordinal, &[]).await.unwrap();
+        }
+        assert_eq!(snapshots.ordinals().await.unwrap(), [0, 1_415_131_200_000_000]);
+        let newest = snapshots.key(1_415_131_200_000_000).to_string();
+        assert!(newest.ends_with("/00001415131200000000.arrow"), "names after 1970 are as they always were: {newest}");
+        snapshots.save(-2, &-2, &[]).await.unwrap();
+        assert_eq!(snapshots.oldest::<i64>().await.unwrap().unwrap().ordinal, -2);
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ fn open(options: &KafkaOptions) -> KafkaLog {
 }
 
 fn message(producer: &str, sequence: u64) -> Message<'_> {
-    Message { time: Timestamp(0), producer, sequence, batch: letters(producer, 1) }
+    Message { time: Timestamp(0), producer, sequence: sequence.cast_signed(), batch: letters(producer, 1) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,7 +141,7 @@ async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
     let heard = futures::future::join_all(appending).await;
     let failed = heard.iter().position(Result::is_err).unwrap();
     assert!(failed < 20 && heard[failed..].iter().all(Result::is_err), "{heard:?}");
-    let last = log.last_sequence(LETTERS, "owner").await.unwrap().unwrap_or(0);
+    let last = log.last_sequence(LETTERS, "owner").await.unwrap().unwrap_or(0).cast_unsigned();
     assert_eq!(last, failed as u64, "a hole could not be filled any more");
     assert_eq!(log.append(LETTERS, message("owner", last + 1)).await.unwrap(), Appended::At(last));
 }

@@ -22,7 +22,7 @@ fn segment(folder: &tempfile::TempDir, position: u64) -> PathBuf {
     folder.path().join(format!("log/dead_letter.v1/0/{position:020}.arrow"))
 }
 
-async fn append(log: &EmbeddedLog, sequence: u64) -> Appended {
+async fn append(log: &EmbeddedLog, sequence: i64) -> Appended {
     let message = Message { time: Timestamp(0), producer: "p", sequence, batch: letters("p", 2) };
     log.append(LETTERS, message).await.unwrap()
 }

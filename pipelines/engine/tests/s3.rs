@@ -20,7 +20,7 @@ async fn the_log_passes_the_suite_and_a_second_owner_of_a_state_is_noticed() {
     let owner = || Snapshots::new(store(&bucket, "owners"), "snapshots", "forecast", 2).of_partition(3);
     let (ours, theirs) = (owner(), owner());
     assert!(ours.newest::<u64>().await.unwrap().is_none());
-    for ordinal in 1..=4_u64 {
+    for ordinal in 1..=4_i64 {
         ours.save(ordinal, &ordinal, &[ordinal as f32]).await.unwrap();
     }
     theirs.save(4, &4_u64, &[4.0]).await.unwrap();

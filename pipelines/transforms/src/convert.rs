@@ -6,6 +6,8 @@ use nilometer_schemas::{Unit, Variable};
 pub const CUBIC_METRE_PER_CUBIC_FOOT: f64 = 0.028_316_846_592;
 const METRE_PER_FOOT: f64 = 0.3048;
 const MILLIMETRE_PER_INCH: f64 = 25.4;
+/// Volume of 1 mm of water over 1 km².
+const CUBIC_METRE_PER_MM_KM2: f64 = 1_000.0;
 const KELVIN_AT_ZERO_CELSIUS: f64 = 273.15;
 
 /// A unit that does not fit its variable, or a rate without a period.
@@ -40,11 +42,13 @@ pub struct Conversion {
     period_s: i64,
     factor: f64,
     offset: f64,
+    per_km2: bool,
 }
 
 impl Conversion {
     /// The way from `unit` to the canonical unit of `variable`. Rates (`mm h-1`, `mm d-1`) of variables that accumulate
-    /// are multiplied by the period.
+    /// are multiplied by the period. Discharge as a depth (`mm d-1`, `mm h-1`, `mm` in the period) is that of 1 km²: 1 mm d⁻¹ is
+    /// 1/86.4 m³ s⁻¹ km⁻².
     ///
     /// Source of the factors: definitions of the international foot and inch, and of the Celsius scale (BIPM, The
     /// International System of Units, 9th edition).
@@ -65,7 +69,10 @@ impl Conversion {
                 Unit::CubicMetrePerSecond => (1.0, 0.0),
                 Unit::LitrePerSecond => (1e-3, 0.0),
                 Unit::CubicFootPerSecond => (CUBIC_METRE_PER_CUBIC_FOOT, 0.0),
-                _ => return refuse("m3 s-1, l s-1, ft3 s-1"),
+                Unit::MillimetrePerDay => (CUBIC_METRE_PER_MM_KM2 / 86_400.0, 0.0),
+                Unit::MillimetrePerHour => (CUBIC_METRE_PER_MM_KM2 / 3_600.0, 0.0),
+                Unit::Millimetre if period_s > 0 => (CUBIC_METRE_PER_MM_KM2 / period_s as f64, 0.0),
+                _ => return refuse("m3 s-1, l s-1, ft3 s-1, mm d-1, mm h-1, mm with a period"),
             },
             Variable::Stage => match unit {
                 Unit::Metre => (1.0, 0.0),
@@ -119,7 +126,9 @@ impl Conversion {
                 _ => return refuse("Pa, hPa, kPa"),
             },
         };
-        Ok(Self { variable, period_s, factor, offset })
+        let depth = matches!(unit, Unit::Millimetre | Unit::MillimetrePerHour | Unit::MillimetrePerDay);
+        let per_km2 = variable == Variable::Discharge && depth;
+        Ok(Self { variable, period_s, factor, offset, per_km2 })
     }
 
     /// The same way for files that store `value / scale`: `canonical = raw × scale × factor + offset`.
@@ -132,6 +141,12 @@ impl Conversion {
     #[must_use]
     pub fn apply(&self, raw: f64) -> f64 {
         raw * self.factor + self.offset
+    }
+
+    /// Whether [`Self::apply`] gives the value of 1 km² of the catchment.
+    #[must_use]
+    pub const fn is_per_km2(&self) -> bool {
+        self.per_km2
     }
 
     /// What the values are about.
@@ -160,6 +175,10 @@ mod tests {
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-12, "{a} is not {b}");
         close(convert(1.0, Unit::CubicFootPerSecond, Variable::Discharge, 0), 0.028_316_846_592);
         close(convert(1500.0, Unit::LitrePerSecond, Variable::Discharge, 0), 1.5);
+        // 2 mm a day over 107 km².
+        close(107.0 * convert(2.0, Unit::MillimetrePerDay, Variable::Discharge, 0), 2.476_851_851_851_852);
+        close(convert(0.5, Unit::MillimetrePerHour, Variable::Discharge, 0), 0.138_888_888_888_888_9);
+        close(convert(12.0, Unit::Millimetre, Variable::Discharge, 86_400), 0.138_888_888_888_888_9);
         close(convert(10.0, Unit::Foot, Variable::Stage, 0), 3.048);
         close(convert(2.0, Unit::Inch, Variable::Precipitation, 3600), 50.8);
         close(convert(6.0, Unit::MillimetrePerHour, Variable::Precipitation, 1800), 3.0);
@@ -178,7 +197,7 @@ mod tests {
     fn dimensions_must_fit_for_every_pair() {
         for variable in Variable::ALL {
             let fitting = Unit::ALL.into_iter().filter(|u| Conversion::new(*u, variable, 3600).is_ok()).count();
-            assert!((1..=4).contains(&fitting), "{variable}: {fitting}");
+            assert!((1..=6).contains(&fitting), "{variable}: {fitting}");
             assert_eq!(convert(1.5, variable.unit(), variable, 3600), 1.5, "the canonical unit is its own");
         }
         let error = Conversion::new(Unit::Metre, Variable::Discharge, 0).unwrap_err().to_string();

@@ -46,18 +46,6 @@ impl GeoReference {
         let inside = column >= 0.0 && row >= 0.0 && column < f64::from(self.width) && row < f64::from(self.height);
         inside.then_some((column as u32, row as u32))
     }
-
-    /// Whether both say the same place up to a millionth of a cell, and do not name two different systems.
-    #[must_use]
-    pub fn same_as(&self, other: &Self) -> bool {
-        let near = |a: f64, b: f64, cell: f64| (a - b).abs() <= 1e-6 * cell;
-        (self.width, self.height) == (other.width, other.height)
-            && near(self.cell_width, other.cell_width, self.cell_width)
-            && near(self.cell_height, other.cell_height, self.cell_height)
-            && near(self.west, other.west, self.cell_width)
-            && near(self.north, other.north, self.cell_height)
-            && same_crs(&self.crs, &other.crs)
-    }
 }
 
 /// False only when both name an EPSG code and the codes differ: words cannot be compared.

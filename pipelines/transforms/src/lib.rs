@@ -19,22 +19,15 @@
 //! use bytes::Bytes;
 //! use nilometer_schemas::{Flag, Unit, Variable};
 //! use nilometer_transforms::{
-//!     Conversion, Lines, Payload, RawBatch,
+//!     Conversion, Lines, Payload, RawBatch, TableLayout,
 //!     check::{CheckOptions, CheckRules, CheckState, check},
-//!     decode::{self, StationLayout, TableLayout, TimeFormat, TimeLayout},
+//!     decode::{self, StationLayout, TimeFormat, TimeLayout},
 //! };
 //!
-//! let layout = TableLayout {
-//!     station: StationLayout::Constant("V3524010".into()),
-//!     time: TimeLayout::Column { name: "time".into(), format: TimeFormat::Rfc3339 },
-//!     zone: jiff::tz::TimeZone::UTC,
-//!     value: "flow".into(),
-//!     qualifier: None,
-//!     forecast: None,
-//!     conversion: Conversion::new(Unit::LitrePerSecond, Variable::Discharge, 0)?,
-//!     missing: vec![-99.0],
-//!     delimiter: b',',
-//! };
+//! let station = StationLayout::Constant("V3524010".into());
+//! let time = TimeLayout::Column { name: "time".into(), format: TimeFormat::Rfc3339, zone: None };
+//! let conversion = Conversion::new(Unit::LitrePerSecond, Variable::Discharge, 0)?;
+//! let layout = TableLayout { missing: vec![-99.0], ..TableLayout::new(station, time, "flow", conversion) };
 //! let batch = RawBatch {
 //!     source: "hydrometry".into(),
 //!     locator: "flow.csv".into(),
@@ -44,6 +37,7 @@
 //!         lines: Bytes::from_static(b"2014-11-04T19:00:00Z,317380\n2014-11-04T20:00:00Z,broken\n"),
 //!         first_line: 2,
 //!         start: None,
+//!         times: None,
 //!         delay_s: None,
 //!     }),
 //! };

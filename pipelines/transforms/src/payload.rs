@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, compute::cast, datatypes::DataType};
 use bytes::Bytes;
 use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
+
+use crate::decode::Times;
 
 /// Bytes of one source, with the place where they were found and the time at which they reached us.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +61,8 @@ pub struct Lines {
     pub first_line: u64,
     /// time of the table's first value, for tables without a time column (that value is on line 2)
     pub start: Option<Timestamp>,
+    /// when each line is valid, as the whole file tells it; absent where these lines tell it by themselves
+    pub times: Option<Times>,
     /// when set, each row arrived this long after its valid time; otherwise with its batch
     pub delay_s: Option<i64>,
 }
@@ -70,6 +74,8 @@ pub struct Columns {
     pub rows: RecordBatch,
     /// number of the first of them in its file, counted from 1
     pub first_row: u64,
+    /// when each row is valid, as the whole file tells it; absent where these rows tell it by themselves
+    pub times: Option<Times>,
     /// when set, each row arrived this long after its valid time; otherwise with its batch
     pub delay_s: Option<i64>,
 }
@@ -144,12 +150,22 @@ fn rendered(rows: &RecordBatch) -> Vec<u8> {
 
 /// One row as comma-separated text: columnar files have no bytes of a row to show.
 pub(crate) fn render_row(rows: &RecordBatch, row: usize) -> Vec<u8> {
-    let cells: Vec<String> = rows
-        .columns()
-        .iter()
-        .map(|c| arrow::util::display::array_value_to_string(c, row).unwrap_or_else(|_| "?".to_owned()))
-        .collect();
+    let cells: Vec<String> = (0..rows.num_columns()).map(|column| render_cell(rows, column, row)).collect();
     cells.join(",").into_bytes()
+}
+
+/// One cell as text; an instant is shown in UTC, whatever zone its column names.
+pub(crate) fn render_cell(rows: &RecordBatch, column: usize, row: usize) -> String {
+    let shown = |cell: &dyn arrow::array::Array, row| arrow::util::display::array_value_to_string(cell, row);
+    let cell = rows.column(column).slice(row, 1);
+    match cell.data_type() {
+        DataType::Timestamp(unit, Some(_)) if cell.is_valid(0) => {
+            let utc = DataType::Timestamp(*unit, Some("+00:00".into()));
+            cast(&cell, &utc).and_then(|cell| shown(&cell, 0))
+        }
+        _ => shown(&cell, 0),
+    }
+    .unwrap_or_else(|_| "?".to_owned())
 }
 
 #[cfg(test)]

@@ -74,21 +74,16 @@ mod tests {
                 lines: text.to_owned().into(),
                 first_line: 2,
                 start: None,
+                times: None,
                 delay_s: None,
             }),
             arrival: "2020-07-01".parse().unwrap(),
         };
-        let layout = TableLayout {
-            station: StationLayout::Column("station".to_owned()),
-            time: TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::Rfc3339 },
-            zone: jiff::tz::TimeZone::UTC,
-            value: "stage".to_owned(),
-            qualifier: Some("code".to_owned()),
-            forecast: None,
-            conversion: Conversion::new(Unit::Metre, Variable::Stage, 0).unwrap(),
-            missing: Vec::new(),
-            delimiter: b',',
-        };
+        let station = StationLayout::Column("station".to_owned());
+        let time = TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::Rfc3339, zone: None };
+        let conversion = Conversion::new(Unit::Metre, Variable::Stage, 0).unwrap();
+        let qualifier = Some("code".to_owned());
+        let layout = TableLayout { qualifier, ..TableLayout::new(station, time, "stage", conversion) };
         decode::table(&batch, &layout)
     }
 

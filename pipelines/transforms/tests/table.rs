@@ -8,34 +8,40 @@ use arrow::{
     datatypes::DataType,
 };
 use bytes::Bytes;
-use nilometer_schemas::{Reason, Timestamp, Unit, Variable};
+use nilometer_schemas::{Flag, Reason, Timestamp, Unit, Variable};
 use nilometer_transforms::{
     Columns, Conversion, Lines, Payload, RawBatch, TableLayout,
-    decode::{StationLayout, TimeFormat, TimeLayout, table},
+    check::{CheckOptions, CheckRules, CheckState, check},
+    decode::{QualifierFlag, Station, StationLayout, Stations, TextLayout, TimeFormat, TimeLayout, table},
 };
 use proptest::prelude::*;
 
 fn layout() -> TableLayout {
+    let station = StationLayout::Column("site".to_owned());
+    let time = TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::Rfc3339, zone: None };
+    let conversion = Conversion::new(Unit::LitrePerSecond, Variable::Discharge, 0).unwrap().scaled(10.0);
     TableLayout {
-        station: StationLayout::Column("site".to_owned()),
-        time: TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::Rfc3339 },
-        zone: jiff::tz::TimeZone::UTC,
-        value: "flow".to_owned(),
         qualifier: Some("code".to_owned()),
-        forecast: None,
-        conversion: Conversion::new(Unit::LitrePerSecond, Variable::Discharge, 0).unwrap().scaled(10.0),
         missing: vec![-99.0, -999.0],
-        delimiter: b';',
+        text: TextLayout { delimiter: b';', ..TextLayout::default() },
+        ..TableLayout::new(station, time, "flow", conversion)
     }
 }
 
 fn batch(payload: Payload) -> RawBatch {
-    RawBatch { source: "hydrometry".into(), locator: "q.csv".to_owned(), arrival: Timestamp(9), payload }
+    RawBatch { source: "hydrometry".into(), locator: "q.csv".to_owned(), arrival: Timestamp(i64::MAX), payload }
 }
 
 fn lines(header: &str, lines: impl Into<Bytes>, delay_s: Option<i64>) -> RawBatch {
     let header = (!header.is_empty()).then(|| Bytes::copy_from_slice(header.as_bytes()));
-    batch(Payload::Lines(Lines { header, lines: lines.into(), first_line: 2, start: Some(Timestamp(0)), delay_s }))
+    batch(Payload::Lines(Lines {
+        header,
+        lines: lines.into(),
+        first_line: 2,
+        start: Some(Timestamp(0)),
+        times: None,
+        delay_s,
+    }))
 }
 
 #[test]
@@ -105,7 +111,8 @@ fn columns_of_any_type_are_read() {
             ("site", Arc::new(StringArray::from(vec!["P", "P", "Q"]))),
         ])
         .unwrap();
-        let decoded = table(&batch(Payload::Columns(Columns { rows, first_row: 1, delay_s: Some(0) })), &layout());
+        let decoded =
+            table(&batch(Payload::Columns(Columns { rows, first_row: 1, times: None, delay_s: Some(0) })), &layout());
         assert_eq!(decoded.rows.value, [Some(1.5), None]);
         assert_eq!(decoded.rows.time, [0, 7200].map(|s| Timestamp(s * 1_000_000)));
         assert_eq!(
@@ -123,7 +130,7 @@ fn columns_of_any_type_are_read() {
         ("site", Arc::new(StringArray::from(vec!["P"]))),
     ])
     .unwrap();
-    let decoded = table(&batch(Payload::Columns(Columns { rows, first_row: 1, delay_s: None })), &local);
+    let decoded = table(&batch(Payload::Columns(Columns { rows, first_row: 1, times: None, delay_s: None })), &local);
     assert_eq!(decoded.rows.time, [Timestamp(3_600_000_000)]);
 }
 
@@ -148,4 +155,188 @@ proptest! {
         let decoded = table(&lines("site;time;code;flow", text, None), &layout());
         prop_assert_eq!(decoded.received, (decoded.rows.len() + decoded.dead_letters.len()) as u64);
     }
+}
+
+/// A table with a header line `time,q` of one station, in m³/s.
+fn plain(time: TimeLayout) -> TableLayout {
+    let conversion = Conversion::new(Unit::CubicMetrePerSecond, Variable::Discharge, 0).unwrap();
+    TableLayout::new(StationLayout::Constant("P".to_owned()), time, "q", conversion)
+}
+
+fn column(format: &str) -> TimeLayout {
+    TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::new(format).unwrap(), zone: None }
+}
+
+/// A time column with a zone.
+fn local(format: &str, zone: &str) -> TableLayout {
+    TableLayout { zone: jiff::tz::TimeZone::get(zone).unwrap(), ..plain(column(format)) }
+}
+
+fn shown(times: &[Timestamp]) -> Vec<String> {
+    times.iter().map(Timestamp::to_string).collect()
+}
+
+#[test]
+fn the_doubled_hour_is_told_by_the_order_of_rows_or_a_zone_column() {
+    let layout = local("%Y-%m-%d %H:%M", "America/New_York");
+    let rows = "2014-11-02 00:00,1\n2014-11-02 01:00,2\n2014-11-02 01:00,3\n2014-11-02 02:00,4\n2014-11-02 01:00,5\n";
+    let decoded = table(&lines("time,q", rows, None), &layout);
+    let expected = ["2014-11-02T04:00:00Z", "2014-11-02T05:00:00Z", "2014-11-02T06:00:00Z", "2014-11-02T07:00:00Z"];
+    assert_eq!(shown(&decoded.rows.time), expected);
+    assert_eq!(decoded.dead_letters[0].bytes, b"2014-11-02 01:00,5", "out of order it may be either");
+    let skipped = table(&lines("time,q", "2014-03-09 02:30,1\n", None), &layout);
+    assert_eq!(skipped.dead_letters[0].reason, Reason::BadTime);
+    assert!(skipped.dead_letters[0].detail.contains("skip in spring"), "{}", skipped.dead_letters[0].detail);
+    let alone = table(&lines("time,q", "2014-11-02 01:00,1\n", None), &layout);
+    assert!(alone.dead_letters[0].detail.contains("occurs twice"), "{}", alone.dead_letters[0].detail);
+
+    let time = TimeLayout::Column {
+        name: "time".to_owned(),
+        format: TimeFormat::new("%Y-%m-%d %H:%M").unwrap(),
+        zone: Some("tz_cd".to_owned()),
+    };
+    let coded = TableLayout { time, ..layout };
+    let rows = "2014-11-02 01:00,EST,3\n2014-11-02 01:00,EDT,2\n2014-11-02 01:00,-07:00,5\n2014-11-02 01:00,?,6\n";
+    let decoded = table(&lines("time,tz_cd,q", rows, None), &coded);
+    assert_eq!(shown(&decoded.rows.time), ["2014-11-02T06:00:00Z", "2014-11-02T05:00:00Z", "2014-11-02T08:00:00Z"]);
+    assert!(decoded.dead_letters[0].detail.contains("\"2014-11-02 01:00 ?\""), "{}", decoded.dead_letters[0].detail);
+}
+
+#[test]
+fn wall_clock_columns_are_told_apart_as_lines_are() {
+    let layout = local("rfc3339", "Europe/Paris");
+    let wall_ms = [1, 2, 2, 3].map(|hour| Some(1_414_281_600_000 + hour * 3_600_000));
+    let rows = RecordBatch::try_from_iter([
+        ("time", Arc::new(TimestampMillisecondArray::from(wall_ms.to_vec())) as ArrayRef),
+        ("q", Arc::new(Int64Array::from(vec![1, 2, 3, 4]))),
+    ])
+    .unwrap();
+    let decoded = table(&batch(Payload::Columns(Columns { rows, first_row: 1, times: None, delay_s: None })), &layout);
+    let expected = ["2014-10-25T23:00:00Z", "2014-10-26T00:00:00Z", "2014-10-26T01:00:00Z", "2014-10-26T02:00:00Z"];
+    assert_eq!(shown(&decoded.rows.time), expected);
+}
+
+#[test]
+fn dates_decimals_and_integers_are_columns_like_any_other() {
+    let paris = local("rfc3339", "Europe/Paris");
+    let day = TableLayout { label_offset_s: 86_400, ..paris };
+    let decimals = arrow::array::Decimal128Array::from(vec![Some(1_250), None]).with_precision_and_scale(9, 2).unwrap();
+    let rows = RecordBatch::try_from_iter([
+        ("time", Arc::new(arrow::array::Date32Array::from(vec![16_253, 16_254])) as ArrayRef),
+        ("q", Arc::new(decimals)),
+    ])
+    .unwrap();
+    let decoded = table(&batch(Payload::Columns(Columns { rows, first_row: 1, times: None, delay_s: None })), &day);
+    assert_eq!(shown(&decoded.rows.time), ["2014-07-02T22:00:00Z", "2014-07-03T22:00:00Z"], "the ends of two days");
+    assert_eq!(decoded.rows.value, [Some(12.5), None]);
+
+    let rows = RecordBatch::try_from_iter([
+        ("time", Arc::new(Int64Array::from(vec![20_140_702, 20_141_399])) as ArrayRef),
+        ("q", Arc::new(StringArray::from(vec!["2.5", "Ice"]))),
+    ])
+    .unwrap();
+    let decoded = table(
+        &batch(Payload::Columns(Columns { rows, first_row: 1, times: None, delay_s: None })),
+        &plain(column("%Y%m%d")),
+    );
+    assert_eq!(
+        (shown(&decoded.rows.time), decoded.rows.value),
+        (vec!["2014-07-02T00:00:00Z".to_owned()], vec![Some(2.5)])
+    );
+    assert_eq!(decoded.dead_letters[0].bytes, b"20141399,Ice", "text that is no number is no null");
+}
+
+#[test]
+fn a_columnar_dead_letter_shows_its_instant() {
+    let times = TimestampMillisecondArray::from(vec![0, 1]).with_timezone("UTC");
+    let rows = RecordBatch::try_from_iter([
+        ("time", Arc::new(times) as ArrayRef),
+        ("q", Arc::new(Float32Array::from(vec![f32::NAN, f32::INFINITY]))),
+    ])
+    .unwrap();
+    let decoded = table(
+        &batch(Payload::Columns(Columns { rows, first_row: 1, times: None, delay_s: None })),
+        &plain(column("rfc3339")),
+    );
+    let shown: Vec<_> = decoded.dead_letters.iter().map(|l| String::from_utf8_lossy(&l.bytes).into_owned()).collect();
+    assert_eq!(shown, ["1970-01-01T00:00:00Z,NaN", "1970-01-01T00:00:00.001Z,inf"]);
+}
+
+#[test]
+fn words_and_qualifiers_withhold_values_or_make_them_suspect() {
+    let codes = [("Ice", QualifierFlag::Suspect), ("Eqp", QualifierFlag::Missing), ("P", QualifierFlag::Pass)];
+    let layout = TableLayout {
+        qualifier: Some("cd".to_owned()),
+        qualifier_flags: codes.map(|(code, flag)| (code.to_owned(), flag)).into(),
+        missing_words: ["***", "Ssn", "Eqp"].map(str::to_owned).into(),
+        ..plain(column("unix_s"))
+    };
+    let rows =
+        "0,45,P Ice\n3600,45,P Eqp\n7200,***,\n10800,Ssn,P\n14400,45,P\n18000,45,unheard-of\n21600,--,\n25200,Eqp,\n";
+    let decoded = table(&lines("time,q,cd", rows, None), &layout);
+    let read = &decoded.rows;
+    assert_eq!(read.value, [Some(45.0), None, None, None, Some(45.0), Some(45.0), None]);
+    let qualifiers: Vec<_> = read.qualifier.iter().collect();
+    assert_eq!(qualifiers[..4], [Some("P Ice"), Some("P Eqp"), Some("***"), Some("P")]);
+    assert_eq!(read.qualifier_flag[0], Some(Flag::Suspect));
+    assert_eq!(read.qualifier_flag[5], None);
+    assert_eq!((decoded.dead_letters.len(), decoded.dead_letters[0].reason), (1, Reason::NotFinite));
+
+    let rules = CheckRules::new(&CheckOptions::default(), [("P".to_owned(), CheckOptions::default())]);
+    let checked = check(read, &rules, &mut CheckState::default()).unwrap().observations;
+    let flags: Vec<(Flag, &str)> = (0..5).map(|row| (checked.flag_of(row), checked.flag_source().value(row))).collect();
+    assert_eq!(flags[0], (Flag::Suspect, "qualifier"));
+    assert_eq!(flags[1], (Flag::Missing, "missing_value"));
+    assert_eq!(flags[4], (Flag::Pass, "pass"));
+}
+
+#[test]
+fn a_decimal_comma_is_read_and_separators_of_thousands_are_refused() {
+    let text = TextLayout { delimiter: b';', decimal: b',', ..TextLayout::default() };
+    let layout = TableLayout { text, ..plain(column("unix_s")) };
+    let decoded = table(&lines("time;q", "0;1,5\n1;-0,25\n2;1.234,5\n3;1.234\n4;7\n5;1,234,5\n", None), &layout);
+    assert_eq!(decoded.rows.value, [Some(1.5), Some(-0.25), Some(7.0)]);
+    assert_eq!(decoded.dead_letters.len(), 3);
+    assert!(decoded.dead_letters[0].detail.contains("thousands"), "{}", decoded.dead_letters[0].detail);
+    let point = table(&lines("time,q", "0,\"1,234.5\"\n", None), &plain(column("unix_s")));
+    assert!(point.dead_letters[0].detail.contains("thousands"), "{}", point.dead_letters[0].detail);
+}
+
+#[test]
+fn stations_are_known_by_earlier_names_and_others_are_passed_over() {
+    let station = |name: &str| Station { name: name.to_owned(), area_km2: 86.4 };
+    let names = [("new".to_owned(), station("new")), ("old".to_owned(), station("new"))];
+    let layout = |skip| TableLayout {
+        station: StationLayout::Column("site".to_owned()),
+        stations: Stations::new(names.clone().into(), skip),
+        conversion: Conversion::new(Unit::MillimetrePerDay, Variable::Discharge, 0).unwrap(),
+        ..plain(column("unix_s"))
+    };
+    let text = "old,0,1\nnew,1,2\nother,2,3\nother,never,3\n";
+    let skipping = table(&lines("site,time,q", text, None), &layout(true));
+    assert_eq!(skipping.rows.station.iter().flatten().collect::<Vec<_>>(), ["new", "new"]);
+    assert_eq!(skipping.rows.value, [Some(1.0), Some(2.0)], "1 mm a day over 86.4 km² is 1 m³/s");
+    assert_eq!((skipping.received, skipping.skipped, skipping.dead_letters.len()), (4, 2, 0));
+    let refusing = table(&lines("site,time,q", text, None), &layout(false));
+    assert_eq!((refusing.received, refusing.skipped), (4, 0));
+    assert_eq!(refusing.dead_letters[0].reason, Reason::UnknownStation);
+    assert!(refusing.dead_letters[0].detail.contains("\"other\""), "{}", refusing.dead_letters[0].detail);
+}
+
+#[test]
+fn a_period_labelled_by_its_start_is_valid_at_its_end() {
+    let layout = TableLayout { label_offset_s: 3_600, ..plain(column("unix_s")) };
+    assert_eq!(table(&lines("time,q", "0,1\n", None), &layout).rows.time, [Timestamp(3_600_000_000)]);
+}
+
+#[test]
+fn a_line_without_end_is_refused_with_its_first_bytes() {
+    let mut text = "0,1\n1,".to_owned();
+    text.push_str(&"9".repeat(3 << 20));
+    text.push_str("\n2,3\n");
+    let decoded = table(&lines("time,q", text, None), &plain(column("unix_s")));
+    assert_eq!(decoded.rows.value, [Some(1.0), Some(3.0)]);
+    let letter = &decoded.dead_letters[0];
+    assert_eq!((letter.reason, letter.bytes.len()), (Reason::Undecodable, 1 << 20));
+    assert!(letter.detail.contains("1048576"), "{}", letter.detail);
 }

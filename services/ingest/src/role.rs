@@ -305,13 +305,13 @@ impl Writer {
         kept.intake.balance.check(&self.stage)?;
         // A plan comes before the state that follows from it.
         let time = kept.planned.as_ref().map(|p| p.look.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
-        let ordinal = time.map_or(0, |t| u64::try_from(t.0).unwrap_or(0));
-        self.snapshots.save(ordinal, kept, &[]).await?;
+        let Some(time) = time else { return Ok(()) };
+        self.snapshots.save(time.0, kept, &[]).await?;
         self.stage.snapshots.inc();
         Ok(())
     }
 }
 
 fn message(tick: Timestamp, batch: RecordBatch) -> Message<'static> {
-    Message { time: tick, producer: PRODUCER, sequence: u64::try_from(tick.0).unwrap_or(0), batch }
+    Message { time: tick, producer: PRODUCER, sequence: tick.0, batch }
 }

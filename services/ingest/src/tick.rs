@@ -10,12 +10,12 @@ use nilometer_schemas::{
     Observations, Reason, Timestamp,
 };
 use nilometer_transforms::{
-    Averager, GeoReference, GridDecoding, RawBatch, TableLayout,
+    AverageError, Averager, GridDecoding, RawBatch, TableLayout,
     check::{CheckRules, CheckState, check, possible_range_over},
     decode::{self, RawRows},
     rate,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{IngestError, SourceTallies};
 
@@ -32,8 +32,9 @@ pub enum Decoding {
 #[serde(deny_unknown_fields)]
 pub struct Intake {
     checks: CheckState,
-    /// the first accepted geo-reference of each source
-    references: BTreeMap<String, Option<GeoReference>>,
+    /// what earlier versions kept of each source's grid
+    #[serde(default, rename = "references", skip_serializing)]
+    _references: IgnoredAny,
     /// where every row went
     pub balance: Balance,
     /// the same by source
@@ -68,9 +69,8 @@ impl Intake {
             self.sources.of(&batch.source).arrived(batch.arrival);
             match lines.decodings.get(&*batch.source) {
                 Some(Decoding::Grid(decoding)) => {
-                    let expected = self.references.entry(batch.source.to_string()).or_default();
                     self.balance.received += batch.rows();
-                    match average_grid(batch, decoding, expected, &mut lines.averager)? {
+                    match average_grid(batch, decoding, &mut lines.averager)? {
                         Ok(rows) => {
                             self.used(batch, batch.rows(), newest(rows.valid_time()));
                             forcings.push(rows.into_batch());
@@ -80,7 +80,8 @@ impl Intake {
                 }
                 Some(Decoding::Table(layout)) => {
                     let table = rate(decode::table(batch, layout), &lines.ratings);
-                    self.balance.received += table.received;
+                    self.balance.received += table.received - table.skipped;
+                    self.balance.skipped += table.skipped;
                     for letter in table.dead_letters {
                         self.reject(letter, &mut letters);
                     }
@@ -138,10 +139,9 @@ fn newest(times: &TimestampMicrosecondArray) -> Option<Timestamp> {
 fn average_grid(
     batch: &RawBatch,
     decoding: &GridDecoding,
-    expected: &mut Option<GeoReference>,
     averager: &mut Averager,
 ) -> Result<Result<Forcings, Box<DeadLetterRow>>, IngestError> {
-    let decoded = match decode::grid(batch, decoding, expected) {
+    let decoded = match decode::grid(batch, decoding) {
         Ok(decoded) => decoded,
         Err(letter) => return Ok(Err(letter)),
     };
@@ -152,7 +152,12 @@ fn average_grid(
             "cells outside the possible range count as missing"
         );
     }
-    let forcings = averager.average(&decoded.grids)?;
+    let forcings = match averager.average(&decoded.grids) {
+        Err(error @ AverageError::Crs { .. }) => {
+            return Ok(Err(Box::new(batch.dead_letter(Reason::GridShape, error.to_string()))));
+        }
+        forcings => forcings?,
+    };
     if forcings.flag().values().iter().all(|flag| *flag == Flag::Missing as u8) {
         let detail = format!(
             "no catchment has enough valid cells: {} missing, {} outside the possible range",

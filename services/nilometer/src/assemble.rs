@@ -152,10 +152,7 @@ impl Run {
         let stages = flow(&self.roles.pipeline).filter(|stage| elsewhere && of(*stage));
         let time = &self.roles.pipeline.time;
         let last = Timestamp(time.to.0 + 1).ceil_s(time.tick_s()).plus_s(-time.tick_s());
-        Progress {
-            snapshots: stages.flat_map(|stage| self.roles.snapshots_of(stage)).collect(),
-            last: u64::try_from(last.0).unwrap_or(0),
-        }
+        Progress { snapshots: stages.flat_map(|stage| self.roles.snapshots_of(stage)).collect(), last: last.0 }
     }
 }
 

@@ -6,14 +6,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
+use nilometer_connectors::{Arrival, FolderSeries, OtherStations, Source, Window};
 use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_schemas::Variable;
 use nilometer_transforms::{
     AverageOptions, Averager, Catchment, FlowDirections, Gauge, Span, TraceOptions,
     check::CheckRules,
-    decode::{self, geotiff::MAX_CELLS},
+    decode::{self, Station, Stations, geotiff::MAX_CELLS},
 };
 
 /// Whether sources deliver what happens or what happened.
@@ -77,7 +77,9 @@ fn open(
             (options.open(name, arrival, &pipeline.data, window)?, Decoding::Grid(options.decoding()))
         }
         SourceKind::Table(options) => {
-            let layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
+            let mut layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
+            let skip_others = options.other_stations == OtherStations::Skip;
+            layout.stations = Stations::new(stations(pipeline, options.variable), skip_others);
             (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
         }
         SourceKind::Folder(_, column) => {
@@ -92,6 +94,24 @@ fn open(
 fn ahead_s(pipeline: &Pipeline, variable: Variable) -> i64 {
     let stations = pipeline.station_checks.values().map(|over| pipeline.checks.overridden_by(over).ahead_s(variable));
     stations.fold(pipeline.checks.ahead_s(variable), i64::max)
+}
+
+/// The stations of a pipeline by their names. What a gauge measures gets its station's name, what is of a catchment the catchment's.
+fn stations(pipeline: &Pipeline, variable: Variable) -> BTreeMap<String, Station> {
+    let mut by_name = BTreeMap::new();
+    let mut insert = |name: &str, catchment: &nilometer_definitions::Catchment, known_as: &str| {
+        let station = Station { name: known_as.to_owned(), area_km2: catchment.area_km2 };
+        by_name.entry(name.to_owned()).or_insert(station);
+    };
+    for catchment in &pipeline.catchments {
+        insert(&catchment.id, catchment, &catchment.id);
+    }
+    for catchment in &pipeline.catchments {
+        insert(catchment.station(), catchment, catchment.station());
+        let known_as = if variable.is_forcing() { &catchment.id } else { catchment.station() };
+        catchment.formerly.iter().for_each(|name| insert(name, catchment, known_as));
+    }
+    by_name
 }
 
 /// The rows of the definition's folder of many catchments, if it names one: all that a forecast of the window can know.

@@ -183,7 +183,7 @@ impl Roles {
     /// Those of the forecast role reach back as far as rows may be late.
     fn forecast_snapshots(&self, number: u32) -> Snapshots {
         let lateness_us = self.pipeline.forecast.lateness.seconds().saturating_mul(1_000_000);
-        self.snapshots("forecast", number).reaching(u64::try_from(lateness_us).unwrap_or(0))
+        self.snapshots("forecast", number).reaching(lateness_us)
     }
 }
 

@@ -180,7 +180,7 @@ pub struct Progress {
     /// of every role and partition
     pub snapshots: Vec<Snapshots>,
     /// ordinal of a snapshot of the last tick
-    pub last: u64,
+    pub last: i64,
 }
 
 impl Progress {

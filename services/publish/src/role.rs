@@ -135,7 +135,7 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
         ingest_time: record.time,
     });
     let batch = letters.finish()?.into_batch();
-    let message = Message { time: record.time, producer, sequence: record.position + 1, batch };
+    let message = Message { time: record.time, producer, sequence: record.position.cast_signed() + 1, batch };
     let letters = Partition::new(Contract::DeadLetter, partition.number);
     if dependencies.log.append(letters, message).await? != Appended::Already {
         dependencies.metrics.dead_letter(Reason::BrokenContract);
@@ -145,7 +145,7 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
 
 async fn save(dependencies: &Dependencies, kept: &Kept) -> Result<(), PublishError> {
     kept.balance.check(&dependencies.metrics)?;
-    dependencies.snapshots.save(kept.next, kept, &[]).await?;
+    dependencies.snapshots.save(kept.next.cast_signed(), kept, &[]).await?;
     dependencies.metrics.snapshots.inc();
     Ok(())
 }

@@ -113,7 +113,7 @@ async fn write(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>) 
             (Contract::Observation, "ingest", observations.finish().unwrap().into_batch()),
             (Contract::Forecast, "forecast", forecasts.finish().unwrap().into_batch()),
         ] {
-            let message = Message { time, producer, sequence: tick as u64 + 1, batch };
+            let message = Message { time, producer, sequence: tick as i64 + 1, batch };
             log.append(Partition::new(contract, 0), message).await.unwrap();
         }
     }

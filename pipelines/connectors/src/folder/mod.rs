@@ -233,17 +233,10 @@ impl FolderColumn {
     /// # Errors
     /// [`ConvertError`], which the columns of this module do not give.
     pub fn layout(self) -> Result<TableLayout, ConvertError> {
-        Ok(TableLayout {
-            station: StationLayout::Column(BASIN.to_owned()),
-            time: TimeLayout::Column { name: VALID_TIME.to_owned(), format: TimeFormat::Rfc3339 },
-            zone: jiff::tz::TimeZone::UTC,
-            value: self.name.to_owned(),
-            qualifier: None,
-            forecast: None,
-            conversion: Conversion::new(self.unit, self.variable, self.period_s)?.scaled(self.scale),
-            missing: Vec::new(),
-            delimiter: b',',
-        })
+        let station = StationLayout::Column(BASIN.to_owned());
+        let time = TimeLayout::Column { name: VALID_TIME.to_owned(), format: TimeFormat::Rfc3339, zone: None };
+        let conversion = Conversion::new(self.unit, self.variable, self.period_s)?.scaled(self.scale);
+        Ok(TableLayout::new(station, time, self.name, conversion))
     }
 }
 

@@ -184,6 +184,7 @@ impl Source for Series {
                 payload: Payload::Columns(Columns {
                     rows: self.rows.slice(rows.start, rows.len()),
                     first_row: rows.start as u64 + 1,
+                    times: None,
                     delay_s: Some(self.delay_s),
                 }),
             });

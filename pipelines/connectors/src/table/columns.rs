@@ -4,20 +4,24 @@ use std::ops::Range;
 
 use arrow::{
     array::RecordBatch,
-    compute::concat_batches,
     error::ArrowError,
     row::{RowConverter, SortField},
 };
 use bytes::Bytes;
 use nilometer_schemas::Timestamp;
-use nilometer_transforms::{Columns, Payload, TableLayout, decode::table::column_origins};
-use parquet::{arrow::arrow_reader::ParquetRecordBatchReaderBuilder, errors::ParquetError};
+use nilometer_transforms::{
+    Columns, Payload, TableLayout,
+    decode::{Times, table::column_times},
+};
 
+use super::parquet_file::read;
 use crate::delivered::{hash, hash_behind};
 
 /// The rows of a columnar file.
 pub(super) struct ColumnRows {
     rows: RecordBatch,
+    /// none where the time column cannot be read
+    times: Option<Times>,
     origins: Vec<Option<Timestamp>>,
     hashes: Vec<u64>,
 }
@@ -28,9 +32,10 @@ impl ColumnRows {
     pub(super) fn new(bytes: &Bytes, layout: &TableLayout) -> Result<Self, String> {
         let rows = read(bytes).map_err(|error| format!("not a readable Parquet file: {error}"))?;
         // Without its time column no row can be placed in time: all count at once, and decoding says what is wrong.
-        let origins = column_origins(&rows, layout).unwrap_or_else(|_| vec![None; rows.num_rows()]);
+        let times = column_times(&rows, layout).ok();
+        let origins = (0..rows.num_rows()).map(|row| times.as_ref()?.origin(row)).collect();
         let hashes = hashes(&rows).map_err(|error| format!("not a readable Parquet file: {error}"))?;
-        Ok(Self { rows, origins, hashes })
+        Ok(Self { rows, times, origins, hashes })
     }
 
     pub(super) fn origins(&self) -> &[Option<Timestamp>] {
@@ -44,7 +49,8 @@ impl ColumnRows {
     /// Rows that follow each other.
     pub(super) fn payload(&self, rows: Range<usize>, delay_s: Option<i64>) -> Payload {
         let first_row = rows.start as u64 + 1;
-        Payload::Columns(Columns { rows: self.rows.slice(rows.start, rows.len()), first_row, delay_s })
+        let times = self.times.as_ref().map(|times| times.slice(rows.clone()));
+        Payload::Columns(Columns { rows: self.rows.slice(rows.start, rows.len()), first_row, times, delay_s })
     }
 }
 
@@ -56,11 +62,4 @@ fn hashes(rows: &RecordBatch) -> Result<Vec<u64>, ArrowError> {
     let converter = RowConverter::new(fields.map(|f| SortField::new(f.data_type().clone())).collect())?;
     let content = converter.convert_columns(rows.columns())?;
     Ok(content.iter().map(|row| hash_behind(head, row.data())).collect())
-}
-
-fn read(bytes: &Bytes) -> Result<RecordBatch, ParquetError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())?;
-    let schema = builder.schema().clone();
-    let batches: Vec<RecordBatch> = builder.build()?.collect::<Result<_, _>>()?;
-    Ok(concat_batches(&schema, &batches)?)
 }

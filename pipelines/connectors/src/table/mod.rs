@@ -7,6 +7,7 @@
 mod columns;
 mod lines;
 mod options;
+mod parquet_file;
 mod refused;
 
 use std::{io, ops::Range, path::PathBuf, sync::Arc};
@@ -23,7 +24,7 @@ use columns::ColumnRows;
 use lines::LineRows;
 use refused::Refused;
 
-pub use options::{ForecastOption, StationOption, TableFormat, TableOptions, TimeOption};
+pub use options::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 
 /// Rows of one batch at most.
 const BATCH_ROWS: usize = 1 << 16;

@@ -1,18 +1,18 @@
 //! What a table is told in a definition.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use nilometer_schemas::{Unit, Variable};
 use nilometer_transforms::{
     Conversion, Span, TableLayout,
-    decode::{ForecastLayout, StationLayout, TimeFormat, TimeLayout},
+    decode::{ForecastLayout, QualifierFlag, StationLayout, Stations, TextLayout, TimeFormat, TimeLayout},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
 use crate::{
-    Arrival, Source, SourceError, Window,
+    Arrival, Source, SourceError, TimeLabel, Window,
     source::refuse_problems,
     zone::{read_zone, utc},
 };
@@ -59,6 +59,14 @@ pub struct TableOptions {
     /// column of the agency's qualifier
     #[serde(default)]
     pub qualifier: Option<String>,
+    /// what a code of the qualifier makes of its value: `suspect`, `missing` (the value is withheld) or `pass` (nothing); of several codes,
+    /// as `P Ice`, the worst counts, and codes that are not named here change nothing
+    #[serde(default)]
+    pub qualifier_flags: BTreeMap<String, QualifierFlag>,
+    /// what becomes of rows of stations that are no catchment's: `refuse` (default), each is a dead letter, so that a misspelt name is
+    /// seen, or `skip`, they are only counted, as for a file of a whole country
+    #[serde(default)]
+    pub other_stations: OtherStations,
     /// where a weather forecast says when it was made; absent for what was observed
     #[serde(default)]
     pub forecast: Option<ForecastOption>,
@@ -72,12 +80,48 @@ pub struct TableOptions {
     /// length of each value's period; default `0s`, an instant
     #[serde(default)]
     pub period: Span,
-    /// numbers that mean "no value"
+    /// which end of its period a row's time is; default `end`
+    #[serde(default = "end")]
+    pub time_label: TimeLabel,
+    /// numbers, as they stand in the file, and words that mean "no value"
     #[serde(default)]
-    pub missing: Vec<f64>,
+    pub missing: Vec<MissingValue>,
     /// between the cells of a line; default a comma
     #[serde(default = "comma")]
     pub delimiter: char,
+    /// before the fraction of a number: `.` (default) or `,`; separators of thousands are refused
+    #[serde(default = "point")]
+    pub decimal: char,
+    /// lines that begin with this are passed over, as `#`; default none
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// lines at the beginning of the file that are passed over; default 0
+    #[serde(default)]
+    pub skip_lines: usize,
+    /// lines behind the header that describe its columns and are passed over, as the line of formats (`5s 15s`) in RDB; default 0
+    #[serde(default)]
+    pub skip_after_header: usize,
+}
+
+/// What stands in place of a value that is not there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "accepted is a number or a word")]
+pub enum MissingValue {
+    /// a number
+    Number(f64),
+    /// a word, which becomes the row's qualifier where it has none
+    Word(String),
+}
+
+/// What becomes of rows of stations that the pipeline does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherStations {
+    /// each is a dead letter
+    #[default]
+    Refuse,
+    /// they are counted and passed over
+    Skip,
 }
 
 /// The columns of a weather forecast.
@@ -118,8 +162,11 @@ pub enum TimeOption {
     Column {
         /// its name
         name: String,
-        /// `rfc3339`, `unix_s` or a strftime pattern
+        /// `rfc3339`, `unix_s` or a strftime pattern, whose end may be `%Z` for a zone code
         format: String,
+        /// column of each row's zone, as `tz_cd`: an offset (`-05:00`) or a zone code (`EST`)
+        #[serde(default)]
+        zone: Option<String>,
     },
     /// Line 1 is the time of the value on line 2, and each further line is a step later; no header, one column.
     FirstLine {
@@ -136,6 +183,23 @@ const fn one() -> f64 {
 
 const fn comma() -> char {
     ','
+}
+
+const fn point() -> char {
+    '.'
+}
+
+const fn end() -> TimeLabel {
+    TimeLabel::End
+}
+
+impl MissingValue {
+    const fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Word(_) => None,
+        }
+    }
 }
 
 impl TableOptions {
@@ -184,11 +248,42 @@ impl TableOptions {
                 if self.format() == TableFormat::Parquet {
                     add("time", format!("is first_line, {headless} a column in Parquet"));
                 }
+                if self.comment.is_some() || self.skip_lines + self.skip_after_header > 0 {
+                    let counted = "time is first_line: every line is a step";
+                    add(
+                        "comment",
+                        format!("or skip_lines, skip_after_header is there, but {counted}; accepted is none of them"),
+                    );
+                }
             }
             TimeOption::Column { .. } => {}
         }
         if let Err(problem) = read_zone(&self.time_zone) {
             add("time_zone", problem);
+        }
+        if !self.qualifier_flags.is_empty() && self.qualifier.is_none() && self.words().next().is_none() {
+            add("qualifier_flags", "is there, but qualifier names no column; accepted is both or neither".to_owned());
+        }
+        if self.time_label == TimeLabel::Start && self.period.seconds() <= 0 {
+            add("time_label", "is start, but period is 0s, an instant; accepted is start with a period".to_owned());
+        }
+        if self.other_stations == OtherStations::Skip && matches!(self.station, StationOption::Constant(_)) {
+            add(
+                "other_stations",
+                "is skip, but all rows are of one station; accepted is skip with a column".to_owned(),
+            );
+        }
+        let text = self.comment.is_some() || self.skip_lines + self.skip_after_header > 0 || self.decimal != '.';
+        if text && self.format() == TableFormat::Parquet {
+            let keys = "comment, skip_lines, skip_after_header or decimal";
+            add("format", format!("is parquet, but {keys} is there; accepted are these with csv"));
+        }
+        if self.comment.as_ref().is_some_and(|comment| comment.trim().is_empty()) {
+            add("comment", "is blank; accepted is what begins a comment, as #".to_owned());
+        }
+        if !matches!(self.decimal, '.' | ',') || self.decimal == self.delimiter {
+            let accepted = "accepted is '.' or ',', whichever is not the delimiter";
+            add("decimal", format!("is {:?} with delimiter {:?}; {accepted}", self.decimal, self.delimiter));
         }
         if self.variable.is_forcing() && self.period.seconds() <= 0 {
             add("period", format!("is {}; accepted with weather is a time above 0 s, as 1h", self.period));
@@ -201,7 +296,7 @@ impl TableOptions {
         if !self.scale.is_finite() || self.scale == 0.0 {
             add("scale", format!("is {}; accepted is a finite number other than 0", self.scale));
         }
-        if self.missing.iter().any(|number| !number.is_finite()) {
+        if self.missing.iter().any(|missing| matches!(missing, MissingValue::Number(number) if !number.is_finite())) {
             add("missing", "has a number that no cell equals; accepted are finite numbers".to_owned());
         }
         if !self.delimiter.is_ascii() || matches!(self.delimiter, '"' | '\n' | '\r') {
@@ -227,8 +322,8 @@ impl TableOptions {
                 StationOption::Column(name) => StationLayout::Column(name.clone()),
             },
             time: match &self.time {
-                TimeOption::Column { name, format: text } => {
-                    TimeLayout::Column { name: name.clone(), format: format(text)? }
+                TimeOption::Column { name, format: text, zone } => {
+                    TimeLayout::Column { name: name.clone(), format: format(text)?, zone: zone.clone() }
                 }
                 TimeOption::FirstLine { format: text, step } => {
                     TimeLayout::FirstLine { format: format(text)?, step_s: step.seconds() }
@@ -242,8 +337,26 @@ impl TableOptions {
                 .as_ref()
                 .map(|f| ForecastLayout { issue_time: f.issue_time.clone(), member: f.member.clone() }),
             conversion: conversion.map_err(|e| ("unit".to_owned(), e.to_string()))?.scaled(self.scale),
-            missing: self.missing.clone(),
-            delimiter: u8::try_from(self.delimiter).map_err(|e| ("delimiter".to_owned(), e.to_string()))?,
+            qualifier_flags: self.qualifier_flags.clone(),
+            label_offset_s: if self.time_label == TimeLabel::Start { self.period.seconds() } else { 0 },
+            missing: self.missing.iter().filter_map(MissingValue::number).collect(),
+            missing_words: self.words().map(str::to_owned).collect(),
+            text: TextLayout {
+                delimiter: u8::try_from(self.delimiter).map_err(|e| ("delimiter".to_owned(), e.to_string()))?,
+                decimal: u8::try_from(self.decimal).map_err(|e| ("decimal".to_owned(), e.to_string()))?,
+                comment: self.comment.clone(),
+                skip_lines: self.skip_lines,
+                skip_after_header: self.skip_after_header,
+            },
+            stations: Stations::default(),
+        })
+    }
+
+    /// Words that mean "no value".
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().filter_map(|missing| match missing {
+            MissingValue::Word(word) => Some(word.as_str()),
+            MissingValue::Number(_) => None,
         })
     }
 

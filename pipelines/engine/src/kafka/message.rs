@@ -22,7 +22,7 @@ const CONTENT_TYPE: &str = "application/vnd.apache.arrow.stream";
 pub(super) struct Tail {
     pub(super) end: u64,
     rows: u64,
-    pub(super) producers: BTreeMap<String, u64>,
+    pub(super) producers: BTreeMap<String, i64>,
 }
 
 /// A message ready to be produced.
@@ -36,9 +36,9 @@ pub(super) struct Sealed {
 /// Where a message goes.
 enum Place {
     /// behind the newest, unless the producer's sequence has been appended before
-    Next { producer: String, sequence: u64 },
+    Next { producer: String, sequence: i64 },
     /// where it was in another log, behind so many rows; what is known of the producers then
-    Same { position: u64, rows_before: u64, producers: BTreeMap<String, u64> },
+    Same { position: u64, rows_before: u64, producers: BTreeMap<String, i64> },
 }
 
 impl Sealed {
@@ -52,7 +52,7 @@ impl Sealed {
     }
 
     /// A message of another log.
-    pub(super) fn of(record: &Record, producers: BTreeMap<String, u64>) -> Result<Self, EnvelopeError> {
+    pub(super) fn of(record: &Record, producers: BTreeMap<String, i64>) -> Result<Self, EnvelopeError> {
         let Record { position, time, rows_before, ref batch } = *record;
         let place = Place::Same { position, rows_before, producers };
         Ok(Self { place, time, rows: batch.num_rows() as u64, body: to_ipc(batch, &[])? })

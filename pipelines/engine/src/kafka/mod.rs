@@ -163,7 +163,7 @@ impl Log for KafkaLog {
         Ok(bounds)
     }
 
-    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<u64>, LogError> {
+    async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<i64>, LogError> {
         let producer = producer.to_owned();
         self.probe(partition, move |probe| Ok(probe.tail()?.producers.get(&producer).copied())).await
     }

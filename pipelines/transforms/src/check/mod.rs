@@ -141,12 +141,13 @@ pub fn check(rows: &RawRows, rules: &CheckRules, state: &mut CheckState) -> Resu
             push(missing, None, Flag::Missing, "gap", None);
         }
         let qualifier = arrow::array::Array::is_valid(&rows.qualifier, row).then(|| rows.qualifier.value(row));
-        push(time, value, accepted.flag, accepted.flag_source, qualifier);
+        let (flag, flag_source) = rows.with_qualifier(row, accepted.flag, accepted.flag_source);
+        push(time, value, flag, flag_source, qualifier);
         counts.accepted += 1;
         counts.gap_rows += accepted.gap.rows;
         counts.missing_steps += accepted.gap.missing_steps;
-        counts.missing_values += u64::from(accepted.flag == Flag::Missing);
-        counts.suspect += u64::from(accepted.flag == Flag::Suspect);
+        counts.missing_values += u64::from(flag == Flag::Missing);
+        counts.suspect += u64::from(flag == Flag::Suspect);
         counts.out_of_order += u64::from(accepted.out_of_order);
         counts.corrections += u64::from(accepted.corrects);
     }

@@ -13,17 +13,10 @@ const ARRIVAL_HOUR: i64 = 10_000;
 
 /// Rows from `(station, hour, cell)` lines.
 fn rows(lines: &[(&str, i64, &str)]) -> RawRows {
-    let layout = TableLayout {
-        station: StationLayout::Column("station".to_owned()),
-        time: TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::UnixS },
-        zone: jiff::tz::TimeZone::UTC,
-        value: "value".to_owned(),
-        qualifier: None,
-        forecast: None,
-        conversion: Conversion::new(Unit::CubicMetrePerSecond, Variable::Discharge, 0).unwrap(),
-        missing: vec![-99.0],
-        delimiter: b',',
-    };
+    let station = StationLayout::Column("station".to_owned());
+    let time = TimeLayout::Column { name: "time".to_owned(), format: TimeFormat::UnixS, zone: None };
+    let conversion = Conversion::new(Unit::CubicMetrePerSecond, Variable::Discharge, 0).unwrap();
+    let layout = TableLayout { missing: vec![-99.0], ..TableLayout::new(station, time, "value", conversion) };
     let text: String =
         lines.iter().map(|(station, hour, cell)| format!("{station},{},{cell}\n", hour * 3600)).collect();
     let batch = RawBatch {
@@ -35,6 +28,7 @@ fn rows(lines: &[(&str, i64, &str)]) -> RawRows {
             lines: text.into(),
             first_line: 2,
             start: None,
+            times: None,
             delay_s: None,
         }),
     };

@@ -76,9 +76,6 @@ pub enum DecodeError {
     /// The place is absent or not a north-up grid.
     #[error("tag {tag} is {found}; accepted is {accepted}")]
     Place { tag: &'static str, found: String, accepted: &'static str },
-    /// Another shape, origin, cell size or reference system than the source's first field.
-    #[error("grid changed: found {found}; expected {expected}")]
-    Shape { found: Box<GeoReference>, expected: Box<GeoReference> },
     /// The reference system is not the configured one.
     #[error("file is in {found}; expected {expected} as the source's crs says")]
     Crs { found: String, expected: String },
@@ -92,7 +89,7 @@ impl DecodeError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Shape { .. } | Self::Crs { .. } => Reason::GridShape,
+            Self::Crs { .. } => Reason::GridShape,
             Self::Tiff(_) | Self::TooLarge { .. } | Self::Bands { .. } | Self::Place { .. } | Self::Unit(_) => {
                 Reason::Undecodable
             }
@@ -104,13 +101,8 @@ impl DecodeError {
 /// non-finite samples, and values outside `valid_range` (when there is none: impossible ones), are missing.
 ///
 /// # Errors
-/// [`DecodeError`]; with `expected` set also when the field lies elsewhere.
-pub fn geotiff(
-    bytes: &[u8],
-    decoding: &GridDecoding,
-    period_s: i64,
-    expected: Option<&GeoReference>,
-) -> Result<RasterGrid, DecodeError> {
+/// [`DecodeError`].
+pub fn geotiff(bytes: &[u8], decoding: &GridDecoding, period_s: i64) -> Result<RasterGrid, DecodeError> {
     let conversion = Conversion::new(decoding.unit, decoding.variable, period_s)?.scaled(decoding.scale);
     let mut file = File::open(bytes, decoding.max_cells)?;
     if let Some(crs) = &decoding.crs {
@@ -118,9 +110,6 @@ pub fn geotiff(
             return Err(DecodeError::Crs { found: file.georeference.crs, expected: crs.clone() });
         }
         file.georeference.crs.clone_from(crs);
-    }
-    if let Some(expected) = expected.filter(|e| !e.same_as(&file.georeference)) {
-        return Err(DecodeError::Shape { found: Box::new(file.georeference), expected: Box::new(expected.clone()) });
     }
     let mut field = file.read(|sample| conversion.apply(sample))?;
     let range = decoding.valid_range.unwrap_or_else(|| possible_range_over(decoding.variable, period_s));

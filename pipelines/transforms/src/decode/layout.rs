@@ -1,12 +1,23 @@
 //! What a table looks like: where its station, time, value and qualifier are, and how they are written.
 
-use jiff::{
-    fmt::strtime::{self, BrokenDownTime},
-    tz::TimeZone,
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
 };
+
+use jiff::tz::TimeZone;
 use nilometer_schemas::Timestamp;
 
-use crate::Conversion;
+use super::{
+    clock::LocalClock,
+    qualifier::QualifierFlag,
+    stations::Stations,
+    time::{BadTime, ReadTime, TimeFormat, Times, Written},
+};
+use crate::{Conversion, lines_of};
+
+/// What some programs write before the first character of a UTF-8 file.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// A table, as its definition describes it.
 #[derive(Debug, Clone)]
@@ -21,14 +32,61 @@ pub struct TableLayout {
     pub value: String,
     /// column of the agency's qualifier
     pub qualifier: Option<String>,
+    /// what its codes make of a value
+    pub qualifier_flags: BTreeMap<String, QualifierFlag>,
     /// columns of a weather forecast; none of a table of what was observed
     pub forecast: Option<ForecastLayout>,
     /// from the cell's number to the variable's canonical unit; carries variable and period
     pub conversion: Conversion,
+    /// seconds from the written time of a row to its valid time: the period where that is labelled by its start
+    pub label_offset_s: i64,
     /// numbers that mean "no value", compared before the scale is applied
     pub missing: Vec<f64>,
+    /// words that mean "no value"; they become the row's qualifier where it has none
+    pub missing_words: Vec<String>,
+    /// how its lines are written
+    pub text: TextLayout,
+    /// names by which its rows come
+    pub stations: Stations,
+}
+
+/// How the lines of a text table are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextLayout {
     /// byte between the cells of a line
     pub delimiter: u8,
+    /// between the whole and the fraction of a number
+    pub decimal: u8,
+    /// lines that begin with this are no rows
+    pub comment: Option<String>,
+    /// lines before the header
+    pub skip_lines: usize,
+    /// lines behind the header that describe its columns
+    pub skip_after_header: usize,
+}
+
+impl Default for TextLayout {
+    fn default() -> Self {
+        Self { delimiter: b',', decimal: b'.', comment: None, skip_lines: 0, skip_after_header: 0 }
+    }
+}
+
+impl TextLayout {
+    /// Whether a line is a comment.
+    #[must_use]
+    pub fn is_comment(&self, line: &[u8]) -> bool {
+        let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
+        self.comment.as_ref().is_some_and(|comment| line.starts_with(comment.as_bytes()))
+    }
+
+    /// A cell as a number; none when it is not written as one, as with separators of thousands.
+    pub(super) fn number(&self, cell: &str) -> Option<f64> {
+        match self.decimal {
+            b'.' => cell.parse().ok(),
+            _ if cell.contains('.') => None,
+            decimal => cell.replacen(char::from(decimal), ".", 1).parse().ok(),
+        }
+    }
 }
 
 /// Where a weather forecast says when it was made, and by which member of an ensemble. The time is written as the valid time is.
@@ -58,6 +116,8 @@ pub enum TimeLayout {
         name: String,
         /// how it is written
         format: TimeFormat,
+        /// column of the offset or zone code of times written without one
+        zone: Option<String>,
     },
     /// Line 1 is the time of the value on line 2; each further line is one step later. No header, one column.
     FirstLine {
@@ -68,56 +128,6 @@ pub enum TimeLayout {
     },
 }
 
-/// How a time is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TimeFormat {
-    /// RFC 3339 with an offset or `Z`
-    Rfc3339,
-    /// seconds since 1970-01-01T00:00:00Z
-    UnixS,
-    /// a strftime pattern
-    Strftime(String),
-}
-
-impl TimeFormat {
-    /// The format that a definition names: `rfc3339`, `unix_s` or a strftime pattern.
-    ///
-    /// # Errors
-    /// A sentence that says what is wrong with the pattern.
-    pub fn new(text: &str) -> Result<Self, String> {
-        match text {
-            "rfc3339" => Ok(Self::Rfc3339),
-            "unix_s" => Ok(Self::UnixS),
-            pattern if pattern.contains('%') => {
-                let written = strtime::format(pattern, &jiff::Zoned::new(jiff::Timestamp::UNIX_EPOCH, TimeZone::UTC));
-                let format = Self::Strftime(pattern.to_owned());
-                let back = written.map(|w| format.read(&w, &TimeZone::UTC));
-                back.map_err(|e| e.to_string())?.map(|_| format).ok_or_else(|| "does not give a date".to_owned())
-            }
-            _ => Err("is neither rfc3339, unix_s nor a strftime pattern".to_owned()),
-        }
-    }
-
-    /// The instant that `text` names; `zone` is for times written without an offset (a local time that occurs twice
-    /// is its first occurrence). `None` when it names none.
-    #[must_use]
-    pub fn read(&self, text: &str, zone: &TimeZone) -> Option<Timestamp> {
-        let text = text.trim();
-        let instant = match self {
-            Self::Rfc3339 => text.parse::<jiff::Timestamp>().ok()?,
-            Self::UnixS => jiff::Timestamp::from_second(text.parse().ok()?).ok()?,
-            Self::Strftime(pattern) => {
-                let parts = BrokenDownTime::parse(pattern, text).ok()?;
-                match parts.to_timestamp() {
-                    Ok(instant) => instant,
-                    Err(_) => zone.to_ambiguous_zoned(parts.to_datetime().ok()?).compatible().ok()?.timestamp(),
-                }
-            }
-        };
-        Some(Timestamp(instant.as_microsecond()))
-    }
-}
-
 /// The columns of a layout, found in one header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundColumns {
@@ -125,6 +135,8 @@ pub struct FoundColumns {
     pub station: Option<usize>,
     /// column of the time, when a column holds it
     pub time: Option<usize>,
+    /// column of its zone code
+    pub zone: Option<usize>,
     /// column of the value
     pub value: usize,
     /// column of the qualifier
@@ -136,6 +148,26 @@ pub struct FoundColumns {
 }
 
 impl TableLayout {
+    /// A table of columns in UTC with a header, commas and nothing that means "no value".
+    #[must_use]
+    pub fn new(station: StationLayout, time: TimeLayout, value: &str, conversion: Conversion) -> Self {
+        Self {
+            station,
+            time,
+            zone: TimeZone::UTC,
+            value: value.to_owned(),
+            qualifier: None,
+            qualifier_flags: BTreeMap::new(),
+            forecast: None,
+            conversion,
+            label_offset_s: 0,
+            missing: Vec::new(),
+            missing_words: Vec::new(),
+            text: TextLayout::default(),
+            stations: Stations::default(),
+        }
+    }
+
     /// Whether line 1 names the columns (otherwise it holds the time of the first value).
     #[must_use]
     pub const fn has_header(&self) -> bool {
@@ -147,9 +179,9 @@ impl TableLayout {
     /// # Errors
     /// A sentence with the columns found and expected, when one is absent or there twice.
     pub fn find_columns<S: AsRef<str>>(&self, header: &[S]) -> Result<FoundColumns, String> {
-        let TimeLayout::Column { name: time, .. } = &self.time else {
-            let (time, qualifier, issue_time, member) = (None, None, None, None);
-            return Ok(FoundColumns { station: None, time, value: 0, qualifier, issue_time, member });
+        let TimeLayout::Column { name: time, zone, .. } = &self.time else {
+            let (time, zone, qualifier, issue_time, member) = (None, None, None, None, None);
+            return Ok(FoundColumns { station: None, time, zone, value: 0, qualifier, issue_time, member });
         };
         let find = |name: &str| {
             let mut at = header.iter().enumerate().filter(|(_, h)| h.as_ref().trim() == name).map(|(i, _)| i);
@@ -168,6 +200,7 @@ impl TableLayout {
                 StationLayout::Column(name) => Some(find(name)?),
             },
             time: Some(find(time)?),
+            zone: zone.as_deref().map(find).transpose()?,
             value: find(&self.value)?,
             qualifier: self.qualifier.as_deref().map(find).transpose()?,
             issue_time: self.forecast.as_ref().map(|f| find(&f.issue_time)).transpose()?,
@@ -175,58 +208,82 @@ impl TableLayout {
         })
     }
 
+    /// Whether a line is a row: not a comment, and in a table with a header not blank.
+    #[must_use]
+    pub fn is_row(&self, line: &[u8]) -> bool {
+        !self.text.is_comment(line) && !(self.has_header() && line.is_empty())
+    }
+
     /// Cells of one line. Quotes are read as in RFC 4180, but a cell cannot span lines.
     #[must_use]
     pub fn cells<'a>(&self, line: &'a [u8]) -> Cells<'a> {
-        Cells::split(line, self.delimiter)
+        Cells::split(line, self.text.delimiter)
     }
 
     /// The cells of a header line as text.
     #[must_use]
     pub fn header_cells(&self, header: &[u8]) -> Vec<String> {
-        let header = header.strip_prefix(b"\xef\xbb\xbf").unwrap_or(header);
+        let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
         let cells = self.cells(header);
         (0..cells.len()).map(|i| String::from_utf8_lossy(cells.get(i).unwrap_or_default()).into_owned()).collect()
     }
 
-    /// The time of a line: from its cell, or from `start` and its number (counted from 1; line 2 is at `start`).
-    /// `None` when it cannot be told.
+    /// The times of all lines of `text`, whose first is `first_line` of its file: from their cells, or from `start` and their number (line 2
+    /// is at `start`). Give a whole file, without its header: the order of its rows tells the doubled hour of autumn apart.
     #[must_use]
-    pub fn line_time(
-        &self,
-        cells: &Cells<'_>,
-        columns: &FoundColumns,
-        start: Option<Timestamp>,
-        line: u64,
-    ) -> Option<Timestamp> {
-        match &self.time {
-            TimeLayout::FirstLine { step_s, .. } => {
-                let steps = i64::try_from(line).ok()?.checked_sub(2)?;
-                Some(start?.plus_s(steps.saturating_mul(*step_s)))
+    pub fn line_times(&self, text: &[u8], columns: &FoundColumns, start: Option<Timestamp>, first_line: u64) -> Times {
+        let TimeLayout::Column { format, .. } = &self.time else {
+            let valid = lines_of(text).zip(first_line..).map(|(_, line)| self.counted_time(start, line)).collect();
+            return Times::new(valid, None);
+        };
+        let mut valid = LocalClock::new(&self.zone);
+        let mut issued = Vec::new();
+        for (begin, end) in lines_of(text) {
+            let line = &text[begin..end];
+            if !self.is_row(line) {
+                valid.push(None, None, || 0);
+                issued.push(Err(BadTime::Unreadable));
+                continue;
             }
-            TimeLayout::Column { .. } => self.read_time(cells, columns.time?),
+            let cells = self.cells(line);
+            let word = |column: Option<usize>| std::str::from_utf8(cells.get(column?)?).ok();
+            let code = word(columns.zone);
+            let written = |column: Option<usize>| format.written(word(column)?);
+            let series = [columns.station, columns.issue_time, columns.member];
+            valid.push(written(columns.time), code, || series_hash(series.map(|column| cells.get(column?))));
+            if columns.issue_time.is_some() {
+                issued.push(self.issue_time(written(columns.issue_time), code));
+            }
         }
+        self.labelled(valid.finish(), columns.issue_time.map(|_| issued))
     }
 
-    /// From when on a line is known, but for its source's delay: a forecast from when it was made, anything else from its own time.
-    #[must_use]
-    pub fn line_origin(
-        &self,
-        cells: &Cells<'_>,
-        columns: &FoundColumns,
-        start: Option<Timestamp>,
-        line: u64,
-    ) -> Option<Timestamp> {
-        match columns.issue_time {
-            Some(column) => self.read_time(cells, column),
-            None => self.line_time(cells, columns, start, line),
-        }
+    /// The time of a line of a table whose times are counted from line 2.
+    fn counted_time(&self, start: Option<Timestamp>, line: u64) -> ReadTime {
+        let TimeLayout::FirstLine { step_s, .. } = &self.time else { return Err(BadTime::Unreadable) };
+        let steps = i64::try_from(line).ok().and_then(|line| line.checked_sub(2)).ok_or(BadTime::Unreadable)?;
+        Ok(start.ok_or(BadTime::Unreadable)?.plus_s(steps.saturating_mul(*step_s).saturating_add(self.label_offset_s)))
     }
 
-    pub(super) fn read_time(&self, cells: &Cells<'_>, column: usize) -> Option<Timestamp> {
-        let TimeLayout::Column { format, .. } = &self.time else { return None };
-        format.read(std::str::from_utf8(cells.get(column)?).ok()?, &self.zone)
+    /// When a forecast was made. Many rows have it in common, so their order tells nothing of the doubled hour.
+    pub(super) fn issue_time(&self, written: Option<Written<'_>>, code: Option<&str>) -> ReadTime {
+        written.ok_or(BadTime::Unreadable)?.alone(code, &self.zone)
     }
+
+    /// Written times as valid times.
+    pub(super) fn labelled(&self, mut written: Vec<ReadTime>, issued: Option<Vec<ReadTime>>) -> Times {
+        if self.label_offset_s != 0 {
+            written.iter_mut().flatten().for_each(|time| *time = time.plus_s(self.label_offset_s));
+        }
+        Times::new(written, issued)
+    }
+}
+
+/// The hash of what a row is about.
+pub(super) fn series_hash(names: [Option<&[u8]>; 3]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    names.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Cells of one line.
@@ -284,34 +341,6 @@ impl<'a> Cells<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_in_their_format_and_zone() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        let read = |format: &str, text: &str, zone: &TimeZone| TimeFormat::new(format).unwrap().read(text, zone);
-        let paris = TimeZone::fixed(jiff::tz::offset(1));
-        assert_eq!(read("%Y%m%d%H%M", "201411042000", &TimeZone::UTC), Some(at("2014-11-04T20:00:00Z")));
-        assert_eq!(read("%Y%m%d%H%M", "201411042000", &paris), Some(at("2014-11-04T19:00:00Z")));
-        assert_eq!(read("%Y-%m-%d", "2014-11-04", &TimeZone::UTC), Some(at("2014-11-04")));
-        assert_eq!(
-            read("%Y-%m-%d %H:%M:%S%z", "2014-11-04 20:00:00+0100", &TimeZone::UTC),
-            Some(at("2014-11-04T19:00:00Z"))
-        );
-        assert_eq!(read("rfc3339", " 2014-11-04T20:00:00+01:00", &paris), Some(at("2014-11-04T19:00:00Z")));
-        assert_eq!(read("unix_s", "1415131200", &paris), Some(at("2014-11-04T20:00:00Z")));
-        for (format, text) in
-            [("rfc3339", "2014-11-04T20:00:00"), ("unix_s", "9e99"), ("%Y%m%d", "2014"), ("%Y%m%d", "20141399")]
-        {
-            assert_eq!(read(format, text, &TimeZone::UTC), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_pattern_without_a_date_is_refused() {
-        assert!(TimeFormat::new("%H:%M").is_err());
-        assert!(TimeFormat::new("%Q!").is_err());
-        assert!(TimeFormat::new("iso").unwrap_err().contains("rfc3339"));
-    }
 
     #[test]
     fn an_open_quote_stays_on_its_line() {

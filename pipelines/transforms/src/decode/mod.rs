@@ -1,16 +1,23 @@
 //! From bytes to values. Whatever cannot be read becomes an error or a dead letter, never a panic.
 
+mod clock;
 pub mod geotiff;
 pub mod layout;
+mod qualifier;
+mod stations;
 pub mod table;
+mod time;
 
 use nilometer_schemas::{DeadLetterRow, Grids, Reason};
 
 pub use geotiff::{DecodeError, GridDecoding, Range, geotiff, raster};
-pub use layout::{ForecastLayout, StationLayout, TableLayout, TimeFormat, TimeLayout};
+pub use layout::{ForecastLayout, StationLayout, TableLayout, TextLayout, TimeLayout};
+pub use qualifier::QualifierFlag;
+pub use stations::{Station, Stations};
 pub use table::{DecodedTable, RawRows, table};
+pub use time::{BadTime, ReadTime, TimeFormat, Times};
 
-use crate::{GeoReference, Payload, RawBatch};
+use crate::{Payload, RawBatch};
 
 /// One decoded field and what was masked in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,16 +30,11 @@ pub struct DecodedGrid {
     pub out_of_range_cells: u64,
 }
 
-/// Reads the field of a batch. `expected` is the source's geo-reference: the first accepted field sets it, and every
-/// other field must agree. Keep it in the snapshot, so that a replay refuses the same files.
+/// Reads the field of a batch. It may lie elsewhere than the one before it: whether it covers the catchments is the average's to say.
 ///
 /// # Errors
 /// The batch as a dead letter: `undecodable`, `grid_shape`, or what the connector said of an unreadable one.
-pub fn grid(
-    batch: &RawBatch,
-    decoding: &GridDecoding,
-    expected: &mut Option<GeoReference>,
-) -> Result<DecodedGrid, Box<DeadLetterRow>> {
+pub fn grid(batch: &RawBatch, decoding: &GridDecoding) -> Result<DecodedGrid, Box<DeadLetterRow>> {
     let refuse = |reason, detail| Box::new(batch.dead_letter(reason, detail));
     let (valid_time, period_s, bytes) = match &batch.payload {
         Payload::Grid { valid_time, period_s, bytes } => (*valid_time, *period_s, bytes),
@@ -41,9 +43,7 @@ pub fn grid(
             return Err(refuse(Reason::Undecodable, "a table where a field was expected".to_owned()));
         }
     };
-    let field = geotiff(bytes, decoding, period_s, expected.as_ref())
-        .map_err(|error| refuse(error.reason(), crate::sentence(&error)))?;
-    expected.get_or_insert_with(|| field.georeference.clone());
+    let field = geotiff(bytes, decoding, period_s).map_err(|error| refuse(error.reason(), crate::sentence(&error)))?;
     let (missing_cells, out_of_range_cells) = (field.missing_cells, field.out_of_range_cells);
     let grids = field
         .into_grids(decoding.variable, valid_time, period_s, &batch.source, batch.arrival)

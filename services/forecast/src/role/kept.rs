@@ -192,7 +192,7 @@ impl Role {
     }
 
     /// A snapshot's ordinal and numbers; the rest is in `kept`.
-    pub(super) fn pack(&mut self) -> Option<(u64, Vec<f32>)> {
+    pub(super) fn pack(&mut self) -> Option<(i64, Vec<f32>)> {
         let state = self.state.as_ref()?;
         self.kept.steps = state.steps();
         self.kept.journal.forget_before(self.kept.tick.plus_s(-self.journal_s()));
@@ -201,7 +201,7 @@ impl Role {
         (self.kept.budgets, self.kept.outstanding) = (budgets, times);
         numbers.extend(self.history.iter().flat_map(|history| history.numbers().iter().copied()));
         numbers.extend(learned);
-        Some((u64::try_from(self.kept.tick.0).unwrap_or(0), numbers))
+        Some((self.kept.tick.0, numbers))
     }
 }
 

@@ -117,7 +117,7 @@ struct Role {
     /// the tick whose late rows are being placed
     rewinding_to: Option<Timestamp>,
     /// snapshots that a rewind has made anew: ordinal, content, numbers
-    remade: Vec<(u64, Kept, Vec<f32>)>,
+    remade: Vec<(i64, Kept, Vec<f32>)>,
     forcings: Input,
     observations: Input,
     saved: Option<Timestamp>,
@@ -229,7 +229,7 @@ impl Role {
     async fn commit(&mut self, outputs: Outputs, outbox: &mut Outbox) -> Result<(), ForecastError> {
         let Outputs { tick, forecasts, analyses, mut letters, displaced } = outputs;
         letters.extend(displaced);
-        let sequence = u64::try_from(tick.0).unwrap_or(0);
+        let sequence = tick.0;
         let message = |contract, batch| {
             let partition = Partition::new(contract, self.dependencies.partition);
             (partition, Message { time: tick, producer: PRODUCER, sequence, batch })

@@ -106,8 +106,7 @@ impl Role {
             };
             journal.rows().iter().all(knows) && !late.iter().any(holds)
         };
-        let ordinal = u64::try_from(oldest.0).unwrap_or(0);
-        if let Some(snapshot) = self.dependencies.snapshots.newest_before::<Kept>(ordinal, serves).await? {
+        if let Some(snapshot) = self.dependencies.snapshots.newest_before::<Kept>(oldest.0, serves).await? {
             return Ok(Some(Foundation(Some((snapshot.content, snapshot.numbers)))));
         }
         // The very first state serves as long as no late row has been forgotten since.

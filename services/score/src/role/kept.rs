@@ -94,7 +94,7 @@ impl Role {
             floods: flood_times,
         };
         outbox.settle().await?;
-        self.dependencies.snapshots.save(u64::try_from(self.tick.0).unwrap_or(0), &kept, &numbers).await?;
+        self.dependencies.snapshots.save(self.tick.0, &kept, &numbers).await?;
         self.dependencies.metrics.stage.snapshots.inc();
         self.saved = self.tick;
         Ok(())

@@ -356,7 +356,7 @@ impl Role {
     async fn commit(&mut self, tick: Timestamp, judged: Judged, outbox: &mut Outbox) -> Result<(), ScoreError> {
         let (mut messages, mut shown) = (Vec::new(), None);
         if !judged.scores.is_empty() {
-            let sequence = u64::try_from(tick.0).unwrap_or(0);
+            let sequence = tick.0;
             let message = Message { time: tick, producer: PRODUCER, sequence, batch: judged.scores.batch().clone() };
             let partition = Partition::new(Contract::Score, self.dependencies.partition);
             messages.push((partition, message));

@@ -6,13 +6,21 @@ use std::sync::Arc;
 
 use arrow::array::{RecordBatch, StringArray, StringBuilder};
 use bytes::Bytes;
-use nilometer_schemas::{DeadLetterRow, Reason, Timestamp, Variable};
+use nilometer_schemas::{DeadLetterRow, Flag, Reason, Timestamp, Variable};
 
-use super::layout::{Cells, FoundColumns, StationLayout, TableLayout};
+use super::{
+    layout::{Cells, FoundColumns, StationLayout, TableLayout},
+    qualifier::{QualifierFlag, worst},
+    stations::Station,
+    time::{BadTime, ReadTime},
+};
 use crate::{
     Lines, Payload, RawBatch,
     payload::{lines_of, render_row},
 };
+
+/// A longer line is refused, and as much of it goes into its dead letter.
+const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Rows whose station, time and value could be read, column by column. Values are in the variable's canonical unit;
 /// quality has not been looked at.
@@ -32,6 +40,8 @@ pub struct RawRows {
     pub value: Vec<Option<f64>>,
     /// the agency's qualifier of each row
     pub qualifier: StringArray,
+    /// what that says of the value, where it says something
+    pub qualifier_flag: Vec<Option<Flag>>,
     /// of each row of a weather forecast, when it was made and by which member; none of an observed one
     pub forecast: Vec<Option<Forecast>>,
     /// when each row reached us
@@ -58,15 +68,17 @@ enum Origin {
     Columns { rows: RecordBatch, index: Vec<usize> },
 }
 
-/// What a batch of table rows became: `received = rows + dead letters`, counted in rows.
+/// What a batch of table rows became: `received = rows + dead letters + skipped`, counted in rows.
 #[derive(Debug, Clone)]
 pub struct DecodedTable {
     /// rows that can be read
     pub rows: RawRows,
     /// rows that cannot
     pub dead_letters: Vec<DeadLetterRow>,
-    /// rows that the batch stood for (blank lines of a table with a header are none)
+    /// rows that the batch stood for (comments, and blank lines of a table with a header, are none)
     pub received: u64,
+    /// rows of other stations, which the layout passes over
+    pub skipped: u64,
 }
 
 impl RawRows {
@@ -90,12 +102,21 @@ impl RawRows {
         self.station = rows.iter().map(|row| Some(self.station.value(*row))).collect();
         self.time = rows.iter().map(|row| self.time[*row]).collect();
         self.value = rows.iter().map(|row| self.value[*row]).collect();
+        self.qualifier_flag = rows.iter().map(|row| self.qualifier_flag[*row]).collect();
         self.forecast = rows.iter().map(|row| self.forecast[*row]).collect();
         self.ingest_time = rows.iter().map(|row| self.ingest_time[*row]).collect();
         self.line = rows.iter().map(|row| self.line[*row]).collect();
         match &mut self.origin {
             Origin::Lines { spans, .. } => *spans = rows.iter().map(|row| spans[*row]).collect(),
             Origin::Columns { index, .. } => *index = rows.iter().map(|row| index[*row]).collect(),
+        }
+    }
+
+    /// The worse of a row's flag, which a test gave with the name of its source, and of what its qualifier says.
+    pub(crate) fn with_qualifier(&self, row: usize, flag: Flag, flag_source: &'static str) -> (Flag, &'static str) {
+        match self.qualifier_flag[row] {
+            Some(said) if flag != Flag::Missing && flag.worst(said) != flag => (said, "qualifier"),
+            _ => (flag, flag_source),
         }
     }
 
@@ -131,12 +152,14 @@ fn row_letter(
     }
 }
 
-pub use columns::{column_origins, column_times};
+pub use columns::column_times;
 
-/// Reads the rows of a batch. An empty cell and a configured missing number are rows without a value, not errors.
+/// Reads the rows of a batch. An empty cell, a configured missing number or word and a qualifier that withholds the value are rows
+/// without a value, not errors.
 ///
 /// Reasons of dead letters: `bad_time`, `not_finite` (words, NaN, infinities), `undecodable` (no such cell, text that is
-/// no UTF-8), `header_changed` (the whole batch), and what the connector said of an unreadable batch.
+/// no UTF-8, a line of more than 1 MiB), `unknown_station` (discharge in mm of a catchment whose area is not known), `header_changed` (the
+/// whole batch), and what the connector said of an unreadable batch.
 #[must_use]
 pub fn table(batch: &RawBatch, layout: &TableLayout) -> DecodedTable {
     let decoded = match &batch.payload {
@@ -149,6 +172,7 @@ pub fn table(batch: &RawBatch, layout: &TableLayout) -> DecodedTable {
         rows: Rows::new(batch, layout, None).finish(Origin::Lines { text: Bytes::new(), spans: Vec::new() }),
         dead_letters: vec![batch.dead_letter(reason, detail)],
         received: batch.rows(),
+        skipped: 0,
     })
 }
 
@@ -164,16 +188,25 @@ struct Rows<'a> {
     time: Vec<Timestamp>,
     value: Vec<Option<f64>>,
     qualifier: StringBuilder,
+    qualifier_flag: Vec<Option<Flag>>,
     forecast: Vec<Option<Forecast>>,
     ingest_time: Vec<Timestamp>,
     line: Vec<u64>,
+    skipped: u64,
+}
+
+/// A cell of the value column.
+enum Cell<'a> {
+    Absent,
+    Number(f64),
+    Word(&'a str),
 }
 
 /// What a row says, but for its line.
 struct Said<'a> {
     station: &'a str,
     time: Timestamp,
-    value: Option<f64>,
+    value: Cell<'a>,
     qualifier: Option<&'a str>,
     forecast: Option<Forecast>,
 }
@@ -188,20 +221,32 @@ impl<'a> Rows<'a> {
             time: Vec::new(),
             value: Vec::new(),
             qualifier: StringBuilder::new(),
+            qualifier_flag: Vec::new(),
             forecast: Vec::new(),
             ingest_time: Vec::new(),
             line: Vec::new(),
+            skipped: 0,
         }
     }
 
-    fn push(&mut self, line: u64, said: Said<'_>) {
-        self.station.append_value(said.station);
+    fn push(&mut self, line: u64, said: Said<'_>) -> Result<(), Refusal> {
+        let layout = self.layout;
+        let station = layout.stations.of(said.station);
+        let (mut value, word) = self.value(&said.value, said.station, station)?;
+        let qualifier = said.qualifier.or(word);
+        let says = qualifier.and_then(|qualifier| worst(&layout.qualifier_flags, qualifier));
+        if says == Some(QualifierFlag::Missing) {
+            value = None;
+        }
+        self.station.append_value(station.map_or(said.station, |station| &station.name));
         self.time.push(said.time);
-        self.value.push(said.value);
-        self.qualifier.append_option(said.qualifier);
+        self.value.push(value);
+        self.qualifier.append_option(qualifier);
+        self.qualifier_flag.push(says.map(QualifierFlag::flag));
         self.forecast.push(said.forecast);
         self.ingest_time.push(self.arrival(Some(said.forecast.map_or(said.time, |forecast| forecast.issue_time))));
         self.line.push(line);
+        Ok(())
     }
 
     /// When a row reached us: the time from which on it was known and the delay, or with its batch.
@@ -209,13 +254,37 @@ impl<'a> Rows<'a> {
         time.zip(self.delay_s).map_or(self.batch.arrival, |(time, delay_s)| time.plus_s(delay_s))
     }
 
-    /// A number of the file as a value: none when it is a configured missing one.
-    fn value(&self, raw: f64) -> Result<Option<f64>, Refusal> {
-        if self.layout.missing.contains(&raw) {
-            return Ok(None);
+    /// A cell as a value: none when it is empty, a configured missing number or a configured missing word, which is given too.
+    fn value<'c>(
+        &self,
+        cell: &Cell<'c>,
+        name: &str,
+        station: Option<&Station>,
+    ) -> Result<(Option<f64>, Option<&'c str>), Refusal> {
+        let layout = self.layout;
+        let raw = match *cell {
+            Cell::Absent => return Ok((None, None)),
+            Cell::Word(word) if layout.missing_words.iter().any(|missing| missing == word) => {
+                return Ok((None, Some(word)));
+            }
+            Cell::Word(word) => layout.text.number(word).ok_or_else(|| no_number(word, layout))?,
+            Cell::Number(number) => number,
+        };
+        if layout.missing.contains(&raw) {
+            return Ok((None, None));
         }
-        let value = self.layout.conversion.apply(raw);
-        if value.is_finite() { Ok(Some(value)) } else { Err(not_finite(&raw.to_string())) }
+        let value = match (layout.conversion.is_per_km2(), station) {
+            (false, _) => layout.conversion.apply(raw),
+            (true, Some(station)) => layout.conversion.apply(raw) * station.area_km2,
+            (true, None) => return Err(no_area(name)),
+        };
+        if value.is_finite() { Ok((Some(value), None)) } else { Err(not_finite(&raw.to_string())) }
+    }
+
+    fn finish_table(self, origin: Origin, dead_letters: Vec<DeadLetterRow>) -> DecodedTable {
+        let skipped = self.skipped;
+        let received = (self.line.len() + dead_letters.len()) as u64 + skipped;
+        DecodedTable { rows: self.finish(origin), dead_letters, received, skipped }
     }
 
     fn letter(&self, line: u64, time: Option<Timestamp>, refusal: Refusal, bytes: Vec<u8>) -> DeadLetterRow {
@@ -232,6 +301,7 @@ impl<'a> Rows<'a> {
             time: self.time,
             value: self.value,
             qualifier: self.qualifier.finish(),
+            qualifier_flag: self.qualifier_flag,
             forecast: self.forecast,
             ingest_time: self.ingest_time,
             line: self.line,
@@ -245,35 +315,63 @@ fn not_finite(found: &str) -> Refusal {
     (Reason::NotFinite, format!("value is {found:?}; accepted is a finite number, a missing number or an empty cell"))
 }
 
+fn no_number(word: &str, layout: &TableLayout) -> Refusal {
+    let digits = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '\'' | ' ' | '\u{a0}');
+    if word.chars().all(digits) && word.chars().any(|c| c.is_ascii_digit()) {
+        let (found, decimal) = (format!("value is {word:?}"), char::from(layout.text.decimal));
+        let accepted = format!("a number with {decimal:?} before its fraction (decimal) and no separator of thousands");
+        return (Reason::NotFinite, format!("{found}; accepted is {accepted}"));
+    }
+    not_finite(word)
+}
+
+fn no_area(station: &str) -> Refusal {
+    let detail =
+        format!("discharge in mm of {station:?}, whose area is not known; accepted are the pipeline's stations");
+    (Reason::UnknownStation, detail)
+}
+
 fn member_number(found: &str) -> Result<i32, Refusal> {
     let refuse = |_| (Reason::Undecodable, format!("member is {found:?}; accepted is a whole number"));
     found.parse().map_err(refuse)
 }
 
-fn bad_time(found: &str) -> Refusal {
-    (Reason::BadTime, format!("time is {found:?}, which the layout's format does not read"))
+fn bad_time(found: &str, problem: BadTime) -> Refusal {
+    (Reason::BadTime, format!("time is {found:?}, {}", problem.problem()))
 }
 
 fn decode_lines(batch: &RawBatch, lines: &Lines, layout: &TableLayout) -> Result<DecodedTable, Refusal> {
     let header = lines.header.as_deref().map(|h| layout.header_cells(h)).unwrap_or_default();
     let columns = layout.find_columns(&header).map_err(|found| (Reason::HeaderChanged, found))?;
+    let of_batch;
+    let times = match &lines.times {
+        Some(times) => times,
+        None => {
+            of_batch = layout.line_times(&lines.lines, &columns, lines.start, lines.first_line);
+            &of_batch
+        }
+    };
     let (mut rows, mut spans, mut dead_letters) = (Rows::new(batch, layout, lines.delay_s), Vec::new(), Vec::new());
-    let mut received = 0;
-    for ((start, end), line) in lines_of(&lines.lines).zip(lines.first_line..) {
+    for (at, ((start, end), line)) in lines_of(&lines.lines).zip(lines.first_line..).enumerate() {
         let text = &lines.lines[start..end];
-        if layout.has_header() && text.is_empty() {
+        if !layout.is_row(text) {
             continue;
         }
-        received += 1;
         let cells = layout.cells(text);
-        let time = layout.line_time(&cells, &columns, lines.start, line);
-        match push_line(&mut rows, layout, &columns, line, time, &cells) {
+        let station = columns.station.and_then(|index| text_cell(&cells, index).ok());
+        if station.is_some_and(|station| layout.stations.skips(station)) {
+            rows.skipped += 1;
+            continue;
+        }
+        match push_line(&mut rows, layout, &columns, line, (times.valid(at), times.issued(at)), &cells, text.len()) {
             Ok(()) => spans.push((start, end)),
-            Err(refusal) => dead_letters.push(rows.letter(line, time, refusal, text.to_vec())),
+            Err(refusal) => {
+                let kept = text[..text.len().min(MAX_LINE_BYTES)].to_vec();
+                dead_letters.push(rows.letter(line, times.origin(at), refusal, kept));
+            }
         }
     }
-    let rows = rows.finish(Origin::Lines { text: lines.lines.clone(), spans });
-    Ok(DecodedTable { rows, dead_letters, received })
+    Ok(rows.finish_table(Origin::Lines { text: lines.lines.clone(), spans }, dead_letters))
 }
 
 fn push_line(
@@ -281,33 +379,39 @@ fn push_line(
     layout: &TableLayout,
     columns: &FoundColumns,
     line: u64,
-    time: Option<Timestamp>,
+    (valid, issued): (ReadTime, Option<ReadTime>),
     cells: &Cells<'_>,
+    bytes: usize,
 ) -> Result<(), Refusal> {
+    if bytes > MAX_LINE_BYTES {
+        let detail = format!("line has {bytes} bytes; accepted are at most {MAX_LINE_BYTES}, which are kept here");
+        return Err((Reason::Undecodable, detail));
+    }
     let station = match (&layout.station, columns.station) {
         (StationLayout::Column(_), Some(index)) => text_cell(cells, index)?,
         (StationLayout::Constant(name) | StationLayout::Column(name), _) => name,
     };
-    let time = time.ok_or_else(|| {
-        let cell = columns.time.and_then(|i| cells.get(i)).unwrap_or_default();
-        bad_time(&String::from_utf8_lossy(cell))
-    })?;
+    let refuse = |column: Option<usize>, problem| {
+        let cell =
+            |column: Option<usize>| String::from_utf8_lossy(column.and_then(|i| cells.get(i)).unwrap_or_default());
+        let code = if columns.zone.is_some() { format!(" {}", cell(columns.zone)) } else { String::new() };
+        bad_time(&format!("{}{code}", cell(column)), problem)
+    };
+    let time = valid.map_err(|problem| refuse(columns.time, problem))?;
     let value = match text_cell(cells, columns.value)? {
-        "" => None,
-        word => rows.value(word.parse().map_err(|_| not_finite(word))?)?,
+        "" => Cell::Absent,
+        word => Cell::Word(word),
     };
     let qualifier = columns.qualifier.map(|i| text_cell(cells, i)).transpose()?.filter(|q| !q.is_empty());
-    let forecast = match columns.issue_time {
+    let forecast = match issued {
         None => None,
-        Some(column) => {
-            let unreadable = || bad_time(&String::from_utf8_lossy(cells.get(column).unwrap_or_default()));
-            let issue_time = layout.read_time(cells, column).ok_or_else(unreadable)?;
+        Some(issued) => {
+            let issue_time = issued.map_err(|problem| refuse(columns.issue_time, problem))?;
             let member = columns.member.map(|i| text_cell(cells, i)).transpose()?.map(member_number).transpose()?;
             Some(Forecast { issue_time, member })
         }
     };
-    rows.push(line, Said { station, time, value, qualifier, forecast });
-    Ok(())
+    rows.push(line, Said { station, time, value, qualifier, forecast })
 }
 
 fn text_cell<'a>(cells: &'a Cells<'_>, index: usize) -> Result<&'a str, Refusal> {

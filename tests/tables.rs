@@ -1,0 +1,151 @@
+//! Tables as agencies deliver them, from the file to the forecast.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use arrow::array::Array;
+use nilometer_schemas::{Flag, Observations, Timestamp};
+use support::{archived, means, nilometer, root, succeed, window};
+
+const STATION: &str = "G1";
+const HOUR_S: i64 = 3_600;
+
+/// How the gauge's file is written: its lines by hour, and the keys of its source that are not the same for all.
+struct Gauge {
+    file: String,
+    keys: &'static str,
+}
+
+/// Hour, and the discharge then.
+fn flows(from: Timestamp, hours: i64) -> impl Iterator<Item = (Timestamp, f64)> {
+    (0..hours).map(move |hour| (from.plus_s(hour * HOUR_S), 1.0 + (hour % 24) as f64 / 10.0))
+}
+
+fn plain(from: Timestamp, hours: i64) -> Gauge {
+    let mut file = "time,q\n".to_owned();
+    flows(from, hours).for_each(|(time, q)| writeln!(file, "{time},{q}").unwrap());
+    let keys = "time = { column = { name = \"time\", format = \"rfc3339\" } }\nstation = { constant = \"G1\" }\nunit = \"m3 s-1\"";
+    Gauge { file, keys }
+}
+
+/// Weather of some hours and the gauge's file in `folder`, and a definition that reads them.
+fn pipeline(folder: &Path, from: Timestamp, hours: i64, gauge: &Gauge) -> PathBuf {
+    let mut weather = "time,rain,pet\n".to_owned();
+    for hour in 0..hours + 24 {
+        let rain_mm = if hour % 24 < 4 { 3.0 } else { 0.0 };
+        writeln!(weather, "{},{rain_mm},0.05", from.plus_s(hour * HOUR_S)).unwrap();
+    }
+    fs::write(folder.join("weather.csv"), weather).unwrap();
+    fs::write(folder.join("q.csv"), &gauge.file).unwrap();
+    let source = |name: &str, variable: &str| {
+        format!(
+            "[source.{name}]\nkind = \"table\"\npath = \"weather.csv\"\nstation = {{ constant = \"G1\" }}\nvalue = \"{name}\"\n\
+             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvariable = \"{variable}\"\nunit = \"mm\"\n\
+             period = \"1h\"\ndelay = \"-24h\"\n"
+        )
+    };
+    let cance = fs::read_to_string(support::definition()).unwrap();
+    let section = |name: &str| {
+        let begin = cance.find(&format!("\n[{name}]")).unwrap() + 1;
+        let end = cance[begin..].find("\n[").map_or(cance.len(), |at| begin + at);
+        cance[begin..end].to_owned()
+    };
+    let text = format!(
+        "name = \"tables\"\ndata = \".\"\n[time]\nstep = \"1h\"\nfrom = \"{from}\"\nto = \"{from}\"\n\
+         [[catchment]]\nid = \"{STATION}\"\nparameters = \"V3515010\"\narea_km2 = 86.4\nformerly = [\"G0\"]\n\
+         {}{}[source.q]\nkind = \"table\"\npath = \"q.csv\"\nvalue = \"q\"\nvariable = \"discharge\"\n{}\n\
+         [checks]\ngap = {{ step = \"1h\" }}\n[model]\npackage = \"{}\"\n{}\n[forecast]\nhorizon = \"24h\"\nevery = \"6h\"\n\
+         scenario = \"perfect\"\nwait = \"3h\"\nlateness = \"2d\"\ncalibration_rate = 0.05\n[log]\nstore = \"out\"\nsnapshot_every = 7\n",
+        source("rain", "precipitation"),
+        source("pet", "potential_evapotranspiration"),
+        gauge.keys,
+        root().join("models/zoo/hybrid-cance").display(),
+        section("assimilation"),
+    );
+    let definition = folder.join("definition.toml");
+    fs::write(&definition, text).unwrap();
+    definition
+}
+
+fn replay(definition: &Path, store: &Path, from: Timestamp, to: Timestamp) {
+    let mut set = window(store, &from.to_string(), &to.to_string());
+    set.push("assimilation.members=8".to_owned());
+    succeed(nilometer("replay", definition, &set));
+}
+
+/// Time, value and flag of every row of the gauge.
+fn observed(store: &Path) -> Vec<(Timestamp, Option<f64>, Flag)> {
+    let of_batch = |batch| {
+        let rows = Observations::try_from(batch).unwrap();
+        let value = |row| rows.value().is_valid(row).then(|| rows.value().value(row));
+        let row = |row| (Timestamp(rows.valid_time().value(row)), value(row), rows.flag_of(row));
+        (0..rows.len()).filter(|row| rows.station().value(*row) == STATION).map(row).collect::<Vec<_>>()
+    };
+    archived(store, "observation.v1").into_iter().flat_map(of_batch).collect()
+}
+
+#[test]
+fn a_record_that_begins_before_1970_is_run_like_any_other() {
+    let run = |from: &str, parts: &[i64]| {
+        let from: Timestamp = from.parse().unwrap();
+        let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let definition = pipeline(folder.path(), from, 72, &plain(from, 72));
+        parts.iter().for_each(|hours| replay(&definition, store.path(), from, from.plus_s(hours * HOUR_S)));
+        let means = means(store.path()).into_iter().map(|(key, series)| {
+            let since = |(time, mean): (Timestamp, f64)| (time.seconds_since(from), mean);
+            (key, series.into_iter().map(since).collect::<Vec<_>>())
+        });
+        (means.collect::<Vec<_>>(), observed(store.path()).len())
+    };
+    let over_1970 = run("1969-12-30", &[71]);
+    assert!(!over_1970.0.is_empty() && over_1970.1 >= 71, "{}", over_1970.1);
+    assert_eq!(over_1970, run("2014-12-30", &[71]), "the calendar changes nothing");
+    assert_eq!(
+        run("1950-03-01", &[20, 40, 71]),
+        run("1950-03-01", &[71]),
+        "whoever goes on from a snapshot says the same"
+    );
+}
+
+#[test]
+fn a_national_file_with_ice_and_a_renumbered_station_is_used_for_what_it_says() {
+    let from: Timestamp = "2014-12-30".parse().unwrap();
+    let mut file = "Retrieved today\n# unit: mm/d\nsite;when;q;cd\n5s;20d;14n;10s\n".to_owned();
+    for (hour, (time, q)) in flows(from, 72).enumerate() {
+        let name = if hour < 30 { "G0" } else { STATION };
+        let (value, code) = match hour {
+            40 => ("***".to_owned(), ""),
+            41 => (q.to_string().replace('.', ","), "P Ice"),
+            42 => (q.to_string().replace('.', ","), "P Eqp"),
+            _ => (q.to_string().replace('.', ","), "P"),
+        };
+        writeln!(file, "{name};{time};{value};{code}\nELSEWHERE;{time};77,7;P").unwrap();
+    }
+    let keys = "station = { column = \"site\" }\ntime = { column = { name = \"when\", format = \"rfc3339\" } }\nunit = \"mm d-1\"\n\
+                delimiter = \";\"\ndecimal = \",\"\ncomment = \"#\"\nskip_lines = 1\nskip_after_header = 1\nmissing = [\"***\"]\n\
+                qualifier = \"cd\"\nqualifier_flags = { Ice = \"suspect\", Eqp = \"missing\", P = \"pass\" }\nother_stations = \"skip\"";
+    let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let definition = pipeline(folder.path(), from, 72, &Gauge { file, keys });
+    replay(&definition, store.path(), from, from.plus_s(71 * HOUR_S));
+    let found = observed(store.path());
+    assert_eq!(found.len(), 72);
+    for (hour, ((time, q), (found_time, value, flag))) in flows(from, 72).zip(found).enumerate() {
+        let expected = match hour {
+            40 | 42 => (None, Flag::Missing),
+            41 => (Some(q), Flag::Suspect),
+            _ => (Some(q), Flag::Pass),
+        };
+        // 1 mm a day over 86.4 km² is 1 m³/s.
+        let close = value.zip(expected.0).is_none_or(|(value, q)| (value - q).abs() < 1e-12);
+        assert!(time == found_time && close && value.is_some() == expected.0.is_some(), "{hour}: {value:?}");
+        assert_eq!(flag, expected.1, "{hour}");
+    }
+    assert!(archived(store.path(), "dead_letter.v1").is_empty(), "other stations are passed over");
+}
