@@ -157,10 +157,19 @@ impl LineIndex {
 pub(super) struct WholeLines {
     bytes: Bytes,
     head: Result<Head, String>,
-    /// each row, or each line where there is no head: lines between it and the head, start, end with its line feed
-    rows: Vec<(usize, usize, usize)>,
+    /// each row, or each line where there is no head
+    rows: Vec<WholeLine>,
     /// of the header, then of each row; a comment that says when the file was made is no row
     hashes: Vec<u64>,
+}
+
+/// One whole line.
+struct WholeLine {
+    /// lines between it and the head
+    at: usize,
+    start: usize,
+    /// behind its line feed
+    end: usize,
 }
 
 impl WholeLines {
@@ -180,7 +189,7 @@ impl WholeLines {
         for (at, ((start, end), next)) in lines_of(text).zip(starts).enumerate() {
             if is_row(&text[start..end]) {
                 hashes.push(hash(&text[start..end]));
-                rows.push((at, body + start, body + next));
+                rows.push(WholeLine { at, start: body + start, end: body + next });
             }
         }
         Self { bytes: bytes.clone(), head, rows, hashes }
@@ -196,17 +205,17 @@ impl WholeLines {
             Ok(head) => head,
             Err(found) if places.start == 0 => return file_of_another_header(&self.bytes, found),
             Err(found) => {
-                let lines = self.bytes.slice(self.rows[places.start].1..self.rows[places.end - 1].2);
+                let lines = self.bytes.slice(self.rows[places.start].start..self.rows[places.end - 1].end);
                 return pieces(&lines, Reason::HeaderChanged, found);
             }
         };
         let times = head.times(&self.bytes, layout);
         let rows = &self.rows[places.start.max(1) - 1..places.end - 1];
-        let runs = rows.chunk_by(|a, b| a.2 == b.1).flat_map(|run| run.chunks(BATCH_ROWS));
-        let payload = |run: &[(usize, usize, usize)]| {
-            let ((first, start, _), (last, _, end)) = (run[0], run[run.len() - 1]);
-            let first_line = head.first_line + first as u64;
-            head.lines(self.bytes.slice(start..end), first_line, times.slice(first..last + 1), None)
+        let runs = rows.chunk_by(|a, b| a.end == b.start).flat_map(|run| run.chunks(BATCH_ROWS));
+        let payload = |run: &[WholeLine]| {
+            let (first, last) = (&run[0], &run[run.len() - 1]);
+            let lines = self.bytes.slice(first.start..last.end);
+            head.lines(lines, head.first_line + first.at as u64, times.slice(first.at..last.at + 1), None)
         };
         runs.map(payload).collect()
     }
