@@ -211,7 +211,7 @@ impl TableLayout {
     /// Whether a line is a row: not a comment, and in a table with a header not blank.
     #[must_use]
     pub fn is_row(&self, line: &[u8]) -> bool {
-        !self.text.is_comment(line) && !(self.has_header() && line.is_empty())
+        !(self.text.is_comment(line) || self.has_header() && line.is_empty())
     }
 
     /// Cells of one line. Quotes are read as in RFC 4180, but a cell cannot span lines.
