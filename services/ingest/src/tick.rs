@@ -17,7 +17,7 @@ use nilometer_transforms::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{IngestError, SourceTallies};
+use crate::{IngestError, SourceTallies, SourceTally};
 
 /// How a source's bytes become rows.
 pub enum Decoding {
@@ -70,7 +70,8 @@ impl Intake {
                 Some(Decoding::Grid(decoding)) => {
                     let expected = self.references.entry(batch.source.to_string()).or_default();
                     self.balance.received += batch.rows();
-                    match average_grid(batch, decoding, expected, &mut lines.averager)? {
+                    match average_grid(batch, decoding, expected, &mut lines.averager, self.sources.of(&batch.source))?
+                    {
                         Ok(rows) => {
                             self.used(batch, batch.rows(), newest(rows.valid_time()));
                             forcings.push(rows.into_batch());
@@ -140,16 +141,18 @@ fn average_grid(
     decoding: &GridDecoding,
     expected: &mut Option<GeoReference>,
     averager: &mut Averager,
+    tally: &mut SourceTally,
 ) -> Result<Result<Forcings, Box<DeadLetterRow>>, IngestError> {
     let decoded = match decode::grid(batch, decoding, expected) {
         Ok(decoded) => decoded,
         Err(letter) => return Ok(Err(letter)),
     };
-    if decoded.out_of_range_cells > 0 {
+    if tally.out_of_range(decoded.out_of_range_cells) {
         tracing::warn!(
+            source = &*batch.source,
             locator = batch.locator,
             cells = decoded.out_of_range_cells,
-            "cells outside the possible range count as missing"
+            "cells outside the possible range count as missing; later ones are counted in sources status"
         );
     }
     let forcings = averager.average(&decoded.grids)?;
