@@ -14,6 +14,9 @@ pub struct SourceTally {
     pub used: u64,
     /// rows in dead letters, by reason
     pub rejected: BTreeMap<Reason, u64>,
+    /// cells of grids outside the possible range, which count as missing
+    #[serde(default)]
+    pub cells_out_of_range: u64,
     /// newest valid time of a row that was used
     pub newest_valid_time: Option<Timestamp>,
     /// when its newest batch arrived, used or not
@@ -30,6 +33,13 @@ impl SourceTally {
     /// Notes that a batch arrived.
     pub(crate) fn arrived(&mut self, at: Timestamp) {
         self.newest_arrival = self.newest_arrival.max(Some(at));
+    }
+
+    /// Counts cells outside the possible range; whether they are the first.
+    pub(crate) fn out_of_range(&mut self, cells: u64) -> bool {
+        let first = self.cells_out_of_range == 0 && cells > 0;
+        self.cells_out_of_range += cells;
+        first
     }
 
     /// Counts rows that were used, the newest of them valid at `newest_valid_time`.
@@ -137,6 +147,9 @@ mod tests {
         let rain = tallies.get("rain").unwrap();
         assert_eq!((rain.used, rain.received(), rain.newest_valid_time), (0, 1, None));
         assert!(tallies.get("snow").is_none());
+        let first = [0, 3, 2].map(|cells| tallies.of("rain").out_of_range(cells));
+        assert_eq!(first, [false, true, false], "only the first are worth a line");
+        assert_eq!(tallies.get("rain").unwrap().cells_out_of_range, 5);
         let text = serde_json::to_string(&tallies).unwrap();
         assert_eq!(serde_json::from_str::<SourceTallies>(&text).unwrap(), tallies);
     }

@@ -17,7 +17,7 @@ use nilometer_transforms::{
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-use crate::{IngestError, SourceTallies};
+use crate::{IngestError, SourceTallies, SourceTally};
 
 /// How a source's bytes become rows.
 pub enum Decoding {
@@ -70,7 +70,8 @@ impl Intake {
             match lines.decodings.get(&*batch.source) {
                 Some(Decoding::Grid(decoding)) => {
                     self.balance.received += batch.rows();
-                    match average_grid(batch, decoding, &mut lines.averager)? {
+                    let tally = self.sources.of(&batch.source);
+                    match average_grid(batch, decoding, &mut lines.averager, tally)? {
                         Ok(rows) => {
                             self.used(batch, batch.rows(), newest(rows.valid_time()));
                             forcings.push(rows.into_batch());
@@ -140,16 +141,18 @@ fn average_grid(
     batch: &RawBatch,
     decoding: &GridDecoding,
     averager: &mut Averager,
+    tally: &mut SourceTally,
 ) -> Result<Result<Forcings, Box<DeadLetterRow>>, IngestError> {
     let decoded = match decode::grid(batch, decoding) {
         Ok(decoded) => decoded,
         Err(letter) => return Ok(Err(letter)),
     };
-    if decoded.out_of_range_cells > 0 {
+    if tally.out_of_range(decoded.out_of_range_cells) {
         tracing::warn!(
+            source = &*batch.source,
             locator = batch.locator,
             cells = decoded.out_of_range_cells,
-            "cells outside the possible range count as missing"
+            "cells outside the possible range count as missing; later ones are counted in sources status"
         );
     }
     let forcings = match averager.average(&decoded.grids) {

@@ -62,7 +62,10 @@ pub async fn status(pipeline: &Pipeline) -> Result<String> {
             None => "no source any more".to_owned(),
             Some(source) => silent_since(source, pipeline, tally, tick),
         };
-        let reasons: Vec<String> = rejected.iter().map(|(reason, rows)| format!("{reason} {rows}")).collect();
+        let mut reasons: Vec<String> = rejected.iter().map(|(reason, rows)| format!("{reason} {rows}")).collect();
+        if tally.cells_out_of_range > 0 {
+            reasons.push(format!("{} cells out of range", tally.cells_out_of_range));
+        }
         let reasons = if reasons.is_empty() { "0".to_owned() } else { reasons.join(", ") };
         writeln!(
             text,
