@@ -37,6 +37,7 @@ mod embedded;
 mod envelope;
 mod input;
 mod kafka;
+mod lease;
 mod lifecycle;
 mod log;
 mod metrics;
@@ -65,6 +66,7 @@ pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
 pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
+pub use lease::{LIFETIME, Lease, LeaseError, Owner, Use};
 pub use lifecycle::{Lifecycle, Stop};
 pub use log::{
     Appended, Appending, Bounds, Chain, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain,
