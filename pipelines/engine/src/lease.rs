@@ -57,8 +57,10 @@ pub enum LeaseError {
         /// how that was noticed
         detail: String,
     },
-    /// the file system has no locks
-    #[error("{path} cannot be locked; accepted is a folder on a file system with locks, or s3://bucket/prefix")]
+    /// the lease's file cannot be written, or the file system has no locks
+    #[error(
+        "{path} cannot be written and locked; accepted is a folder of ours on a file system with locks, or s3://bucket/prefix"
+    )]
     File {
         /// the lease's file
         path: String,
@@ -87,7 +89,7 @@ pub struct Lease {
 #[derive(Debug)]
 enum Held {
     Folder { path: PathBuf, file: File },
-    Object(ObjectLease),
+    Object(Box<ObjectLease>),
 }
 
 impl Lease {
@@ -125,13 +127,25 @@ impl Lease {
     ) -> Result<Self, LeaseError> {
         let in_use = |owner: String| LeaseError::InUse { place: place.to_owned(), owner };
         match ObjectLease::take(store, place, owner, how).await? {
-            Ok(lease) => Ok(Self { place: place.to_owned(), held: Held::Object(lease) }),
+            Ok(lease) => Ok(Self { place: place.to_owned(), held: Held::Object(Box::new(lease)) }),
             Err(owner) => Err(in_use(owner)),
         }
     }
 
+    /// Does `work` while the lease is renewed; it is given up when the lease is lost.
+    ///
+    /// # Errors
+    /// [`LeaseError::Lost`] then, or what the store said for too long.
+    pub async fn during<T>(&self, work: impl Future<Output = T>) -> Result<T, LeaseError> {
+        tokio::select! {
+            biased;
+            lost = self.keep() => Err(lost),
+            done = work => Ok(done),
+        }
+    }
+
     /// Renews the lease for as long as it is ours; gives why it is not any more.
-    pub async fn keep(&self) -> LeaseError {
+    async fn keep(&self) -> LeaseError {
         let mut renewed = Instant::now();
         loop {
             sleep(RENEW_EVERY).await;

@@ -45,6 +45,7 @@ mod outbox;
 mod queue;
 mod shares;
 mod snapshot;
+mod survey;
 mod thread;
 
 #[cfg(feature = "conformance")]
@@ -69,11 +70,13 @@ pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
 pub use lease::{LIFETIME, Lease, LeaseError, Owner, Use};
 pub use lifecycle::{Lifecycle, Stop};
 pub use log::{
-    Appended, Appending, Bounds, Chain, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain,
+    Appended, Appending, Bounds, Chain, Damage, Entry, Extent, Log, LogError, Message, Partition, Record, next_entry,
+    retain,
 };
 pub use metrics::{Metrics, StageMetrics};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, Shares};
-pub use snapshot::{Snapshot, SnapshotError, Snapshots};
+pub use snapshot::{Recorded, Snapshot, SnapshotError, Snapshots};
+pub use survey::{Hole, Survey};
 pub use thread::off_reactor;
