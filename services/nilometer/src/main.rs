@@ -6,6 +6,7 @@ mod exposition;
 mod hindcast;
 mod http;
 mod intake;
+mod mending;
 mod models;
 mod progress;
 mod report;
@@ -13,6 +14,7 @@ mod retention;
 mod roles;
 mod stage;
 mod storage;
+mod store_check;
 mod topics;
 mod verify;
 
@@ -28,7 +30,7 @@ use nilometer_engine::{Clock, KafkaOptions};
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use assemble::Run;
+use assemble::{Opening, Run};
 use intake::Mode;
 use stage::Stage;
 
@@ -52,6 +54,9 @@ enum Command {
     Run {
         #[command(flatten)]
         definition: Definition,
+        /// go on without what the log has lost for good
+        #[arg(long)]
+        accept_loss: bool,
         #[command(flatten)]
         roles: Roles,
     },
@@ -65,6 +70,9 @@ enum Command {
         /// keep /metrics and /health up after the end of the window, until SIGTERM
         #[arg(long)]
         serve: bool,
+        /// go on without what the log has lost for good
+        #[arg(long)]
+        accept_loss: bool,
         #[command(flatten)]
         roles: Roles,
     },
@@ -135,6 +143,11 @@ enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// What lies in a store
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// The topics of a log on Kafka (section log.kafka)
     Topics {
         #[command(subcommand)]
@@ -151,6 +164,16 @@ enum Command {
 enum LogCommand {
     /// Copy what the topics do not have yet; no role may run meanwhile
     Copy(Definition),
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// Open every segment and snapshot, and change nothing; exit code 0 where all is there, 3 where the next start mends what is lost, 4 where
+    /// something stays lost
+    Check {
+        /// the store, as log.store or hindcast --out names it
+        store: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -224,7 +247,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(execute(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -232,18 +255,30 @@ fn main() -> ExitCode {
     }
 }
 
-async fn execute(command: Command) -> Result<()> {
+async fn execute(command: Command) -> Result<ExitCode> {
+    if let Command::Store { command: StoreCommand::Check { store } } = &command {
+        let (text, code) = store_check::check(store).await?;
+        print!("{text}");
+        return Ok(code);
+    }
+    perform(command).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn perform(command: Command) -> Result<()> {
     match command {
-        Command::Run { definition, roles } => {
+        Command::Store { .. } => Ok(()),
+        Command::Run { definition, accept_loss, roles } => {
             let pipeline = definition.load()?;
+            let opening = Opening::of(&pipeline, "run", accept_loss).await?;
             let clock = Clock::Wall { every_s: pipeline.time.tick_s() };
-            Run::new(pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
+            Run::new(opening, pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
         }
-        Command::Replay { definition, speed, serve, roles } => {
+        Command::Replay { definition, speed, serve, accept_loss, roles } => {
             let mut pipeline = definition.load()?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             let clock = replay_clock(&pipeline, speed);
-            Run::new(pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
+            let opening = Opening::of(&pipeline, "replay", accept_loss).await?;
+            Run::new(opening, pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
         }
         Command::Hindcast { definition, out, options } => {
             hindcast::hindcast(definition.load_with(options.overrides())?, &out).await
@@ -251,8 +286,11 @@ async fn execute(command: Command) -> Result<()> {
         Command::Report { definition, open_loop, from, to, out } => {
             let pipeline = definition.load()?;
             let request = report::Request {
-                archive: archive(&pipeline.log.store)?,
-                open_loop: open_loop.as_deref().map(archive).transpose()?,
+                archive: archive(&pipeline.log.store).await?,
+                open_loop: match &open_loop {
+                    Some(store) => Some(archive(store).await?),
+                    None => None,
+                },
                 from: from.unwrap_or(pipeline.time.from),
                 to: to.unwrap_or(pipeline.time.to),
                 out,
@@ -261,7 +299,7 @@ async fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Explain { station, time, store } => {
-            let request = explain::Request { archive: archive(&store)?, station, time };
+            let request = explain::Request { archive: archive(&store).await?, station, time };
             print!("{}", explain::explain(&request).await?);
             Ok(())
         }
@@ -273,7 +311,7 @@ async fn execute(command: Command) -> Result<()> {
                 None => String::new(),
             };
             let request = verify::Request {
-                archive: archive(&store)?,
+                archive: archive(&store).await?,
                 observations,
                 from: from.unwrap_or(Timestamp::MIN),
                 to: to.map_or(Timestamp(i64::MAX), |to| to.0),
@@ -338,8 +376,8 @@ fn on_kafka(pipeline: &Pipeline) -> Result<&KafkaOptions> {
     pipeline.log.kafka.as_ref().context("log.kafka is absent; accepted is a section that names the cluster")
 }
 
-fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {
-    Ok(storage::below(&storage::open(store).context("the archive cannot be opened")?, storage::ARCHIVE))
+async fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {
+    Ok(storage::below(&storage::look(store, &[storage::ARCHIVE]).await?, storage::ARCHIVE))
 }
 
 fn show(path: &Path) -> String {
