@@ -147,8 +147,11 @@ async fn write(
     mode: PutMode,
 ) -> Result<Option<UpdateVersion>, LeaseError> {
     let text = serde_json::to_vec_pretty(owner).unwrap_or_default();
+    let creates = mode == PutMode::Create;
     match store.put_opts(key, text.into(), mode.into()).await {
         Ok(written) => Ok(Some(written.into())),
+        // What is created is not found where there is no bucket.
+        Err(source @ Error::NotFound { .. }) if creates => Err(failed(key, source)),
         Err(Error::AlreadyExists { .. } | Error::Precondition { .. } | Error::NotFound { .. }) => {
             // A request that was repeated by the client meets what it wrote itself.
             Ok(read(store, key).await?.filter(|(there, _)| there.as_ref() == Some(owner)).map(|(_, version)| version))
