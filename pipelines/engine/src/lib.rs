@@ -38,6 +38,7 @@ mod embedded;
 mod envelope;
 mod input;
 mod kafka;
+mod lease;
 mod lifecycle;
 mod log;
 mod metrics;
@@ -45,6 +46,7 @@ mod outbox;
 mod queue;
 mod shares;
 mod snapshot;
+mod survey;
 mod thread;
 
 #[cfg(feature = "conformance")]
@@ -67,13 +69,16 @@ pub use embedded::EmbeddedLog;
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
 pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
+pub use lease::{LIFETIME, Lease, LeaseError, Owner, Use};
 pub use lifecycle::{Lifecycle, Stop};
 pub use log::{
-    Appended, Appending, Bounds, Chain, Damage, Entry, Log, LogError, Message, Partition, Record, next_entry, retain,
+    Appended, Appending, Bounds, Chain, Damage, Entry, Extent, Log, LogError, Message, Partition, Record, next_entry,
+    retain,
 };
 pub use metrics::{Metrics, StageMetrics};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, Shares};
-pub use snapshot::{Snapshot, SnapshotError, Snapshots};
+pub use snapshot::{Recorded, Snapshot, SnapshotError, Snapshots};
+pub use survey::{Hole, Survey};
 pub use thread::off_reactor;

@@ -1,6 +1,6 @@
 //! The log: what roles meet at.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
@@ -10,6 +10,7 @@ use futures::{
     future::{BoxFuture, ready},
 };
 use nilometer_schemas::{Contract, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::sync::SetOnce;
 
 use crate::{EnvelopeError, Stop};
@@ -160,6 +161,19 @@ pub struct Bounds {
     pub end: u64,
 }
 
+/// What a partition holds, and what the next message lies behind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Extent {
+    /// oldest position that retention has left
+    pub start: u64,
+    /// where the next message will lie
+    pub end: u64,
+    /// rows of all messages before the end, also of those that have left
+    pub rows: u64,
+    /// sequence of each producer's last message
+    pub producers: BTreeMap<String, i64>,
+}
+
 /// Why the log cannot do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -204,6 +218,30 @@ pub enum LogError {
         position: u64,
         /// where the next message will lie
         end: u64,
+    },
+    /// a lost message was to be appended again, and was not
+    #[error(
+        "{partition}: position {position} is lost, and its producer has ended without appending it again; --accept-loss goes on without it"
+    )]
+    Unmended {
+        /// which partition
+        partition: Partition,
+        /// position that is lost
+        position: u64,
+    },
+    /// what a producer appends again is not what it had appended
+    #[error(
+        "{partition}: position {position} is lost, and what {producer} appends again is not what it had appended ({detail}), as after a change of its model, definition or sources; accepted are those of then, or --accept-loss, which goes on without it"
+    )]
+    Redone {
+        /// which partition
+        partition: Partition,
+        /// position that is lost
+        position: u64,
+        /// who had appended it
+        producer: String,
+        /// how it differs
+        detail: String,
     },
     /// others append faster than we can find the end
     #[error("{partition}: {attempts} appends in a row lost the race for the next position; too many writers")]
@@ -292,15 +330,25 @@ pub trait Log: Send + Sync {
         Ok(ready(Ok(appended)).boxed())
     }
 
-    /// The entry at a position; `None` where none is known of, without waiting: only [`bounds`](Self::bounds) says for certain where the end
-    /// is. A position below the start is an error.
+    /// The entry at a position; `None` where none is known of, or where a lost one is still to be appended again, without waiting: only
+    /// [`bounds`](Self::bounds) says for certain where the end is. A position below the start is an error.
     async fn read(&self, partition: Partition, position: u64) -> Result<Option<Entry>, LogError>;
 
-    /// Completes when the partition's end is above `position`.
+    /// Completes when there is an entry at `position`.
     async fn wait(&self, partition: Partition, position: u64) -> Result<(), LogError>;
 
     /// The positions that the partition holds.
     async fn bounds(&self, partition: Partition) -> Result<Bounds, LogError>;
+
+    /// What the partition holds, for snapshots to say what had been appended when they were made; `None` where the log has a record of its own.
+    async fn extent(&self, _partition: Partition) -> Result<Option<Extent>, LogError> {
+        Ok(None)
+    }
+
+    /// Whether a position is below the end, but its message is lost and still to be appended again.
+    async fn is_lost(&self, _partition: Partition, _position: u64) -> Result<bool, LogError> {
+        Ok(false)
+    }
 
     /// The sequence of the producer's last message in the partition.
     async fn last_sequence(&self, partition: Partition, producer: &str) -> Result<Option<i64>, LogError>;
@@ -348,6 +396,9 @@ pub async fn next_entry(
             stop.or(log.wait(partition, position)).await.transpose()?;
         } else if log.bounds(partition).await?.end <= position {
             return Ok(None);
+        } else if log.is_lost(partition, position).await? {
+            // Its producer has ended, unless everything is to end now.
+            return if stop.is_now() { Ok(None) } else { Err(LogError::Unmended { partition, position }) };
         }
     }
 }

@@ -4,6 +4,10 @@
 //! header, sealed like a log segment. An ordinal is an instant's microseconds, negative before 1970, when a minus stands before its digits.
 //! Ordinals only grow; the same ordinal may be saved again with the same content (a
 //! replay), never with another (a second owner).
+//!
+//! A snapshot that is [`recording`](Snapshots::recording) also says what partitions of the log held when it was made. As it is made behind everything
+//! that led to it, a log that holds less has lost messages, and a role that goes on from it appends none of those before again. So a role whose
+//! messages are lost goes on from an older one ([`resuming_at`](Snapshots::resuming_at)).
 
 use std::sync::Arc;
 
@@ -12,14 +16,16 @@ use arrow::{
     datatypes::{DataType, Field, Schema},
 };
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
-    EnvelopeError,
+    EnvelopeError, Extent, Log, LogError, Partition,
     envelope::{header, numbered, numbers_in, open, seal},
 };
 
 const CONTENT: &str = "nilometer.snapshot";
+/// What the log held; earlier versions did not say.
+const RECORDED: &str = "nilometer.log";
 
 /// How many snapshots a reach is divided by: going back costs at most so much more than it must.
 const STRIDES: i64 = 16;
@@ -33,6 +39,17 @@ pub struct Snapshot<T> {
     pub content: T,
     /// the numerical state, flattened
     pub numbers: Vec<f32>,
+}
+
+/// What a partition held when a snapshot was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// topic of the partition
+    pub topic: String,
+    /// its number
+    pub number: u32,
+    /// what it held
+    pub extent: Extent,
 }
 
 /// Why a snapshot cannot be saved or loaded.
@@ -65,6 +82,9 @@ pub enum SnapshotError {
         #[source]
         source: serde_json::Error,
     },
+    /// the log does not say what it holds
+    #[error("the log failed")]
+    Log(#[from] LogError),
     /// another owner has written the same ordinal with another content
     #[error("snapshot {key} exists with another content: a second process owns this state; stop one of them")]
     Fenced {
@@ -92,13 +112,17 @@ pub struct Snapshots {
     folder: Path,
     keep: usize,
     reach: i64,
+    /// of which it is recorded what they hold
+    log: Option<(Arc<dyn Log>, Vec<Partition>)>,
+    /// the first serves, and those behind it up to the second are made again
+    again: Option<(i64, i64)>,
 }
 
 impl Snapshots {
     /// Snapshots below `root/role`, of which the newest `keep` (at least 2) are kept.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, root: &str, role: &str, keep: usize) -> Self {
-        Self { store, folder: Path::from(root).join(role), keep: keep.max(2), reach: 0 }
+        Self { store, folder: Path::from(root).join(role), keep: keep.max(2), reach: 0, log: None, again: None }
     }
 
     /// Those of a role that owns one partition of several.
@@ -111,6 +135,19 @@ impl Snapshots {
     #[must_use]
     pub fn reaching(self, reach: i64) -> Self {
         Self { reach, ..self }
+    }
+
+    /// Each says what these partitions of the log held when it was made.
+    #[must_use]
+    pub fn recording(self, log: Arc<dyn Log>, partitions: Vec<Partition>) -> Self {
+        Self { log: Some((log, partitions)), ..self }
+    }
+
+    /// The role goes on from `ordinal` or an older one, and does again what led to those behind it, of which `newest` is the last; where there is
+    /// none it begins anew.
+    #[must_use]
+    pub fn resuming_at(self, ordinal: i64, newest: i64) -> Self {
+        Self { again: Some((ordinal, newest)), ..self }
     }
 
     fn key(&self, ordinal: i64) -> Path {
@@ -129,7 +166,14 @@ impl Snapshots {
     ) -> Result<(), SnapshotError> {
         let path = self.key(ordinal);
         let key = path.to_string();
-        let bytes = encode(&key, content, numbers)?;
+        if self.again.is_some_and(|(from, newest)| ordinal > from && ordinal <= newest) {
+            // The state is that of the first time, and so is what had been appended then. Others are not made: a newer one is there.
+            let Some(recorded) = self.recorded_at(ordinal).await? else { return Ok(()) };
+            let bytes = encode(&key, content, numbers, &recorded.unwrap_or_default())?;
+            self.store.put(&path, bytes.into()).await.map_err(|source| SnapshotError::Store { key, source })?;
+            return self.forget(ordinal).await;
+        }
+        let bytes = encode(&key, content, numbers, &self.recorded().await?)?;
         match self.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await {
             Ok(_) => {}
             Err(object_store::Error::AlreadyExists { .. }) => {
@@ -158,7 +202,7 @@ impl Snapshots {
     ) -> Result<(), SnapshotError> {
         let path = self.key(ordinal);
         let key = path.to_string();
-        let bytes = encode(&key, content, numbers)?;
+        let bytes = encode(&key, content, numbers, &self.recorded().await?)?;
         self.store.put(&path, bytes.into()).await.map_err(|source| SnapshotError::Store { key, source })?;
         Ok(())
     }
@@ -168,7 +212,8 @@ impl Snapshots {
     /// # Errors
     /// [`SnapshotError::NoneReadable`] when snapshots exist and every one is damaged or of another kind.
     pub async fn newest<T: DeserializeOwned>(&self) -> Result<Option<Snapshot<T>>, SnapshotError> {
-        let ordinals = self.ordinals().await?;
+        let mut ordinals = self.ordinals().await?;
+        ordinals.retain(|ordinal| self.again.is_none_or(|(from, _)| *ordinal <= from));
         let mut newest_problem = None;
         for ordinal in ordinals.iter().rev() {
             let path = self.key(*ordinal);
@@ -218,8 +263,56 @@ impl Snapshots {
         Ok(None)
     }
 
+    /// A snapshot, or the oldest where none is named.
+    ///
+    /// # Errors
+    /// The store's error. A damaged one counts as absent.
+    pub async fn readable_or_oldest<T: DeserializeOwned>(
+        &self,
+        ordinal: Option<i64>,
+    ) -> Result<Option<Snapshot<T>>, SnapshotError> {
+        match ordinal {
+            Some(ordinal) => self.readable(ordinal).await,
+            None => self.oldest().await,
+        }
+    }
+
+    /// What partitions held when a snapshot was made: nothing where the log has a record of its own. `None` when the snapshot is damaged or absent, and
+    /// within when it is of an earlier version, which did not say.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn recorded_at(&self, ordinal: i64) -> Result<Option<Option<Vec<Recorded>>>, SnapshotError> {
+        let bytes = match self.fetch(&self.key(ordinal)).await {
+            Ok(bytes) => bytes,
+            Err(SnapshotError::Store { source: object_store::Error::NotFound { .. }, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Ok((_, headers)) = open(&bytes) else { return Ok(None) };
+        Ok(Some(headers.get(RECORDED).and_then(|text| serde_json::from_str(text).ok())))
+    }
+
+    /// What the log holds now.
+    async fn recorded(&self) -> Result<Vec<Recorded>, SnapshotError> {
+        let mut recorded = Vec::new();
+        let Some((log, partitions)) = &self.log else { return Ok(recorded) };
+        for partition in partitions {
+            if let Some(extent) = log.extent(*partition).await?.filter(|extent| extent.end > 0) {
+                recorded.push(Recorded {
+                    topic: partition.contract.topic().to_owned(),
+                    number: partition.number,
+                    extent,
+                });
+            }
+        }
+        Ok(recorded)
+    }
+
     /// A snapshot unless it is damaged, or was removed since it was listed.
-    async fn readable<T: DeserializeOwned>(&self, ordinal: i64) -> Result<Option<Snapshot<T>>, SnapshotError> {
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn readable<T: DeserializeOwned>(&self, ordinal: i64) -> Result<Option<Snapshot<T>>, SnapshotError> {
         match self.fetch(&self.key(ordinal)).await {
             Ok(bytes) => Ok(parse(&bytes).ok().map(|(content, numbers)| Snapshot { ordinal, content, numbers })),
             Err(SnapshotError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
@@ -264,14 +357,20 @@ impl Snapshots {
     }
 }
 
-fn encode<T: Serialize>(key: &str, content: &T, numbers: &[f32]) -> Result<Vec<u8>, SnapshotError> {
-    let content =
-        serde_json::to_string(content).map_err(|source| SnapshotError::Content { key: key.to_owned(), source })?;
+fn encode<T: Serialize>(
+    key: &str,
+    content: &T,
+    numbers: &[f32],
+    recorded: &[Recorded],
+) -> Result<Vec<u8>, SnapshotError> {
+    let json = |source| SnapshotError::Content { key: key.to_owned(), source };
+    let content = serde_json::to_string(content).map_err(json)?;
+    let recorded = serde_json::to_string(recorded).map_err(json)?;
     let fail = |source| SnapshotError::Encode { key: key.to_owned(), source };
     let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Float32, false)]));
     let batch = RecordBatch::try_new(schema, vec![Arc::new(Float32Array::from(numbers.to_vec()))])
         .map_err(|e| fail(e.into()))?;
-    seal(&batch, &[(CONTENT, content)]).map_err(fail)
+    seal(&batch, &[(CONTENT, content), (RECORDED, recorded)]).map_err(fail)
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<f32>), String> {
@@ -282,16 +381,24 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<f32>), String> {
     Ok((content, numbers.values().to_vec()))
 }
 
-/// Compares content, not bytes: the order of Arrow's metadata is not fixed.
+/// Compares content, not bytes: the order of Arrow's metadata is not fixed, and others may have appended more or less.
 fn same(a: &[u8], b: &[u8]) -> bool {
-    matches!((open(a), open(b)), (Ok(a), Ok(b)) if a == b)
+    let content = |bytes: &[u8]| {
+        let (batch, headers) = open(bytes).ok()?;
+        Some((batch.columns().to_vec(), headers.get(CONTENT)?.clone()))
+    };
+    content(a).is_some() && content(a) == content(b)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use nilometer_schemas::{Contract, Timestamp};
     use object_store::memory::InMemory;
 
     use super::*;
+    use crate::{EmbeddedLog, Message, Metrics};
 
     #[tokio::test]
     async fn the_newest_readable_snapshot_serves() {
@@ -347,6 +454,42 @@ mod tests {
         assert!(newest.ends_with("/00001415131200000000.arrow"), "names after 1970 are as they always were: {newest}");
         snapshots.save(-2, &-2, &[]).await.unwrap();
         assert_eq!(snapshots.oldest::<i64>().await.unwrap().unwrap().ordinal, -2);
+    }
+
+    #[tokio::test]
+    async fn a_role_that_goes_back_makes_the_snapshots_again_that_there_are() {
+        let store = Arc::new(InMemory::new());
+        let snapshots = Snapshots::new(store.clone(), "snapshots", "forecast", 3);
+        for ordinal in [10, 20, 30] {
+            snapshots.save(ordinal, &ordinal, &[]).await.unwrap();
+        }
+        let back = snapshots.clone().resuming_at(15, 30);
+        assert_eq!(back.newest::<u64>().await.unwrap().unwrap().ordinal, 10);
+        assert!(snapshots.clone().resuming_at(0, 30).newest::<u64>().await.unwrap().is_none(), "it begins anew");
+        back.save(20, &21, &[]).await.unwrap();
+        back.save(25, &25, &[]).await.unwrap();
+        assert_eq!(back.ordinals().await.unwrap(), [10, 20, 30]);
+        assert_eq!(snapshots.readable::<u64>(20).await.unwrap().unwrap().content, 21);
+        back.save(40, &40, &[]).await.unwrap();
+        assert!(matches!(back.save(40, &41, &[]).await, Err(SnapshotError::Fenced { .. })), "made by this process");
+        assert_eq!(back.ordinals().await.unwrap(), [20, 30, 40]);
+    }
+
+    #[tokio::test]
+    async fn what_the_log_held_is_recorded() {
+        let store = Arc::new(InMemory::new());
+        let log = Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered()));
+        let letters = Partition::new(Contract::DeadLetter, 2);
+        let snapshots = Snapshots::new(store, "snapshots", "ingest", 2)
+            .recording(log.clone(), vec![letters, Partition::new(Contract::Score, 2)]);
+        let batch = RecordBatch::new_empty(Contract::DeadLetter.schema());
+        log.append(letters, Message { time: Timestamp(7), producer: "ingest", sequence: 7, batch }).await.unwrap();
+        snapshots.save(7, &"state", &[]).await.unwrap();
+        let recorded = snapshots.recorded_at(7).await.unwrap().flatten().unwrap();
+        let producers = BTreeMap::from([("ingest".to_owned(), 7)]);
+        let extent = Extent { start: 0, end: 1, rows: 0, producers };
+        assert_eq!(recorded, [Recorded { topic: "dead_letter.v1".to_owned(), number: 2, extent }]);
+        assert_eq!(snapshots.recorded_at(8).await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use nilometer_engine::{Bucket, EmbeddedLog, Metrics, SnapshotError, Snapshots, conformance};
+use nilometer_engine::{
+    Bucket, EmbeddedLog, Lease, LeaseError, Metrics, Owner, SnapshotError, Snapshots, Use, conformance,
+};
 use object_store::{ObjectStore, prefix::PrefixStore};
 
 fn store(bucket: &Bucket, prefix: &'static str) -> Arc<dyn ObjectStore> {
@@ -29,4 +31,17 @@ async fn the_log_passes_the_suite_and_a_second_owner_of_a_state_is_noticed() {
     assert_eq!(theirs.ordinals().await.unwrap(), [3, 4], "older ones are removed");
     theirs.replace(3, &33_u64, &[]).await.unwrap();
     assert_eq!(ours.oldest::<u64>().await.unwrap().unwrap().content, 33);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_has_one_owner_until_it_lets_go() {
+    let Some(bucket) = Bucket::start() else { return };
+    let there = store(&bucket, "owned");
+    let take = || Lease::of_store(there.clone(), "s3://owned", Owner::here("run"), Use::Alone);
+    let first = take().await.unwrap();
+    let second = first.during(take()).await.unwrap();
+    let refused = second.unwrap_err();
+    assert!(matches!(&refused, LeaseError::InUse { owner, .. } if owner.contains("`nilometer run`")), "{refused}");
+    first.release().await.unwrap();
+    take().await.unwrap();
 }

@@ -147,7 +147,7 @@ fn start(
     let mut lifecycle = Lifecycle::new();
     let stop = lifecycle.next_role();
     lifecycle.stop();
-    let lateness_us = u64::try_from(pipeline.forecast.lateness.seconds() * 1_000_000).unwrap();
+    let lateness_us = pipeline.forecast.lateness.seconds() * 1_000_000;
     let dependencies = Dependencies {
         log: Arc::new(EmbeddedLog::new(store.clone(), "log", &metrics)),
         snapshots: Snapshots::new(store.clone(), "snapshots", "forecast", 2).reaching(lateness_us),

@@ -1,11 +1,11 @@
 //! From a definition to running stages, and their end in the order of the flow.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use nilometer_definitions::{Parts, Pipeline};
-use nilometer_engine::{Clock, EmbeddedLog, Lifecycle, Log, Metrics, Shares, Stop};
+use nilometer_engine::{Clock, Lease, Lifecycle, Log, Metrics, Shares, Stop, Use};
 use nilometer_schemas::Timestamp;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -17,11 +17,10 @@ use crate::{
     exposition::Exposition,
     http::{self, Health},
     intake::Mode,
-    progress, retention,
+    mending, progress, retention,
     roles::{self, Roles},
     stage::{self, Progress, Stage, Work, complete_behind},
-    storage::{self, LOG},
-    topics,
+    storage, topics,
 };
 
 /// How often the log is trimmed.
@@ -35,11 +34,32 @@ pub struct Run {
     /// those of this process, in the order of the flow
     stages: Vec<Stage>,
     roles: Arc<Roles>,
+    lease: Lease,
+}
+
+/// How a store is taken up.
+pub struct Opening {
+    /// that it is ours
+    pub lease: Lease,
+    /// what of its log is lost for good is done without
+    pub accept_loss: bool,
+}
+
+impl Opening {
+    /// The store of a pipeline, for `command`. Where the log is on a cluster others share the store.
+    ///
+    /// # Errors
+    /// When another process has it.
+    pub async fn of(pipeline: &Pipeline, command: &str, accept_loss: bool) -> Result<Self> {
+        let how = if pipeline.log.kafka.is_some() { Use::Shared } else { Use::Alone };
+        Ok(Self { lease: storage::lease(&pipeline.log.store, command, how).await?, accept_loss })
+    }
 }
 
 impl Run {
     /// Opens the store and the log. `stages` are those of this process, all where none is named. Their roles are made when they run.
-    pub async fn new(pipeline: Pipeline, clock: Clock, mode: Mode, stages: &[Stage]) -> Result<Self> {
+    pub async fn new(opening: Opening, pipeline: Pipeline, clock: Clock, mode: Mode, stages: &[Stage]) -> Result<Self> {
+        let Opening { lease, accept_loss } = opening;
         let named = |stage: &Stage| stages.is_empty() || stages.contains(stage);
         let mine: Vec<Stage> = flow(&pipeline).filter(named).collect();
         if mine.is_empty() {
@@ -56,6 +76,7 @@ impl Run {
             }
             None => None,
         };
+        let mut resume = BTreeMap::new();
         let log: Arc<dyn Log> = match &kafka {
             Some(log) => log.clone(),
             None if !stages.is_empty() => {
@@ -65,7 +86,10 @@ impl Run {
             }
             None => {
                 storage::sweep(&pipeline.log.store)?;
-                Arc::new(EmbeddedLog::new(store.clone(), LOG, &metrics))
+                let (log, goes_back) =
+                    lease.during(mending::open(&store, &metrics, mode == Mode::Replay, accept_loss)).await??;
+                resume = goes_back;
+                Arc::new(log)
             }
         };
         let models = mine.contains(&Stage::Forecast).then(|| roles::models(&pipeline)).transpose()?;
@@ -80,14 +104,15 @@ impl Run {
             metrics,
             exposition,
             reload: reload_on_signal(),
+            resume,
             models,
         };
-        Ok(Self { stages: mine, roles: Arc::new(roles) })
+        Ok(Self { stages: mine, roles: Arc::new(roles), lease })
     }
 
     /// Runs every stage until the window's end or a signal; then, with `stay`, serves metrics until a signal.
     pub async fn until_the_end(self, stay: bool) -> Result<()> {
-        let Self { stages, roles } = &self;
+        let Self { stages, roles, lease } = &self;
         let health = Health::default();
         let server = match roles.pipeline.serve.address {
             Some(address) => {
@@ -121,11 +146,11 @@ impl Run {
         let trimming = trims.then(|| tokio::spawn(trim_regularly(roles.clone())));
         let beginning = (replays && stages[0] != Stage::Ingest)
             .then(|| tokio::spawn(complete_behind(before[0].clone(), lifecycle.clone(), 0)));
-        let ended = supervise(running, &lifecycle, &before).await;
+        let ended = lease.during(supervise(running, &lifecycle, &before)).await;
         for task in [trimming, showing, beginning].into_iter().flatten() {
             task.abort();
         }
-        ended?;
+        ended??;
         if trims {
             trim(roles).await?;
         }
@@ -133,9 +158,10 @@ impl Run {
             tracing::info!("the window has ended; serving until SIGTERM");
             let _ = stopping.await;
         }
+        let Self { lease, roles, .. } = self;
         // The process ends behind this, and clients of a cluster that close one after the other take seconds.
-        std::mem::forget(self);
-        Ok(())
+        std::mem::forget(roles);
+        Ok(lease.release().await?)
     }
 
     /// The partitions of a stage that are ours: all, or those that the cluster gives us.

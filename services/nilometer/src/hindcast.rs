@@ -5,11 +5,11 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use nilometer_connectors::{FolderSeries, folder::Gap};
 use nilometer_definitions::Pipeline;
-use nilometer_engine::Clock;
+use nilometer_engine::{Clock, Use};
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
-    assemble::Run,
+    assemble::{Opening, Run},
     coverage,
     intake::{self, Mode},
     roles,
@@ -81,9 +81,22 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     let sources = roles::rehearse(&pipeline)?;
     coverage::require_weather(&pipeline, Mode::Replay, &sources)?;
     drop(sources);
+    // Held until the run has ended: a store that is in use is not emptied.
+    let lease = storage::lease(out, "hindcast", Use::Alone).await?;
+    lease.during(begin_empty(&pipeline, out)).await??;
+    let time = &pipeline.time;
+    let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
+    pipeline.serve.address = None;
+    let opening = Opening { lease, accept_loss: false };
+    Run::new(opening, pipeline, clock, Mode::Replay, &[]).await?.until_the_end(false).await
+}
+
+/// Empties a store of an earlier run, if it holds nothing else.
+async fn begin_empty(pipeline: &Pipeline, out: &str) -> Result<()> {
     let store = storage::open(out)?;
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
-    for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles::NAMES.to_vec())] {
+    let roles = roles::APPENDS.map(|(name, _)| name).to_vec();
+    for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles)] {
         only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
     }
     if let Some(kafka) = &pipeline.log.kafka {
@@ -92,10 +105,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     for part in [LOG, SNAPSHOTS, ARCHIVE] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
-    let time = &pipeline.time;
-    let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
-    pipeline.serve.address = None;
-    Run::new(pipeline, clock, Mode::Replay, &[]).await?.until_the_end(false).await
+    Ok(())
 }
 
 /// A folder of the past is looked through before it is run: the warm-up begins behind the last hole in its days, and a number

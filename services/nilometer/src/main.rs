@@ -7,6 +7,7 @@ mod exposition;
 mod hindcast;
 mod http;
 mod intake;
+mod mending;
 mod models;
 mod progress;
 mod reference;
@@ -16,6 +17,7 @@ mod roles;
 mod sources_status;
 mod stage;
 mod storage;
+mod store_check;
 mod topics;
 mod verify;
 
@@ -31,7 +33,7 @@ use nilometer_engine::{Clock, KafkaOptions};
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use assemble::Run;
+use assemble::{Opening, Run};
 use intake::Mode;
 use stage::Stage;
 
@@ -55,6 +57,9 @@ enum Command {
     Run {
         #[command(flatten)]
         definition: Definition,
+        /// go on without what the log has lost for good
+        #[arg(long)]
+        accept_loss: bool,
         #[command(flatten)]
         roles: Roles,
     },
@@ -68,6 +73,9 @@ enum Command {
         /// keep /metrics and /health up after the end of the window, until SIGTERM
         #[arg(long)]
         serve: bool,
+        /// go on without what the log has lost for good
+        #[arg(long)]
+        accept_loss: bool,
         #[command(flatten)]
         roles: Roles,
     },
@@ -147,6 +155,11 @@ enum Command {
         #[command(subcommand)]
         command: LogCommand,
     },
+    /// What lies in a store
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// The topics of a log on Kafka (section log.kafka)
     Topics {
         #[command(subcommand)]
@@ -169,6 +182,16 @@ enum Sources {
 enum LogCommand {
     /// Copy what the topics do not have yet; no role may run meanwhile
     Copy(Definition),
+}
+
+#[derive(Subcommand)]
+enum StoreCommand {
+    /// Open every segment and snapshot, and change nothing; exit code 0 where all is there, 3 where the next start mends what is lost, 4 where
+    /// something stays lost
+    Check {
+        /// the store, as log.store or hindcast --out names it
+        store: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -251,7 +274,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(execute(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -259,18 +282,30 @@ fn main() -> ExitCode {
     }
 }
 
-async fn execute(command: Command) -> Result<()> {
+async fn execute(command: Command) -> Result<ExitCode> {
+    if let Command::Store { command: StoreCommand::Check { store } } = &command {
+        let (text, code) = store_check::check(store).await?;
+        print!("{text}");
+        return Ok(code);
+    }
+    perform(command).await.map(|()| ExitCode::SUCCESS)
+}
+
+async fn perform(command: Command) -> Result<()> {
     match command {
-        Command::Run { definition, roles } => {
+        Command::Store { .. } => Ok(()),
+        Command::Run { definition, accept_loss, roles } => {
             let pipeline = definition.load_to_run(Vec::new())?;
+            let opening = Opening::of(&pipeline, "run", accept_loss).await?;
             let clock = Clock::wall(pipeline.time.tick_s(), pipeline.operations.catch_up);
-            Run::new(pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
+            Run::new(opening, pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
         }
-        Command::Replay { definition, speed, serve, roles } => {
+        Command::Replay { definition, speed, serve, accept_loss, roles } => {
             let mut pipeline = definition.load_to_run(Vec::new())?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             let clock = replay_clock(&pipeline, speed);
-            Run::new(pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
+            let opening = Opening::of(&pipeline, "replay", accept_loss).await?;
+            Run::new(opening, pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
         }
         Command::Hindcast { definition, out, options } => {
             hindcast::hindcast(definition.load_to_run(options.overrides())?, &out).await
@@ -278,8 +313,11 @@ async fn execute(command: Command) -> Result<()> {
         Command::Report { definition, open_loop, from, to, out } => {
             let pipeline = definition.load()?;
             let request = report::Request {
-                archive: archive(&pipeline.log.store)?,
-                open_loop: open_loop.as_deref().map(archive).transpose()?,
+                archive: archive(&pipeline.log.store).await?,
+                open_loop: match &open_loop {
+                    Some(store) => Some(archive(store).await?),
+                    None => None,
+                },
                 from: from.unwrap_or(pipeline.time.from),
                 to: to.unwrap_or(pipeline.time.to),
                 out,
@@ -288,7 +326,7 @@ async fn execute(command: Command) -> Result<()> {
             Ok(())
         }
         Command::Explain { station, time, store } => {
-            let request = explain::Request { archive: archive(&store)?, station, time };
+            let request = explain::Request { archive: archive(&store).await?, station, time };
             print!("{}", explain::explain(&request).await?);
             Ok(())
         }
@@ -300,7 +338,7 @@ async fn execute(command: Command) -> Result<()> {
                 None => String::new(),
             };
             let request = verify::Request {
-                archive: archive(&store)?,
+                archive: archive(&store).await?,
                 observations,
                 from: from.unwrap_or(Timestamp::MIN),
                 to: to.map_or(Timestamp(i64::MAX), |to| to.0),
@@ -383,8 +421,8 @@ fn on_kafka(pipeline: &Pipeline) -> Result<&KafkaOptions> {
     pipeline.log.kafka.as_ref().context("log.kafka is absent; accepted is a section that names the cluster")
 }
 
-fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {
-    Ok(storage::below(&storage::open(store).context("the archive cannot be opened")?, storage::ARCHIVE))
+async fn archive(store: &str) -> Result<std::sync::Arc<dyn object_store::ObjectStore>> {
+    Ok(storage::below(&storage::look(store, &[storage::ARCHIVE]).await?, storage::ARCHIVE))
 }
 
 fn show(path: &Path) -> String {

@@ -20,18 +20,18 @@ pub struct Readers {
 /// # Errors
 /// What the log or the snapshots say.
 pub async fn enforce(log: &dyn Log, readers: &Readers, retention_s: i64) -> Result<()> {
-    let Some(inputs) = nilometer_forecast::needed_from(&readers.forecast).await? else { return Ok(()) };
+    let Some(inputs) = nilometer_forecast::needed_from(&readers.forecast, None).await? else { return Ok(()) };
     let mut inputs = inputs.to_vec();
     if let Some(score) = &readers.score {
-        let Some(needed) = nilometer_score::needed_from(score).await? else { return Ok(()) };
+        let Some(needed) = nilometer_score::needed_from(score, None).await? else { return Ok(()) };
         inputs.extend(needed);
     }
     for contract in Contract::ALL {
-        let mut needed = inputs.iter().filter(|(c, _)| *c == contract).map(|(_, from)| *from).min();
+        let mut needed = inputs.iter().filter(|(c, _)| *c == contract).map(|(_, from)| from.next).min();
         let mut known = true;
         for (_, snapshots) in readers.publish.iter().filter(|(c, _)| *c == contract) {
-            match nilometer_publish::needed_from(snapshots).await? {
-                Some(from) => needed = Some(needed.map_or(from, |n| n.min(from))),
+            match nilometer_publish::needed_from(snapshots, None).await? {
+                Some(from) => needed = Some(needed.map_or(from.next, |n| n.min(from.next))),
                 None => known = false,
             }
         }

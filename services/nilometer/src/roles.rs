@@ -1,6 +1,6 @@
 //! What each role of a partition needs is made here, and nowhere else.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, Result};
 use nilometer_connectors::Source;
@@ -17,16 +17,17 @@ use crate::{
     coverage,
     exposition::Exposition,
     intake::{Mode, intake},
+    mending::RoleName,
     retention::Readers,
     stage::{Role, Stage},
     storage::{self, ARCHIVE, SNAPSHOTS},
 };
 
 /// Snapshots kept a role.
-const KEEP: usize = 3;
+pub const KEEP: usize = 3;
 
 /// What is published: role and contract.
-const PUBLISHED: [(&str, Contract); 5] = [
+pub const PUBLISHED: [(&str, Contract); 5] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
@@ -34,9 +35,17 @@ const PUBLISHED: [(&str, Contract); 5] = [
     ("publish_dead_letter", Contract::DeadLetter),
 ];
 
-/// What takes snapshots.
-pub const NAMES: [&str; 8] =
-    ["ingest", "forecast", "score", PUBLISHED[0].0, PUBLISHED[1].0, PUBLISHED[2].0, PUBLISHED[3].0, PUBLISHED[4].0];
+/// What takes snapshots, in the order of the flow, and the topics that it appends to.
+pub const APPENDS: [(&str, &[Contract]); 8] = [
+    ("ingest", &[Contract::Observation, Contract::Forcing, Contract::DeadLetter]),
+    ("forecast", &[Contract::Forecast, Contract::Analysis, Contract::DeadLetter]),
+    ("score", &[Contract::Score]),
+    (PUBLISHED[0].0, &[Contract::DeadLetter]),
+    (PUBLISHED[1].0, &[Contract::DeadLetter]),
+    (PUBLISHED[2].0, &[Contract::DeadLetter]),
+    (PUBLISHED[3].0, &[]),
+    (PUBLISHED[4].0, &[]),
+];
 
 /// From a definition to the roles of its partitions.
 pub struct Roles {
@@ -52,6 +61,8 @@ pub struct Roles {
     pub exposition: Exposition,
     /// changes when the weights are to be read again
     pub reload: watch::Receiver<u64>,
+    /// the snapshot that a role goes on from, and its newest, where what it had appended since is lost
+    pub resume: BTreeMap<RoleName, (i64, i64)>,
     /// read before the first partition is taken; none where this process does not forecast
     pub models: Option<(Runtime, Mixture)>,
 }
@@ -176,8 +187,19 @@ impl Roles {
         }
     }
 
-    fn snapshots(&self, role: &str, number: u32) -> Snapshots {
-        Snapshots::new(self.store.clone(), SNAPSHOTS, role, KEEP).of_partition(number)
+    fn snapshots(&self, role: &'static str, number: u32) -> Snapshots {
+        let numbers: Vec<u32> = match role {
+            "ingest" => self.parts.numbers().collect(),
+            _ => vec![number],
+        };
+        let all = |number: u32| Contract::ALL.map(|contract| Partition::new(contract, number));
+        let partitions = numbers.into_iter().flat_map(all).collect();
+        let snapshots = Snapshots::new(self.store.clone(), SNAPSHOTS, role, KEEP).of_partition(number);
+        let snapshots = snapshots.recording(self.log.clone(), partitions);
+        match self.resume.get(&(role, number)) {
+            Some((from, newest)) => snapshots.resuming_at(*from, *newest),
+            None => snapshots,
+        }
     }
 
     /// Those of the forecast role reach back as far as rows may be late.

@@ -3,7 +3,10 @@
 use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
-use object_store::{ObjectStore, aws::AmazonS3Builder, local::LocalFileSystem, prefix::PrefixStore};
+use nilometer_engine::{Lease, Owner, Use};
+use object_store::{
+    ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder, local::LocalFileSystem, prefix::PrefixStore,
+};
 
 /// Parts of a store.
 pub const LOG: &str = "log";
@@ -18,6 +21,71 @@ pub const ARCHIVE: &str = "archive";
 /// # Errors
 /// When the address is of another kind, or the folder cannot be made.
 pub fn open(address: &str) -> Result<Arc<dyn ObjectStore>> {
+    if let Some(folder) = folder(address)? {
+        fs::create_dir_all(folder).with_context(|| format!("folder {} cannot be made", folder.display()))?;
+    }
+    attach(address)
+}
+
+/// The store at `address` for reading, which must have one of `parts`. Nothing is made.
+///
+/// # Errors
+/// When it is not there or has none; says where it was looked for and what is there.
+pub async fn look(address: &str, parts: &[&str]) -> Result<Arc<dyn ObjectStore>> {
+    let mut place = address.to_owned();
+    if let Some(folder) = folder(address)? {
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        place = absolute.display().to_string();
+        if !folder.is_dir() {
+            bail!("{place} is no folder; accepted is a store, as log.store or hindcast --out names it");
+        }
+    }
+    let store = attach(address)?;
+    let listed = store.list_with_delimiter(None).await.with_context(|| format!("{place} cannot be listed"))?;
+    let names = listed.common_prefixes.iter().chain(listed.objects.iter().map(|object| &object.location));
+    let names: Vec<String> = names.map(ToString::to_string).collect();
+    if !names.iter().any(|name| parts.contains(&name.as_str())) {
+        let there = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        bail!(
+            "{place} has no {}: it holds {there}; accepted is a store that a run or a hindcast has written to",
+            parts.join(" or ")
+        );
+    }
+    Ok(store)
+}
+
+/// The folder of an address; none where it is elsewhere.
+fn folder(address: &str) -> Result<Option<&Path>> {
+    if address.starts_with("s3://") {
+        return Ok(None);
+    }
+    if address.contains("://") && !address.starts_with("file://") {
+        bail!("{address} is not a store; accepted is a folder, file:///folder or s3://bucket/prefix");
+    }
+    Ok(Some(Path::new(address.strip_prefix("file://").unwrap_or(address))))
+}
+
+/// The lease of the store at `address`, whose folder is made when it does not exist.
+///
+/// # Errors
+/// When another process has it.
+pub async fn lease(address: &str, command: &str, how: Use) -> Result<Lease> {
+    let store = open(address)?;
+    let owner = Owner::here(command);
+    Ok(match folder(address)? {
+        Some(folder) => Lease::of_folder(folder, &owner, how)?,
+        None => Lease::of_store(store, address, owner, how).await?,
+    })
+}
+
+/// Who uses the store at `address`, as far as its lease says.
+pub async fn user(store: &dyn ObjectStore) -> Option<String> {
+    let bytes = store.get(&"lease.json".into()).await.ok()?.bytes().await.ok()?;
+    let owner: Owner = serde_json::from_slice(&bytes).ok()?;
+    (!owner.has_ended()).then(|| owner.to_string())
+}
+
+fn attach(address: &str) -> Result<Arc<dyn ObjectStore>> {
     if let Some(bucket_and_prefix) = address.strip_prefix("s3://") {
         let (bucket, prefix) = bucket_and_prefix.split_once('/').unwrap_or((bucket_and_prefix, ""));
         let store = AmazonS3Builder::from_env()
@@ -26,11 +94,7 @@ pub fn open(address: &str) -> Result<Arc<dyn ObjectStore>> {
             .with_context(|| format!("{address} cannot be opened"))?;
         return Ok(Arc::new(PrefixStore::new(store, prefix)));
     }
-    if address.contains("://") && !address.starts_with("file://") {
-        bail!("{address} is not a store; accepted is a folder, file:///folder or s3://bucket/prefix");
-    }
-    let folder = Path::new(address.strip_prefix("file://").unwrap_or(address));
-    fs::create_dir_all(folder).with_context(|| format!("folder {} cannot be made", folder.display()))?;
+    let folder = folder(address)?.unwrap_or_else(|| Path::new(""));
     let store =
         LocalFileSystem::new_with_prefix(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
     Ok(Arc::new(store))
@@ -42,10 +106,7 @@ pub fn open(address: &str) -> Result<Arc<dyn ObjectStore>> {
 /// # Errors
 /// When a folder cannot be read or a file not be removed.
 pub fn sweep(address: &str) -> Result<()> {
-    if address.starts_with("s3://") {
-        return Ok(());
-    }
-    let mut folders = vec![Path::new(address.strip_prefix("file://").unwrap_or(address)).to_owned()];
+    let mut folders: Vec<_> = folder(address)?.map(Path::to_owned).into_iter().collect();
     while let Some(folder) = folders.pop() {
         let entries = fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
         for path in entries.flatten().map(|entry| entry.path()) {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition};
+use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition, Use};
 use nilometer_schemas::Contract;
 
 use crate::storage;
@@ -85,6 +85,14 @@ pub async fn begin_empty(options: &KafkaOptions, partitions: u32) -> Result<()> 
 /// # Errors
 /// When the topics hold something else, or what either log says.
 pub async fn copy(store: &str, options: &KafkaOptions, partitions: u32) -> Result<String> {
+    storage::look(store, &[storage::LOG]).await?;
+    let lease = storage::lease(store, "log copy", Use::Alone).await?;
+    let said = lease.during(copy_all(store, options, partitions)).await??;
+    lease.release().await?;
+    Ok(said)
+}
+
+async fn copy_all(store: &str, options: &KafkaOptions, partitions: u32) -> Result<String> {
     let metrics = Metrics::unregistered();
     let embedded = EmbeddedLog::new(storage::open(store)?, storage::LOG, &metrics);
     let log = open(options, &metrics)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nilometer_engine::{
-    Appended, Balance, Entry, Log, Message, Partition, Record, SnapshotError, Snapshots, StageMetrics, Stop,
+    Appended, Balance, Entry, Log, Message, Partition, Position, Record, SnapshotError, Snapshots, StageMetrics, Stop,
     next_entry, to_ipc,
 };
 use nilometer_schemas::{
@@ -150,10 +150,11 @@ async fn save(dependencies: &Dependencies, kept: &Kept) -> Result<(), PublishErr
     Ok(())
 }
 
-/// The position that the role's oldest kept snapshot needs the partition from; `None` before the first.
+/// The position that a snapshot of the role needs the partition from, the oldest where none is named; `None` where there is none.
 ///
 /// # Errors
 /// What the snapshots' store says.
-pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<u64>, SnapshotError> {
-    Ok(snapshots.oldest::<Kept>().await?.map(|s| s.content.next))
+pub async fn needed_from(snapshots: &Snapshots, ordinal: Option<i64>) -> Result<Option<Position>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<Kept>(ordinal).await?;
+    Ok(snapshot.map(|s| Position { next: s.content.next, rows: s.content.rows }))
 }

@@ -29,9 +29,8 @@ impl KafkaLog {
             let mut answers = Vec::new();
             for position in chunk..theirs.end.min(chunk + AHEAD) {
                 let message = match embedded.fetch(partition, position).await? {
-                    Ok((record, producers)) => {
-                        Sealed::of(&record, producers).map_err(|source| LogError::Encode { partition, source })?
-                    }
+                    Ok(opened) => Sealed::of(&opened.record, opened.producers)
+                        .map_err(|source| LogError::Encode { partition, source })?,
                     Err((detail, bytes)) => Sealed::of_damage(&Damage { position, detail, bytes }, &before),
                 };
                 before = message.tail().unwrap_or_default();

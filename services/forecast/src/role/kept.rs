@@ -264,12 +264,14 @@ fn other(found: &str, expected: &str) -> ForecastError {
     ForecastError::OtherPipeline { found: found.join(", "), expected: expected.join(", ") }
 }
 
-/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
+/// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.
 ///
 /// # Errors
 /// What the snapshots' store says.
-pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
-    let oldest = snapshots.oldest::<Kept>().await?;
-    Ok(oldest
-        .map(|s| [(Contract::Forcing, s.content.forcing.next), (Contract::Observation, s.content.observation.next)]))
+pub async fn needed_from(
+    snapshots: &Snapshots,
+    ordinal: Option<i64>,
+) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<Kept>(ordinal).await?;
+    Ok(snapshot.map(|s| [(Contract::Forcing, s.content.forcing), (Contract::Observation, s.content.observation)]))
 }

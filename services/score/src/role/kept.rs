@@ -131,14 +131,17 @@ fn whole(parts: &[f32; 3]) -> f64 {
     first + (second + third)
 }
 
-/// The positions that the role's oldest kept snapshot needs its inputs from; `None` before the first.
+/// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.
 ///
 /// # Errors
 /// What the snapshots' store says.
-pub async fn needed_from(snapshots: &Snapshots) -> Result<Option<[(Contract, u64); 2]>, SnapshotError> {
-    let oldest = snapshots.oldest::<Kept>().await?;
-    let needed = oldest.map(|s| s.content.mark);
-    Ok(needed.map(|m| [(Contract::Forecast, m.forecast.next), (Contract::Observation, m.observation.next)]))
+pub async fn needed_from(
+    snapshots: &Snapshots,
+    ordinal: Option<i64>,
+) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<Kept>(ordinal).await?;
+    let needed = snapshot.map(|s| s.content.mark);
+    Ok(needed.map(|m| [(Contract::Forecast, m.forecast), (Contract::Observation, m.observation)]))
 }
 
 #[cfg(test)]
