@@ -61,7 +61,7 @@ fn observations(rows: usize) -> RecordBatch {
 }
 
 fn message(batch: &RecordBatch, sequence: u64) -> Message<'static> {
-    Message { time: Timestamp(sequence as i64), producer: "bench", sequence, batch: batch.clone() }
+    Message { time: Timestamp(sequence as i64), producer: "bench", sequence: sequence as i64, batch: batch.clone() }
 }
 
 async fn throughput(broker: &Broker) {

@@ -178,8 +178,12 @@ async fn rows_through_the_log() {
         let batch = observations(Timestamp(0), rows);
         let begin = Instant::now();
         for sequence in 1..=messages {
-            let message =
-                Message { time: Timestamp(sequence as i64), producer: "bench", sequence, batch: batch.clone() };
+            let message = Message {
+                time: Timestamp(sequence as i64),
+                producer: "bench",
+                sequence: sequence as i64,
+                batch: batch.clone(),
+            };
             log.append(partition, message).await.unwrap();
         }
         let mut read = 0;
@@ -291,7 +295,7 @@ async fn observation_to_forecast() {
             });
         }
         let append = async |contract, batch| {
-            let message = Message { time, producer: "ingest", sequence: tick as u64 + 1, batch };
+            let message = Message { time, producer: "ingest", sequence: tick + 1, batch };
             log.append(Partition::new(contract, 0), message).await.unwrap();
         };
         append(Contract::Forcing, forcings.finish().unwrap().into_batch()).await;

@@ -81,6 +81,7 @@ pub struct SourceDefinition {
 
 /// The connector of a source.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "one a source")]
 pub enum SourceKind {
     /// a series of GeoTIFF files
     Geotiff(GeotiffOptions),

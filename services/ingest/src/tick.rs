@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize, de::IgnoredAny};
 use crate::{IngestError, SourceTallies, SourceTally};
 
 /// How a source's bytes become rows.
+#[allow(clippy::large_enum_variant, reason = "one a source")]
 pub enum Decoding {
     /// fields that are averaged over catchments
     Grid(GridDecoding),
