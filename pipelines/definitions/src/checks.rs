@@ -383,6 +383,20 @@ pub(crate) fn sources(
     }
 }
 
+/// What gauges measure is an instant, or a mean over no more than a step: a model says nothing else that it can be held against.
+pub(crate) fn periods(sources: &BTreeMap<String, SourceDefinition>, time: &TimeOptions, problems: &mut Vec<Problem>) {
+    for (name, source) in sources.iter().filter(|(_, source)| source.observes_discharge()) {
+        let SourceKind::Table(TableOptions { period, .. }) = source.kind else { continue };
+        if period > time.step {
+            let message = format!(
+                "is {period}, time.step is {}; accepted is 0s (an instant) or a mean over at most {}: leave this source out, or take a model whose step is {period}",
+                time.step, time.step
+            );
+            problems.push(Problem { path: format!("source.{name}.period"), message });
+        }
+    }
+}
+
 pub(crate) fn package(
     package: &Package,
     time: &TimeOptions,

@@ -72,9 +72,10 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     );
     for catchment in &pipeline.catchments {
         let nothing = Default::default();
+        let read = observed.get(catchment.station()).unwrap_or(&nothing);
         let gauge = Gauge {
             id: &catchment.id,
-            observed: observed.get(catchment.station()).unwrap_or(&nothing),
+            observed: &pipeline.time.align.series(read, pipeline.time.step.seconds()),
             forecasts: &forecasts,
             open_loop: open_loop.as_ref(),
         };
