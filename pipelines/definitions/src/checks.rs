@@ -204,7 +204,7 @@ pub(crate) fn rivers(key: &str, catchments: &[Catchment], options: &Assimilation
     }
 }
 
-/// Ratings are of stations that report stage, and every such station has one.
+/// Ratings are of stations of the pipeline, and every station that reports stage has one.
 pub(crate) fn ratings(
     ratings: &BTreeMap<String, Ratings>,
     catchments: &[Catchment],
@@ -219,10 +219,6 @@ pub(crate) fn ratings(
         SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => Some(station.clone()),
         _ => None,
     };
-    if !ratings.is_empty() && !sources.values().any(|source| source.variable() == Variable::Stage) {
-        let message = "is there, but no source delivers stage; accepted with one, or without ratings".to_owned();
-        say("rating".to_owned(), message);
-    }
     let measured: BTreeSet<String> =
         sources.values().filter(|s| s.variable() == Variable::Discharge).filter_map(of_station).collect();
     for (name, source) in sources.iter().filter(|(_, source)| source.variable() == Variable::Stage) {

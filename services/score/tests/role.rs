@@ -111,6 +111,7 @@ async fn write_off_the_hour(log: &EmbeddedLog, from: Timestamp, ticks: std::ops:
                     forcing_position: 0,
                     supersedes: None,
                     reason: None,
+                    stage: None,
                 });
             }
         }

@@ -349,7 +349,8 @@ impl Role {
         };
         let weather = Weather { scenario, align: &self.kept.align, members };
         let about = Provenance {
-            catchments: &self.catchments,
+            catchments: &self.pipeline.catchments,
+            ratings: &self.pipeline.ratings,
             model: self.dependencies.models.name(),
             model_version: self.dependencies.models.version(),
             weights_sha256: self.dependencies.models.weights_sha256(),
