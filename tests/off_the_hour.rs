@@ -100,7 +100,7 @@ fn a_mean_over_more_than_a_step_is_refused_before_the_first_row() {
         &validate("1d"),
         &["source.discharge_V3515010.period: is 1d, time.step is 1h", "accepted is 0s (an instant)", "at most 1h"],
     );
-    refused(&validate("61min"), &["source.discharge_V3515010.period: is 1h1min"]);
+    refused(&validate("61min"), &["source.discharge_V3515010.period: is 61min"]);
     if cance().is_none() {
         return;
     }

@@ -195,8 +195,10 @@ fn a_reading_between_two_steps_is_held_against_what_was_predicted_between_them()
         let risen = || {
             let mut state = state(&pipeline);
             for hour in 0..5 {
+                if hour > 0 {
+                    state.assimilate(&[]).unwrap();
+                }
                 state.advance(&forcing(hour)).unwrap();
-                state.assimilate(&[]).unwrap();
             }
             state
         };
@@ -208,6 +210,7 @@ fn a_reading_between_two_steps_is_held_against_what_was_predicted_between_them()
         for after_s in [0, 300, 3_600] {
             let mut state = risen();
             if after_s > 0 {
+                state.assimilate(&[]).unwrap();
                 state.advance(&forcing(5)).unwrap();
             }
             state.assimilate(&[reading(begin.plus_s(after_s))]).unwrap();
