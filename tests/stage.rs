@@ -7,7 +7,7 @@ mod support;
 use std::{fmt::Write as _, fs, path::Path};
 
 use arrow::array::Array;
-use nilometer_schemas::{Analyses, Observations};
+use nilometer_schemas::{Analyses, Forecasts, Observations, STAGE_LEVELS};
 use support::{archived, cance, data_beside, definition, means, nilometer, refused, succeed, window};
 
 const GAUGE: &str = "V3515010";
@@ -83,6 +83,34 @@ fn a_rated_stage_is_worth_a_discharge_and_less_where_its_curve_is_unsure() {
     let (sure, doubted) = (errors(rated.path()), errors(unsure.path()));
     assert_eq!((sure.len(), doubted.len()), (errors(measured.path()).len(), sure.len()));
     assert!(sure.iter().zip(&doubted).all(|(sure, doubted)| doubted > sure) && !sure.is_empty());
+
+    // Its forecasts are in stage too; those of gauges without a rating are not.
+    let mut stages = 0;
+    for batch in archived(rated.path(), "forecast.v1") {
+        let rows = Forecasts::try_from(batch).unwrap();
+        for row in 0..rows.len() {
+            let of_gauge = rows.catchment().value(row) == GAUGE;
+            assert_eq!(rows.rating_version().is_valid(row), of_gauge);
+            assert_eq!(STAGE_LEVELS.map(|level| rows.stage(level).is_valid(row)), [of_gauge; STAGE_LEVELS.len()]);
+            if !of_gauge {
+                continue;
+            }
+            assert_eq!(rows.rating_version().value(row), "7");
+            let mut extrapolated = false;
+            for level in STAGE_LEVELS {
+                let stage_m = H0_M + (rows.quantile(level).value(row) / A).powf(1.0 / B);
+                assert!((rows.stage(level).value(row) - stage_m).abs() < 1e-9, "{level}: {stage_m}");
+                extrapolated |= !(0.2..=9.0).contains(&stage_m);
+            }
+            assert_eq!(rows.rating_extrapolated().value(row), extrapolated);
+            stages += 1;
+        }
+    }
+    assert!(stages > 500, "{stages}");
+    for batch in archived(measured.path(), "forecast.v1") {
+        let rows = Forecasts::try_from(batch).unwrap();
+        assert_eq!(rows.rating_version().null_count(), rows.len());
+    }
 
     let said: Vec<(String, Option<String>)> = archived(rated.path(), "observation.v1")
         .into_iter()

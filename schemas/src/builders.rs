@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, Float32Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder, UInt8Builder, UInt64Builder,
+    ArrayRef, BooleanBuilder, Float32Builder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
+    StringBuilder, TimestampMicrosecondBuilder, UInt8Builder, UInt64Builder,
 };
 
 use crate::{
-    Contract, Flag, Forcings, Forecasts, Grids, Observations, QUANTILE_LEVELS, SchemaError, Timestamp, Variable,
+    Contract, Flag, Forcings, Forecasts, Grids, Observations, QUANTILE_LEVELS, STAGE_LEVELS, SchemaError, Timestamp,
+    Variable,
 };
 
 /// One gauge row, borrowing its words. Columns are described at [`Observations`].
@@ -296,6 +297,19 @@ pub struct ForecastRow<'a> {
     pub supersedes: Option<Timestamp>,
     /// what came late
     pub reason: Option<&'a str>,
+    /// the same in stage, where the gauge has a rating
+    pub stage: Option<StageForecast<'a>>,
+}
+
+/// What a rating makes of a forecast of discharge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StageForecast<'a> {
+    /// the stage of the quantile of each level of [`STAGE_LEVELS`], m above the gauge's datum
+    pub stage_m: [f64; STAGE_LEVELS.len()],
+    /// the agency's name of the rating
+    pub rating_version: &'a str,
+    /// whether one of them lies outside the stages at which discharge was measured
+    pub extrapolated: bool,
 }
 
 /// Builds [`Forecasts`] row by row.
@@ -320,6 +334,9 @@ pub struct ForecastsBuilder {
     forcing_position: UInt64Builder,
     supersedes: TimestampMicrosecondBuilder,
     reason: StringBuilder,
+    stage: [Float64Builder; STAGE_LEVELS.len()],
+    rating_version: StringBuilder,
+    rating_extrapolated: BooleanBuilder,
 }
 
 impl ForecastsBuilder {
@@ -352,6 +369,11 @@ impl ForecastsBuilder {
         self.forcing_position.append_value(row.forcing_position);
         self.supersedes.append_option(row.supersedes.map(|time| time.0));
         self.reason.append_option(row.reason);
+        for (level, column) in self.stage.iter_mut().enumerate() {
+            column.append_option(row.stage.map(|stage| stage.stage_m[level]));
+        }
+        self.rating_version.append_option(row.stage.map(|stage| stage.rating_version));
+        self.rating_extrapolated.append_option(row.stage.map(|stage| stage.extrapolated));
     }
 
     /// The rows so far; the builder is empty afterwards.
@@ -382,6 +404,9 @@ impl ForecastsBuilder {
             Arc::new(self.supersedes.finish().with_timezone("UTC")),
             Arc::new(self.reason.finish()),
         ]);
+        columns.extend(self.stage.iter_mut().map(|stage| Arc::new(stage.finish()) as ArrayRef));
+        columns.push(Arc::new(self.rating_version.finish()));
+        columns.push(Arc::new(self.rating_extrapolated.finish()));
         assemble(Contract::Forecast, columns)?.try_into()
     }
 }
@@ -445,6 +470,7 @@ mod tests {
                 forcing_position: 1,
                 supersedes: None,
                 reason: None,
+                stage: None,
             });
             b.finish()
         };

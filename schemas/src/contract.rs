@@ -21,6 +21,15 @@ use crate::{
 pub const QUANTILE_LEVELS: [f64; 19] =
     [0.05, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95];
 
+/// Levels of [`QUANTILE_LEVELS`] whose stage a forecast of a rated gauge says, in column order: the median, the 50 % and the 90 % interval.
+pub const STAGE_LEVELS: [f64; 5] = [0.05, 0.25, 0.50, 0.75, 0.95];
+
+/// The column that holds the stage of a level of [`STAGE_LEVELS`]: `stage_q05`, `stage_q50`, ….
+#[must_use]
+pub fn stage_column(level: f64) -> String {
+    format!("stage_{}", quantile_column(level))
+}
+
 /// The column that holds the quantile of a level: `q05`, `q50`, ….
 #[must_use]
 pub fn quantile_column(level: f64) -> String {
@@ -69,13 +78,23 @@ impl Contract {
         }
     }
 
+    /// Name and version of the columns, as the Arrow schema's metadata says it. A later version than the topic's only has more columns that may be
+    /// null, so both are read from one topic.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::Forecast => "forecast.v2",
+            other => other.topic(),
+        }
+    }
+
     /// The Arrow schema.
     #[must_use]
     pub fn schema(self) -> SchemaRef {
         static SCHEMAS: OnceLock<[SchemaRef; 7]> = OnceLock::new();
         let all = SCHEMAS.get_or_init(|| {
             Self::ALL.map(|c| {
-                let metadata = HashMap::from([(CONTRACT.to_owned(), c.topic().to_owned())]);
+                let metadata = HashMap::from([(CONTRACT.to_owned(), c.version().to_owned())]);
                 Arc::new(Schema::new_with_metadata(c.fields(), metadata))
             })
         });
@@ -94,7 +113,7 @@ impl Contract {
                 json!({"name": f.name(), "type": f.data_type().to_string(), "nullable": f.is_nullable(), "metadata": metadata})
             })
             .collect();
-        json!({"contract": self.topic(), "fields": fields})
+        json!({"contract": self.version(), "fields": fields})
     }
 
     /// The columns of this contract in a batch of it, of a later version or of an earlier one.
@@ -205,6 +224,12 @@ fn forecast_fields() -> Vec<Field> {
         time("supersedes", "forecast_reference_time", true),
         optional_text("reason"),
     ]);
+    let stage = |name: &str| {
+        let field = Field::new(name, DataType::Float64, true);
+        with_unit(field, Variable::Stage.unit().name(), Variable::Stage.standard_name())
+    };
+    fields.extend(STAGE_LEVELS.iter().map(|level| stage(&stage_column(*level))));
+    fields.extend([optional_text("rating_version"), Field::new("rating_extrapolated", DataType::Boolean, true)]);
     fields
 }
 
@@ -325,7 +350,7 @@ mod tests {
     #[test]
     fn contracts_are_frozen() {
         for contract in Contract::ALL {
-            let path = format!("{}/frozen/{}.json", env!("CARGO_MANIFEST_DIR"), contract.topic());
+            let path = format!("{}/frozen/{}.json", env!("CARGO_MANIFEST_DIR"), contract.version());
             let now = format!("{:#}\n", contract.render());
             let frozen = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
@@ -333,6 +358,18 @@ mod tests {
                 "{contract} changed. A published contract is never edited: add a new version. \
                  If it was never published, write this to {path}:\n{now}"
             );
+        }
+    }
+
+    #[test]
+    fn what_was_frozen_before_is_where_later_versions_begin() {
+        for contract in Contract::ALL {
+            let path = format!("{}/frozen/{}.json", env!("CARGO_MANIFEST_DIR"), contract.topic());
+            let frozen: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+            let (first, now) = (frozen["fields"].as_array().unwrap().clone(), contract.render());
+            let now = now["fields"].as_array().unwrap();
+            assert_eq!(now[..first.len()], first, "{contract}");
+            assert!(now[first.len()..].iter().all(|field| field["nullable"] == true), "{contract}");
         }
     }
 

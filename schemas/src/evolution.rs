@@ -125,6 +125,17 @@ mod tests {
     }
 
     #[test]
+    fn forecasts_of_a_store_before_stage_are_read_with_nulls() {
+        let now = crate::Forecasts::empty().into_batch();
+        let schema = now.schema();
+        let before = schema.fields().iter().position(|field| field.name() == "stage_q05").unwrap();
+        let metadata = HashMap::from([(CONTRACT.to_owned(), "forecast.v1".to_owned())]);
+        let first = Schema::new_with_metadata(schema.fields()[..before].to_vec(), metadata);
+        let batch = RecordBatch::try_new(Arc::new(first), now.columns()[..before].to_vec()).unwrap();
+        assert_eq!(crate::Forecasts::try_from(batch).unwrap().batch(), &now);
+    }
+
+    #[test]
     fn what_is_no_version_of_a_contract_is_refused() {
         let with = |schema: Schema| {
             let column = schema.fields().last().unwrap().data_type().clone();

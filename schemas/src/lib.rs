@@ -52,9 +52,9 @@ mod variable;
 pub use analyses::{AnalysesBuilder, AnalysisRow};
 pub use builders::{
     ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, GridField, GridsBuilder, ObservationRow,
-    ObservationsBuilder,
+    ObservationsBuilder, StageForecast,
 };
-pub use contract::{Contract, QUANTILE_LEVELS, TIME_LABEL, quantile_column};
+pub use contract::{Contract, QUANTILE_LEVELS, STAGE_LEVELS, TIME_LABEL, quantile_column, stage_column};
 pub use dead_letter::{DeadLetterRow, DeadLettersBuilder, Reason};
 pub use flag::Flag;
 pub use nouns::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations, Scores};

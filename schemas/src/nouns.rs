@@ -8,7 +8,7 @@ use arrow::{
     datatypes::DataType,
 };
 
-use crate::{Contract, Flag, SchemaError, Variable, builders::assemble, quantile_column};
+use crate::{Contract, Flag, SchemaError, Variable, builders::assemble, quantile_column, stage_column};
 
 /// Declares a noun: the newtype, its checked construction and its typed columns.
 macro_rules! noun {
@@ -180,6 +180,10 @@ noun!(
         supersedes: TimestampMicrosecondArray,
         /// what came late; mostly null
         reason: StringArray,
+        /// the agency's name of the rating by which the stages are those of the quantiles; null where the gauge has none
+        rating_version: StringArray,
+        /// whether one of the stages lies outside those at which discharge was measured; null where the gauge has no rating
+        rating_extrapolated: BooleanArray,
     }
 );
 noun!(
@@ -319,6 +323,12 @@ impl Forecasts {
     #[must_use]
     pub fn quantile(&self, level: f64) -> &Float64Array {
         column(&self.0, &quantile_column(level))
+    }
+
+    /// The column of the stage of one level of [`crate::STAGE_LEVELS`], m above the gauge's datum; null where the gauge has no rating.
+    #[must_use]
+    pub fn stage(&self, level: f64) -> &Float64Array {
+        column(&self.0, &stage_column(level))
     }
 }
 

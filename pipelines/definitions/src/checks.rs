@@ -287,7 +287,7 @@ pub(crate) fn rivers(key: &str, catchments: &[Catchment], options: &Assimilation
     }
 }
 
-/// Ratings are of stations that report stage, and every such station has one.
+/// Ratings are of stations of the pipeline, and every station that reports stage has one.
 pub(crate) fn ratings(
     ratings: &BTreeMap<String, Ratings>,
     catchments: &[Catchment],
@@ -297,10 +297,6 @@ pub(crate) fn ratings(
     let mut say = |path: String, message: String| problems.push(Problem { path, message });
     for station in ratings.keys().filter(|s| !catchments.iter().any(|c| c.station() == **s)) {
         say(format!("rating.{station}"), no_station(catchments));
-    }
-    if !ratings.is_empty() && !sources.values().any(|source| source.variable() == Variable::Stage) {
-        let message = "is there, but no source delivers stage; accepted with one, or without ratings".to_owned();
-        say("rating".to_owned(), message);
     }
     for (name, source) in sources.iter().filter(|(_, source)| source.variable() == Variable::Stage) {
         let rated = source.station().map_or(!ratings.is_empty(), |station| ratings.contains_key(station));
@@ -496,6 +492,21 @@ pub(crate) fn sources(
     if assimilation.is_some_and(|a| a.method != AssimilationMethod::None) && !observes {
         let message = "no source delivers discharge, so nothing can be assimilated; accepted is such a source or method = \"none\"";
         problems.push(Problem { path: "assimilation.method".to_owned(), message: message.to_owned() });
+    }
+}
+
+/// What gauges measure is an instant, or a mean over no more than a step: a model says nothing else that it can be held against.
+pub(crate) fn periods(sources: &BTreeMap<String, SourceDefinition>, time: &TimeOptions, problems: &mut Vec<Problem>) {
+    for (name, source) in sources.iter().filter(|(_, source)| source.observes_discharge()) {
+        let SourceKind::Table(options) = &source.kind else { continue };
+        let period = options.period;
+        if period > time.step {
+            let message = format!(
+                "is {period}, time.step is {}; accepted is 0s (an instant) or a mean over at most {}: leave this source out, or take a model whose step is {period}",
+                time.step, time.step
+            );
+            problems.push(Problem { path: format!("source.{name}.period"), message });
+        }
     }
 }
 

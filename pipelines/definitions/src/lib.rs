@@ -24,6 +24,7 @@ pub use assimilation::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, RiverOptions, SnowCoverOptions,
     SnowOptions, SoilMoistureOptions, VariationalOptions,
 };
+pub use nilometer_transforms::{Alignment, weighted};
 pub use options::{
     Catchment, Downstream, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions, Scenario,
     ServeOptions, TimeOptions,

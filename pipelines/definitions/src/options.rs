@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use nilometer_engine::{CatchUp, KafkaOptions};
 use nilometer_runtime::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
-use nilometer_transforms::Span;
+use nilometer_transforms::{Alignment, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -17,6 +17,9 @@ pub struct TimeOptions {
     pub step: Span,
     /// how often sources are read; a step when absent
     pub tick: Option<Span>,
+    /// how discharge that was read between the ends of steps counts: `interpolate` or, to the nearest end of a step, `nearest`
+    #[serde(default)]
+    pub align: Alignment,
     /// first tick of a replay
     pub from: Timestamp,
     /// last tick of a replay

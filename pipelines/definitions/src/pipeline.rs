@@ -237,6 +237,9 @@ impl Pipeline {
                 checks::package(&member.package, time, &catchments, &sources, folder.as_ref(), &mut problems);
             }
         }
+        if let Some(time) = &time {
+            checks::periods(&sources, time, &mut problems);
+        }
         if let (Some(folder), Some(time)) = (&folder, &time) {
             checks::folder(folder, time, &mut problems);
         }

@@ -53,6 +53,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails where its input is refused"))]
 
+mod alignment;
 pub mod average;
 pub mod catchment;
 pub mod check;
@@ -63,6 +64,7 @@ mod payload;
 mod rate;
 mod span;
 
+pub use alignment::{Alignment, weighted};
 pub use average::{AverageError, AverageOptions, Averager};
 pub use catchment::{Catchment, CatchmentError, FlowDirections, Gauge, TraceOptions};
 pub use convert::{CUBIC_METRE_PER_CUBIC_FOOT, Conversion, ConvertError};

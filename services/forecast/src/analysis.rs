@@ -55,8 +55,8 @@ pub(crate) struct Analysis {
     filter: Filter,
     inflation: f64,
     adaptive_inflation: Option<AdaptiveInflation>,
-    /// what the members predicted at each step since the last analysis, where it is not made at every step
-    stored: Option<StoredPredictions>,
+    /// what the members predicted for the gauges at the last analysis and at each step since
+    stored: StoredPredictions,
     stores: Vec<SeenStore>,
     predicted: Vec<f64>,
 }
@@ -75,12 +75,11 @@ impl Analysis {
         let adaptive = options.adaptive_inflation;
         let steps = options.analysis_every_s(pipeline.time.step) / pipeline.time.step.seconds();
         let steps = usize::try_from(steps).unwrap_or(1);
-        let stored = (steps > 1).then(|| StoredPredictions::new(steps, catchments, options.members));
         Ok(Some(Self {
             filter,
             inflation: options.inflation,
             adaptive_inflation: adaptive.map(|a| AdaptiveInflation::new(catchments, a.rate, a.maximum)).transpose()?,
-            stored: stored.transpose()?,
+            stored: StoredPredictions::new(steps, catchments, options.members)?,
             stores: SeenStore::all(pipeline, card)?,
             predicted: Vec::new(),
         }))
@@ -88,12 +87,11 @@ impl Analysis {
 
     /// Keeps what the members of `numbers` predict for the gauges at `time`, for an analysis to come.
     pub(crate) fn remember(&mut self, numbers: &[f32], parts: &Parts, time: Timestamp) -> Result<(), ForecastError> {
-        let Some(stored) = &mut self.stored else { return Ok(()) };
         self.predicted.clear();
         for catchment in 0..parts.shape.catchments {
             predict(numbers, parts, catchment, &mut self.predicted)?;
         }
-        Ok(stored.store(time.0, &self.predicted.iter().map(|value| *value as f32).collect::<Vec<_>>())?)
+        Ok(self.stored.store(time.0, &self.predicted.iter().map(|value| *value as f32).collect::<Vec<_>>())?)
     }
 
     /// Corrects the ensemble `numbers` at `time` by the observations since the last analysis, sorted by catchment, then time, and says whom
@@ -108,7 +106,9 @@ impl Analysis {
         let mut report = AnalysisReport::default();
         let step_of = |one: &Told| one.observation.valid_time.ceil_s(parts.step_s);
         let mut told = whom(parts, observations);
-        told.retain(|one| step_of(one) == time || self.stored_of(step_of(one), one.observation.catchment).is_some());
+        told.retain(|one| {
+            step_of(one) == time || self.stored.members(step_of(one).0, one.observation.catchment).is_some()
+        });
         if told.is_empty() {
             return Ok(Correction::default());
         }
@@ -127,10 +127,7 @@ impl Analysis {
                 let factor = one.observation.error_factor;
                 observed.push(log.value);
                 variance.push(log.error_variance * factor * factor * alike.count() as f64 / one.taper);
-                match self.stored_of(step, gauge).filter(|_| step != time) {
-                    Some(members) => predicted.extend(members.iter().map(|value| f64::from(*value))),
-                    None => predict(numbers, parts, gauge, &mut predicted)?,
-                }
+                self.predict_at(numbers, parts, time, &one.observation, &mut predicted)?;
             }
             spans.push((of_catchment[0].catchment, from..observed.len()));
         }
@@ -178,20 +175,39 @@ impl Analysis {
         (self.inflation * learned).min(LARGEST_INFLATION)
     }
 
-    fn stored_of(&self, step: Timestamp, gauge: usize) -> Option<&[f32]> {
-        self.stored.as_ref()?.members(step.0, gauge)
+    /// What each member of `numbers` at `time` predicts, or predicted, for when a gauge read, behind what `predicted` holds: between two steps as the
+    /// definition aligns readings.
+    fn predict_at(
+        &self,
+        numbers: &[f32],
+        parts: &Parts,
+        time: Timestamp,
+        reading: &Observation,
+        predicted: &mut Vec<f64>,
+    ) -> Result<(), ForecastError> {
+        let gauge = reading.catchment;
+        let [(earlier, weight), (step, _)] = parts.alignment.steps(reading.valid_time, parts.step_s);
+        let at = predicted.len();
+        match self.stored.members(step.0, gauge).filter(|_| step != time) {
+            Some(members) => predicted.extend(members.iter().map(|value| f64::from(*value))),
+            None => predict(numbers, parts, gauge, predicted)?,
+        }
+        if let Some(members) = self.stored.members(earlier.0, gauge).filter(|_| weight > 0.0) {
+            for (value, before) in predicted[at..].iter_mut().zip(members) {
+                *value = weight * f64::from(*before) + (1.0 - weight) * *value;
+            }
+        }
+        Ok(())
     }
 
     /// For a snapshot of a state at `time`: factors, predictions with their age in steps, and what stores have taught.
     pub(crate) fn numbers(&self, parts: &Parts, time: Timestamp) -> Vec<f32> {
         let mut numbers =
             self.adaptive_inflation.as_ref().map_or_else(Vec::new, |inflation| inflation.factors().to_vec());
-        if let Some(stored) = &self.stored {
-            let (predicted, times_us) = stored.save();
-            numbers.extend_from_slice(predicted);
-            let age = |then: i64| (time.seconds_since(Timestamp(then)) / parts.step_s) as f32;
-            numbers.extend(times_us.iter().map(|then| then.map_or(f32::NAN, age)));
-        }
+        let (predicted, times_us) = self.stored.save();
+        numbers.extend_from_slice(predicted);
+        let age = |then: i64| (time.seconds_since(Timestamp(then)) / parts.step_s) as f32;
+        numbers.extend(times_us.iter().map(|then| then.map_or(f32::NAN, age)));
         numbers.extend(self.stores.iter().flat_map(SeenStore::numbers));
         numbers
     }
@@ -204,15 +220,13 @@ impl Analysis {
             inflation.restore(factors).ok()?;
             behind = others;
         }
-        if let Some(stored) = &mut self.stored {
-            let (predicted, times_us) = stored.save();
-            let (times, len) = (times_us.len(), predicted.len());
-            let (predicted, others) = behind.split_at_checked(len)?;
-            let (ages, others) = others.split_at_checked(times)?;
-            let then = |age: &f32| (!age.is_nan()).then(|| time.plus_s(-(*age as i64) * parts.step_s).0);
-            stored.restore(predicted, &ages.iter().map(then).collect::<Vec<_>>()).ok()?;
-            behind = others;
-        }
+        let (predicted, times_us) = self.stored.save();
+        let (times, len) = (times_us.len(), predicted.len());
+        let (predicted, others) = behind.split_at_checked(len)?;
+        let (ages, others) = others.split_at_checked(times)?;
+        let then = |age: &f32| (!age.is_nan()).then(|| time.plus_s(-(*age as i64) * parts.step_s).0);
+        self.stored.restore(predicted, &ages.iter().map(then).collect::<Vec<_>>()).ok()?;
+        behind = others;
         for store in &mut self.stores {
             behind = store.restore(behind)?;
         }

@@ -178,10 +178,7 @@ impl EnsembleState {
         parts.advance_output_error(output_error, &recent_mm, &mut stream(seed, Purpose::OutputError, time.0))?;
         self.time = time;
         self.steps += 1;
-        match &mut self.analysis {
-            Some(analysis) => analysis.remember(&self.numbers, &self.parts, time),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Corrects the state by the observations that have come since the last correction, sorted by catchment, then time.
@@ -198,6 +195,7 @@ impl EnsembleState {
         let (numbers, parts) = (&mut self.numbers, &self.parts);
         self.corrections.push(analysis.assimilate(numbers, parts, self.time, &gauges)?);
         self.corrections.extend(analysis.assimilate_stores(numbers, parts, self.time, &stores)?);
+        analysis.remember(numbers, parts, self.time)?;
         for increment in self.corrections.iter().flat_map(|correction| &correction.report.increments) {
             if let Some(share) = self.parts.storage.get(increment.state) {
                 let budget = &mut self.budgets[increment.catchment];
@@ -264,12 +262,12 @@ impl EnsembleState {
         self.parts.feedback
     }
 
-    /// Keeps what the gauges read at the state's time, for a model that is fed with it.
+    /// Keeps what the gauges read last in the step that ends at the state's time, for a model that is fed with it.
     pub fn read_gauges(&mut self, observations: &[Observation]) {
         let parts = &self.parts;
         let (members, row_len) = (parts.shape.members, parts.row_len());
         let gauged = &mut self.numbers[parts.gauged_row() * row_len..][..row_len];
-        let read = |o: &&Observation| parts.feedback && o.is_discharge() && o.valid_time == self.time;
+        let read = |o: &&Observation| parts.feedback && o.is_discharge();
         for observation in observations.iter().filter(read) {
             let mm = observation.value / parts.m3_s_per_mm[observation.catchment];
             gauged[observation.catchment * members..][..members].fill(mm as f32);

@@ -1,7 +1,9 @@
 //! Issue: what every member's discharge will be, and what that says about the river.
 
-use nilometer_assimilation::{Purpose, stream};
-use nilometer_definitions::Scenario;
+use std::collections::BTreeMap;
+
+use nilometer_assimilation::{Purpose, Ratings, stream};
+use nilometer_definitions::{Catchment, Scenario};
 use nilometer_engine::Position;
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 use nilometer_statistics::{STANDARD_NORMAL, quantiles};
@@ -14,6 +16,7 @@ use crate::{
     history::History,
     parts::Parts,
     postprocess::Postprocessing,
+    stage::stage_of,
 };
 
 const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
@@ -51,7 +54,8 @@ impl Leads {
 
 /// What a forecast row says about where it comes from.
 pub(crate) struct Provenance<'a> {
-    pub(crate) catchments: &'a [String],
+    pub(crate) catchments: &'a [Catchment],
+    pub(crate) ratings: &'a BTreeMap<String, Ratings>,
     pub(crate) model: &'a str,
     pub(crate) model_version: &'a str,
     pub(crate) weights_sha256: &'a str,
@@ -282,13 +286,14 @@ impl Outlook {
     ) -> Result<Forecasts, ForecastError> {
         let leads = going_out.valid.len();
         let mut rows = ForecastsBuilder::new();
-        for (catchment, name) in about.catchments.iter().enumerate() {
+        for (catchment, gauged) in about.catchments.iter().enumerate() {
+            let ratings = about.ratings.get(gauged.station());
             for (lead, valid_time) in going_out.valid.iter().enumerate().filter_map(|(l, at)| Some((l, (*at)?))) {
                 let at = catchment * leads + lead;
                 let summary = &mut self.summaries[at];
                 postprocessing.calibrate(valid_time, (catchment, lead), &mut summary.quantiles)?;
                 rows.push(ForecastRow {
-                    catchment: name,
+                    catchment: &gauged.id,
                     variable: Variable::Discharge,
                     issue_time,
                     valid_time,
@@ -305,6 +310,7 @@ impl Outlook {
                     forcing_position: about.forcing.next,
                     supersedes: about.supersedes,
                     reason: about.reason,
+                    stage: stage_of(ratings, valid_time, &summary.quantiles),
                 });
             }
         }

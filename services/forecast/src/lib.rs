@@ -36,6 +36,8 @@ mod parts;
 mod postprocess;
 mod river;
 mod role;
+mod stage;
+mod step_readings;
 mod stores;
 mod update;
 mod window;

@@ -3,7 +3,10 @@
 use nilometer_schemas::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A ring `[valid step modulo L + 1, C, L, FIELDS]` of float32; a NaN in the first field means that none waits.
+/// Steps that an observation may come after its own: one where forcing is a step behind, and one more where it is interpolated.
+const BEHIND: usize = 2;
+
+/// A ring `[valid step modulo L + BEHIND, C, L, FIELDS]` of float32; a NaN in the first field means that none waits.
 #[derive(Clone)]
 pub(crate) struct Outstanding<const FIELDS: usize> {
     catchments: usize,
@@ -21,8 +24,8 @@ pub(crate) struct SlotTimes(Vec<Option<Timestamp>>);
 impl<const FIELDS: usize> Outstanding<FIELDS> {
     /// Nothing waits.
     pub(crate) fn new(catchments: usize, leads: usize, step_s: i64) -> Self {
-        let numbers = vec![f32::NAN; (leads + 1) * catchments * leads * FIELDS];
-        Self { catchments, leads, step_s, numbers, times: SlotTimes(vec![None; leads + 1]) }
+        let numbers = vec![f32::NAN; (leads + BEHIND) * catchments * leads * FIELDS];
+        Self { catchments, leads, step_s, numbers, times: SlotTimes(vec![None; leads + BEHIND]) }
     }
 
     /// Keeps the numbers of one lead (0 is the first step after the issue time) until the observation of `valid_time` comes.
@@ -64,20 +67,28 @@ impl<const FIELDS: usize> Outstanding<FIELDS> {
         &self.times
     }
 
-    /// Takes up what a snapshot had and returns the numbers behind it; `None` when it is of another size.
+    /// Takes up what a snapshot had and returns the numbers behind it; `None` when it is of another size. A ring of an earlier version had a slot
+    /// less.
     pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], times: &SlotTimes) -> Option<&'a [f32]> {
-        let (own, behind) = numbers.split_at_checked(self.numbers.len())?;
-        if times.0.len() != self.times.0.len() {
+        let length = self.catchments * self.leads * FIELDS;
+        let (own, behind) = numbers.split_at_checked(times.0.len() * length)?;
+        if !(self.leads + 1..=self.leads + BEHIND).contains(&times.0.len()) {
             return None;
         }
-        self.numbers.copy_from_slice(own);
-        self.times.clone_from(times);
+        self.numbers.fill(f32::NAN);
+        self.times.0.fill(None);
+        for (numbers, time) in own.chunks(length.max(1)).zip(&times.0) {
+            let Some(time) = time else { continue };
+            let slot = self.slot(*time);
+            self.numbers[slot * length..][..length].copy_from_slice(numbers);
+            self.times.0[slot] = Some(*time);
+        }
         Some(behind)
     }
 
     fn slot(&self, valid_time: Timestamp) -> usize {
         let step = valid_time.seconds_since(Timestamp(0)).div_euclid(self.step_s);
-        usize::try_from(step.rem_euclid(self.leads as i64 + 1)).unwrap_or(0)
+        usize::try_from(step.rem_euclid((self.leads + BEHIND) as i64)).unwrap_or(0)
     }
 
     const fn at(&self, slot: usize, catchment: usize, lead: usize) -> usize {

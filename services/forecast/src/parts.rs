@@ -5,7 +5,7 @@ use std::ops::Range;
 use nilometer_assimilation::{
     Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, UpdatableRow,
 };
-use nilometer_definitions::{AssimilationMethod, ErrorOptions, Pipeline};
+use nilometer_definitions::{Alignment, AssimilationMethod, ErrorOptions, Pipeline};
 use nilometer_runtime::{Card, FEEDBACK};
 use nilometer_schemas::Variable;
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +18,7 @@ pub(crate) struct Parts {
     pub(crate) shape: EnsembleShape,
     pub(crate) model_rows: usize,
     pub(crate) step_s: i64,
+    pub(crate) alignment: Alignment,
     pub(crate) seed: u64,
     pub(crate) inputs: Vec<Variable>,
     /// whether two more inputs are the gauge's discharge of the step before and whether it is missing
@@ -156,6 +157,7 @@ impl Parts {
             },
             model_rows,
             step_s: pipeline.time.step.seconds(),
+            alignment: pipeline.time.align,
             seed: options.seed,
             feedback: inputs.len() < card.inputs.len(),
             inputs,

@@ -1,10 +1,12 @@
 //! What forecasts that have come true have taught about those to come: first where the river will be, then how sure that is.
 
 use nilometer_definitions::{AssimilationMethod, Pipeline};
-use nilometer_schemas::{Flag, QUANTILE_LEVELS, Timestamp};
+use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{ForecastError, Observation, calibrate::Calibration, outstanding::SlotTimes, update::OutputUpdating};
+use crate::{
+    ForecastError, calibrate::Calibration, outstanding::SlotTimes, step_readings::StepReading, update::OutputUpdating,
+};
 
 /// Output updating, where the definition asks for it, and the calibration of intervals.
 #[derive(Clone)]
@@ -41,16 +43,19 @@ impl Postprocessing {
         }
     }
 
-    /// Learns from what the gauges read at `valid_time`, where the model had `predicted_m3_s` `[C]` before they moved it.
-    pub(crate) fn observe(&mut self, valid_time: Timestamp, predicted_m3_s: &[f64], observations: &[Observation]) {
+    /// Learns from what the gauges say of the ends of steps up to `step`, the one that was taken last; of it the model had `predicted_m3_s` `[C]`
+    /// before they moved it.
+    pub(crate) fn observe(&mut self, step: Timestamp, predicted_m3_s: &[f64], read: &[StepReading]) {
         // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
-        let telling =
-            observations.iter().filter(|o| o.is_discharge() && o.flag != Flag::Suspect && o.valid_time == valid_time);
-        for observation in telling.clone() {
-            self.calibration.observe(valid_time, observation.catchment, observation.value);
+        for reading in read {
+            self.calibration.observe(reading.step, reading.catchment, reading.discharge_m3_s);
         }
         if let Some(updating) = &mut self.updating {
-            updating.observe(valid_time, predicted_m3_s, telling.map(|o| (o.catchment, o.value)));
+            let (before, now) = read.split_at(read.partition_point(|reading| reading.step < step));
+            for reading in before {
+                updating.learn(reading.step, reading.catchment, reading.discharge_m3_s);
+            }
+            updating.observe(step, predicted_m3_s, now.iter().map(|r| (r.catchment, r.discharge_m3_s)));
         }
     }
 

@@ -58,17 +58,22 @@ impl OutputUpdating {
             gauge.predicted = *predicted as f32;
         }
         for (catchment, discharge_m3_s) in observed {
-            let gauge = &mut self.gauges[catchment];
-            gauge.error = (discharge_m3_s - f64::from(gauge.predicted)) as f32;
-            gauge.steps += 1.0;
-            gauge.mean_square += ((discharge_m3_s * discharge_m3_s) as f32 - gauge.mean_square) / gauge.steps;
-            let usual_m3_s = f64::from(gauge.mean_square).sqrt();
-            if usual_m3_s > 0.0 {
-                for (lead, [mean, carried, change, share]) in self.issued.take(valid_time, catchment) {
-                    let explanation = [carried, change, share].map(f64::from);
-                    let error = discharge_m3_s - f64::from(mean);
-                    self.regressions[catchment * self.leads + lead].learn(explanation, error, usual_m3_s);
-                }
+            self.learn(valid_time, catchment, discharge_m3_s);
+        }
+    }
+
+    /// Takes what a gauge read at `valid_time`, the time of the newest prediction.
+    pub(crate) fn learn(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
+        let gauge = &mut self.gauges[catchment];
+        gauge.error = (discharge_m3_s - f64::from(gauge.predicted)) as f32;
+        gauge.steps += 1.0;
+        gauge.mean_square += ((discharge_m3_s * discharge_m3_s) as f32 - gauge.mean_square) / gauge.steps;
+        let usual_m3_s = f64::from(gauge.mean_square).sqrt();
+        if usual_m3_s > 0.0 {
+            for (lead, [mean, carried, change, share]) in self.issued.take(valid_time, catchment) {
+                let explanation = [carried, change, share].map(f64::from);
+                let error = discharge_m3_s - f64::from(mean);
+                self.regressions[catchment * self.leads + lead].learn(explanation, error, usual_m3_s);
             }
         }
     }

@@ -5,7 +5,7 @@
 use nilometer_assimilation::{
     Bounds, ControlRow, Innovation, RowIncrement, Variational, VariationalOptions, VariationalReport,
 };
-use nilometer_definitions::Pipeline;
+use nilometer_definitions::{Alignment, Pipeline};
 use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
 
 use crate::{ForecastError, Observation, parts::Parts};
@@ -110,16 +110,17 @@ impl Window {
         let last = (self.steps - 1) * self.catchments;
         for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
             let catchment = group[0].catchment;
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for one in group {
-                let log = parts.operators[catchment].observe(one.value)?;
-                let share = 1.0 / (log.error_variance * one.error_factor * one.error_factor + self.model_variance);
-                sum += share * one.value;
-                weight += share;
+            // Where the step before was not read, what was read nearer to its end than to this one's is of it.
+            let begun = last.checked_sub(self.catchments).filter(|before| self.weight[before + catchment] == 0.0);
+            let nearer = |o: &Observation| Alignment::Nearest.steps(o.valid_time, parts.step_s)[0].1 > 0.0;
+            let count = begun.map_or(0, |_| group.iter().take_while(|o| nearer(o)).count());
+            let (of_before, of_last) = group.split_at(count);
+            for (slot, group) in [(begun.unwrap_or(last), of_before), (last, of_last)] {
+                if let Some((mean_m3_s, weight)) = self.mean_of(parts, group)? {
+                    self.observed[slot + catchment] = (mean_m3_s / parts.m3_s_per_mm[catchment]) as f32;
+                    self.weight[slot + catchment] = weight as f32;
+                }
             }
-            // Several of one step say nearly the same: together they weigh as one.
-            self.observed[last + catchment] = (sum / weight / parts.m3_s_per_mm[catchment]) as f32;
-            self.weight[last + catchment] = (weight / group.len() as f64) as f32;
         }
         if self.filled < self.steps {
             return Ok(None);
@@ -134,10 +135,10 @@ impl Window {
         let before = begin.clone();
         minimiser.minimise(begin, misfit, report)?;
         // Who has read nothing now stays where it was: what it read before has moved it already.
-        for (at, value) in begin.iter_mut().enumerate() {
-            if weight[last + at % *catchments] == 0.0 {
-                *value = before[at];
-            }
+        let mut read = vec![false; *catchments];
+        observations.iter().for_each(|o| read[o.catchment] = true);
+        for (at, value) in begin.iter_mut().enumerate().filter(|(at, _)| !read[at % *catchments]) {
+            *value = before[at];
         }
         let mut state = self.begin.clone();
         let width = self.forcing.len() / self.steps;
@@ -149,6 +150,18 @@ impl Window {
             discharge_mm.extend_from_slice(fluxes.discharge_mm);
         }
         Ok(Some(Fitted { state, discharge_mm }))
+    }
+
+    /// The mean of one gauge's readings of one step, m³ s⁻¹, and its weight; none of none. Several say nearly the same: together they weigh as one.
+    fn mean_of(&self, parts: &Parts, readings: &[Observation]) -> Result<Option<(f64, f64)>, ForecastError> {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for one in readings {
+            let log = parts.operators[one.catchment].observe(one.value)?;
+            let share = 1.0 / (log.error_variance * one.error_factor * one.error_factor + self.model_variance);
+            sum += share * one.value;
+            weight += share;
+        }
+        Ok((!readings.is_empty()).then(|| (sum / weight, weight / readings.len() as f64)))
     }
 
     /// Numbers of [`Window::numbers`].

@@ -187,3 +187,37 @@ fn the_same_seed_gives_the_same_numbers_and_another_seed_others() {
     assert_eq!(once, run("assimilation.seed=7").unwrap());
     assert_ne!(once, run("assimilation.seed=8").unwrap());
 }
+
+#[test]
+fn a_reading_between_two_steps_is_held_against_what_was_predicted_between_them() {
+    for (align, share) in [("interpolate", 11.0 / 12.0), ("nearest", 1.0)] {
+        let Some(pipeline) = pipeline(&[&format!("time.align={align}")]) else { return };
+        let risen = || {
+            let mut state = state(&pipeline);
+            for hour in 0..5 {
+                if hour > 0 {
+                    state.assimilate(&[]).unwrap();
+                }
+                state.advance(&forcing(hour)).unwrap();
+            }
+            state
+        };
+        // A reading at an hour, and one as high five minutes after the hour before, in two ensembles that are the same.
+        let innovation = |state: &EnsembleState| state.innovations().next().unwrap().innovation;
+        let (before_m3_s, begin) = (risen().mean_discharge_m3_s()[0], risen().time());
+        let reading = |time| Observation { value: before_m3_s, ..observe(&[1.0; 3], time)[0] };
+        let mut innovations = Vec::new();
+        for after_s in [0, 300, 3_600] {
+            let mut state = risen();
+            if after_s > 0 {
+                state.assimilate(&[]).unwrap();
+                state.advance(&forcing(5)).unwrap();
+            }
+            state.assimilate(&[reading(begin.plus_s(after_s))]).unwrap();
+            innovations.push(innovation(&state));
+        }
+        let expected = share * innovations[0] + (1.0 - share) * innovations[2];
+        assert!((innovations[0] - innovations[2]).abs() > 1e-3, "the river rises: {innovations:?}");
+        assert!((innovations[1] - expected).abs() < 1e-6, "{align}: {innovations:?}");
+    }
+}

@@ -28,7 +28,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
-use nilometer_definitions::Pipeline;
+use nilometer_definitions::{Alignment, Pipeline};
 use nilometer_engine::{Clock, KafkaOptions};
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
@@ -97,6 +97,9 @@ enum Command {
         /// whose stations must be named as their catchments are
         #[arg(long)]
         observations: Option<PathBuf>,
+        /// readings between the ends of steps are held to the nearest one, as with time.align = "nearest"; else interpolated
+        #[arg(long)]
+        nearest: bool,
         /// what is valid after this counts: a time, or a day from its begin
         #[arg(long)]
         from: Option<Timestamp>,
@@ -330,7 +333,7 @@ async fn perform(command: Command) -> Result<()> {
             print!("{}", explain::explain(&request).await?);
             Ok(())
         }
-        Command::Verify { store, observations, from, to, leave_out, out } => {
+        Command::Verify { store, observations, nearest, from, to, leave_out, out } => {
             let names = match &leave_out {
                 Some(path) => {
                     std::fs::read_to_string(path).with_context(|| format!("{} cannot be read", show(path)))?
@@ -340,6 +343,7 @@ async fn perform(command: Command) -> Result<()> {
             let request = verify::Request {
                 archive: archive(&store).await?,
                 observations,
+                align: if nearest { Alignment::Nearest } else { Alignment::Interpolate },
                 from: from.unwrap_or(Timestamp::MIN),
                 to: to.map_or(Timestamp(i64::MAX), |to| to.0),
                 leave_out: names.split_whitespace().map(str::to_owned).collect(),

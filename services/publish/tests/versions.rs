@@ -40,6 +40,7 @@ fn forecast(hour: i64) -> RecordBatch {
         forcing_position: 0,
         supersedes: None,
         reason: None,
+        stage: None,
     });
     rows.finish().unwrap().into_batch()
 }
@@ -53,7 +54,7 @@ fn newer(batch: &RecordBatch) -> RecordBatch {
         .cloned()
         .chain([Arc::new(Field::new("crowd", DataType::Int64, true))])
         .collect::<Vec<_>>();
-    let metadata = HashMap::from([("nilometer.contract".to_owned(), "forecast.v2".to_owned())]);
+    let metadata = HashMap::from([("nilometer.contract".to_owned(), "forecast.v3".to_owned())]);
     let columns = batch.columns().iter().cloned().chain([Arc::new(Int64Array::from(vec![7])) as ArrayRef]).collect();
     RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), columns).unwrap()
 }

@@ -55,6 +55,11 @@ fn quantiles(issued: i64, lead: i64, catchment: usize) -> [f64; QUANTILE_LEVELS.
 }
 
 async fn write(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>) {
+    write_off_the_hour(log, from, ticks, 0).await;
+}
+
+/// The same with readings so many seconds after their hour.
+async fn write_off_the_hour(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>, offset_s: i64) {
     for tick in ticks {
         let time = from.plus_s(tick * HOUR);
         let (mut observations, mut forecasts) = (ObservationsBuilder::new(), ForecastsBuilder::new());
@@ -64,7 +69,7 @@ async fn write(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>) 
                     observations.push(ObservationRow {
                         station: gauge,
                         variable: Variable::Discharge,
-                        valid_time: from.plus_s(hour * HOUR),
+                        valid_time: from.plus_s(hour * HOUR + offset_s),
                         period_s: 0,
                         value,
                         flag,
@@ -106,6 +111,7 @@ async fn write(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>) 
                     forcing_position: 0,
                     supersedes: None,
                     reason: None,
+                    stage: None,
                 });
             }
         }
@@ -161,10 +167,19 @@ async fn scores(log: &EmbeddedLog) -> Vec<Scores> {
 
 /// Every batch of scores, and where every forecast went.
 fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize]) -> (Vec<Scores>, Balance) {
+    run_off_the_hour(pipeline, registry, kills, 0)
+}
+
+fn run_off_the_hour(
+    pipeline: &Arc<Pipeline>,
+    registry: &Registry,
+    kills: &[usize],
+    offset_s: i64,
+) -> (Vec<Scores>, Balance) {
     Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
-        write(&log, pipeline.time.from, 0..TICKS).await;
+        write_off_the_hour(&log, pipeline.time.from, 0..TICKS, offset_s).await;
         for polls in kills {
             kill_after(*polls, pipeline, &store).await;
         }
@@ -248,6 +263,40 @@ fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_
     assert_eq!(told[&(GAUGES[1].to_owned(), 1)], [0; 4], "no thresholds");
     let counted: u64 = (1..=LEADS).map(|lead| of_gauge(lead)[..3].iter().sum::<u64>()).sum();
     assert!(total("nilometer_score_floods_total") >= counted as f64 && counted > 0);
+}
+
+#[test]
+fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_after_any_kill() {
+    let Some(pipeline) = pipeline() else { return };
+    let registry = Registry::new();
+    let (before_s, share) = (-300, 300.0 / HOUR as f64);
+    let whole = run_off_the_hour(&pipeline, &registry, &[], before_s);
+    let mut revised = 0;
+    let mut judged = BTreeMap::new();
+    for rows in &whole.0 {
+        for row in 0..rows.len() {
+            let catchment = GAUGES.iter().position(|g| *g == rows.catchment().value(row)).unwrap();
+            let hour = Timestamp(rows.valid_time().value(row)).seconds_since(pipeline.time.from) / HOUR;
+            let read = [hour, hour + 1].map(|h| arrives(h, catchment).expect("both readings are there"));
+            let key = (catchment, hour, rows.issue_time().value(row));
+            let again = judged.insert(key, rows.observed().value(row)).is_some();
+            revised += u64::from(again);
+            if !again {
+                let score_hour = Timestamp(rows.score_time().value(row)).seconds_since(pipeline.time.from) / HOUR;
+                assert_eq!(score_hour, *read.iter().max().unwrap(), "when the later of the two had come");
+            }
+            // A reading of every eleventh hour is corrected.
+            let read = |h: i64| [flow(h, catchment), if h % 11 == 0 { 500.0 } else { flow(h, catchment) }];
+            let expected = read(hour).map(|a| read(hour + 1).map(|b| (1.0 - share) * a + share * b));
+            let observed = rows.observed().value(row);
+            assert!(expected.iter().flatten().any(|value| (value - observed).abs() < 1e-9), "{hour}: {observed}");
+        }
+    }
+    assert!(judged.len() > 800 && revised > 50, "{} {revised}", judged.len());
+    assert_eq!(whole.1.used, judged.len() as u64);
+    for kills in [vec![9], vec![40, 25, 3], vec![150, 79, 2]] {
+        assert!(run_off_the_hour(&pipeline, &Registry::new(), &kills, before_s) == whole, "after {kills:?} polls");
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::{
     mixture::States,
     parts::operators,
     postprocess::{Postprocessing, WaitingTimes},
+    step_readings::StepReadings,
 };
 
 /// Everything of the role that a snapshot keeps besides the ensemble's numbers.
@@ -43,6 +44,8 @@ pub(super) struct Kept {
     /// issue time of the newest forecast
     pub(super) issued: Option<Timestamp>,
     pub(super) journal: Journal,
+    #[serde(default)]
+    pub(super) step_readings: StepReadings,
 }
 
 impl Role {
@@ -67,6 +70,7 @@ impl Role {
             budgets: Vec::new(),
             issued: None,
             journal: Journal::default(),
+            step_readings: StepReadings::default(),
         };
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {

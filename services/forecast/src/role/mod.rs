@@ -291,7 +291,9 @@ impl Role {
             state.advance(&forcing)?;
             let read = kept.align.observations_of(step);
             let predicted_m3_s = state.predicted_m3_s();
-            self.postprocessing.observe(step, &predicted_m3_s, &read);
+            let time = &self.pipeline.time;
+            let at_steps = kept.step_readings.take(time.align, step, time.step.seconds(), &read);
+            self.postprocessing.observe(step, &predicted_m3_s, &at_steps);
             state.read_gauges(&read);
             let due = step.is_multiple_of_s(self.pipeline.assimilation.analysis_every_s(self.pipeline.time.step));
             let observations = if due { kept.align.take_observations(step) } else { Vec::new() };
@@ -358,7 +360,8 @@ impl Role {
         };
         let weather = Weather { scenario, align: &self.kept.align, members };
         let about = Provenance {
-            catchments: &self.catchments,
+            catchments: &self.pipeline.catchments,
+            ratings: &self.pipeline.ratings,
             model: self.dependencies.models.name(),
             model_version: self.dependencies.models.version(),
             weights_sha256: self.dependencies.models.weights_sha256(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use anyhow::{Context, Result};
 use arrow::array::{Array, RecordBatch};
 use futures::TryStreamExt;
-use nilometer_schemas::{Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Timestamp};
+use nilometer_schemas::{Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, STAGE_LEVELS, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -19,6 +19,16 @@ pub struct Forecast {
     pub valid_time: Timestamp,
     pub mean: f64,
     pub quantiles: [f64; QUANTILE_LEVELS.len()],
+    pub stage: Option<Stage>,
+}
+
+/// The stages of a forecast of a rated gauge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stage {
+    /// of each level of [`STAGE_LEVELS`]
+    pub stage_m: [f64; STAGE_LEVELS.len()],
+    pub rating_version: String,
+    pub extrapolated: bool,
 }
 
 /// Forecasts by catchment and lead time in seconds, in the order of their issue times.
@@ -85,6 +95,12 @@ pub async fn forecasted(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Times
     visit(&**store, Contract::Forecast, Some((from, to)), |batch| {
         let rows = Forecasts::try_from(batch)?;
         let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level).clone());
+        let stages = STAGE_LEVELS.map(|level| rows.stage(level).clone());
+        let stage = |row| Stage {
+            stage_m: std::array::from_fn(|level| stages[level].value(row)),
+            rating_version: rows.rating_version().value(row).to_owned(),
+            extrapolated: rows.rating_extrapolated().value(row),
+        };
         for row in 0..rows.len() {
             let issue_time = Timestamp(rows.issue_time().value(row));
             if issue_time < from || issue_time > to {
@@ -95,6 +111,7 @@ pub async fn forecasted(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Times
                 valid_time: Timestamp(rows.valid_time().value(row)),
                 mean: rows.mean().value(row),
                 quantiles: std::array::from_fn(|q| columns[q].value(row)),
+                stage: rows.rating_version().is_valid(row).then(|| stage(row)),
             };
             let leads = found.entry(rows.catchment().value(row).to_owned()).or_default();
             leads.entry(rows.lead_time_s().value(row)).or_default().push(forecast);

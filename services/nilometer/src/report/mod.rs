@@ -12,11 +12,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nilometer_assimilation::Ratings;
 use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
-use archive::{Forecast, Forecasted};
+use archive::{Forecast, Forecasted, Stage};
 pub use archive::{Observed, observed, visit};
 use plot::Hydrograph;
 use scores::{LeadScores, peaks, score};
@@ -72,9 +73,11 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     );
     for catchment in &pipeline.catchments {
         let nothing = Default::default();
+        let read = observed.get(catchment.station()).unwrap_or(&nothing);
         let gauge = Gauge {
             id: &catchment.id,
-            observed: observed.get(catchment.station()).unwrap_or(&nothing),
+            ratings: pipeline.ratings.get(catchment.station()),
+            observed: &pipeline.time.align.series(read, pipeline.time.step.seconds()),
             forecasts: &forecasts,
             open_loop: open_loop.as_ref(),
         };
@@ -93,8 +96,16 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     Ok(text)
 }
 
+/// Median and 90 % interval, and whether the rating had to be extrapolated for one of the stages.
+fn describe_stage(stage: &Stage) -> String {
+    let [low, _, median, _, high] = stage.stage_m;
+    let extrapolated = if stage.extrapolated { "*" } else { "" };
+    format!("{median:.2} [{low:.2}, {high:.2}]{extrapolated}")
+}
+
 struct Gauge<'a> {
     id: &'a str,
+    ratings: Option<&'a Ratings>,
     observed: &'a std::collections::BTreeMap<Timestamp, f64>,
     forecasts: &'a Forecasted,
     open_loop: Option<&'a Forecasted>,
@@ -119,13 +130,22 @@ impl Gauge<'_> {
             "peak", "observed", "forecast 6 h before", "forecast 12 h before"
         )?;
         for (time, value) in peaks(self.observed, PEAKS, PEAKS_APART_S) {
+            let none = || "none".to_owned();
+            let forecast =
+                |lead_h: i64| of(self.forecasts, self.id, lead_h).iter().find(|forecast| forecast.valid_time == time);
             let said = |lead_h: i64| {
-                of(self.forecasts, self.id, lead_h).iter().find(|f| f.valid_time == time).map_or_else(
-                    || "none".to_owned(),
-                    |f| format!("{:.1} [{:.1}, {:.1}]", f.mean, f.quantiles[0], f.quantiles[QUANTILE_LEVELS.len() - 1]),
-                )
+                forecast(lead_h).map_or_else(none, |f| {
+                    format!("{:.1} [{:.1}, {:.1}]", f.mean, f.quantiles[0], f.quantiles[QUANTILE_LEVELS.len() - 1])
+                })
             };
             writeln!(text, "  {:<22}{value:>10.1}   {:<28}{:<28}m³/s", time.to_string(), said(6), said(12))?;
+            if let Some(rating) = self.ratings.and_then(|ratings| ratings.at(time)) {
+                let stage_m = rating.stage_m(value);
+                let said =
+                    |lead_h: i64| forecast(lead_h).and_then(|f| f.stage.as_ref()).map_or_else(none, describe_stage);
+                let label = format!("by rating {}", rating.version());
+                writeln!(text, "  {label:<22}{stage_m:>10.2}   {:<28}{:<28}m", said(6), said(12))?;
+            }
         }
         Ok(())
     }

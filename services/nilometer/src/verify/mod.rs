@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::TryStreamExt;
 use nilometer_connectors::{FolderLayout, FolderOptions, folder};
+use nilometer_definitions::Alignment;
 use nilometer_schemas::{Contract, Forecasts, QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 use parquet::arrow::ArrowWriter;
@@ -29,6 +30,8 @@ pub struct Request {
     pub archive: Arc<dyn ObjectStore>,
     /// folder of many catchments with what the gauges read; the archive's own observations when absent
     pub observations: Option<PathBuf>,
+    /// how readings between the ends of steps count
+    pub align: Alignment,
     /// what is valid after this counts
     pub from: Timestamp,
     /// and up to this
@@ -94,30 +97,44 @@ type ByCatchmentAndLead = BTreeMap<String, BTreeMap<i64, Pairs>>;
 /// Forecasts beside what came, and how many forecasts nothing came for.
 async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
     let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
-    let (from, to) = verified(request).await?;
-    let baselines = Baselines::new(observed, from, to);
+    let Some(valid_times) = valid_times(request).await? else { return Ok((pairs, unmatched)) };
+    let baselines = Baselines::new(observed, Timestamp(valid_times.first.0.saturating_sub(1)), valid_times.last);
+    let aligned: Observed = observed
+        .iter()
+        .map(|(station, series)| (station.clone(), request.align.series(series, valid_times.step_s)))
+        .collect();
     report::visit(&*request.archive, Contract::Forecast, None, |batch| {
-        unmatched += add(&Forecasts::try_from(batch)?, request, observed, &baselines, &mut pairs);
+        unmatched += add(&Forecasts::try_from(batch)?, request, &aligned, &baselines, &mut pairs);
         Ok(())
     })
     .await?;
     Ok((pairs, unmatched))
 }
 
-/// First and last valid time of what is verified.
-async fn verified(request: &Request) -> Result<(Timestamp, Timestamp)> {
-    let (mut first, mut last) = (request.to, request.from);
+/// When the forecasts that are verified are valid.
+struct ValidTimes {
+    first: Timestamp,
+    last: Timestamp,
+    /// the shortest time between two of them, which is the step where they have two in a row
+    step_s: i64,
+}
+
+/// Of the forecasts in the window; none where there are none.
+async fn valid_times(request: &Request) -> Result<Option<ValidTimes>> {
+    let mut all = BTreeSet::new();
     report::visit(&*request.archive, Contract::Forecast, None, |batch| {
-        for time in Forecasts::try_from(batch)?.valid_time().values() {
-            let time = Timestamp(*time);
-            if time > request.from && time <= request.to {
-                (first, last) = (first.min(time), last.max(time));
-            }
-        }
+        let times = Forecasts::try_from(batch)?.valid_time().values().clone();
+        all.extend(times.iter().map(|time| Timestamp(*time)).filter(|t| *t > request.from && *t <= request.to));
         Ok(())
     })
     .await?;
-    Ok((Timestamp(first.0.saturating_sub(1)), last))
+    let step_s = all.iter().zip(all.iter().skip(1)).map(|(time, next)| next.seconds_since(*time)).min();
+    Ok(all.first().zip(all.last()).map(|(first, last)| ValidTimes {
+        first: *first,
+        last: *last,
+        // A single valid time says nothing of the step; then only readings of that time count.
+        step_s: step_s.unwrap_or(1),
+    }))
 }
 
 /// Adds the rows of a batch; gives how many had no observation.

@@ -5,7 +5,7 @@ use nilometer_schemas::{Contract, Reason, Timestamp};
 use nilometer_statistics::RunningScore;
 use serde::{Deserialize, Serialize};
 
-use super::{Dependencies, Role};
+use super::{Dependencies, Readings, Role};
 use crate::{ScoreError, waiting::Mark};
 
 /// Everything of the role that a snapshot keeps besides its numbers.
@@ -26,6 +26,9 @@ pub(super) struct Kept {
     pub(super) climate: Vec<i64>,
     /// newest step of each gauge with flood thresholds
     pub(super) floods: Vec<Option<Timestamp>>,
+    /// what each gauge has read since the oldest forecast that waits
+    #[serde(default)]
+    pub(super) recent: Vec<Readings>,
 }
 
 impl Role {
@@ -48,6 +51,9 @@ impl Role {
         self.running = parts.as_chunks::<7>().0.iter().map(|parts| RunningScore::from_parts(*parts)).collect();
         let times = kept.newest.into_iter().map(|time| time.unwrap_or(Timestamp::MIN));
         self.newest = times.zip(values.iter().copied()).collect();
+        // A store of a version before this one has none.
+        self.recent = kept.recent;
+        self.recent.resize(self.catchments.len(), Readings::new());
         (self.balance, self.origin) = (kept.balance, kept.origin);
         (self.tick, self.saved) = (kept.tick, kept.tick);
         self.dependencies.metrics.stage.reached(kept.tick);
@@ -92,6 +98,7 @@ impl Role {
             newest: newest.iter().map(|(time, _)| Some(*time).filter(|time| *time > Timestamp::MIN)).collect(),
             climate: days.to_vec(),
             floods: flood_times,
+            recent: self.recent.clone(),
         };
         outbox.settle().await?;
         self.dependencies.snapshots.save(self.tick.0, &kept, &numbers).await?;

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use nilometer_definitions::Pipeline;
+use nilometer_definitions::{Alignment, Pipeline, weighted};
 use nilometer_engine::{
     Appended, Balance, Input, Log, Message, Outbox, Partition, Position, Record, Snapshots, Stop, off_reactor,
 };
@@ -16,6 +16,7 @@ use nilometer_schemas::{
     Variable,
 };
 use nilometer_statistics::{RunningScore, crps_quantiles};
+use serde::{Deserialize, Serialize};
 
 pub use self::kept::needed_from;
 use self::kept::{Kept, first_mark};
@@ -92,6 +93,9 @@ struct Role {
     origin: u64,
     waiting: Waiting,
     newest: Vec<Newest>,
+    alignment: Alignment,
+    /// what each gauge has read since the oldest forecast that waits
+    recent: Vec<Readings>,
     climate: Climate,
     floods: Floods,
     /// `[C, L]`
@@ -119,10 +123,26 @@ struct Judged {
 }
 
 /// What a gauge read.
-#[derive(Clone, Copy)]
-struct Reading {
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reading {
     discharge_m3_s: f64,
     flag: Flag,
+}
+
+/// What one gauge read, by time.
+pub(crate) type Readings = BTreeMap<Timestamp, Reading>;
+
+/// What several gauges read, by time and catchment.
+type ReadingsOfTimes = BTreeMap<Timestamp, BTreeMap<usize, Reading>>;
+
+impl Reading {
+    /// The weighted sum of two, with the worse flag of those that count.
+    fn between(pair: [(Self, f64); 2]) -> Self {
+        let counting = pair.iter().filter(|(_, weight)| *weight > 0.0);
+        let flag = counting.map(|(reading, _)| reading.flag).reduce(Flag::worst).unwrap_or(pair[0].0.flag);
+        Self { discharge_m3_s: weighted(pair.map(|(reading, weight)| (reading.discharge_m3_s, weight))), flag }
+    }
 }
 
 impl Role {
@@ -160,6 +180,8 @@ impl Role {
             origin: mark.forecast.rows,
             waiting: Waiting::default(),
             newest: vec![(Timestamp::MIN, f32::NAN); catchments.len()],
+            alignment: pipeline.time.align,
+            recent: vec![Readings::new(); catchments.len()],
             climate: Climate::new(catchments.len()),
             running: vec![RunningScore::default(); catchments.len() * leads],
             saved: Timestamp::MIN,
@@ -207,21 +229,24 @@ impl Role {
             self.settle_reread();
         }
         let (mut scores, mut revisions) = (ScoresBuilder::default(), Vec::new());
-        for (valid_time, readings) in self.readings(&tick) {
+        let readings = self.readings(&tick);
+        for (valid_time, observed) in self.at_steps(&readings) {
             let mut rows = self.waiting.take(valid_time);
-            let said = judgements(&mut rows, &readings);
+            let said = judgements(&mut rows, &observed);
             let first = said.iter().filter(|(_, before)| before.is_none()).count() as u64;
             if !again {
-                for (&catchment, reading) in &readings {
+                for (&catchment, reading) in &observed {
                     let foretold = rows.iter().any(|row| row.catchment == catchment);
                     self.floods.observe(catchment, valid_time, reading.discharge_m3_s, foretold);
                 }
-                self.score(tick.time, valid_time, &readings, &said, &mut scores)?;
+                self.score(tick.time, valid_time, &observed, &said, &mut scores)?;
                 revisions.extend(said.iter().map(|(_, before)| before.is_some()));
                 self.balance.used += first;
             }
             self.waiting.put_back(valid_time, rows, first);
-            for (&catchment, reading) in &readings {
+        }
+        for (valid_time, of_time) in readings {
+            for (catchment, reading) in of_time {
                 let newest = &mut self.newest[catchment];
                 if valid_time >= newest.0 {
                     *newest = (valid_time, reading.discharge_m3_s as f32);
@@ -232,7 +257,11 @@ impl Role {
             }
         }
         self.take_forecasts(&tick, again);
-        let gone = self.waiting.give_up(tick.time.plus_s(-self.patience_s));
+        let given_up = tick.time.plus_s(-self.patience_s);
+        let gone = self.waiting.give_up(given_up);
+        for recent in &mut self.recent {
+            *recent = recent.split_off(&given_up.plus_s(-self.step_s));
+        }
         if !again {
             self.balance.missing += gone;
             self.balance.pending = self.waiting.pending();
@@ -242,8 +271,8 @@ impl Role {
     }
 
     /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
-    fn readings(&self, tick: &Tick) -> BTreeMap<Timestamp, BTreeMap<usize, Reading>> {
-        let mut readings: BTreeMap<Timestamp, BTreeMap<usize, Reading>> = BTreeMap::new();
+    fn readings(&self, tick: &Tick) -> ReadingsOfTimes {
+        let mut readings = ReadingsOfTimes::new();
         for record in &tick.observations {
             // What does not keep its contract the forecast role reports.
             let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
@@ -262,6 +291,26 @@ impl Role {
             }
         }
         readings
+    }
+
+    /// Remembers the readings of a tick; gives what gauges now say of the ends of steps that these are about.
+    fn at_steps(&mut self, readings: &ReadingsOfTimes) -> ReadingsOfTimes {
+        for (time, of_time) in readings {
+            for (catchment, reading) in of_time {
+                self.recent[*catchment].insert(*time, *reading);
+            }
+        }
+        let mut observed = ReadingsOfTimes::new();
+        for (time, of_time) in readings {
+            for (step, _) in self.alignment.steps(*time, self.step_s) {
+                for catchment in of_time.keys() {
+                    if let Some(pair) = self.alignment.observed(&self.recent[*catchment], step, self.step_s) {
+                        observed.entry(step).or_default().insert(*catchment, Reading::between(pair));
+                    }
+                }
+            }
+        }
+        observed
     }
 
     /// Judges rows of one valid time.
