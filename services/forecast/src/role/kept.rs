@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nilometer_assimilation::{DischargeOperator, ErrorFactors, StageOperator};
+use nilometer_assimilation::{DischargeOperator, ErrorFactors, FirstGuessCheck, StageOperator};
 use nilometer_definitions::{Catchment, Pipeline, Scenario};
 use nilometer_engine::{Balance, Input, Outbox, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{Member, Mixture, Package};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dependencies, Role};
 use crate::{
     Align, ForecastError, WaterBudget,
+    first_guess::FirstGuessChecks,
     foreseen::Foreseen,
     history::History,
     issue::Leads,
@@ -43,6 +44,9 @@ pub(super) struct Kept {
     /// issue time of the newest forecast
     pub(super) issued: Option<Timestamp>,
     pub(super) journal: Journal,
+    /// what each gauge's readings have taught; empty before the first
+    #[serde(default)]
+    pub(super) first_guess: Vec<FirstGuessCheck>,
 }
 
 impl Role {
@@ -67,6 +71,7 @@ impl Role {
             budgets: Vec::new(),
             issued: None,
             journal: Journal::default(),
+            first_guess: Vec::new(),
         };
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {
@@ -104,6 +109,7 @@ impl Role {
             },
             postprocessing,
             history: history(&pipeline, first.align.variables().len()),
+            first_guess: FirstGuessChecks::new(&pipeline),
             error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
             stages: stages(&pipeline)?,
             ledger: AnalysesBuilder::default(),
