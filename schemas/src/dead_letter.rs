@@ -41,11 +41,13 @@ pub enum Reason {
     DamagedSegment,
     /// a message that does not keep its contract
     BrokenContract,
+    /// a reading that is suspect, or whose gauge is shifted, where checks.suspect leaves it out; the ledger keeps it, not a dead letter
+    Suspect,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Undecodable,
         Self::HeaderChanged,
         Self::BadTime,
@@ -61,6 +63,7 @@ impl Reason {
         Self::Superseded,
         Self::DamagedSegment,
         Self::BrokenContract,
+        Self::Suspect,
     ];
 
     /// The spelling in labels and columns.
@@ -82,6 +85,7 @@ impl Reason {
             Self::Superseded => "superseded",
             Self::DamagedSegment => "damaged_segment",
             Self::BrokenContract => "broken_contract",
+            Self::Suspect => "suspect",
         }
     }
 }

@@ -213,7 +213,7 @@ noun!(
         error_std: Float64Array,
         /// quality flag of the observation
         flag: UInt8Array,
-        /// how it moved the state
+        /// how it moved the state; `ignored` for a suspect reading that did not, `gauge_shift` for one of a shifted gauge
         method: StringArray,
         /// the stores that hold water
         store: ListArray,

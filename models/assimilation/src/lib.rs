@@ -31,6 +31,7 @@
 //! - [`SnowOperator`]: snow water equivalent, or the snow-covered fraction through a depletion curve;
 //! - [`CdfMatching`]: satellite soil moisture in the climatology of the model's soil store, season by season;
 //! - [`ErrorFactors`]: how far a quality flag and an agency's qualifier widen an error;
+//! - [`FirstGuessCheck`]: whether a reading is suspect in the light of its forecast, and whether its gauge has shifted;
 //! - [`RiverDistances`]: how far upstream a gauge counts, by the distance along the river.
 //!
 //! # Invariants
@@ -91,6 +92,7 @@ mod discharge;
 mod ensemble;
 mod error;
 mod filter;
+mod first_guess;
 mod inflation;
 mod localisation;
 mod moments;
@@ -122,6 +124,9 @@ pub use discharge::{DischargeOperator, LogDischarge};
 pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
 pub use error::AssimilationError;
 pub use filter::Filter;
+pub use first_guess::{
+    Departure, FirstGuess, FirstGuessCheck, ShiftEvent, ShiftOptions, likely_cause, suspect_error_std,
+};
 pub use inflation::AdaptiveInflation;
 pub use localisation::{Influence, RiverDistances, RiverReach, gaspari_cohn};
 pub use noise::{Ar1, Purpose, stream};

@@ -63,6 +63,12 @@ impl OutputError {
         before_mm * (-dt_s / self.rain_memory_s).exp() + rain_mm
     }
 
+    /// Mean rain of a step of `dt_s` seconds, mm, that keeps the recent rain R where it is: `R (1 − exp(−dt/τ_R))`.
+    #[must_use]
+    pub fn mean_rain_mm(&self, recent_rain_mm: f64, dt_s: f64) -> f64 {
+        recent_rain_mm * -(-dt_s / self.rain_memory_s).exp_m1()
+    }
+
     /// Stationary standard deviation of b with this recent rain.
     #[must_use]
     pub fn sigma(&self, recent_rain_mm: f64) -> f64 {
@@ -137,6 +143,8 @@ mod tests {
     fn rain_is_forgotten_at_its_rate_and_bad_parameters_are_refused() {
         let error = OutputError::new(DRY, WET, 6.0 * HOUR, 2.0).unwrap();
         assert!((error.recent_rain_mm(2.0, 1.0, 6.0 * HOUR) - (2.0 / std::f64::consts::E + 1.0)).abs() < 1e-12);
+        let steady = (0..99).fold(0.0, |recent, _| error.recent_rain_mm(recent, 3.0, HOUR));
+        assert!((error.mean_rain_mm(steady, HOUR) - 3.0).abs() < 1e-6);
         assert!(OutputError::new(DRY, WET, 0.0, 2.0).is_err());
         assert!(OutputError::new(DRY, WET, 1.0, f64::NAN).is_err());
         assert!(OutputError::new(ErrorRegime { sigma: -0.1, tau_s: 1.0 }, WET, 1.0, 1.0).is_err());

@@ -64,6 +64,11 @@ const fn golden_tolerance() -> f64 {
 /// Inputs that are not weather but what the gauge read a step before: its discharge (mm a step), and 1 where it is missing.
 pub const FEEDBACK: [&str; 2] = ["discharge_before", "discharge_before_missing"];
 
+/// A year: no step of a model is longer.
+const LONGEST_STEP_S: i64 = 366 * 86_400;
+/// Rows of a state, all blocks together; each is a number a catchment and member.
+const MOST_ROWS: usize = 100_000;
+
 /// Derivatives of many steps multiply their float32 rounding.
 const fn gradient_tolerance() -> f64 {
     1e-3
@@ -173,7 +178,7 @@ impl Card {
     /// Rows of the whole state.
     #[must_use]
     pub fn state_rows(&self) -> usize {
-        self.states.iter().map(|s| s.rows).sum()
+        self.states.iter().fold(0, |rows, block| rows.saturating_add(block.rows))
     }
 
     /// Whether a step gives the output of this name.
@@ -195,7 +200,14 @@ impl Card {
                 problems.push(text);
             }
         };
-        say(self.time_step_s > 0, format!("time_step_s is {}, accepted is above 0", self.time_step_s));
+        say(
+            (1..=LONGEST_STEP_S).contains(&self.time_step_s),
+            format!("time_step_s is {}, accepted is 1 to {LONGEST_STEP_S}", self.time_step_s),
+        );
+        say(
+            self.state_rows() <= MOST_ROWS,
+            format!("the [[state]] blocks have {} rows, accepted are at most {MOST_ROWS}", self.state_rows()),
+        );
         say(
             self.catchments.is_empty() != self.attributes.is_empty(),
             "accepted are catchments, or [[attribute]] for a model of any catchment, and not both".to_owned(),
@@ -216,6 +228,10 @@ impl Card {
                 ),
             );
             say(state.rows > 0, format!("state {} has 0 rows, accepted is at least 1", state.name));
+            let numbers = || state.initial.iter().chain([&state.initial_spread]);
+            if let Some(number) = numbers().find(|number| !number.is_finite()) {
+                say(false, format!("state {} begins with {number}, accepted are finite numbers", state.name));
+            }
         }
         for weight in &self.weights {
             if let Some(axis) = weight.catchment_axis {

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Invariants:
-//! - a package is used only if every file has the hash that its card states and every weight the shape;
+//! - a package is used only if every file has the hash that its card states, every weight the shape, and every graph the card's rows;
 //! - graphs are code, weights are data: weights enter as graph inputs and are gathered for the catchments at hand;
 //! - one [`Model`] owns its sessions; inputs and outputs are allocated once and reused;
 //! - a provider that was asked for and is not there is an error, never a silent fall-back.
@@ -35,6 +35,7 @@ mod mixture;
 mod model;
 mod package;
 mod probes;
+mod signature;
 
 use std::path::PathBuf;
 

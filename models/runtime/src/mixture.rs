@@ -1,14 +1,14 @@
 //! Several packages that speak with one voice: each runs by itself, what they say is mixed by weight.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::{FEEDBACK, Package, RuntimeError, Skill, Training, package::hex};
+use crate::{
+    FEEDBACK, Package, RuntimeError, Skill, Training,
+    package::{hex, read_text},
+};
 
 const BLEND: &str = "blend.toml";
 /// Weights sum to 1 up to what six decimals leave.
@@ -74,7 +74,7 @@ impl Mixture {
             let sha256 = package.weights_sha256().to_owned();
             return Ok(Self { name, version, sha256, members: vec![Member { weight: 1.0, package }] });
         }
-        let text = fs::read_to_string(&path).map_err(|source| RuntimeError::Read { path: path.clone(), source })?;
+        let text = read_text(&path)?;
         let card: Card = toml::from_str(&text)
             .map_err(|source| RuntimeError::Card { path: path.clone(), source: Box::new(source) })?;
         let mut problems = Vec::new();

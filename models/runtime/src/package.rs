@@ -2,17 +2,19 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use crate::{Card, RuntimeError};
+use crate::{Card, RuntimeError, signature::Signature};
 
 const CARD: &str = "card.toml";
 const WEIGHTS: &str = "weights.safetensors";
+/// A file of a package, protocol buffers' own limit.
+const LARGEST_FILE_BYTES: u64 = 2 << 30;
 
 /// A named array of float32, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,13 +57,13 @@ pub struct Package {
 }
 
 impl Package {
-    /// Reads a folder and verifies it: the card, the hash of every file, the shape of every weight.
+    /// Reads a folder and verifies it: the card, the hash of every file, the rows of every graph, the shape of every weight.
     ///
     /// # Errors
     /// [`RuntimeError`] names the file and lists every problem found in it.
     pub fn load(folder: &Path) -> Result<Self, RuntimeError> {
         let path = folder.join(CARD);
-        let text = fs::read_to_string(&path).map_err(|source| RuntimeError::Read { path: path.clone(), source })?;
+        let text = read_text(&path)?;
         let card: Card =
             toml::from_str(&text).map_err(|source| RuntimeError::Card { path, source: Box::new(source) })?;
         let mut problems = card.problems();
@@ -71,13 +73,8 @@ impl Package {
             }
         }
         for (file, expected) in &card.sha256 {
-            match fs::read(folder.join(file)) {
-                Ok(bytes) => {
-                    let found = hex(&Sha256::digest(&bytes));
-                    if found != *expected {
-                        problems.push(format!("{file} has SHA-256 {found}, the card says {expected}: restore the file, or export the package again"));
-                    }
-                }
+            match read_file(&folder.join(file)) {
+                Ok(bytes) => problems.extend(file_problems(file, &bytes, expected, &card)),
                 Err(e) => problems.push(format!("{file} is on the card but cannot be read: {e}")),
             }
         }
@@ -195,6 +192,40 @@ impl Package {
     }
 }
 
+/// What a file of the package says that its card does not: another hash, or a graph of other rows.
+fn file_problems(file: &str, bytes: &[u8], sha256: &str, card: &Card) -> Vec<String> {
+    let found = hex(&Sha256::digest(bytes));
+    if found != sha256 {
+        return vec![format!(
+            "{file} has SHA-256 {found}, the card says {sha256}: restore the file, or export the package again"
+        )];
+    }
+    if !file.ends_with(".onnx") {
+        return Vec::new();
+    }
+    match Signature::read(bytes) {
+        Some(signature) => signature.problems(file, card),
+        None => vec![format!("{file} is no ONNX graph: restore the file, or export the package again")],
+    }
+}
+
+/// The bytes of a regular file of at most [`LARGEST_FILE_BYTES`]: a device or a pipe would never end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::metadata(path)?;
+    let refused = match file.len() {
+        _ if !file.is_file() => "not a regular file".to_owned(),
+        bytes if bytes > LARGEST_FILE_BYTES => format!("{bytes} bytes, accepted are at most {LARGEST_FILE_BYTES}"),
+        _ => return fs::read(path),
+    };
+    Err(io::Error::new(io::ErrorKind::InvalidData, refused))
+}
+
+/// The text of a card.
+pub(crate) fn read_text(path: &Path) -> Result<String, RuntimeError> {
+    let text = |bytes| String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
+    read_file(path).and_then(text).map_err(|source| RuntimeError::Read { path: path.to_owned(), source })
+}
+
 /// The first few names of a long list.
 fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 10;
@@ -221,7 +252,7 @@ fn gather(tensor: &Tensor, axis: usize, indices: &[usize]) -> Tensor {
 
 /// Every tensor of a safetensors file, which must all be float32.
 pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, RuntimeError> {
-    let bytes = fs::read(path).map_err(|source| RuntimeError::Read { path: path.to_owned(), source })?;
+    let bytes = read_file(path).map_err(|source| RuntimeError::Read { path: path.to_owned(), source })?;
     let refuse = |problem: String| RuntimeError::Package { path: path.to_owned(), problems: vec![problem] };
     let file = SafeTensors::deserialize(&bytes).map_err(|e| refuse(format!("not a safetensors file: {e}")))?;
     file.tensors()

@@ -220,3 +220,50 @@ fn a_provider_that_is_missing_is_an_error_not_a_fall_back() {
         }
     }
 }
+
+/// The card of `hybrid-cance` with one text in the place of another, and why it is refused.
+fn refused(text: &str, other: &str) -> String {
+    let (_kept, package) = changed("card.toml", |card| {
+        let card = String::from_utf8(card).unwrap();
+        assert!(card.contains(text), "{text}");
+        card.replacen(text, other, 1).into_bytes()
+    });
+    package.unwrap_err().to_string()
+}
+
+#[test]
+fn a_card_whose_rows_are_not_those_of_the_graph_is_refused_before_anything_is_allocated() {
+    for (text, other, expected) in [
+        ("rows = 9", "rows = 10", "state has 19 rows in the graph, the card has 20 rows of its [[state]] blocks"),
+        ("rows = 9", "rows = 1000000000", "the [[state]] blocks have 1000000010 rows, accepted are at most 100000"),
+        ("rows = 9", "rows = 9223372036854775807", "accepted are at most 100000"),
+        (
+            "[[output]]",
+            "[[input]]\nname = \"air_temperature\"\nunit = \"degC\"\nstandard_name = \"air_temperature\"\n\n[[output]]",
+            "forcing has 2 rows in the graph, the card has 3 [[input]] rows",
+        ),
+        ("time_step_s = 3600", "time_step_s = 9223372036854775807", "accepted is 1 to 31622400"),
+    ] {
+        let error = refused(text, other);
+        assert!(error.contains(expected), "{other}: {error}");
+    }
+}
+
+#[test]
+fn files_that_are_none_or_no_graph_are_refused() {
+    let sha256 = "[sha256]";
+    let error = refused(sha256, "[sha256]\n\"/dev/zero\" = \"00\"");
+    assert!(error.contains("/dev/zero is on the card but cannot be read: not a regular file"), "{error}");
+    let page = b"<html>";
+    let hash = {
+        use sha2::{Digest, Sha256};
+        Sha256::digest(page).iter().map(|b| format!("{b:02x}")).collect::<String>()
+    };
+    let (folder, _) = changed("gradient.onnx", |_| page.to_vec());
+    let card = folder.path().join("card.toml");
+    let text = fs::read_to_string(&card).unwrap();
+    let line = text.lines().find(|line| line.contains("gradient.onnx")).unwrap();
+    fs::write(&card, text.replace(line, &format!("\"gradient.onnx\" = \"{hash}\""))).unwrap();
+    let error = Package::load(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("gradient.onnx is no ONNX graph"), "{error}");
+}

@@ -16,7 +16,7 @@ pub struct Balance {
     pub received: u64,
     /// rows that did what they came for
     pub used: u64,
-    /// rows that could not be used, by reason; each is in a dead letter
+    /// rows that could not be used, by reason; each is in a dead letter, but for suspect readings, which the ledger keeps
     pub rejected: BTreeMap<Reason, u64>,
     /// rows that came after their time had passed; each is in a dead letter
     pub late: u64,

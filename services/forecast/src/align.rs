@@ -207,6 +207,18 @@ impl Align {
         of_step
     }
 
+    /// Shows `stays` the observations of the step that ends at `step`, by catchment, then valid time, to change them while they wait, and takes
+    /// out those that it does not let stay.
+    pub fn sift_observations(
+        &mut self,
+        step: Timestamp,
+        mut stays: impl FnMut(&mut Observation) -> bool,
+    ) -> Vec<Observation> {
+        let Some(of_step) = self.observations.get_mut(&step) else { return Vec::new() };
+        of_step.sort_by_key(|o| (o.catchment, o.valid_time));
+        of_step.extract_if(.., |observation| !stays(observation)).collect()
+    }
+
     /// Takes all observations up to `step` out, by catchment, then valid time.
     pub fn take_observations(&mut self, step: Timestamp) -> Vec<Observation> {
         let later = self.observations.split_off(&Timestamp(step.0 + 1));

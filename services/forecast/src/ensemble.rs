@@ -17,6 +17,9 @@ use crate::{
 /// Streams of this role that have no name in the assimilation crate.
 pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
 
+/// Stores of a model's card that hold snow.
+const SNOW_STORES: [&str; 2] = ["snow_store", "melt_water_store"];
+
 /// The state of a partition, `[S + 5, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
 /// discharge that the members had at `time`, the recent rain and the discharge that the gauge read at `time` (mm a step, NaN
 /// where it read none); the last two are the same in every member.
@@ -316,6 +319,30 @@ impl EnsembleState {
                 / discharge.len() as f64
         };
         members.map(expected).collect()
+    }
+
+    /// How far what a gauge is expected to read spreads about `expected` in the logarithm, root mean square over the members; of a single one
+    /// that of its output error.
+    pub(crate) fn log_spread(&self, catchment: usize, expected: f64) -> f64 {
+        let (parts, operator) = (&self.parts, &self.parts.operators[catchment]);
+        let row = |row: usize| {
+            &self.numbers[row * parts.row_len() + catchment * parts.shape.members..][..parts.shape.members]
+        };
+        let members = row(parts.discharge_row()).iter().zip(row(parts.output_error_row()));
+        let squares = members.map(|(q, error)| (operator.log(f64::from(*q)) + f64::from(*error) - expected).powi(2));
+        let alone =
+            if parts.control { parts.output_error.sigma(f64::from(row(parts.recent_rain_row())[0])) } else { 0.0 };
+        (squares.sum::<f64>() / parts.shape.members as f64 + alone * alone).sqrt()
+    }
+
+    /// Mean rain of a step over the rain's memory, which is what runs off at most once the whole catchment contributes (rational method), and the
+    /// snow that lies on a catchment, mean over the members, mm.
+    pub(crate) fn water_at_hand_mm(&self, catchment: usize) -> (f64, f64) {
+        let (parts, members) = (&self.parts, self.parts.shape.members);
+        let row = |row: usize| mean(&self.numbers[row * parts.row_len() + catchment * members..][..members]);
+        let snow = parts.stores.iter().filter(|(name, _)| SNOW_STORES.contains(&name.as_str()));
+        let snow_mm = snow.flat_map(|(_, rows)| rows.clone()).map(|store| parts.storage[store] * row(store)).sum();
+        (parts.output_error.mean_rain_mm(row(parts.recent_rain_row()), parts.step_s as f64), snow_mm)
     }
 
     /// Ensemble-mean discharge of each catchment at [`EnsembleState::time`] before its output error, m³ s⁻¹.

@@ -1,7 +1,7 @@
 //! The ledger: what each observation did to each model's state, in words that `analysis.v1` keeps.
 
 use nilometer_assimilation::{DischargeOperator, Innovation};
-use nilometer_definitions::{AssimilationMethod, Catchment};
+use nilometer_definitions::Catchment;
 use nilometer_runtime::Package;
 use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 
@@ -16,7 +16,8 @@ use crate::{
 pub(crate) struct Heading<'a> {
     pub(crate) catchments: &'a [Catchment],
     pub(crate) analysis_time: Timestamp,
-    pub(crate) method: AssimilationMethod,
+    /// what moved it
+    pub(crate) method: &'a str,
     pub(crate) model: &'a str,
     pub(crate) weights_sha256: &'a str,
 }
@@ -81,7 +82,7 @@ impl<'a> Heading<'a> {
         }
     }
 
-    /// The rows of observations that moved no store, only the forecast: `predicted_m3_s` `[C]` is what they were held against.
+    /// The rows of observations that moved no store, only the forecast or nothing: `predicted_m3_s` `[C]` is what they were held against.
     pub(crate) fn enter_output(
         &self,
         predicted_m3_s: &[f64],
@@ -118,7 +119,7 @@ impl<'a> Heading<'a> {
             spread: effect.spread,
             error_std: effect.error_std,
             flag: observation.flag,
-            method: self.method.name(),
+            method: self.method,
             increments: effect.increments,
             output_error_increment: effect.output_error_increment,
             model: self.model,

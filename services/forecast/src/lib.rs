@@ -1,7 +1,7 @@
 //! The forecast role: owns the state of a partition's catchments, and nothing else does.
 //!
 //! ```text
-//! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──assimilate──▶ state ──issue──▶ calibrate ──▶ Forecasts ──▶ log
+//! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──judge──▶ readings ──assimilate──▶ state ──issue──▶ calibrate ──▶ Forecasts ──▶ log
 //!                     │                                                                                          │
 //!                     ├── late ──rewind──▶ an older snapshot, and its ticks again               snapshot: state + positions
 //!                     └── too late, unknown, damaged ──▶ dead letters ──▶ log
@@ -23,6 +23,7 @@ mod analysis;
 mod budget;
 mod calibrate;
 mod ensemble;
+mod first_guess;
 mod foreseen;
 mod history;
 mod issue;

@@ -2,10 +2,10 @@
 
 use nilometer_engine::StageMetrics;
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
 
-/// Metrics of the role. None carries a station as a label.
+/// Metrics of the role. None but that of shifted gauges carries a station as a label.
 #[derive(Clone)]
 pub struct ForecastMetrics {
     /// the baseline
@@ -26,6 +26,10 @@ pub struct ForecastMetrics {
     pub(crate) rewound_s: Histogram,
     /// forecasts that met no rain because the weather that they ask for was not there
     pub(crate) without_weather: IntCounter,
+    /// readings that are suspect in the light of the forecast, or whose gauge is shifted
+    pub(crate) suspect_readings: IntCounter,
+    /// by station: 1 while its gauge is shifted, else 0
+    gauge_shift: IntGaugeVec,
     /// weights that were read again, by what became of them: `taken` or `refused`
     pub(crate) weight_swaps: IntCounterVec,
 }
@@ -72,6 +76,18 @@ impl ForecastMetrics {
                 "without_weather_total",
                 "forecasts that went out without rain because the weather of their scenario was not there",
             ))?,
+            suspect_readings: IntCounter::with_opts(opts(
+                "suspect_readings_total",
+                "readings that are suspect in the light of the forecast, or whose gauge is shifted",
+            ))?,
+            gauge_shift: IntGaugeVec::new(
+                Opts::new(
+                    "gauge_shift",
+                    "1 while a gauge's readings are in a steady ratio to the forecast and not assimilated, else 0",
+                )
+                .namespace("nilometer"),
+                &["station"],
+            )?,
             weight_swaps: IntCounterVec::new(
                 opts("weight_swaps_total", "weights that were read again, taken or refused"),
                 &["outcome"],
@@ -81,7 +97,7 @@ impl ForecastMetrics {
         for outcome in ["taken", "refused"] {
             metrics.weight_swaps.with_label_values(&[outcome]);
         }
-        let all: [Box<dyn Collector>; 9] = [
+        let all: [Box<dyn Collector>; 11] = [
             Box::new(metrics.filled_steps.clone()),
             Box::new(metrics.state_lag_s.clone()),
             Box::new(metrics.budget_residual_mm.clone()),
@@ -90,12 +106,19 @@ impl ForecastMetrics {
             Box::new(metrics.late_rows.clone()),
             Box::new(metrics.rewound_s.clone()),
             Box::new(metrics.without_weather.clone()),
+            Box::new(metrics.suspect_readings.clone()),
+            Box::new(metrics.gauge_shift.clone()),
             Box::new(metrics.weight_swaps.clone()),
         ];
         for collector in all {
             registry.register(collector)?;
         }
         Ok(metrics)
+    }
+
+    /// Shows whether a gauge is shifted.
+    pub(crate) fn show_shift(&self, station: &str, shifted: bool) {
+        self.gauge_shift.with_label_values(&[station]).set(i64::from(shifted));
     }
 }
 
@@ -119,6 +142,7 @@ mod tests {
                 "nilometer_forecast_rewinds_total",
                 "nilometer_forecast_rewound_seconds",
                 "nilometer_forecast_state_lag_seconds",
+                "nilometer_forecast_suspect_readings_total",
                 "nilometer_forecast_water_budget_residual_mm",
                 "nilometer_forecast_weight_swaps_total",
                 "nilometer_forecast_without_weather_total",

@@ -94,6 +94,30 @@ impl States {
         mixed
     }
 
+    /// How far what a gauge is expected to read spreads about `expected` in the logarithm, between the models and within each.
+    pub(crate) fn log_spread(&self, catchment: usize, expected: f64) -> f64 {
+        let total: f64 = self.members.iter().map(|(weight, _)| weight).sum();
+        let square =
+            |(weight, state): &(f64, EnsembleState)| weight / total * state.log_spread(catchment, expected).powi(2);
+        self.members.iter().map(square).sum::<f64>().sqrt()
+    }
+
+    /// Mean rain of a step lately, and the snow of the model that has most of it, mm.
+    pub(crate) fn water_at_hand_mm(&self, catchment: usize) -> (f64, f64) {
+        let of_each = self.each().map(|state| state.water_at_hand_mm(catchment));
+        of_each.fold((0.0, 0.0), |most, (rain, snow)| (most.0.max(rain), most.1.max(snow)))
+    }
+
+    /// Days of a step.
+    pub(crate) fn step_days(&self) -> f64 {
+        self.members[0].1.parts.step_s as f64 / 86_400.0
+    }
+
+    /// A discharge as a depth over its catchment, mm a step.
+    pub(crate) fn depth_mm(&self, discharge: &Observation) -> f64 {
+        discharge.value / self.members[0].1.parts.m3_s_per_mm[discharge.catchment]
+    }
+
     /// How far the observations lay from what each had predicted.
     pub(crate) fn innovations(&self) -> impl Iterator<Item = &Innovation> {
         self.each().flat_map(EnsembleState::innovations)

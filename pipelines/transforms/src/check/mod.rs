@@ -17,8 +17,8 @@ use nilometer_schemas::{
 };
 
 pub use options::{
-    CheckOptions, CheckRules, FARTHEST_S, FlatLineOptions, GapOptions, RateOptions, SpikeOptions, possible_range,
-    possible_range_over,
+    CheckOptions, CheckRules, FARTHEST_S, FlatLineOptions, GapOptions, GaugeShiftOptions, RateOptions, SpikeOptions,
+    SuspectUse, possible_range, possible_range_over,
 };
 pub use state::{CheckState, MEMORY};
 

@@ -26,6 +26,40 @@ pub struct CheckOptions {
     pub gap: Option<GapOptions>,
     /// how far a reading may lie ahead of its arrival, for clocks that differ; further ahead it is a dead letter; default `10min`
     pub future_tolerance: Option<Span>,
+    /// whether the forecast role holds each discharge against what its models expect; default: true
+    pub first_guess: Option<bool>,
+    /// what a suspect discharge does, whichever check flagged it; default: "downweight"
+    pub suspect: Option<SuspectUse>,
+    /// when suspect readings are a shift of the gauge
+    pub gauge_shift: Option<GaugeShiftOptions>,
+}
+
+/// What a suspect discharge does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspectUse {
+    /// it is assimilated with a larger error
+    #[default]
+    Downweight,
+    /// it moves nothing; the ledger `analysis.v1` keeps it
+    Ignore,
+}
+
+/// A gauge is shifted when its readings are suspect one after the other on one side of the forecast, in a steady ratio to it: its datum,
+/// rating or unit has changed. They are then not assimilated until one fits again.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GaugeShiftOptions {
+    /// consecutive suspect readings, 2 to 1000
+    pub readings: u32,
+    /// how long after the first of them readings are believed and taken again
+    pub accept_after: Span,
+}
+
+impl Default for GaugeShiftOptions {
+    fn default() -> Self {
+        Self { readings: 6, accept_after: Span::from_seconds(30 * 86_400) }
+    }
 }
 
 /// Suspect when `|x_n − mean(x_{n−1}, x_{n−2})| > threshold`. QARTOD's test 6 judges x_{n−1} once x_n is there; a flag
@@ -121,6 +155,9 @@ impl CheckOptions {
             flat_line: over.flat_line.or(self.flat_line),
             gap: over.gap.or(self.gap),
             future_tolerance: over.future_tolerance.or(self.future_tolerance),
+            first_guess: over.first_guess.or(self.first_guess),
+            suspect: over.suspect.or(self.suspect),
+            gauge_shift: over.gauge_shift.or(self.gauge_shift),
         }
     }
 
@@ -172,6 +209,11 @@ impl CheckOptions {
         if let Some(g) = self.gap {
             require(g.step.seconds() > 0, "gap.step", g.step.to_string(), "a time above 0 s, as 1h");
             require(g.max_rows > 0, "gap.max_rows", g.max_rows.to_string(), "1 or more");
+        }
+        if let Some(g) = self.gauge_shift {
+            require((2..=1_000).contains(&g.readings), "gauge_shift.readings", g.readings.to_string(), "2 to 1000");
+            let (after, accepted) = (g.accept_after, "a time above 0 s, as 30d");
+            require(after.seconds() > 0, "gauge_shift.accept_after", after.to_string(), accepted);
         }
         problems
     }

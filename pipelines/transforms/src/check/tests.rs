@@ -44,7 +44,7 @@ fn options() -> CheckOptions {
         rate: Some(RateOptions { max_per_hour: 30.0 }),
         flat_line: Some(FlatLineOptions { count: 3, tolerance: 0.01 }),
         gap: Some(GapOptions { step: Span::from_seconds(3600), max_rows: 5 }),
-        future_tolerance: None,
+        ..CheckOptions::default()
     }
 }
 

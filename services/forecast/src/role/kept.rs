@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nilometer_assimilation::{DischargeOperator, ErrorFactors, StageOperator};
+use nilometer_assimilation::{DischargeOperator, ErrorFactors, FirstGuessCheck, StageOperator};
 use nilometer_definitions::{Catchment, Pipeline, Scenario};
 use nilometer_engine::{Balance, DeadLetterLog, Input, Outbox, Partition, Position, SnapshotError, Snapshots};
 use nilometer_runtime::{Member, Mixture, Package};
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dependencies, PRODUCER, Role};
 use crate::{
     Align, ForecastError, WaterBudget,
+    first_guess::FirstGuessChecks,
     foreseen::Foreseen,
     history::History,
     issue::Leads,
@@ -46,6 +47,9 @@ pub(super) struct Kept {
     pub(super) journal: Journal,
     #[serde(default)]
     pub(super) step_readings: StepReadings,
+    /// what each gauge's readings have taught; empty before the first
+    #[serde(default)]
+    pub(super) first_guess: Vec<FirstGuessCheck>,
 }
 
 impl Role {
@@ -71,6 +75,7 @@ impl Role {
             issued: None,
             journal: Journal::default(),
             step_readings: StepReadings::default(),
+            first_guess: Vec::new(),
         };
         let snapshot = dependencies.snapshots.newest::<Kept>().await?;
         let (kept, resumed) = match snapshot {
@@ -108,6 +113,7 @@ impl Role {
             },
             postprocessing,
             history: history(&pipeline, first.align.variables().len()),
+            first_guess: FirstGuessChecks::new(&pipeline),
             error_factors: ErrorFactors::new(pipeline.assimilation.error_factors)?,
             stages: stages(&pipeline)?,
             ledger: AnalysesBuilder::default(),

@@ -13,12 +13,15 @@ use nilometer_engine::{
     off_reactor,
 };
 use nilometer_runtime::{Mixture, Runtime};
-use nilometer_schemas::{Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Timestamp};
+use nilometer_schemas::{
+    Analyses, AnalysesBuilder, Contract, DeadLetterRow, DeadLettersBuilder, Forecasts, Reason, Timestamp,
+};
 
 use self::kept::Kept;
 pub use self::kept::needed_from;
 use crate::{
     ForecastError, ForecastMetrics,
+    first_guess::FirstGuessChecks,
     history::History,
     issue::{Leads, MemberWeather, Provenance, Weather},
     ledger::Heading,
@@ -102,6 +105,7 @@ struct Role {
     postprocessing: Postprocessing,
     /// there in the scenario of past years
     history: Option<History>,
+    first_guess: FirstGuessChecks,
     error_factors: ErrorFactors,
     /// of each catchment whose gauge reports stage
     stages: Vec<Option<StageOperator>>,
@@ -289,11 +293,13 @@ impl Role {
                 history.remember(step, Some(&*forcing).filter(|_| complete));
             }
             state.advance(&forcing)?;
-            let read = kept.align.observations_of(step);
             let predicted_m3_s = state.predicted_m3_s();
+            let judged = self.first_guess.judge(&mut kept.first_guess, state, &predicted_m3_s, &mut kept.align)?;
+            let mut read = kept.align.observations_of(step);
             let time = &self.pipeline.time;
             let at_steps = kept.step_readings.take(time.align, step, time.step.seconds(), &read);
             self.postprocessing.observe(step, &predicted_m3_s, &at_steps);
+            read.retain(|reading| !judged.downweighted.contains(&reading.subject()));
             state.read_gauges(&read);
             let due = step.is_multiple_of_s(self.pipeline.assimilation.analysis_every_s(self.pipeline.time.step));
             let observations = if due { kept.align.take_observations(step) } else { Vec::new() };
@@ -302,11 +308,16 @@ impl Role {
             let heading = Heading {
                 catchments: &self.pipeline.catchments,
                 analysis_time: self.rewinding_to.unwrap_or(tick),
-                method: self.pipeline.assimilation.method,
+                method: self.pipeline.assimilation.method.name(),
                 model: models.name(),
                 weights_sha256: models.weights_sha256(),
             };
-            match heading.method {
+            for (method, left_out) in [("ignored", &judged.ignored), ("gauge_shift", &judged.shifted)] {
+                let heading = Heading { method, ..heading };
+                heading.enter_output(&predicted_m3_s, state.operators(), left_out, &mut self.ledger);
+                kept.balance.reject(Reason::Suspect, left_out.len() as u64);
+            }
+            match self.pipeline.assimilation.method {
                 AssimilationMethod::None => {}
                 // Output updating moves what the models say together.
                 AssimilationMethod::Output => {
@@ -322,6 +333,12 @@ impl Role {
                 for innovation in state.innovations() {
                     self.dependencies.metrics.innovation.observe(innovation.normalised());
                 }
+                for change in &judged.changes {
+                    let station = self.pipeline.catchments[change.catchment].station();
+                    change.report(station);
+                }
+                let suspect = judged.ignored.len() + judged.shifted.len() + judged.downweighted.len();
+                self.dependencies.metrics.suspect_readings.inc_by(suspect as u64);
             }
             kept.balance.used += used + observations.len() as u64;
             kept.state_time = state.time();
@@ -330,6 +347,9 @@ impl Role {
         let metrics = &self.dependencies.metrics;
         metrics.filled_steps.set(i64::try_from(kept.filled_steps).unwrap_or(i64::MAX));
         metrics.state_lag_s.set(tick.seconds_since(kept.state_time) as f64);
+        for (check, catchment) in kept.first_guess.iter().zip(&self.pipeline.catchments) {
+            metrics.show_shift(catchment.station(), check.is_shifted());
+        }
         kept.balance.pending = kept.align.pending_forcings() + kept.align.pending_observations();
         Ok(())
     }
