@@ -10,8 +10,8 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::Value;
 
 use crate::{
-    AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions, ServeOptions,
-    TimeOptions,
+    AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions,
+    ServeOptions, TimeOptions,
     defaults::{self, StepDefault},
 };
 
