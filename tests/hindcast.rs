@@ -104,9 +104,14 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     succeed(own);
     let own = fs::read_to_string(out.path().join("own/scores.csv")).unwrap();
     assert_eq!(other_than_climatology(&own), other_than_climatology(&csv));
+    let empty = tempfile::tempdir().unwrap();
     let mut nothing = Command::new(env!("CARGO_BIN_EXE_nilometer"));
-    nothing.arg("verify").arg(tempfile::tempdir().unwrap().path());
-    refused(&nothing.output().unwrap(), &["holds no forecasts"]);
+    nothing.arg("verify").arg(empty.path());
+    refused(&nothing.output().unwrap(), &["has no archive: it holds nothing"]);
+    let mut nowhere = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    nowhere.arg("verify").arg(empty.path().join("nowhere"));
+    refused(&nowhere.output().unwrap(), &["nowhere is no folder"]);
+    assert!(!empty.path().join("nowhere").exists(), "what only reads makes nothing");
 }
 
 #[test]
@@ -466,7 +471,7 @@ fn a_package_that_does_not_fit_is_refused_before_the_first_row() {
         bytes.truncate(bytes.len() / 2);
         bytes
     });
-    refused(&run(&truncated), &["step.onnx", "ONNX Runtime says"]);
+    refused(&run(&truncated), &["step.onnx", "is no ONNX graph"]);
     let text =
         |change: fn(String) -> String| move |bytes: Vec<u8>| change(String::from_utf8(bytes).unwrap()).into_bytes();
     let unknown = changed("dhbv", "card.toml", text(|card| format!("colour = \"blue\"\n{card}")));

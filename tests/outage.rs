@@ -101,8 +101,13 @@ struct Life {
 }
 
 impl Life {
-    fn away(away: &[std::ops::Range<i64>]) -> Self {
-        Self { away: away.to_vec(), catch_up: CatchUp::All, ingest_only: false }
+    /// Away from a tick up to another, as often as told.
+    fn away(away: &[(i64, i64)]) -> Self {
+        Self {
+            away: away.iter().map(|&(from, until)| from..until).collect(),
+            catch_up: CatchUp::All,
+            ingest_only: false,
+        }
     }
 }
 
@@ -379,7 +384,7 @@ fn radar_and_first_line_tables_after_an_outage_are_as_if_there_had_been_none() {
         return;
     }
     let Some(world) = grids(6) else { return };
-    compare(&world, &[Life::away(&[20..21, 31..37, 60..132])]);
+    compare(&world, &[Life::away(&[(20, 21), (31, 37), (60, 132)])]);
 }
 
 /// Days of two catchments: weather that is known with the day, gauges that are read nine hours later.
@@ -439,7 +444,7 @@ fn daily_tables_after_an_outage_are_as_if_there_had_been_none() {
     if !have_runtime() {
         return;
     }
-    compare(&days(60), &[Life::away(&[20..21, 30..33, 40..50])]);
+    compare(&days(60), &[Life::away(&[(20, 21), (30, 33), (40, 50)])]);
 }
 
 /// Files as they are at a time: one that grows, a window that rolls in Parquet, an ensemble of weather forecasts that is replaced.
@@ -518,9 +523,9 @@ fn hourly_tables_after_an_outage_are_as_if_there_had_been_none() {
     }
     let world = tables(14);
     let outages = [
-        Life::away(&[30..31, 61..67, 100..172]),
-        Life::away(&[40..280]),
-        Life { ingest_only: true, ..Life::away(&[61..67, 120..192]) },
+        Life::away(&[(30, 31), (61, 67), (100, 172)]),
+        Life::away(&[(40, 280)]),
+        Life { ingest_only: true, ..Life::away(&[(61, 67), (120, 192)]) },
     ];
     compare(&world, &outages);
 }
@@ -533,7 +538,7 @@ fn in_latest_the_newest_forecast_knows_all_that_has_come() {
     let world = tables(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let life = Life { catch_up: CatchUp::Latest, ..Life::away(&[30..54]) };
+        let life = Life { catch_up: CatchUp::Latest, ..Life::away(&[(30, 54)]) };
         let left = live(&world, &life).await;
         assert_eq!(left.dead_letters, [""; 0]);
         let hour = |h: i64| begin().plus_s(h * HOUR_S);

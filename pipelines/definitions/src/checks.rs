@@ -326,7 +326,7 @@ pub(crate) fn stations(
         }
     }
     for Overlap { source, other, quantity, place, .. } in
-        overlaps(sources, catchments, ratings).into_iter().filter(|overlap| overlap.certain)
+        overlaps(sources, catchments, ratings).into_iter().filter(Overlap::is_refused)
     {
         let message = format!(
             "delivers {quantity} of {place}, which source.{other} delivers too; accepted is one of them: join their files, or leave one out"

@@ -153,10 +153,15 @@ fn sources(pipeline: &Pipeline, models: &Mixture, given: &Given, say: &mut Say<'
         }
     }
     let overlaps = overlaps(&pipeline.sources, &pipeline.catchments, &pipeline.ratings);
-    for Overlap { source, other, quantity, .. } in overlaps.into_iter().filter(|overlap| !overlap.certain) {
-        let message = format!(
-            "delivers {quantity} as source.{other} does, and a column says of which stations; a station in both has conflicting rows"
-        );
+    for Overlap { source, other, quantity, place, certain, .. } in overlaps.into_iter().filter(|o| !o.is_refused()) {
+        let message = match certain {
+            true => format!(
+                "delivers {quantity} of {place}, as source.{other} does; where both have a row of one time that of source.{other} counts, unless the other comes later and corrects it"
+            ),
+            false => format!(
+                "delivers {quantity} as source.{other} does, and a column says of which stations; a station in both has conflicting rows"
+            ),
+        };
         say(format!("source.{source}"), message);
     }
 }

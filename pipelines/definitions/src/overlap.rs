@@ -16,6 +16,15 @@ pub(crate) struct Overlap<'a> {
     pub(crate) place: &'a str,
     /// whether both have it for sure; a table whose stations are in a column may have others
     pub(crate) certain: bool,
+    /// whether both are readings of one variable, as a record of the past and a file that grows have them
+    alike: bool,
+}
+
+impl Overlap<'_> {
+    /// Whether it can only be a mistake.
+    pub(crate) const fn is_refused(&self) -> bool {
+        self.certain && !self.alike
+    }
 }
 
 /// The first overlap of each source with one before it. Forecasts of the weather take no measurement's place.
@@ -37,6 +46,7 @@ pub(crate) fn overlaps<'a>(
             quantity,
             place,
             certain: certain && other_certain,
+            alike: !quantity.is_forcing() && sources.get(other).is_some_and(|o| o.variable() == source.variable()),
         });
         found.extend(of_source.max_by_key(|overlap| overlap.certain));
         for place in places {

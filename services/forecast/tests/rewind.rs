@@ -133,7 +133,7 @@ async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: O
             (Contract::Forcing, forcings.finish().unwrap().into_batch()),
             (Contract::Observation, observations.finish().unwrap().into_batch()),
         ] {
-            let message = Message { time, producer: "ingest", sequence: tick as i64 + 1, batch };
+            let message = Message { time, producer: "ingest", sequence: tick + 1, batch };
             log.append(Partition::new(contract, 0), message).await.unwrap();
         }
     }

@@ -67,7 +67,7 @@ async fn a_later_version_is_published_and_another_contract_becomes_a_dead_letter
     let foreign = Observations::empty().into_batch();
     for (hour, batch) in [(0, forecast(0)), (1, newer(&forecast(1))), (2, foreign.clone()), (3, forecast(3))] {
         let time = Timestamp(0).plus_s(hour * 3_600);
-        log.append(FORECASTS, Message { time, producer: "p", sequence: hour as i64 + 1, batch }).await.unwrap();
+        log.append(FORECASTS, Message { time, producer: "p", sequence: hour + 1, batch }).await.unwrap();
     }
     // A second start finds the letter where the first has left it.
     for _ in 0..2 {

@@ -119,7 +119,7 @@ async fn write_off_the_hour(log: &EmbeddedLog, from: Timestamp, ticks: std::ops:
             (Contract::Observation, "ingest", observations.finish().unwrap().into_batch()),
             (Contract::Forecast, "forecast", forecasts.finish().unwrap().into_batch()),
         ] {
-            let message = Message { time, producer, sequence: tick as i64 + 1, batch };
+            let message = Message { time, producer, sequence: tick + 1, batch };
             log.append(Partition::new(contract, 0), message).await.unwrap();
         }
     }

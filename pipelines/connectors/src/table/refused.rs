@@ -27,14 +27,13 @@ pub(super) struct Refused {
 impl Refused {
     /// A file whose rows cannot be counted.
     pub(super) fn whole(bytes: &Bytes, reason: Reason, detail: &str) -> Self {
-        let content = [detail.as_bytes(), bytes].concat();
         Self {
             bytes: bytes.clone(),
             reason,
             detail: detail.to_owned(),
             starts: vec![0, bytes.len()],
             origins: vec![None],
-            hashes: vec![hash(&content)],
+            hashes: vec![hash(bytes)],
             whole: true,
         }
     }
