@@ -10,7 +10,10 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, io::Write as _, path::Path
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use nilometer_connectors::{Arrival, Window};
 use nilometer_definitions::{Parts, Pipeline, SourceKind};
-use nilometer_engine::{CatchUp, Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots, WallTime};
+use nilometer_engine::{
+    Broker, CatchUp, Clock, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Lifecycle, Log, Metrics, Partition, Snapshots,
+    WallTime,
+};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
 use nilometer_runtime::{Mixture, Provider, Runtime};
@@ -116,6 +119,8 @@ struct Services<'a> {
     life: &'a Life,
     store: Arc<InMemory>,
     log: Arc<dyn Log>,
+    /// the log on a cluster, where it is there: each process has its own way to it
+    kafka: Option<KafkaOptions>,
     time: watch::Sender<Timestamp>,
 }
 
@@ -131,13 +136,19 @@ impl Services<'_> {
         Snapshots::new(self.store.clone(), "snapshots", role, 3)
     }
 
+    fn log(&self) -> Arc<dyn Log> {
+        let on_kafka =
+            |options| -> Arc<dyn Log> { Arc::new(KafkaLog::new(options, &Metrics::unregistered()).unwrap()) };
+        self.kafka.as_ref().map_or_else(|| self.log.clone(), on_kafka)
+    }
+
     fn ingest(&self) -> Running {
         let (mut lifecycle, mut roles) = (Lifecycle::new(), JoinSet::new());
         let (sources, lines) = self.world.intake();
         let time = WallTime::Virtual(self.time.subscribe());
         let every_s = self.world.pipeline.time.tick_s();
         let dependencies = nilometer_ingest::Dependencies {
-            log: self.log.clone(),
+            log: self.log(),
             snapshots: self.snapshots("ingest"),
             sources,
             lines,
@@ -157,7 +168,7 @@ impl Services<'_> {
         let metrics = Metrics::unregistered();
         let lateness_us = self.world.pipeline.forecast.lateness.seconds() * 1_000_000;
         let dependencies = nilometer_forecast::Dependencies {
-            log: self.log.clone(),
+            log: self.log(),
             snapshots: self.snapshots("forecast").reaching(lateness_us),
             runtime: self.world.runtime.clone(),
             models: self.world.models.clone(),
@@ -190,11 +201,22 @@ struct Left {
 }
 
 async fn live(world: &World, life: &Life) -> Left {
+    live_on(world, life, None).await
+}
+
+async fn live_on(world: &World, life: &Life, kafka: Option<KafkaOptions>) -> Left {
     let pipeline = &world.pipeline;
     let (from, tick_s) = (pipeline.time.from, pipeline.time.tick_s());
     let store = Arc::new(InMemory::new());
-    let log: Arc<dyn Log> = Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered()));
-    let services = Services { world, life, store, log: log.clone(), time: watch::channel(from).0 };
+    let log: Arc<dyn Log> = match &kafka {
+        None => Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())),
+        Some(options) => {
+            let log = KafkaLog::new(options, &Metrics::unregistered()).unwrap();
+            log.create_topics(1).await.unwrap();
+            Arc::new(log)
+        }
+    };
+    let services = Services { world, life, store, log: log.clone(), kafka, time: watch::channel(from).0 };
     let rows = Partition::new(Contract::Observation, 0);
     let (mut ingest, mut forecast) = (None, services.forecast());
     let last = pipeline.time.to.seconds_since(from) / tick_s;
@@ -528,6 +550,27 @@ fn hourly_tables_after_an_outage_are_as_if_there_had_been_none() {
         Life { ingest_only: true, ..Life::away(&[(61, 67), (120, 192)]) },
     ];
     compare(&world, &outages);
+}
+
+#[test]
+fn over_kafka_an_outage_of_ingest_leaves_no_trace() {
+    if !have_runtime() {
+        return;
+    }
+    let Some(broker) = Broker::start(1) else { return };
+    let world = tables(3);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = |prefix: &str| Some(KafkaOptions::new(&broker.address(), prefix));
+        let undisturbed = live(&world, &Life::away(&[])).await;
+        let life = Life { ingest_only: true, ..Life::away(&[(20, 21), (31, 37), (50, 62)]) };
+        let disturbed = live_on(&world, &life, options("away.")).await;
+        assert_eq!(disturbed.dead_letters, [""; 0]);
+        assert_eq!(disturbed.forecasts.len(), undisturbed.forecasts.len());
+        for ((time, expected), (_, found)) in undisturbed.forecasts.iter().zip(&disturbed.forecasts) {
+            assert!(expected.batch() == found.batch(), "the forecast of {time} is another");
+        }
+    });
 }
 
 #[test]
