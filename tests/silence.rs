@@ -159,7 +159,7 @@ fn what_each_source_has_given_is_shown_and_dead_letters_have_one_line() {
     writeln!(flow, "{},3", at(12)).unwrap();
     let file = definition(folder.path(), &flow);
     let nothing = status(&file, &[]);
-    refused(&nothing, &["log.store", "nothing has run there"]);
+    refused(&nothing, &["is no folder", "accepted is a store"]);
     assert!(!folder.path().join("store").exists(), "a look makes no store");
     let said = text(&succeed(nilometer("replay", &file, &[])));
     let lines: Vec<&str> = said.lines().filter(|line| line.contains("dead letters: ")).collect();

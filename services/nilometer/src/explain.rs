@@ -69,9 +69,14 @@ fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
     let (innovation, error) = (rows.innovation().value(row), rows.error_std().value(row));
     let spread = rows.spread().is_valid(row).then(|| rows.spread().value(row));
     let expected = spread.unwrap_or(0.0).hypot(error);
+    // A suspect reading, or one of a shifted gauge.
+    let used = match rows.method().value(row) {
+        "ignored" | "gauge_shift" => "not used",
+        _ => "used",
+    };
     writeln!(
         text,
-        "{} at {}, used for {} at {} by {} on {} {}",
+        "{} at {}, {used} for {} at {} by {} on {} {}",
         rows.station().value(row),
         Timestamp(rows.valid_time().value(row)),
         rows.catchment().value(row),
@@ -95,6 +100,9 @@ fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
     )?;
     match spread {
         Some(spread) => writeln!(text, "  the members differ by {spread:.3}, the observation's error is {error:.3}")?,
+        None if used == "not used" => {
+            writeln!(text, "  left out as suspect, the gauge's error is {error:.3}: nothing was moved")?;
+        }
         None => writeln!(
             text,
             "  a single member, the gauge's error is {error:.3}: the forecast was moved, the state was not"

@@ -4,8 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    path::Path,
-    sync::Arc,
 };
 
 use anyhow::{Result, bail};
@@ -29,7 +27,7 @@ use crate::{
 /// # Errors
 /// When nothing has run in the definition's store, or it cannot be read.
 pub async fn status(pipeline: &Pipeline) -> Result<String> {
-    let store = existing(&pipeline.log.store)?;
+    let store = storage::look(&pipeline.log.store, &[storage::LOG, SNAPSHOTS]).await?;
     let snapshots = Snapshots::new(store.clone(), SNAPSHOTS, "ingest", 2).of_partition(Parts::new(pipeline).first());
     let Some((tick, tallies)) = SourceTallies::newest(&snapshots).await? else {
         bail!(
@@ -76,17 +74,6 @@ pub async fn status(pipeline: &Pipeline) -> Result<String> {
         )?;
     }
     Ok(text)
-}
-
-/// A store that is there: none is made by a look at it.
-fn existing(address: &str) -> Result<Arc<dyn ObjectStore>> {
-    let folder = Path::new(address.strip_prefix("file://").unwrap_or(address));
-    if !address.starts_with("s3://") && !folder.is_dir() {
-        bail!(
-            "log.store is {address}, which is no folder: nothing has run there; accepted is the store of a run, or --set log.store=STORE"
-        );
-    }
-    storage::open(address)
 }
 
 /// The last arrival, where a row has been due since: a source gives one a step, or one a period where that is longer.
