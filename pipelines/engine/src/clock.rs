@@ -143,7 +143,7 @@ async fn until(tick: Timestamp, every_s: i64, now: impl Fn() -> Timestamp) {
             return;
         };
         if wait_us > 2 * every_s.saturating_mul(1_000_000) && !said {
-            tracing::warn!(%tick, wait_s = wait.as_secs(), "the wall clock was set back; nothing is taken until it has caught up");
+            tracing::warn!(%tick, wait_s = wait.as_secs(), "the next tick lies ahead of the wall clock: it was set back, or the store was written up to a later time; nothing is taken until it is due");
             said = true;
         }
         tokio::time::sleep(wait.min(LOOK_EVERY)).await;

@@ -291,6 +291,21 @@ fn words_and_qualifiers_withhold_values_or_make_them_suspect() {
 }
 
 #[test]
+fn a_line_with_more_cells_than_columns_is_no_row() {
+    let decoded = table(&lines("time,q", "0,1,964\n1,2.5,\n2,3\n", None), &plain(column("unix_s")));
+    assert_eq!(decoded.rows.value, [Some(2.5), Some(3.0)], "an empty cell at the end is none");
+    assert_eq!((decoded.dead_letters.len(), decoded.dead_letters[0].reason), (1, Reason::Undecodable));
+    assert!(decoded.dead_letters[0].detail.contains("3 cells; accepted are 2"), "{}", decoded.dead_letters[0].detail);
+}
+
+#[test]
+fn a_long_header_is_shown_in_part() {
+    let header = "wrong column ".repeat(10_000);
+    let decoded = table(&lines(&header, "0,1\n", None), &plain(column("unix_s")));
+    assert!(decoded.dead_letters[0].detail.len() < 1_000);
+}
+
+#[test]
 fn a_decimal_comma_is_read_and_separators_of_thousands_are_refused() {
     let text = TextLayout { delimiter: b';', decimal: b',', ..TextLayout::default() };
     let layout = TableLayout { text, ..plain(column("unix_s")) };

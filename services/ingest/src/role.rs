@@ -1,9 +1,6 @@
 //! The role itself: a reader that follows the clock, and a walk from raw batches to the log.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Look, Source};
@@ -90,7 +87,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     let names: Vec<String> = lines.decodings.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
-    let reader = Reader { sources, clock, growing, failing: BTreeSet::new(), stage: stage.clone() };
+    let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), stage: stage.clone() };
     let reader = tokio::spawn(reader.run(kept.clone(), sender, stop.clone()));
     let outbox = Outbox::new(log.clone());
     let mut writer =
@@ -140,8 +137,8 @@ struct Reader {
     sources: Vec<Box<dyn Source>>,
     clock: Clock,
     growing: bool,
-    /// sources that could not be read at the last look: each is said once
-    failing: BTreeSet<String>,
+    /// sources that could not be read at the last look, and why: each cause is said once
+    failing: BTreeMap<String, String>,
     stage: StageMetrics,
 }
 
@@ -217,7 +214,7 @@ impl Reader {
             };
             match read {
                 Ok((batches, after)) => {
-                    if self.failing.remove(&name) {
+                    if self.failing.remove(&name).is_some() {
                         tracing::info!(source = name, "the source can be read again");
                     }
                     cursors.insert(name, after);
@@ -225,8 +222,8 @@ impl Reader {
                 }
                 Err(error) if self.growing && error.is_retryable() => {
                     self.stage.source_failed(&name);
-                    if self.failing.insert(name.clone()) {
-                        let why = in_full(&error);
+                    let why = in_full(&error);
+                    if self.failing.insert(name.clone(), why.clone()).as_ref() != Some(&why) {
                         tracing::warn!(
                             source = name,
                             why,

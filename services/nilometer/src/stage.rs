@@ -170,6 +170,7 @@ fn say(role: &str, balance: &Balance) {
         late = balance.late,
         missing = balance.missing,
         pending = balance.pending,
+        skipped = balance.skipped,
         "rows"
     );
 }

@@ -29,7 +29,7 @@ pub use options::{ForecastOption, MissingValue, OtherStations, StationOption, Ta
 /// Rows of one batch at most.
 const BATCH_ROWS: usize = 1 << 16;
 /// A last line without its end is taken for half written until the file has not changed for so long.
-const QUIET_S: i64 = 60;
+const QUIET_S: i64 = 15;
 
 /// One table.
 struct Table {
@@ -82,6 +82,9 @@ impl Content {
                 Ok(rows) => Self::Columns(rows),
                 Err(detail) => Self::Refused(Refused::whole(&found.bytes, Reason::Undecodable, &detail)),
             },
+            TableFormat::Csv if let Some(detail) = no_text(&found.bytes) => {
+                Self::Refused(Refused::whole(&found.bytes, Reason::Undecodable, detail))
+            }
             TableFormat::Csv => {
                 let ended = found.bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
                 let bytes = if quiet { found.bytes.clone() } else { found.bytes.slice(..ended) };
@@ -123,6 +126,15 @@ impl Content {
             Self::Columns(columns) => vec![columns.payload(rows, delay_s)],
             Self::Refused(refused) => refused.payloads(rows),
         }
+    }
+}
+
+/// What bytes are that are no text which can be read; none where they may be.
+fn no_text(bytes: &[u8]) -> Option<&'static str> {
+    match bytes {
+        [0x1f, 0x8b, ..] => Some("the file is compressed with gzip; accepted is plain text, or Parquet"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("the file is UTF-16; accepted is UTF-8"),
+        _ => None,
     }
 }
 
@@ -173,6 +185,13 @@ impl Table {
             Err(error) => return Err(fail(error)),
         };
         let quiet = quiet && found.stamp == stamp;
+        if found.bytes.is_empty() && self.seen.as_ref().is_some_and(|seen| !seen.content.hashes().is_empty()) {
+            tracing::warn!(
+                source = &*self.name,
+                locator = self.locator,
+                "the file is empty now; what it had counts, and it is looked at at every tick"
+            );
+        }
         let content = Arc::new(Content::new(&found, self.format, &self.layout, quiet));
         self.seen = Some(Seen { stamp: found.stamp, quiet, content: content.clone() });
         Ok(Some(content))

@@ -62,7 +62,7 @@ impl Refused {
         let mut pieces =
             pieces(&self.bytes.slice(self.starts[rows.start]..self.starts[rows.end]), self.reason, &self.detail);
         if let Some(Payload::Unreadable { rows: count, .. }) = pieces.first_mut().filter(|_| rows.start == 0) {
-            *count = count.saturating_sub(1);
+            *count = count.saturating_sub(1).max(1);
         }
         pieces
     }

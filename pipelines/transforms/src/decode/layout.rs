@@ -147,6 +147,18 @@ pub struct FoundColumns {
     pub member: Option<usize>,
 }
 
+/// The columns of a header, as many as a person reads.
+fn shortened<S: AsRef<str>>(header: &[S]) -> String {
+    let whole = header.iter().map(|h| h.as_ref().trim()).collect::<Vec<_>>().join(", ");
+    match whole.char_indices().nth(SHOWN_CHARS) {
+        Some((end, _)) => format!("{}… ({} columns)", &whole[..end], header.len()),
+        None => whole,
+    }
+}
+
+/// Characters of a header that a message shows.
+const SHOWN_CHARS: usize = 200;
+
 impl TableLayout {
     /// A table of columns in UTC with a header, commas and nothing that means "no value".
     #[must_use]
@@ -190,7 +202,7 @@ impl TableLayout {
                 (found, _) => Err(format!(
                     "column {name:?} is {}; found {:?}",
                     if found.is_some() { "there twice" } else { "absent" },
-                    header.iter().map(|h| h.as_ref().trim()).collect::<Vec<_>>().join(", ")
+                    shortened(header)
                 )),
             }
         };

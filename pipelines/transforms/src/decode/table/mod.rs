@@ -363,7 +363,10 @@ fn decode_lines(batch: &RawBatch, lines: &Lines, layout: &TableLayout) -> Result
             rows.skipped += 1;
             continue;
         }
-        match push_line(&mut rows, layout, &columns, line, (times.valid(at), times.issued(at)), &cells, text.len()) {
+        let read = too_many_cells(&cells, header.len().max(1)).and_then(|()| {
+            push_line(&mut rows, layout, &columns, line, (times.valid(at), times.issued(at)), &cells, text.len())
+        });
+        match read {
             Ok(()) => spans.push((start, end)),
             Err(refusal) => {
                 let kept = text[..text.len().min(MAX_LINE_BYTES)].to_vec();
@@ -372,6 +375,17 @@ fn decode_lines(batch: &RawBatch, lines: &Lines, layout: &TableLayout) -> Result
         }
     }
     Ok(rows.finish_table(Origin::Lines { text: lines.lines.clone(), spans }, dead_letters))
+}
+
+/// A line with more cells than the table has columns is no row of it: a decimal comma beside a comma between the cells makes two numbers of one.
+fn too_many_cells(cells: &Cells<'_>, columns: usize) -> Result<(), Refusal> {
+    let found = cells.len();
+    let blank = |index: usize| cells.get(index).is_none_or(|cell| cell.trim_ascii().is_empty());
+    if found <= columns || (columns..found).all(blank) {
+        return Ok(());
+    }
+    let accepted = format!("accepted are {columns}, as many as there are columns (delimiter, decimal)");
+    Err((Reason::Undecodable, format!("line has {found} cells; {accepted}")))
 }
 
 fn push_line(
