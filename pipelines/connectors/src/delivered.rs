@@ -41,6 +41,14 @@ impl Delivered {
         Self::of(kept.map(|(hash, _)| *hash).collect())
     }
 
+    /// What has been delivered when those of `rows` that `now` says are delivered too, and nothing is forgotten: what stands in place of the file may
+    /// be an error page, and the file come back.
+    #[must_use]
+    pub fn and(&self, rows: &[u64], now: &[bool]) -> Self {
+        let more = rows.iter().zip(now).filter(|(_, now)| **now).map(|(hash, _)| *hash);
+        Self::of(self.hashes.iter().copied().chain(more).collect())
+    }
+
     /// Of rows with these hashes those that `later` has beyond what this has: what was delivered between the two.
     #[must_use]
     pub fn between(&self, later: &Self, rows: &[u64]) -> Vec<bool> {

@@ -284,6 +284,21 @@ fn operations_go_on_where_a_replay_ended() {
 }
 
 #[test]
+fn a_file_that_comes_back_behind_an_error_page_has_no_news() {
+    let good = "site,time,code,flow\na,0,,1\na,3600,,2\n";
+    let root = folder(good);
+    let flow = options(FLOW);
+    let mut source = open(&flow, seen(), &root, Window::ALL);
+    let (_, cursor) = source.read(&Cursor::default(), Look::at(hour(1))).unwrap();
+    fs::write(root.path().join("flow.csv"), "<html>\n<body>Service Unavailable</body>\n</html>\n").unwrap();
+    let (batches, cursor) = source.read(&cursor, Look::at(hour(2))).unwrap();
+    assert!(matches!(&batches[0].payload, Payload::Unreadable { reason: Reason::HeaderChanged, .. }));
+    fs::write(root.path().join("flow.csv"), format!("{good}a,10800,,3\n")).unwrap();
+    let (batches, _) = source.read(&cursor, Look::at(hour(3))).unwrap();
+    assert_eq!(rows(&flow, &batches).0, [(4, hour(3), hour(3), Some(3.0))]);
+}
+
+#[test]
 fn what_lies_at_the_path_ends_no_run() {
     let root = folder("");
     let at = root.path().join("flow.csv");

@@ -206,7 +206,10 @@ impl Table {
         for (new, origin) in rows.iter_mut().zip(content.origins()) {
             *new &= origin.is_none_or(|origin| self.counts(origin, look));
         }
-        next.delivered = Some(delivered.with(content.hashes(), &rows));
+        next.delivered = Some(match &*content {
+            Content::Refused(_) => delivered.and(content.hashes(), &rows),
+            Content::Lines(_) | Content::Columns(_) => delivered.with(content.hashes(), &rows),
+        });
         Ok((self.batches(&content, &rows, look.now), next))
     }
 
