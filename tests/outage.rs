@@ -95,15 +95,15 @@ fn traced(pipeline: &Pipeline) -> Vec<nilometer_transforms::Catchment> {
     pipeline.catchments.iter().map(trace).collect()
 }
 
-/// One life of the services: when they are away, and what becomes of missed ticks.
-struct Life {
+/// One operation of the services: when they are away, and what becomes of missed ticks.
+struct Operation {
     away: Vec<std::ops::Range<i64>>,
     catch_up: CatchUp,
     /// whether only the ingest role is away
     ingest_only: bool,
 }
 
-impl Life {
+impl Operation {
     /// Away from a tick up to another, as often as told.
     fn away(away: &[(i64, i64)]) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl Life {
 
 struct Services<'a> {
     world: &'a World,
-    life: &'a Life,
+    operation: &'a Operation,
     store: Arc<InMemory>,
     log: Arc<dyn Log>,
     /// the log on a cluster, where it is there: each process has its own way to it
@@ -152,7 +152,7 @@ impl Services<'_> {
             snapshots: self.snapshots("ingest"),
             sources,
             lines,
-            clock: Clock::Wall { every_s, catch_up: self.life.catch_up, time },
+            clock: Clock::Wall { every_s, catch_up: self.operation.catch_up, time },
             snapshot_every: 5,
             growing: true,
             metrics: Metrics::unregistered(),
@@ -193,18 +193,18 @@ async fn end(running: Running) {
     }
 }
 
-/// What a life has left in the log.
+/// What an operation has left in the log.
 struct Left {
     forecasts: Vec<(Timestamp, Forecasts)>,
     observations: Vec<(Timestamp, Observations)>,
     dead_letters: Vec<String>,
 }
 
-async fn live(world: &World, life: &Life) -> Left {
-    live_on(world, life, None).await
+async fn operate(world: &World, operation: &Operation) -> Left {
+    operate_on(world, operation, None).await
 }
 
-async fn live_on(world: &World, life: &Life, kafka: Option<KafkaOptions>) -> Left {
+async fn operate_on(world: &World, operation: &Operation, kafka: Option<KafkaOptions>) -> Left {
     let pipeline = &world.pipeline;
     let (from, tick_s) = (pipeline.time.from, pipeline.time.tick_s());
     let store = Arc::new(InMemory::new());
@@ -216,19 +216,19 @@ async fn live_on(world: &World, life: &Life, kafka: Option<KafkaOptions>) -> Lef
             Arc::new(log)
         }
     };
-    let services = Services { world, life, store, log: log.clone(), kafka, time: watch::channel(from).0 };
+    let services = Services { world, operation, store, log: log.clone(), kafka, time: watch::channel(from).0 };
     let rows = Partition::new(Contract::Observation, 0);
     let (mut ingest, mut forecast) = (None, services.forecast());
     let last = pipeline.time.to.seconds_since(from) / tick_s;
     for tick in 0..=last {
         let now = from.plus_s(tick * tick_s);
         (world.deliver)(world.data.path(), now);
-        if life.away.iter().any(|away| away.contains(&tick)) {
+        if operation.away.iter().any(|away| away.contains(&tick)) {
             if let Some((lifecycle, mut roles)) = ingest.take() {
                 // An orderly end, or none at all.
                 if tick % 2 == 0 { end(Some((lifecycle, roles))).await } else { roles.shutdown().await }
             }
-            if !life.ingest_only {
+            if !operation.ingest_only {
                 end(forecast.take()).await;
             }
             services.time.send_replace(now);
@@ -285,17 +285,17 @@ async fn read(log: &dyn Log, contract: Contract) -> Vec<(Timestamp, RecordBatch)
 }
 
 /// Holds what lives with outages leave to what an undisturbed one does.
-fn compare(world: &World, outages: &[Life]) {
+fn compare(world: &World, outages: &[Operation]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let undisturbed = live(world, &Life::away(&[])).await;
+        let undisturbed = operate(world, &Operation::away(&[])).await;
         let ticks = undisturbed.observations.len();
         let issued = undisturbed.forecasts.len();
         assert!(issued + 2 >= ticks && issued > 0, "{issued} forecasts in {ticks} ticks");
         assert_eq!(undisturbed.dead_letters, [""; 0]);
-        for life in outages {
-            let disturbed = live(world, life).await;
-            let away = &life.away;
+        for operation in outages {
+            let disturbed = operate(world, operation).await;
+            let away = &operation.away;
             assert_eq!(disturbed.dead_letters, [""; 0], "away in {away:?}");
             assert_eq!(disturbed.observations.len(), ticks, "away in {away:?}");
             for ((time, expected), (at, found)) in undisturbed.forecasts.iter().zip(&disturbed.forecasts) {
@@ -406,7 +406,7 @@ fn radar_and_first_line_tables_after_an_outage_are_as_if_there_had_been_none() {
         return;
     }
     let Some(world) = grids(6) else { return };
-    compare(&world, &[Life::away(&[(20, 21), (31, 37), (60, 132)])]);
+    compare(&world, &[Operation::away(&[(20, 21), (31, 37), (60, 132)])]);
 }
 
 /// Days of two catchments: weather that is known with the day, gauges that are read nine hours later.
@@ -466,7 +466,7 @@ fn daily_tables_after_an_outage_are_as_if_there_had_been_none() {
     if !have_runtime() {
         return;
     }
-    compare(&days(60), &[Life::away(&[(20, 21), (30, 33), (40, 50)])]);
+    compare(&days(60), &[Operation::away(&[(20, 21), (30, 33), (40, 50)])]);
 }
 
 /// Files as they are at a time: one that grows, a window that rolls in Parquet, an ensemble of weather forecasts that is replaced.
@@ -545,9 +545,9 @@ fn hourly_tables_after_an_outage_are_as_if_there_had_been_none() {
     }
     let world = tables(14);
     let outages = [
-        Life::away(&[(30, 31), (61, 67), (100, 172)]),
-        Life::away(&[(40, 280)]),
-        Life { ingest_only: true, ..Life::away(&[(61, 67), (120, 192)]) },
+        Operation::away(&[(30, 31), (61, 67), (100, 172)]),
+        Operation::away(&[(40, 280)]),
+        Operation { ingest_only: true, ..Operation::away(&[(61, 67), (120, 192)]) },
     ];
     compare(&world, &outages);
 }
@@ -562,9 +562,9 @@ fn over_kafka_an_outage_of_ingest_leaves_no_trace() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let options = |prefix: &str| Some(KafkaOptions::new(&broker.address(), prefix));
-        let undisturbed = live(&world, &Life::away(&[])).await;
-        let life = Life { ingest_only: true, ..Life::away(&[(20, 21), (31, 37), (50, 62)]) };
-        let disturbed = live_on(&world, &life, options("away.")).await;
+        let undisturbed = operate(&world, &Operation::away(&[])).await;
+        let operation = Operation { ingest_only: true, ..Operation::away(&[(20, 21), (31, 37), (50, 62)]) };
+        let disturbed = operate_on(&world, &operation, options("away.")).await;
         assert_eq!(disturbed.dead_letters, [""; 0]);
         assert_eq!(disturbed.forecasts.len(), undisturbed.forecasts.len());
         for ((time, expected), (_, found)) in undisturbed.forecasts.iter().zip(&disturbed.forecasts) {
@@ -581,8 +581,8 @@ fn in_latest_the_newest_forecast_knows_all_that_has_come() {
     let world = tables(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let life = Life { catch_up: CatchUp::Latest, ..Life::away(&[(30, 54)]) };
-        let left = live(&world, &life).await;
+        let operation = Operation { catch_up: CatchUp::Latest, ..Operation::away(&[(30, 54)]) };
+        let left = operate(&world, &operation).await;
         assert_eq!(left.dead_letters, [""; 0]);
         let hour = |h: i64| begin().plus_s(h * HOUR_S);
         let issued: Vec<Timestamp> = left.forecasts.iter().map(|(time, _)| *time).collect();
@@ -591,8 +591,8 @@ fn in_latest_the_newest_forecast_knows_all_that_has_come() {
         let (_, next) = left.forecasts.iter().find(|(time, _)| *time == hour(54)).unwrap();
         let not_made = "forecasts of 2014-10-09T06:00:00Z to 2014-10-10T05:00:00Z were not made";
         assert!(next.reason().value(0).ends_with(not_made), "{}", next.reason().value(0));
-        // Every reading counts: the state is that of a life without an outage.
-        let undisturbed = live(&world, &Life::away(&[])).await;
+        // Every reading counts: the state is that of an operation without an outage.
+        let undisturbed = operate(&world, &Operation::away(&[])).await;
         let read = |left: &Left| left.observations.iter().map(|(_, rows)| rows.len()).sum::<usize>();
         assert_eq!(read(&left), read(&undisturbed));
     });

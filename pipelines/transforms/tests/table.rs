@@ -299,6 +299,15 @@ fn a_line_with_more_cells_than_columns_is_no_row() {
 }
 
 #[test]
+fn a_line_of_separators_is_read_in_one_pass() {
+    let separators = format!("0,1{}\n", ",".repeat(900_000));
+    let decoded = table(&lines("time,q", separators, None), &plain(column("unix_s")));
+    assert_eq!(decoded.rows.value, [Some(1.0)]);
+    let header = format!("time,q{}", ",".repeat(900_000));
+    assert_eq!(table(&lines(&header, "0,1\n", None), &plain(column("unix_s"))).rows.value, [Some(1.0)]);
+}
+
+#[test]
 fn a_long_header_is_shown_in_part() {
     let header = "wrong column ".repeat(10_000);
     let decoded = table(&lines(&header, "0,1\n", None), &plain(column("unix_s")));

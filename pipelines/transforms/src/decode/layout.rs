@@ -237,7 +237,7 @@ impl TableLayout {
     pub fn header_cells(&self, header: &[u8]) -> Vec<String> {
         let header = header.strip_prefix(BYTE_ORDER_MARK).unwrap_or(header);
         let cells = self.cells(header);
-        (0..cells.len()).map(|i| String::from_utf8_lossy(cells.get(i).unwrap_or_default()).into_owned()).collect()
+        cells.iter().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect()
     }
 
     /// The times of all lines of `text`, whose first is `first_line` of its file: from their cells, or from `start` and their number (line 2
@@ -332,6 +332,15 @@ impl<'a> Cells<'a> {
             Self::Plain(line, delimiter) => line.split(|b| b == delimiter).nth(index),
             Self::Quoted(record) => record.get(index),
         }
+    }
+
+    /// The cells in order, each looked for once.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let (plain, quoted) = match self {
+            Self::Plain(line, delimiter) => (Some(line.split(move |b| b == delimiter)), None),
+            Self::Quoted(record) => (None, Some(record.iter())),
+        };
+        plain.into_iter().flatten().chain(quoted.into_iter().flatten())
     }
 
     /// Number of cells.

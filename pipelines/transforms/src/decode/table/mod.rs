@@ -379,11 +379,10 @@ fn decode_lines(batch: &RawBatch, lines: &Lines, layout: &TableLayout) -> Result
 
 /// A line with more cells than the table has columns is no row of it: a decimal comma beside a comma between the cells makes two numbers of one.
 fn too_many_cells(cells: &Cells<'_>, columns: usize) -> Result<(), Refusal> {
-    let found = cells.len();
-    let blank = |index: usize| cells.get(index).is_none_or(|cell| cell.trim_ascii().is_empty());
-    if found <= columns || (columns..found).all(blank) {
+    if cells.iter().skip(columns).all(|cell| cell.trim_ascii().is_empty()) {
         return Ok(());
     }
+    let found = cells.len();
     let accepted = format!("accepted are {columns}, as many as there are columns (delimiter, decimal)");
     Err((Reason::Undecodable, format!("line has {found} cells; {accepted}")))
 }
