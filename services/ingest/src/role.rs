@@ -114,10 +114,10 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     // The receiver is empty and closed: what was read has been handed over.
     drop(receiver);
-    let mut reader = reader.await?;
+    let mut sources = reader.await?;
     if !growing {
         // Operations may go on from here: they have to know what has been delivered.
-        for source in &mut reader.sources {
+        for source in &mut sources {
             if let Some(cursor) = kept.cursors.get_mut(source.name()) {
                 *cursor = source.handed_over(cursor);
             }
@@ -143,8 +143,13 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads every source at every tick and hands over what came. A full queue holds it back.
-    async fn run(mut self, kept: Kept, sender: QueueSender<Result<ReadTick, IngestError>>, stop: Stop) -> Self {
+    /// Reads every source at every tick and hands over what came; gives the sources back. A full queue holds it back.
+    async fn run(
+        mut self,
+        kept: Kept,
+        sender: QueueSender<Result<ReadTick, IngestError>>,
+        stop: Stop,
+    ) -> Vec<Box<dyn Source>> {
         let Kept { tick: mut last, mut cursors, mut planned, .. } = kept;
         let mut behind = None;
         loop {
@@ -153,20 +158,26 @@ impl Reader {
                 Some(planned) => Some(planned.look.tick),
                 None => stop.or(self.clock.tick(last)).await.flatten(),
             };
-            let Some(tick) = next else { return self };
+            let Some(tick) = next else { return self.sources };
             let look = redo.as_ref().map_or_else(|| self.look(tick), |planned| planned.look);
             self.say_missed(last, look, &mut behind);
             let reading = off_reactor(move || {
                 let read = self.read(&mut cursors, redo.as_ref(), look);
                 (self, cursors, read)
             });
-            // A thread that died has taken the sources with it.
-            let Ok((back, after, read)) = reading.await else { std::future::pending().await };
-            (self, cursors) = (back, after);
+            let read;
+            (self, cursors, read) = match reading.await {
+                Ok(back) => back,
+                // The thread has taken the sources with it. Where nobody receives any more, the role has failed already.
+                Err(died) => {
+                    drop(sender.send(Err(died.into())).await);
+                    return Vec::new();
+                }
+            };
             let failed = read.is_err();
             let read = read.map(|batches| ReadTick { look, batches, cursors: cursors.clone() });
             if sender.send(read).await.is_err() || failed {
-                return self;
+                return self.sources;
             }
             last = Some(tick);
         }
@@ -208,9 +219,11 @@ impl Reader {
         for source in &mut self.sources {
             let name = source.name().to_owned();
             let cursor = cursors.get(&name).cloned().unwrap_or_default();
-            let read = match redo.and_then(|planned| planned.cursors.get(&name)) {
-                Some(planned) => source.read_again(&cursor, planned, look),
+            let read = match redo.map(|planned| planned.cursors.get(&name)) {
                 None => source.read(&cursor, look),
+                Some(Some(planned)) => source.read_again(&cursor, planned, look),
+                // It gave nothing to the tick that is done again, and what it gives now may not find a place in it.
+                Some(None) => continue,
             };
             match read {
                 Ok((batches, after)) => {
@@ -311,4 +324,69 @@ impl Writer {
 
 fn message(tick: Timestamp, batch: RecordBatch) -> Message<'static> {
     Message { time: tick, producer: PRODUCER, sequence: tick.0, batch }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
+
+    use nilometer_connectors::SourceError;
+    use nilometer_engine::CatchUp;
+
+    use super::*;
+
+    type Answer = Result<(Vec<RawBatch>, Cursor), SourceError>;
+
+    /// A source whose every reading ends as given.
+    struct Scripted(fn() -> Answer);
+
+    impl Source for Scripted {
+        fn name(&self) -> &str {
+            "gauge"
+        }
+
+        fn read(&mut self, _: &Cursor, _: Look) -> Answer {
+            (self.0)()
+        }
+
+        fn last_arrival(&self) -> Option<Timestamp> {
+            None
+        }
+    }
+
+    fn reader(read: fn() -> Answer) -> Reader {
+        Reader {
+            sources: vec![Box::new(Scripted(read))],
+            clock: Clock::wall(3_600, CatchUp::All),
+            growing: true,
+            failing: BTreeMap::new(),
+            stage: Metrics::unregistered().stage(PRODUCER),
+        }
+    }
+
+    fn unreadable() -> Answer {
+        let source = std::io::Error::other("no permission");
+        Err(SourceError::Io { name: "gauge".to_owned(), path: "flow.csv".into(), source })
+    }
+
+    #[test]
+    fn a_source_that_could_not_be_read_gives_nothing_to_a_tick_that_is_done_again() {
+        let look = Look::at(Timestamp(0));
+        let mut cursors = BTreeMap::new();
+        let mut first = reader(unreadable);
+        assert!(first.read(&mut cursors, None, look).unwrap().is_empty());
+        assert!(first.failing.contains_key("gauge") && cursors.is_empty());
+        let planned = Planned { look, cursors: cursors.clone() };
+        let mut again = reader(|| panic!("it is not asked"));
+        assert!(again.read(&mut cursors, Some(&planned), look).unwrap().is_empty());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_reading_thread_that_dies_ends_the_role_with_an_error() {
+        let (sender, mut receiver) = queue("raw", 1, &Metrics::unregistered());
+        let reading = reader(|| panic!("a defect")).run(Kept::default(), sender, Stop::default());
+        let (sources, read) = tokio::join!(reading, receiver.receive());
+        assert!(sources.is_empty());
+        assert!(matches!(read, Some(Err(IngestError::Thread(_)))));
+    }
 }
