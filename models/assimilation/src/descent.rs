@@ -1,7 +1,7 @@
 //! Adam for many small independent problems in one array: each has its own rate and never keeps a worse point.
 
+use crate::minimum::{CatchmentMinimum, ControlRow, DescentOutcome, VariationalOptions};
 use crate::moments::to_storage;
-use crate::variational::{CatchmentMinimum, ControlRow, DescentOutcome, VariationalOptions};
 
 /// Decay of the two moments, and the term that keeps their ratio finite (Kingma & Ba 2015, ICLR).
 const DECAY_FIRST: f64 = 0.9;

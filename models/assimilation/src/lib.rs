@@ -95,6 +95,7 @@ mod filter;
 mod first_guess;
 mod inflation;
 mod localisation;
+mod minimum;
 mod moments;
 mod noise;
 mod observation;
@@ -129,6 +130,7 @@ pub use first_guess::{
 };
 pub use inflation::AdaptiveInflation;
 pub use localisation::{Influence, RiverDistances, RiverReach, gaspari_cohn};
+pub use minimum::{CatchmentMinimum, ControlRow, DescentOutcome, VariationalOptions};
 pub use noise::{Ar1, Purpose, stream};
 pub use observation::{CatchmentObservation, UpdatableRow};
 pub use observed::{Observed, is_informative};
@@ -144,6 +146,4 @@ pub use snow::{DepletionCurve, SnowOperator, SnowRow};
 pub use soil_moisture::{CdfMatching, SOIL_MOISTURE_ERROR_M3_M3, SoilMoisturePair};
 pub use stage::{StageObservation, StageOperator};
 pub use stored::StoredPredictions;
-pub use variational::{
-    CatchmentMinimum, ControlRow, DescentOutcome, Variational, VariationalOptions, VariationalReport,
-};
+pub use variational::{Variational, VariationalReport};

@@ -15,11 +15,12 @@ use tokio::{
 
 use crate::{
     exposition::Exposition,
+    flow::Stage,
     http::{self, Health},
     intake::Mode,
     mending, progress, retention,
     roles::{self, Roles},
-    stage::{self, Progress, Stage, Work, complete_behind},
+    stage::{self, Progress, Work, complete_behind},
     storage, topics,
 };
 

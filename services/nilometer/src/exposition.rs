@@ -7,7 +7,7 @@ use std::{
 
 use prometheus::{Registry, proto::MetricFamily};
 
-use crate::stage::Stage;
+use crate::flow::Stage;
 
 /// The registries of one process. Cheap to clone.
 #[derive(Clone, Default)]

@@ -10,7 +10,7 @@ use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
     assemble::{Opening, Run},
-    coverage,
+    coverage, flow,
     intake::{self, Mode},
     roles,
     storage::{self, ARCHIVE, LOG, SNAPSHOTS},
@@ -95,7 +95,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
 async fn begin_empty(pipeline: &Pipeline, out: &str) -> Result<()> {
     let store = storage::open(out)?;
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
-    let roles = roles::APPENDS.map(|(name, _)| name).to_vec();
+    let roles = flow::APPENDS.map(|(name, _)| name).to_vec();
     for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles)] {
         only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
     }

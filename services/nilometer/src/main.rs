@@ -4,6 +4,7 @@ mod assemble;
 mod coverage;
 mod explain;
 mod exposition;
+mod flow;
 mod hindcast;
 mod http;
 mod intake;
@@ -34,8 +35,8 @@ use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
 use assemble::{Opening, Run};
+use flow::Stage;
 use intake::Mode;
-use stage::Stage;
 
 /// The definition that `nilometer config` prints: complete, commented, the one to start from.
 const EXAMPLE: &str = include_str!("../../../pipelines/definitions/cance.toml");

@@ -16,15 +16,12 @@ use nilometer_schemas::Contract;
 use object_store::{ObjectStore, path::Path};
 
 use crate::{
-    roles::{APPENDS, KEEP, PUBLISHED},
+    flow::{APPENDS, KEEP, PUBLISHED, RoleName},
     storage::{LOG, SNAPSHOTS},
 };
 
 /// Before every snapshot: where a role begins that has none.
 pub const BEGINNING: i64 = i64::MIN;
-
-/// A role of a partition.
-pub type RoleName = (&'static str, u32);
 
 /// What a role's snapshots say.
 pub struct Remembered {

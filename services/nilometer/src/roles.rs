@@ -1,11 +1,11 @@
 //! What each role of a partition needs is made here, and nowhere else.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use anyhow::{Context, Result};
 use nilometer_connectors::Source;
 use nilometer_definitions::{Parts, Pipeline};
-use nilometer_engine::{Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
+use nilometer_engine::{Balance, Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::Contract;
@@ -16,36 +16,14 @@ use tokio::sync::watch;
 use crate::{
     coverage,
     exposition::Exposition,
+    flow::{KEEP, PUBLISHED, RoleName, Stage},
     intake::{Mode, intake},
-    mending::RoleName,
     retention::Readers,
-    stage::{Role, Stage},
     storage::{self, ARCHIVE, SNAPSHOTS},
 };
 
-/// Snapshots kept a role.
-pub const KEEP: usize = 3;
-
-/// What is published: role and contract.
-pub const PUBLISHED: [(&str, Contract); 5] = [
-    ("publish_forecast", Contract::Forecast),
-    ("publish_analysis", Contract::Analysis),
-    ("publish_score", Contract::Score),
-    ("publish_observation", Contract::Observation),
-    ("publish_dead_letter", Contract::DeadLetter),
-];
-
-/// What takes snapshots, in the order of the flow, and the topics that it appends to.
-pub const APPENDS: [(&str, &[Contract]); 8] = [
-    ("ingest", &[Contract::Observation, Contract::Forcing, Contract::DeadLetter]),
-    ("forecast", &[Contract::Forecast, Contract::Analysis, Contract::DeadLetter]),
-    ("score", &[Contract::Score]),
-    (PUBLISHED[0].0, &[Contract::DeadLetter]),
-    (PUBLISHED[1].0, &[Contract::DeadLetter]),
-    (PUBLISHED[2].0, &[Contract::DeadLetter]),
-    (PUBLISHED[3].0, &[]),
-    (PUBLISHED[4].0, &[]),
-];
+/// A role of one partition, ready to run.
+pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
 
 /// From a definition to the roles of its partitions.
 pub struct Roles {

@@ -1,54 +1,19 @@
-//! Stages of the flow: what each has of its partitions in this process, and how one knows that those before it have ended.
+//! A stage in this process: what it has of its partitions, and how it is known that those before it have ended.
 
-use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, anyhow};
 use nilometer_engine::{Balance, Lifecycle, Share, Shares, Snapshots, Stop};
-use nilometer_schemas::Contract;
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
+    flow::Stage,
     http::{Health, RoleState},
     roles::Roles,
 };
 
 /// How often a stage looks whether those before it have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// What runs on its own where the log is on Kafka, in the order of the flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Stage {
-    /// sources become rows in the log
-    Ingest,
-    /// rows become states and forecasts
-    Forecast,
-    /// forecasts meet what came
-    Score,
-    /// the log becomes files and metrics
-    Publish,
-}
-
-impl Stage {
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Forecast => "forecast",
-            Self::Score => "score",
-            Self::Publish => "publish",
-        }
-    }
-
-    /// The topic whose partitions its processes share. Ingest goes with the first one and feeds all.
-    pub const fn topic(self) -> Contract {
-        match self {
-            Self::Ingest => Contract::Observation,
-            Self::Forecast => Contract::Forcing,
-            Self::Score | Self::Publish => Contract::Forecast,
-        }
-    }
-}
 
 /// A stage of this process, ready to run.
 pub struct Work {
@@ -59,9 +24,6 @@ pub struct Work {
     pub roles: Arc<Roles>,
     pub health: Health,
 }
-
-/// A role of one partition, ready to run.
-pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
 
 /// What a stage has of one partition.
 struct Held {

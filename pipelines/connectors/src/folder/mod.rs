@@ -20,6 +20,7 @@
 
 mod camels;
 mod nwrfc;
+mod rows;
 mod series;
 
 use std::{

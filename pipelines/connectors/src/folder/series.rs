@@ -1,16 +1,19 @@
 //! Rows in the order in which they arrive.
 
-use std::{collections::BTreeMap, ops::Range, path::Path, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array},
     compute::{cast, concat_batches, take_record_batch},
-    datatypes::{DataType, Field, Schema, TimeUnit},
+    datatypes::DataType,
 };
 use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Columns, Payload, RawBatch};
 
-use super::{BASIN, FILE, FolderColumn, FolderLayout, FolderOptions, VALID_TIME, camels, nwrfc};
+use super::{
+    BASIN, FILE, FolderColumn, FolderLayout, FolderOptions, VALID_TIME, camels, nwrfc,
+    rows::{schema, unfit},
+};
 use crate::{Cursor, Look, Source, SourceError};
 
 /// Rows of a folder within a window, sorted by time, then basin.
@@ -238,21 +241,6 @@ impl Steps {
         }
         Ok(Self { rows, times: by_time })
     }
-}
-
-/// Basin, valid time, the numbers of `kind`, and the file.
-pub(super) fn schema(columns: &[FolderColumn], kind: &DataType) -> Arc<Schema> {
-    let mut fields = vec![
-        Field::new(BASIN, DataType::Utf8, false),
-        Field::new(VALID_TIME, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
-    ];
-    fields.extend(columns.iter().map(|column| Field::new(column.name, kind.clone(), true)));
-    fields.push(Field::new(FILE, DataType::Utf8, false));
-    Arc::new(Schema::new(fields))
-}
-
-pub(super) fn unfit(path: &Path, problem: String) -> SourceError {
-    SourceError::Options { name: "folder".to_owned(), key: path.display().to_string(), problem }
 }
 
 fn text<'a>(rows: &'a RecordBatch, name: &str) -> &'a StringArray {

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::{Climatology, crps_quantiles, quantile_of_sorted};
 
-use super::scores::HIGH;
 use crate::report::Observed;
+
+/// Flows that are exceeded by 2 % are floods.
+pub const HIGH: f64 = 0.98;
 
 const DAY_US: i64 = 86_400_000_000;
 

@@ -8,7 +8,7 @@ use nilometer_statistics::{
     mnse, nse, pbias, peak_timing_error, quantile_of_sorted,
 };
 
-use super::baselines::Baseline;
+use super::baselines::{Baseline, HIGH};
 
 /// Columns and what the table calls them, in the order of [`Scores::values`].
 pub const METRICS: [(&str, &str); 16] = [
@@ -37,8 +37,6 @@ pub const COVERAGE: usize = 9;
 pub const CRPS_PERSISTENCE: usize = 12;
 /// See [`CRPS`].
 pub const CRPS_CLIMATOLOGY: usize = 13;
-/// Flows that are exceeded by 2 % are floods.
-pub const HIGH: f64 = 0.98;
 /// How far apart an observed and a forecast flood may begin, in steps.
 const FLOOD_TOLERANCE: usize = 2;
 /// How far a simulated peak is looked for on either side, in steps.

@@ -15,7 +15,7 @@ use crate::{
     SourceError,
     folder::{
         BASIN, DAY_S, FolderColumn, FolderOptions, files,
-        series::{schema, unfit},
+        rows::{schema, unfit},
     },
 };
 

@@ -17,7 +17,7 @@ use nilometer_schemas::{Timestamp, Unit, Variable};
 
 use super::{
     FolderColumn, FolderOptions,
-    series::{schema, unfit},
+    rows::{schema, unfit},
 };
 use crate::SourceError;
 use gauges::{Zone, gauges};
