@@ -46,7 +46,6 @@ mod outbox;
 mod queue;
 mod shares;
 mod snapshot;
-mod survey;
 mod thread;
 
 #[cfg(feature = "conformance")]
@@ -65,7 +64,7 @@ pub use broker::Broker;
 pub use bucket::Bucket;
 pub use clock::{CatchUp, Clock, WallTime};
 pub use dead_letter_log::DeadLetterLog;
-pub use embedded::EmbeddedLog;
+pub use embedded::{EmbeddedLog, Hole, Survey};
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
 pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
@@ -80,5 +79,4 @@ pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, Shares};
 pub use snapshot::{Recorded, Snapshot, SnapshotError, Snapshots};
-pub use survey::{Hole, Survey};
 pub use thread::off_reactor;

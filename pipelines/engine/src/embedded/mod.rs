@@ -8,38 +8,31 @@
 //! A [`Survey`] opens all of them and knows of snapshots how far the partition has reached. What it finds lost keeps its position: only what its
 //! producer appends again goes there, if it had the same rows, or a segment that says it was given up.
 
+mod lost;
+mod segment;
+mod survey;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
-use nilometer_schemas::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    Appended, Bounds, Damage, Entry, EnvelopeError, Extent, Hole, Log, LogError, Message, Metrics, Partition, Record,
-    Survey,
-    envelope::{header, numbered, numbers_in, open, seal},
-    survey::{Intact, Segment},
+    Appended, Bounds, Damage, Entry, Extent, Log, LogError, Message, Metrics, Partition,
+    envelope::{numbered, numbers_in},
 };
+use segment::Opened;
 
-const TIME: &str = "nilometer.time";
-const PRODUCERS: &str = "nilometer.producers";
-const ROWS_BEFORE: &str = "nilometer.rows_before";
-/// Who appended the segment; earlier versions did not say.
-const PRODUCER: &str = "nilometer.producer";
-/// That the segment stands for a message which was given up, and how many rows that had.
-const GIVEN_UP: &str = "nilometer.given_up";
+pub use survey::{Hole, Survey};
+
 /// How often an append looks for the end again before it gives up.
 const ATTEMPTS: u32 = 64;
-/// Segments that a survey reads at once.
-const READ_AT_ONCE: usize = 16;
 
 /// A log in an object store, for one process; see the module's text.
 pub struct EmbeddedLog {
@@ -58,15 +51,6 @@ struct Tail {
     holes: Vec<Hole>,
 }
 
-/// A segment, read.
-pub(crate) struct Opened {
-    pub(crate) record: Record,
-    pub(crate) producers: BTreeMap<String, i64>,
-    producer: Option<String>,
-    /// rows of the message that was given up here
-    given_up: Option<u64>,
-}
-
 impl EmbeddedLog {
     /// A log below `root` in `store`. Nothing is read until a partition is used.
     #[must_use]
@@ -78,78 +62,6 @@ impl EmbeddedLog {
     #[must_use]
     pub fn accepting_loss(self, accept_loss: bool) -> Self {
         Self { accept_loss, ..self }
-    }
-
-    /// Opens every segment of a partition, of which `known` has been there for certain. Nothing is changed.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn survey(&self, partition: Partition, known: &Extent) -> Result<Survey, LogError> {
-        let positions = self.listed(partition).await?;
-        let segments = stream::iter(positions)
-            .map(async |position| {
-                let segment = match self.fetch(partition, position).await? {
-                    Ok(Opened { record, producers, producer, given_up }) => Segment::Intact(Intact {
-                        time: record.time,
-                        rows_before: record.rows_before,
-                        rows: given_up.unwrap_or(record.batch.num_rows() as u64),
-                        producer,
-                        producers,
-                        given_up: given_up.is_some(),
-                    }),
-                    Err((detail, _)) => Segment::Damaged(detail),
-                };
-                Ok::<_, LogError>((position, segment))
-            })
-            .buffered(READ_AT_ONCE)
-            .try_collect()
-            .await?;
-        Ok(Survey::of(&segments, known))
-    }
-
-    /// Goes on from a survey: what it found torn behind the end is cut, and what it found lost awaits its producers.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn go_on(&self, partition: Partition, survey: Survey) -> Result<(), LogError> {
-        for position in survey.torn.iter().rev() {
-            if let Err((detail, bytes)) = self.fetch(partition, *position).await? {
-                self.cut(partition, *position, &detail, bytes).await?;
-            }
-        }
-        let tail = Tail { extent: survey.extent, holes: survey.holes };
-        let known = Arc::new(OnceCell::new_with(Some(watch::Sender::new(tail))));
-        self.ends.lock().unwrap_or_else(PoisonError::into_inner).insert(partition, known);
-        Ok(())
-    }
-
-    /// Gives up what is lost at some positions: readers are told of each as damaged, with the bytes that are left, and it is never looked for
-    /// again.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn give_up(&self, partition: Partition, hole: &Hole) -> Result<(), LogError> {
-        let mut producers = hole.after.clone().unwrap_or_default();
-        let mut rows = hole.rows.unwrap_or(0);
-        let mut rows_before = hole.rows_before;
-        for position in hole.positions.clone() {
-            if position + 1 == hole.positions.end {
-                producers.extend(hole.until.iter().flatten().map(|(name, last)| (name.clone(), *last)));
-            }
-            let headers = [
-                (TIME, hole.time.0.to_string()),
-                (ROWS_BEFORE, rows_before.to_string()),
-                (PRODUCERS, serde_json::to_string(&producers).unwrap_or_default()),
-                (GIVEN_UP, rows.to_string()),
-            ];
-            let batch = RecordBatch::new_empty(partition.contract.schema());
-            let bytes = seal(&batch, &headers).map_err(|source| LogError::Encode { partition, source })?;
-            self.replace(partition, position, bytes).await?;
-            tracing::warn!(%partition, position, rows, "given up");
-            // The first answers for the rows of all.
-            rows_before += std::mem::take(&mut rows);
-        }
-        Ok(())
     }
 
     fn folder(&self, partition: Partition) -> Path {
@@ -207,7 +119,7 @@ impl EmbeddedLog {
             }
             Err(source) => return Err(fail(source)),
         };
-        Ok(parse(position, &bytes).map_err(|e| (format!("{key} is {e}"), bytes)))
+        Ok(segment::parse(position, &bytes).map_err(|e| (format!("{key} is {e}"), bytes)))
     }
 
     async fn cut(&self, partition: Partition, position: u64, detail: &str, bytes: Bytes) -> Result<(), LogError> {
@@ -217,161 +129,12 @@ impl EmbeddedLog {
         self.set_aside(partition, position, bytes).await?;
         self.store.delete(&key).await.map_err(|source| LogError::Store { key: key.to_string(), source })
     }
-
-    /// Where the bytes of a damaged segment are kept.
-    fn torn_key(&self, partition: Partition, position: u64) -> Path {
-        let folder = self.root.clone().join("torn").join(partition.contract.topic());
-        folder.join(partition.number.to_string()).join(numbered(position))
-    }
-
-    async fn set_aside(&self, partition: Partition, position: u64, bytes: Bytes) -> Result<(), LogError> {
-        let kept = self.torn_key(partition, position);
-        let put = self.store.put(&kept, bytes.into()).await;
-        put.map(drop).map_err(|source| LogError::Store { key: kept.to_string(), source })
-    }
-
-    /// Puts a segment in the place of one that is lost, whose bytes are kept.
-    async fn replace(&self, partition: Partition, position: u64, segment: Vec<u8>) -> Result<(), LogError> {
-        match self.fetch(partition, position).await? {
-            Err((_, bytes)) if !bytes.is_empty() => self.set_aside(partition, position, bytes).await?,
-            _ => {}
-        }
-        let key = self.key(partition, position);
-        let put = self.store.put(&key, segment.into()).await;
-        put.map(drop).map_err(|source| LogError::Store { key: key.to_string(), source })
-    }
-
-    /// What is left of the bytes of a message that was given up.
-    async fn left_of(&self, partition: Partition, position: u64) -> Bytes {
-        match self.store.get(&self.torn_key(partition, position)).await {
-            Ok(object) => object.bytes().await.unwrap_or_default(),
-            Err(_) => Bytes::new(),
-        }
-    }
-
-    /// Appends a lost message again, where it was.
-    async fn fill(
-        &self,
-        partition: Partition,
-        tail: &watch::Sender<Tail>,
-        hole: Hole,
-        message: &Message<'_>,
-    ) -> Result<Appended, LogError> {
-        let (position, rows) = (hole.positions.start, message.batch.num_rows() as u64);
-        let fits = hole.rows.is_none_or(|lost| if hole.len() == 1 { rows == lost } else { rows <= lost });
-        if !fits {
-            let lost = hole.rows.unwrap_or(0);
-            return self
-                .differs(partition, tail, hole, message.producer, format!("{rows} rows, {lost} were lost"))
-                .await;
-        }
-        let mut filled = hole.clone();
-        filled.fill(message.producer, message.sequence, message.time, rows);
-        let headers = headers(message, hole.rows_before, filled.after.as_ref());
-        let bytes = seal(&message.batch, &headers).map_err(|source| LogError::Encode { partition, source })?;
-        self.replace(partition, position, bytes).await?;
-        if filled.is_empty() {
-            tracing::info!(%partition, up_to = position, producer = message.producer, "what was lost is appended again");
-        }
-        tail.send_modify(|tail| match tail.holes.iter().position(|hole| hole.positions.start == position) {
-            Some(at) if filled.is_empty() => drop(tail.holes.remove(at)),
-            Some(at) => tail.holes[at] = filled,
-            None => {}
-        });
-        Ok(Appended::At(position))
-    }
-
-    /// Holds what is appended again against the message before a hole, which its producer appended too.
-    async fn compare(
-        &self,
-        partition: Partition,
-        tail: &watch::Sender<Tail>,
-        hole: Hole,
-        message: &Message<'_>,
-    ) -> Result<Appended, LogError> {
-        let before = hole.positions.start - 1;
-        match self.fetch(partition, before).await? {
-            Ok(there) if there.given_up.is_none() && there.record.batch.columns() != message.batch.columns() => {
-                let detail = format!("other rows at position {before}, which is there");
-                self.differs(partition, tail, hole, message.producer, detail).await
-            }
-            _ => Ok(Appended::Already),
-        }
-    }
-
-    /// What is appended again is something else: that is an error, or the lost is given up.
-    async fn differs(
-        &self,
-        partition: Partition,
-        tail: &watch::Sender<Tail>,
-        hole: Hole,
-        producer: &str,
-        detail: String,
-    ) -> Result<Appended, LogError> {
-        let position = hole.positions.start;
-        if !self.accept_loss {
-            return Err(LogError::Redone { partition, position, producer: producer.to_owned(), detail });
-        }
-        self.give_up(partition, &hole).await?;
-        tail.send_modify(|tail| tail.holes.retain(|hole| hole.positions.start != position));
-        Ok(Appended::Already)
-    }
-}
-
-impl Opened {
-    /// Rows of the partition behind the segment.
-    fn rows_behind(&self) -> u64 {
-        self.record.rows_before + self.given_up.unwrap_or(self.record.batch.num_rows() as u64)
-    }
 }
 
 impl Tail {
-    /// The hole that a message fills.
-    fn awaiting(&self, message: &Message<'_>) -> Option<Hole> {
-        self.holes.iter().find(|hole| hole.awaits(message.producer, message.sequence)).cloned()
-    }
-
-    /// The hole that begins behind a message.
-    fn behind(&self, message: &Message<'_>) -> Option<Hole> {
-        let is_before = |hole: &&Hole| {
-            let last = hole.after.as_ref().and_then(|after| after.get(message.producer));
-            hole.previous.as_deref() == Some(message.producer) && last == Some(&message.sequence)
-        };
-        self.holes.iter().find(is_before).cloned()
-    }
-
     fn is_lost(&self, position: u64) -> bool {
         self.holes.iter().any(|hole| hole.positions.contains(&position))
     }
-}
-
-/// What a segment says besides its rows.
-fn headers(
-    message: &Message<'_>,
-    rows_before: u64,
-    producers: Option<&BTreeMap<String, i64>>,
-) -> [(&'static str, String); 4] {
-    [
-        (TIME, message.time.0.to_string()),
-        (ROWS_BEFORE, rows_before.to_string()),
-        (PRODUCER, message.producer.to_owned()),
-        (PRODUCERS, serde_json::to_string(&producers).unwrap_or_default()),
-    ]
-}
-
-fn parse(position: u64, bytes: &[u8]) -> Result<Opened, EnvelopeError> {
-    let (batch, headers) = open(bytes)?;
-    let time = Timestamp(header(&headers, TIME, "microseconds since 1970")?);
-    let rows_before = header(&headers, ROWS_BEFORE, "a count of rows")?;
-    let producers: String = header(&headers, PRODUCERS, "a JSON object of sequences")?;
-    let producers = serde_json::from_str(&producers).map_err(|_| EnvelopeError::Header {
-        key: PRODUCERS,
-        found: Some(producers),
-        accepted: "a JSON object of sequences",
-    })?;
-    let given_up = headers.get(GIVEN_UP).map(|_| header(&headers, GIVEN_UP, "a count of rows")).transpose()?;
-    let producer = headers.get(PRODUCER).cloned();
-    Ok(Opened { record: Record { position, time, rows_before, batch }, producers, producer, given_up })
 }
 
 #[async_trait]
@@ -392,10 +155,9 @@ impl Log for EmbeddedLog {
                 return Ok(Appended::Already);
             }
             now.producers.insert(message.producer.to_owned(), message.sequence);
-            let headers = headers(&message, now.rows, Some(&now.producers));
-            let bytes = seal(&message.batch, &headers).map_err(|source| LogError::Encode { partition, source })?;
+            let segment = segment::of_message(partition, &message, now.rows, &now.producers)?;
             let (position, key) = (now.end, self.key(partition, now.end));
-            match self.store.put_opts(&key, bytes.into(), PutMode::Create.into()).await {
+            match self.store.put_opts(&key, segment.into(), PutMode::Create.into()).await {
                 Ok(_) => {
                     now.end += 1;
                     now.rows += message.batch.num_rows() as u64;

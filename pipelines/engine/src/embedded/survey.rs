@@ -12,7 +12,7 @@ use crate::Extent;
 
 /// One segment, or what became of it.
 #[derive(Debug, Clone)]
-pub(crate) enum Segment {
+pub(super) enum Segment {
     /// as it was sealed
     Intact(Intact),
     /// there, but not as it was sealed; says how
@@ -21,17 +21,17 @@ pub(crate) enum Segment {
 
 /// What a segment's headers say.
 #[derive(Debug, Clone)]
-pub(crate) struct Intact {
-    pub(crate) time: Timestamp,
-    pub(crate) rows_before: u64,
+pub(super) struct Intact {
+    pub(super) time: Timestamp,
+    pub(super) rows_before: u64,
     /// rows that it holds, or that those had whose place it took
-    pub(crate) rows: u64,
+    pub(super) rows: u64,
     /// who appended it; earlier versions did not say
-    pub(crate) producer: Option<String>,
+    pub(super) producer: Option<String>,
     /// last sequence of each producer behind it
-    pub(crate) producers: BTreeMap<String, i64>,
+    pub(super) producers: BTreeMap<String, i64>,
     /// that it stands for a message which was given up
-    pub(crate) given_up: bool,
+    pub(super) given_up: bool,
 }
 
 /// Positions whose messages are lost.
@@ -44,15 +44,15 @@ pub struct Hole {
     /// what is wrong with the first
     pub detail: String,
     /// rows of the partition before them
-    pub(crate) rows_before: u64,
+    pub(super) rows_before: u64,
     /// watermark of the message before them
-    pub(crate) time: Timestamp,
+    pub(super) time: Timestamp,
     /// last sequences before them; none when no message before them can be read
     pub after: Option<BTreeMap<String, i64>>,
     /// last sequences behind them, if that is known
-    pub(crate) until: Option<BTreeMap<String, i64>>,
+    pub(super) until: Option<BTreeMap<String, i64>>,
     /// who appended the message before them
-    pub(crate) previous: Option<String>,
+    pub(super) previous: Option<String>,
     /// who appended the message behind them, whose sequence is its own
     next: Option<String>,
 }
@@ -95,7 +95,7 @@ impl Hole {
     }
 
     /// The next lost message has been appended again.
-    pub(crate) fn fill(&mut self, producer: &str, sequence: i64, time: Timestamp, rows: u64) {
+    pub(super) fn fill(&mut self, producer: &str, sequence: i64, time: Timestamp, rows: u64) {
         self.positions.start += 1;
         self.rows_before += rows;
         self.rows = self.rows.map(|lost| lost.saturating_sub(rows));
@@ -135,7 +135,7 @@ pub struct Survey {
 
 impl Survey {
     /// Of the segments there are, by position; `known` is what has been there for certain.
-    pub(crate) fn of(segments: &BTreeMap<u64, Segment>, known: &Extent) -> Self {
+    pub(super) fn of(segments: &BTreeMap<u64, Segment>, known: &Extent) -> Self {
         let intact = |segment: &Segment| match segment {
             Segment::Intact(intact) => Some(intact.clone()),
             Segment::Damaged(_) => None,
