@@ -1,0 +1,217 @@
+//! What operations may read: radar and first-line tables, daily tables, hourly tables with a weather forecast.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
+
+use std::{fmt::Write as _, fs, path::Path, sync::Arc};
+
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use nilometer_runtime::Mixture;
+use nilometer_schemas::Timestamp;
+use parquet::arrow::ArrowWriter;
+
+use crate::{
+    operations::World,
+    support::{cance, definition, root},
+};
+
+pub const HOUR_S: i64 = 3_600;
+const DAY_S: i64 = 86_400;
+
+const GAUGES: [(&str, f64); 2] = [("V3524010", 381.7), ("V3515010", 107.0)];
+
+pub fn begin() -> Timestamp {
+    "2014-10-08T00:00:00Z".parse().unwrap()
+}
+
+fn rain_mm(hour: i64, place: i64) -> f64 {
+    if (hour + 3 * place).rem_euclid(31) < 5 { 1.5 + place as f64 } else { 0.0 }
+}
+
+/// The rain of the Cance, an hour a file, known a day ahead; its evapotranspiration of an average year; its discharge.
+fn deliver_grids(folder: &Path, now: Timestamp) {
+    let cance = cance().unwrap();
+    let hours = now.seconds_since(begin()) / HOUR_S;
+    for hour in (hours - 2).max(0)..=hours + 24 {
+        let stamp = begin().plus_s(hour * HOUR_S).compact();
+        let day = format!("prcp/{}/{}/{}", &stamp[..4], &stamp[4..6], &stamp[6..8]);
+        fs::create_dir_all(folder.join(&day)).unwrap();
+        let prefix = format!("rain_precipitation_{}{}", &stamp[..8], &stamp[9..13]);
+        for file in fs::read_dir(cance.join(&day)).unwrap().map(|entry| entry.unwrap().path()) {
+            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+            if name.starts_with(&prefix) && !folder.join(&day).join(&name).exists() {
+                fs::copy(&file, folder.join(&day).join(&name)).unwrap();
+            }
+        }
+    }
+    fs::create_dir_all(folder.join("qobs")).unwrap();
+    let all = fs::read_to_string(cance.join("qobs/V3517010.csv")).unwrap();
+    let first = all.lines().next().unwrap();
+    let (date, clock) = first.split_at(8);
+    let start = format!("{}-{}-{}T{}:{}:00Z", &date[..4], &date[4..6], &date[6..], &clock[..2], &clock[2..4]);
+    let lines = 2 + now.seconds_since(start.parse().unwrap()) / HOUR_S;
+    let known: String = all.split_inclusive('\n').take(usize::try_from(lines).unwrap()).collect();
+    fs::write(folder.join("qobs/V3517010.csv"), known).unwrap();
+}
+
+pub fn grids(days: i64) -> Option<World> {
+    let cance = cance()?;
+    let data = tempfile::tempdir().unwrap();
+    fs::create_dir(data.path().join("prcp")).unwrap();
+    fs::create_dir(data.path().join("qobs")).unwrap();
+    std::os::unix::fs::symlink(cance.join("pet").canonicalize().unwrap(), data.path().join("pet")).unwrap();
+    let text = fs::read_to_string(definition()).unwrap();
+    // One catchment and its gauge of the three.
+    let part = |from: &str, to: &str| text.split_once(from).unwrap().1.split_once(to).unwrap().0.to_owned();
+    let text = format!(
+        "name = \"grids\"\ndata = {:?}\n[time]\nstep = \"1h\"\nfrom = \"{}\"\nto = \"{}\"\n\
+         [[catchment]]\nid = \"V3517010\"\narea_km2 = 25.3\noutlet_x_m = 828269.0\noutlet_y_m = 6469198.0\n\
+         [network]\nflow_directions = {:?}\narea_tolerance = 0.15\n[source.rain]{}[source.discharge_V3517010]{}[model]\npackage = {:?}\n{}\
+         [forecast]\nhorizon = \"6h\"\nevery = \"1h\"\nscenario = \"perfect\"\nwait = \"3h\"\nlateness = \"2d\"\n\
+         [log]\nstore = \"unused\"\n",
+        data.path(),
+        begin(),
+        begin().plus_s(days * DAY_S),
+        cance.join("france_flow_directions.tif"),
+        part("[source.rain]", "[source.discharge_V3524010]"),
+        part("[source.discharge_V3517010]", "# A weather forecast"),
+        root().join("models/zoo/hybrid-cance"),
+        filter()
+    );
+    Some(World::new("grids", &text, &["assimilation.members=4".to_owned()], data, deliver_grids))
+}
+
+/// Days of two catchments: weather that is known with the day, gauges that are read nine hours later.
+fn deliver_days(folder: &Path, now: Timestamp) {
+    let days = now.seconds_since(begin()) / DAY_S;
+    let mut weather = "gauge,time,prcp,tmin,tmax,dayl,srad,vp\n".to_owned();
+    let mut flow = "gauge,time,flow\n".to_owned();
+    for day in 1..=days {
+        for (place, gauge) in ["a", "b"].iter().enumerate() {
+            let time = begin().plus_s(day * DAY_S);
+            let rain = rain_mm(7 * day, place as i64) * 8.0;
+            let warm = 8.0 + (day as f64 / 9.0).sin();
+            writeln!(weather, "{gauge},{time},{rain},{},{},0.45,200,900", warm - 4.0, warm + 4.0).unwrap();
+            if day < days {
+                writeln!(flow, "{gauge},{time},{:.3}", 5.0 + 2.0 * (day as f64 / 5.0).sin()).unwrap();
+            }
+        }
+    }
+    fs::write(folder.join("weather.csv"), weather).unwrap();
+    fs::write(folder.join("flow.csv"), flow).unwrap();
+}
+
+pub fn days(days: i64) -> World {
+    let data = tempfile::tempdir().unwrap();
+    let package = root().join("models/zoo/exphydro-regional");
+    let card = Mixture::load(&package).unwrap();
+    let attributes: Vec<String> = card.first().card().attributes.iter().map(|a| format!("{} = 1.0", a.name)).collect();
+    let mut text = format!(
+        "name = \"days\"\ndata = {:?}\n[time]\nstep = \"1d\"\nfrom = \"{}\"\nto = \"{}\"\n[model]\npackage = {package:?}\n\
+         [forecast]\nhorizon = \"3d\"\nevery = \"1d\"\nscenario = \"zero\"\nwait = \"2d\"\nlateness = \"20d\"\ncalibration_rate = 0.05\n\
+         [log]\nstore = \"unused\"\nsnapshot_every = 5\nretention = \"900d\"\n{}",
+        data.path(),
+        begin(),
+        begin().plus_s(days * DAY_S),
+        filter()
+    );
+    for gauge in ["a", "b"] {
+        let attributes = attributes.join(", ");
+        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = 100.0\nattributes = {{ {attributes} }}\n").unwrap();
+    }
+    for (name, value, variable, unit) in [
+        ("rain", "prcp", "precipitation", "mm"),
+        ("coldest", "tmin", "minimum_air_temperature", "degC"),
+        ("warmest", "tmax", "maximum_air_temperature", "degC"),
+        ("light", "dayl", "day_length", "d"),
+        ("sun", "srad", "shortwave_radiation", "W m-2"),
+        ("vapour", "vp", "vapour_pressure", "Pa"),
+    ] {
+        text += &table(name, "weather.csv", value, variable, unit, "1d", "0s");
+    }
+    text += &table("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "9h");
+    World::new("days", &text, &["assimilation.members=4".to_owned()], data, deliver_days)
+}
+
+/// Files as they are at a time: one that grows, a window that rolls in Parquet, an ensemble of weather forecasts that is replaced.
+fn deliver_tables(folder: &Path, now: Timestamp) {
+    let hours = now.seconds_since(begin()) / HOUR_S;
+    let (mut weather, mut flow) = ("gauge,time,rain,pet\n".to_owned(), "gauge,time,flow\n".to_owned());
+    for hour in 1..=hours {
+        for (place, (gauge, _)) in GAUGES.iter().enumerate() {
+            let time = begin().plus_s(hour * HOUR_S);
+            writeln!(weather, "{gauge},{time},{},0.05", rain_mm(hour, place as i64)).unwrap();
+        }
+        if hour < hours {
+            // The gauge is read ten minutes after its time: an hour ends before.
+            let time = begin().plus_s(hour * HOUR_S);
+            writeln!(flow, "V3524010,{time},{:.3}", 6.0 + 3.0 * (hour as f64 / 40.0).sin()).unwrap();
+        }
+    }
+    fs::write(folder.join("weather.csv"), weather).unwrap();
+    fs::write(folder.join("flow.csv"), flow).unwrap();
+    let window: Vec<i64> = ((hours - 30 * 24).max(1)..=hours).collect();
+    let columns: [(&str, ArrayRef); 3] = [
+        ("gauge", Arc::new(StringArray::from(vec!["V3515010"; window.len()]))),
+        (
+            "time",
+            Arc::new(window.iter().map(|h| Some(begin().plus_s(h * HOUR_S).to_string())).collect::<StringArray>()),
+        ),
+        ("flow", Arc::new(window.iter().map(|h| 2.0 + (*h as f64 / 29.0).sin()).collect::<Float64Array>())),
+    ];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let file = fs::File::create(folder.join("flow.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+    let mut ahead = "gauge,time,issued,member,rain\n".to_owned();
+    for run in (0..=hours).filter(|run| run % 6 == 0 && *run + 80 * 24 > hours) {
+        for (lead, member) in (1..=6).flat_map(|lead| [(lead, 0), (lead, 1)]) {
+            for (place, (gauge, _)) in GAUGES.iter().enumerate() {
+                let (time, issued) = (begin().plus_s((run + lead) * HOUR_S), begin().plus_s(run * HOUR_S));
+                let rain = rain_mm(run + lead, place as i64) * f64::from(member + 1) / 2.0;
+                writeln!(ahead, "{gauge},{time},{issued},{member},{rain}").unwrap();
+            }
+        }
+    }
+    fs::write(folder.join("ahead.csv"), ahead).unwrap();
+}
+
+pub fn tables(days: i64) -> World {
+    let data = tempfile::tempdir().unwrap();
+    let mut text = format!(
+        "name = \"outage\"\ndata = {:?}\n\
+         [time]\nstep = \"1h\"\nfrom = \"{}\"\nto = \"{}\"\n[model]\npackage = {:?}\n\
+         [forecast]\nhorizon = \"3h\"\nevery = \"1h\"\nscenario = \"members\"\nwait = \"2h\"\nlateness = \"3d\"\ncalibration_rate = 0.05\n\
+         [log]\nstore = \"unused\"\nsnapshot_every = 5\nretention = \"90d\"\n[checks]\ngap = {{ step = \"1h\" }}\n{}",
+        data.path(),
+        begin(),
+        begin().plus_s(days * DAY_S),
+        root().join("models/zoo/exphydro-cance"),
+        filter()
+    );
+    for (gauge, area_km2) in GAUGES {
+        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
+    }
+    text += &table("rain", "weather.csv", "rain", "precipitation", "mm", "1h", "0s");
+    text += &table("pet", "weather.csv", "pet", "potential_evapotranspiration", "mm", "1h", "0s");
+    text += &table("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "10min");
+    text += &table("window", "flow.parquet", "flow", "discharge", "m3 s-1", "0s", "0s");
+    text += &table("ahead", "ahead.csv", "rain", "precipitation", "mm", "1h", "0s");
+    text += "forecast = { issue_time = \"issued\", member = \"member\" }\n";
+    World::new("outage", &text, &["assimilation.members=4".to_owned()], data, deliver_tables)
+}
+
+/// The filter of the Cance.
+fn filter() -> String {
+    let cance = fs::read_to_string(definition()).unwrap();
+    let (_, filter) = cance.split_once("[assimilation]").unwrap();
+    format!("[assimilation]{}", filter.split_once("[forecast]").unwrap().0)
+}
+
+fn table(name: &str, path: &str, value: &str, variable: &str, unit: &str, period: &str, delay: &str) -> String {
+    format!(
+        "[source.{name}]\nkind = \"table\"\npath = {path:?}\nstation = {{ column = \"gauge\" }}\n\
+         time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = {value:?}\n\
+         variable = {variable:?}\nunit = {unit:?}\nperiod = {period:?}\ndelay = {delay:?}\n"
+    )
+}
