@@ -1,0 +1,87 @@
+//! Times, the log and what runs the model.
+
+use std::collections::BTreeSet;
+
+use crate::{ForecastOptions, LogOptions, ModelOptions, Problem, TimeOptions};
+
+/// More would be more threads and connections than a machine takes.
+const MOST_PARTITIONS: u32 = 256;
+
+pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: &mut Vec<Problem>) {
+    let mut say = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
+    let step = time.step.seconds();
+    if step <= 0 {
+        return say("time.step", format!("is {}, accepted is above 0", time.step));
+    }
+    if time.from >= time.to {
+        say("time.from", format!("is {}, accepted is before time.to = {}", time.from, time.to));
+    }
+    let tick = time.tick_s();
+    if tick <= 0 || step % tick != 0 {
+        say("time.tick", format!("is {tick} s, accepted is a divisor of time.step = {}", time.step));
+        return;
+    }
+    let Some(forecast) = forecast else { return };
+    if !(0.0..=1.0).contains(&forecast.calibration_rate) {
+        say("forecast.calibration_rate", format!("is {}, accepted is 0 to 1", forecast.calibration_rate));
+    }
+    if !(1..=100).contains(&forecast.years) {
+        say("forecast.years", format!("is {}, accepted is 1 to 100", forecast.years));
+    }
+    let steps = u32::try_from(forecast.horizon.seconds() / step).unwrap_or(u32::MAX);
+    if forecast.leads.iter().any(|lead| *lead == 0 || *lead > steps) {
+        say(
+            "forecast.leads",
+            format!("is {:?}, accepted are steps from 1 to forecast.horizon = {steps}", forecast.leads),
+        );
+    }
+    let distinct: BTreeSet<u32> = forecast.leads.iter().copied().collect();
+    if distinct.len() < forecast.leads.len() {
+        say("forecast.leads", format!("is {:?}, which has a lead time twice; accepted is each once", forecast.leads));
+    }
+    // What is issued at the last tick looks as far as the horizon.
+    let end = time.to.plus_s(forecast.horizon.seconds());
+    if let Some(from) = forecast.from.filter(|from| *from >= end) {
+        say("forecast.from", format!("is {from}, behind which nothing is forecast; accepted is before {end}"));
+    }
+    if let Some(until) = forecast.until.filter(|until| *until <= forecast.from.unwrap_or(time.from).max(time.from)) {
+        let from = forecast.from.unwrap_or(time.from).max(time.from);
+        say("forecast.until", format!("is {until}, before which nothing is forecast; accepted is after {from}"));
+    }
+    for (path, span, smallest, unit) in [
+        ("forecast.horizon", forecast.horizon, step, step),
+        ("forecast.every", forecast.every, tick, tick),
+        ("forecast.wait", forecast.wait, 0, step),
+        ("forecast.lateness", forecast.lateness, 0, 1),
+    ] {
+        if span.seconds() < smallest || span.seconds() % unit != 0 {
+            say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
+        }
+    }
+}
+
+pub(crate) fn log(log: &LogOptions, problems: &mut Vec<Problem>) {
+    let mut say = |key: &str, message: String| problems.push(Problem { path: format!("log.{key}"), message });
+    if !(1..=MOST_PARTITIONS).contains(&log.partitions) {
+        say("partitions", format!("is {}; accepted is 1 to {MOST_PARTITIONS}", log.partitions));
+    }
+    if log.store.is_empty() {
+        say("store", "is empty; accepted is a folder, file:///folder or s3://bucket/prefix".to_owned());
+    }
+    if log.snapshot_every == 0 {
+        say("snapshot_every", "is 0; accepted is 1 tick or more".to_owned());
+    }
+    if log.retention.seconds() <= 0 {
+        say("retention", format!("is {}; accepted is above 0s", log.retention));
+    }
+    for (key, message) in log.kafka.iter().flat_map(|kafka| kafka.problems()) {
+        say(&format!("kafka.{key}"), message);
+    }
+}
+
+pub(crate) fn model(model: &ModelOptions, problems: &mut Vec<Problem>) {
+    if model.providers.is_empty() {
+        let message = "is empty; accepted is cpu or cuda".to_owned();
+        problems.push(Problem { path: "model.providers".to_owned(), message });
+    }
+}
