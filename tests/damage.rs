@@ -13,24 +13,19 @@ use std::{
     process::{Command, Output},
 };
 
+use nilometer_engine::conformance::Corruption;
 use nilometer_schemas::{DeadLetters, Timestamp};
-use support::{archived, definition, files, nilometer, refused, root, same, succeed};
+use support::{
+    archived, files, nilometer, refused, root, same,
+    sections::{filter, weather_and_flow},
+    succeed,
+};
 
 const GAUGES: [(&str, f64); 2] = [("V3524010", 381.7), ("V3515010", 107.0)];
 const HOURS: i64 = 12;
 /// The log is damaged when so much has been replayed.
 const FIRST_TO: &str = "2014-10-08T08:00:00Z";
 const TOPICS: [&str; 6] = ["observation.v1", "forcing.v1", "forecast.v1", "analysis.v1", "score.v1", "dead_letter.v1"];
-
-#[derive(Debug, Clone, Copy)]
-enum Damage {
-    Cut,
-    Emptied,
-    Deleted,
-    BitFlipped,
-}
-
-const DAMAGES: [Damage; 4] = [Damage::Cut, Damage::Emptied, Damage::Deleted, Damage::BitFlipped];
 
 /// A definition of two gauges with rain, evapotranspiration and discharge, of which some rows cannot be read.
 fn small_definition(folder: &Path) -> PathBuf {
@@ -55,25 +50,11 @@ fn small_definition(folder: &Path) -> PathBuf {
          [log]\nstore = \"unused\"\nsnapshot_every = 2\nretention = \"30d\"\n",
         root().join("models/zoo/exphydro-cance")
     );
-    let cance = fs::read_to_string(definition()).unwrap();
-    let (_, filter) = cance.split_once("[assimilation]").unwrap();
-    write!(text, "[assimilation]{}", filter.split_once("[forecast]").unwrap().0).unwrap();
+    text += &filter();
     for (gauge, area_km2) in GAUGES {
         write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
     }
-    for (name, file, value, variable, unit, period) in [
-        ("rain", "weather.csv", "rain", "precipitation", "mm", "1h"),
-        ("pet", "weather.csv", "pet", "potential_evapotranspiration", "mm", "1h"),
-        ("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s"),
-    ] {
-        write!(
-            text,
-            "[source.{name}]\nkind = \"table\"\npath = {file:?}\nstation = {{ column = \"gauge\" }}\n\
-             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = {value:?}\n\
-             variable = {variable:?}\nunit = {unit:?}\nperiod = {period:?}\ndelay = \"0s\"\n"
-        )
-        .unwrap();
-    }
+    text += &weather_and_flow("0s");
     let file = folder.join("damage.toml");
     fs::write(&file, text).unwrap();
     file
@@ -136,16 +117,11 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn damage(path: &Path, how: Damage) {
-    let mut bytes = fs::read(path).unwrap();
-    let half = bytes.len() / 2;
-    match how {
-        Damage::Deleted => return fs::remove_file(path).unwrap(),
-        Damage::Emptied => bytes.clear(),
-        Damage::Cut => bytes.truncate(half),
-        Damage::BitFlipped => bytes[half] ^= 1,
+fn damage(path: &Path, how: Corruption) {
+    match how.of(fs::read(path).unwrap()) {
+        Some(left) => fs::write(path, left).unwrap(),
+        None => fs::remove_file(path).unwrap(),
     }
-    fs::write(path, bytes).unwrap();
 }
 
 fn check(store: &Path) -> Output {
@@ -158,7 +134,7 @@ fn whatever_is_lost_is_appended_again() {
     let Some(world) = World::new() else { return };
     for topic in TOPICS {
         for at_the_end in [true, false] {
-            for how in DAMAGES {
+            for how in Corruption::ALL {
                 for killed in [false, true] {
                     let name = format!("{topic}, {how:?}, last: {at_the_end}, behind the snapshots: {killed}");
                     let store = world.copy(killed);
@@ -207,7 +183,7 @@ fn what_would_be_other_rows_is_refused_or_given_up_with_its_count() {
     let Some(world) = World::new() else { return };
     let store = world.copy(true);
     let lost = 6;
-    damage(&segments(&store.join("log/forcing.v1/0"))[lost], Damage::BitFlipped);
+    damage(&segments(&store.join("log/forcing.v1/0"))[lost], Corruption::BitFlipped);
     // More evapotranspiration than then: what ingest would append is not what it had appended.
     let weather = world.store("weather.csv");
     let text = fs::read_to_string(&weather).unwrap();

@@ -15,7 +15,7 @@ use std::{
 
 use nilometer_schemas::{DeadLetters, Forecasts, Observations, Timestamp};
 use sha2::{Digest, Sha256};
-use support::{archived, cance, nilometer, root, start, succeed};
+use support::{archived, cance, nilometer, root, sections::files_of_one_gauge, start, succeed};
 
 const GAUGE: &str = "V3517010";
 
@@ -71,19 +71,7 @@ store = "{}"
         from.plus_s(3_600),
         folder.join("store").display()
     );
-    for (name, variable, unit, period) in [
-        ("rain", "precipitation", "mm", "1h"),
-        ("evapotranspiration", "potential_evapotranspiration", "mm", "1h"),
-        ("flow", "discharge", "m3 s-1", "0s"),
-    ] {
-        write!(
-            text,
-            "[source.{name}]\nkind = \"table\"\npath = \"{name}.csv\"\nstation = {{ constant = \"{GAUGE}\" }}\n\
-             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = \"value\"\n\
-             variable = \"{variable}\"\nunit = \"{unit}\"\nperiod = \"{period}\"\n"
-        )
-        .unwrap();
-    }
+    text += &files_of_one_gauge(GAUGE);
     text
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 use nilometer_schemas::Timestamp;
-use support::{nilometer, refused, root, succeed};
+use support::{nilometer, refused, root, sections::files_of_one_gauge, succeed};
 
 const FROM: &str = "2014-10-25T00:00:00Z";
 const HOURS: i64 = 24;
@@ -69,19 +69,7 @@ store = "store"
         at(HOURS),
         root().display()
     );
-    for (name, variable, unit, period) in [
-        ("rain", "precipitation", "mm", "1h"),
-        ("evapotranspiration", "potential_evapotranspiration", "mm", "1h"),
-        ("flow", "discharge", "m3 s-1", "0s"),
-    ] {
-        write!(
-            text,
-            "[source.{name}]\nkind = \"table\"\npath = \"{name}.csv\"\nstation = {{ constant = \"V3515010\" }}\n\
-             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = \"value\"\n\
-             variable = \"{variable}\"\nunit = \"{unit}\"\nperiod = \"{period}\"\n"
-        )
-        .unwrap();
-    }
+    text += &files_of_one_gauge("V3515010");
     let file = folder.join("one-gauge.toml");
     fs::write(&file, text).unwrap();
     file

@@ -36,7 +36,10 @@ use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
 use shaken::Shaken;
-use support::{Arbitrary, definition, root};
+use support::{
+    Arbitrary, root,
+    sections::{filter, weather_and_flow},
+};
 
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
@@ -94,25 +97,11 @@ fn world() -> Option<World> {
         root().join("models/zoo/exphydro-cance")
     );
     // The filter is that of the Cance, with fewer members.
-    let cance = fs::read_to_string(definition()).unwrap();
-    let (_, filter) = cance.split_once("[assimilation]").unwrap();
-    write!(text, "[assimilation]{}", filter.split_once("[forecast]").unwrap().0).unwrap();
+    text += &filter();
     for (gauge, area_km2) in GAUGES {
         write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
     }
-    for (name, file, value, variable, unit, period, delay) in [
-        ("rain", "weather.csv", "rain", "precipitation", "mm", "1h", "0s"),
-        ("pet", "weather.csv", "pet", "potential_evapotranspiration", "mm", "1h", "0s"),
-        ("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "10min"),
-    ] {
-        write!(
-            text,
-            "[source.{name}]\nkind = \"table\"\npath = {file:?}\nstation = {{ column = \"gauge\" }}\n\
-             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = {value:?}\n\
-             variable = {variable:?}\nunit = {unit:?}\nperiod = {period:?}\ndelay = {delay:?}\n"
-        )
-        .unwrap();
-    }
+    text += &weather_and_flow("10min");
     let file = data.path().join("simulation.toml");
     fs::write(&file, text).unwrap();
     let pipeline = Arc::new(

@@ -10,6 +10,7 @@
 pub mod folder;
 pub mod processes;
 pub mod rivers;
+pub mod sections;
 
 use std::io::Write as _;
 use std::{

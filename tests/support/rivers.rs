@@ -8,7 +8,10 @@ use std::{
 
 use nilometer_schemas::Timestamp;
 
-use super::{definition, root};
+use super::{
+    root,
+    sections::{filter, weather_and_flow},
+};
 
 /// The begin of the weather, as seconds since 1970: 2014-10-08.
 const BEGIN_S: i64 = 1_412_726_400;
@@ -29,9 +32,7 @@ pub fn rivers(folder: &Path, count: usize, hours: i64, partitions: u32) -> PathB
         root().join("models/zoo/exphydro-cance")
     );
     // The filter is that of the Cance.
-    let cance = fs::read_to_string(definition()).unwrap();
-    let (_, filter) = cance.split_once("[assimilation]").unwrap();
-    write!(text, "[assimilation]{}", filter.split_once("[forecast]").unwrap().0).unwrap();
+    text += &filter();
     for river in 0..count {
         let (upper, lower) = (format!("upper-{river}"), format!("lower-{river}"));
         write!(
@@ -50,19 +51,7 @@ pub fn rivers(folder: &Path, count: usize, hours: i64, partitions: u32) -> PathB
             }
         }
     }
-    for (name, file, value, variable, unit, period) in [
-        ("rain", "weather.csv", "rain", "precipitation", "mm", "1h"),
-        ("pet", "weather.csv", "pet", "potential_evapotranspiration", "mm", "1h"),
-        ("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s"),
-    ] {
-        write!(
-            text,
-            "[source.{name}]\nkind = \"table\"\npath = {file:?}\nstation = {{ column = \"gauge\" }}\n\
-             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = {value:?}\n\
-             variable = {variable:?}\nunit = {unit:?}\nperiod = {period:?}\n"
-        )
-        .unwrap();
-    }
+    text += &weather_and_flow("0s");
     fs::write(folder.join("weather.csv"), weather).unwrap();
     fs::write(folder.join("flow.csv"), flow).unwrap();
     let file = folder.join("rivers.toml");

@@ -11,7 +11,10 @@ use parquet::arrow::ArrowWriter;
 
 use crate::{
     operations::World,
-    support::{cance, definition, root},
+    support::{
+        cance, definition, root,
+        sections::{filter, table, weather_and_flow},
+    },
 };
 
 pub const HOUR_S: i64 = 3_600;
@@ -192,26 +195,9 @@ pub fn tables(days: i64) -> World {
     for (gauge, area_km2) in GAUGES {
         write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
     }
-    text += &table("rain", "weather.csv", "rain", "precipitation", "mm", "1h", "0s");
-    text += &table("pet", "weather.csv", "pet", "potential_evapotranspiration", "mm", "1h", "0s");
-    text += &table("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "10min");
+    text += &weather_and_flow("10min");
     text += &table("window", "flow.parquet", "flow", "discharge", "m3 s-1", "0s", "0s");
     text += &table("ahead", "ahead.csv", "rain", "precipitation", "mm", "1h", "0s");
     text += "forecast = { issue_time = \"issued\", member = \"member\" }\n";
     World::new("outage", &text, &["assimilation.members=4".to_owned()], data, deliver_tables)
-}
-
-/// The filter of the Cance.
-fn filter() -> String {
-    let cance = fs::read_to_string(definition()).unwrap();
-    let (_, filter) = cance.split_once("[assimilation]").unwrap();
-    format!("[assimilation]{}", filter.split_once("[forecast]").unwrap().0)
-}
-
-fn table(name: &str, path: &str, value: &str, variable: &str, unit: &str, period: &str, delay: &str) -> String {
-    format!(
-        "[source.{name}]\nkind = \"table\"\npath = {path:?}\nstation = {{ column = \"gauge\" }}\n\
-         time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = {value:?}\n\
-         variable = {variable:?}\nunit = {unit:?}\nperiod = {period:?}\ndelay = {delay:?}\n"
-    )
 }

@@ -8,6 +8,37 @@ use nilometer_schemas::{Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder
 
 use crate::{Appended, Bounds, Chain, Entry, Log, LogError, Message, Partition};
 
+/// How an object of a store can come to harm.
+#[derive(Debug, Clone, Copy)]
+pub enum Corruption {
+    /// its second half is gone
+    Cut,
+    /// it has no bytes
+    Emptied,
+    /// it is gone
+    Deleted,
+    /// one bit is another
+    BitFlipped,
+}
+
+impl Corruption {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Cut, Self::Emptied, Self::Deleted, Self::BitFlipped];
+
+    /// What is left of an object's bytes; none where it is gone.
+    #[must_use]
+    pub fn of(self, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let half = bytes.len() / 2;
+        match self {
+            Self::Deleted => return None,
+            Self::Emptied => bytes.clear(),
+            Self::Cut => bytes.truncate(half),
+            Self::BitFlipped => bytes[half] ^= 1,
+        }
+        Some(bytes)
+    }
+}
+
 /// `rows` dead letters about `what`.
 #[must_use]
 pub fn letters(what: &str, rows: usize) -> RecordBatch {

@@ -5,23 +5,14 @@
 use std::sync::Arc;
 
 use nilometer_engine::{
-    Appended, EmbeddedLog, Entry, Extent, Log, LogError, Message, Metrics, Partition, conformance::letters,
+    Appended, EmbeddedLog, Entry, Extent, Log, LogError, Message, Metrics, Partition,
+    conformance::{Corruption, letters},
 };
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::{ObjectStoreExt as _, memory::InMemory, path::Path};
 
 const MESSAGES: u64 = 10;
 const HERE: Partition = Partition::new(Contract::DeadLetter, 0);
-
-#[derive(Debug, Clone, Copy)]
-enum Damage {
-    Cut,
-    Emptied,
-    Deleted,
-    BitFlipped,
-}
-
-const DAMAGES: [Damage; 4] = [Damage::Cut, Damage::Emptied, Damage::Deleted, Damage::BitFlipped];
 
 fn message<'a>(producer: &'a str, sequence: u64, what: &str) -> Message<'a> {
     let time = Timestamp(i64::try_from(sequence).unwrap());
@@ -40,21 +31,17 @@ async fn append_all(log: &EmbeddedLog, what: &str) -> Result<Vec<Appended>, LogE
     Ok(appended)
 }
 
-async fn damage(store: &InMemory, position: u64, damage: Damage) {
+async fn damage(store: &InMemory, position: u64, how: Corruption) {
     let key = Path::from(format!("log/dead_letter.v1/0/{position:020}.arrow"));
-    let mut bytes = store.get(&key).await.unwrap().bytes().await.unwrap().to_vec();
-    let half = bytes.len() / 2;
-    match damage {
-        Damage::Deleted => return store.delete(&key).await.unwrap(),
-        Damage::Emptied => bytes.clear(),
-        Damage::Cut => bytes.truncate(half),
-        Damage::BitFlipped => bytes[half] ^= 1,
+    let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+    match how.of(bytes.to_vec()) {
+        Some(left) => drop(store.put(&key, left.into()).await.unwrap()),
+        None => store.delete(&key).await.unwrap(),
     }
-    store.put(&key, bytes.into()).await.unwrap();
 }
 
 /// A store with messages of which some are then damaged, and what it held before.
-async fn damaged(positions: &[u64], how: Damage) -> (Arc<InMemory>, Extent) {
+async fn damaged(positions: &[u64], how: Corruption) -> (Arc<InMemory>, Extent) {
     let store = Arc::new(InMemory::new());
     let log = open(&store);
     append_all(&log, "x").await.unwrap();
@@ -75,10 +62,10 @@ async fn gone_on(store: &Arc<InMemory>, known: &Extent) -> EmbeddedLog {
 #[tokio::test]
 async fn what_is_lost_is_appended_again_where_it_was() {
     let all: Vec<u64> = (0..MESSAGES).collect();
-    for how in DAMAGES {
+    for how in Corruption::ALL {
         for positions in [&[9][..], &[8, 9], &[4], &[3, 4, 5], &[0], &[0, 5, 9], &all] {
             // A first segment that is absent retention has removed.
-            if matches!(how, Damage::Deleted) && positions[0] == 0 && positions.len() < all.len() {
+            if matches!(how, Corruption::Deleted) && positions[0] == 0 && positions.len() < all.len() {
                 continue;
             }
             let (store, known) = damaged(positions, how).await;
@@ -109,7 +96,7 @@ async fn what_is_lost_is_appended_again_where_it_was() {
 
 #[tokio::test]
 async fn what_is_given_up_is_reported_with_its_rows_and_not_looked_for_again() {
-    for how in DAMAGES {
+    for how in Corruption::ALL {
         for positions in [&[9][..], &[8, 9], &[4], &[3, 4, 5]] {
             let (store, known) = damaged(positions, how).await;
             let log = open(&store);
@@ -126,7 +113,7 @@ async fn what_is_given_up_is_reported_with_its_rows_and_not_looked_for_again() {
                 let Some(Entry::Damaged(found)) = log.read(HERE, *position).await.unwrap() else {
                     panic!("{position}")
                 };
-                assert_eq!(found.bytes.is_empty(), matches!(how, Damage::Deleted | Damage::Emptied), "{how:?}");
+                assert_eq!(found.bytes.is_empty(), matches!(how, Corruption::Deleted | Corruption::Emptied), "{how:?}");
             }
             log.append(HERE, message("a", MESSAGES + 1, "x")).await.unwrap();
             let Some(Entry::Record(record)) = log.read(HERE, MESSAGES).await.unwrap() else {
@@ -140,7 +127,7 @@ async fn what_is_given_up_is_reported_with_its_rows_and_not_looked_for_again() {
 #[tokio::test]
 async fn other_rows_do_not_take_the_place_of_the_lost() {
     for accept_loss in [false, true] {
-        let (store, known) = damaged(&[4], Damage::Deleted).await;
+        let (store, known) = damaged(&[4], Corruption::Deleted).await;
         let log = open(&store).accepting_loss(accept_loss);
         let survey = log.survey(HERE, &known).await.unwrap();
         log.go_on(HERE, survey).await.unwrap();
@@ -172,7 +159,7 @@ async fn whose_a_lost_message_was_is_told_by_those_around_it() {
     ] {
         let copy = Arc::new(store.fork());
         for position in &positions {
-            damage(&copy, *position, Damage::Deleted).await;
+            damage(&copy, *position, Corruption::Deleted).await;
         }
         let survey = open(&copy).survey(HERE, &known).await.unwrap();
         assert_eq!(survey.holes[0].producers().into_iter().collect::<Vec<_>>(), producers, "{positions:?}");
@@ -181,7 +168,7 @@ async fn whose_a_lost_message_was_is_told_by_those_around_it() {
 
 #[tokio::test]
 async fn what_nobody_has_read_is_cut_from_the_end() {
-    let (store, known) = damaged(&[8, 9], Damage::Cut).await;
+    let (store, known) = damaged(&[8, 9], Corruption::Cut).await;
     let known = Extent { end: 8, producers: [("a".to_owned(), 8)].into(), ..known };
     let log = open(&store);
     let survey = log.survey(HERE, &known).await.unwrap();
@@ -193,7 +180,7 @@ async fn what_nobody_has_read_is_cut_from_the_end() {
 
 #[tokio::test]
 async fn what_a_reader_has_read_is_lost_although_nobody_says_whose_it_was() {
-    let (store, known) = damaged(&[8, 9], Damage::Deleted).await;
+    let (store, known) = damaged(&[8, 9], Corruption::Deleted).await;
     let known = Extent { producers: Default::default(), ..known };
     let log = gone_on(&store, &known).await;
     assert!(log.is_lost(HERE, 9).await.unwrap());
