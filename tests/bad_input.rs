@@ -85,12 +85,12 @@ fn faulty_table() -> String {
 fn letters_by_reason(store: &Path) -> BTreeMap<String, (u64, Vec<Vec<u8>>)> {
     let mut found: BTreeMap<String, (u64, Vec<Vec<u8>>)> = BTreeMap::new();
     for batch in archived(store, "dead_letter.v1") {
-        let letters = DeadLetters::try_from(batch).unwrap();
-        for row in 0..letters.len() {
-            let entry = found.entry(letters.reason().value(row).to_owned()).or_default();
-            entry.0 += letters.rows().value(row);
-            entry.1.push(letters.bytes().value(row).to_vec());
-            assert!(!letters.detail().value(row).is_empty() && !letters.locator().value(row).is_empty());
+        let dead_letters = DeadLetters::try_from(batch).unwrap();
+        for row in 0..dead_letters.len() {
+            let entry = found.entry(dead_letters.reason().value(row).to_owned()).or_default();
+            entry.0 += dead_letters.rows().value(row);
+            entry.1.push(dead_letters.bytes().value(row).to_vec());
+            assert!(!dead_letters.detail().value(row).is_empty() && !dead_letters.locator().value(row).is_empty());
         }
     }
     found
@@ -108,10 +108,10 @@ fn every_fault_gets_a_letter_and_forecasts_go_on() {
     let output = succeed(nilometer("replay", &faulty, &set));
     let said = String::from_utf8_lossy(&output.stderr);
 
-    let letters = letters_by_reason(&store);
-    let rows = |reason: &str| letters.get(reason).map_or(0, |l| l.0);
-    let bytes_of = |reason: &str| letters[reason].1.concat();
-    assert_eq!(rows("undecodable"), 1, "{letters:?}");
+    let dead_letters = letters_by_reason(&store);
+    let rows = |reason: &str| dead_letters.get(reason).map_or(0, |l| l.0);
+    let bytes_of = |reason: &str| dead_letters[reason].1.concat();
+    assert_eq!(rows("undecodable"), 1, "{dead_letters:?}");
     assert_eq!(rows("no_valid_cells"), 1);
     assert_eq!(rows("not_finite"), 1);
     assert_eq!(rows("gross_range"), 3, "-9999, -5 and 10⁹");

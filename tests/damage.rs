@@ -195,18 +195,18 @@ fn what_would_be_other_rows_is_refused_or_given_up_with_its_count() {
     succeed(accepting);
     let checked = check(&store);
     assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
-    let letters: Vec<(String, u64, bool)> = archived(&store, "dead_letter.v1")
+    let dead_letters: Vec<(String, u64, bool)> = archived(&store, "dead_letter.v1")
         .into_iter()
         .flat_map(|batch| {
             let rows = DeadLetters::try_from(batch).unwrap();
             let lost = |row: &usize| rows.reason().value(*row) == "damaged_segment";
-            let letter = |row: usize| {
+            let dead_letter = |row: usize| {
                 (rows.locator().value(row).to_owned(), rows.rows().value(row), rows.bytes().value(row).is_empty())
             };
-            (0..rows.len()).filter(lost).map(letter).collect::<Vec<_>>()
+            (0..rows.len()).filter(lost).map(dead_letter).collect::<Vec<_>>()
         })
         .collect();
-    assert_eq!(letters, [(format!("forcing.v1/0@{lost}"), 4, false)], "its rows and its bytes");
+    assert_eq!(dead_letters, [(format!("forcing.v1/0@{lost}"), 4, false)], "its rows and its bytes");
     // It is not asked about again.
     succeed(world.replay(&store));
 }

@@ -145,8 +145,8 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
     until(&mut process, "a forecast that takes the place of another", || !reasons().is_empty());
     assert!(reasons()[0].starts_with("late observation of "), "{:?}", reasons());
     until(&mut process, "a dead letter", || !archived(&store, "dead_letter.v1").is_empty());
-    let letter = DeadLetters::try_from(archived(&store, "dead_letter.v1").remove(0)).unwrap();
-    assert_eq!(letter.reason().value(0), "superseded");
+    let dead_letter = DeadLetters::try_from(archived(&store, "dead_letter.v1").remove(0)).unwrap();
+    assert_eq!(dead_letter.reason().value(0), "superseded");
     terminate(process);
 
     let mut again = start(nilometer("run", &file, &[]));

@@ -61,7 +61,7 @@ fn delay(text: &str) -> Arrival {
 }
 
 /// `(arrival, valid time, period, locator)`.
-fn told(batches: &[RawBatch]) -> Vec<(String, String, i64, &str)> {
+fn delivered(batches: &[RawBatch]) -> Vec<(String, String, i64, &str)> {
     batches
         .iter()
         .map(|b| match &b.payload {
@@ -85,7 +85,7 @@ fn fields_arrive_after_their_delay_and_a_missing_file_yields_nothing() {
             ["", "prcp/2014/09/15/rain_201409150100_x.tif", "prcp/2014/09/15/rain_201409150200_x.tif"][h as usize];
         (format!("2014-09-15T0{h}:10:00Z"), format!("2014-09-15T0{h}:00:00Z"), 3600, path)
     };
-    assert_eq!(told(&batches), [expected(1), expected(2)]);
+    assert_eq!(delivered(&batches), [expected(1), expected(2)]);
     assert!(source.read(&next, Look::at(at("2014-09-15T04:09:00Z"))).unwrap().0.is_empty(), "hour 3 is absent");
     assert_eq!(source.read(&next, Look::at(at("2015-01-01"))).unwrap().0.len(), 1, "hour 5 arrives after the window");
 }
@@ -111,7 +111,7 @@ fn a_yearly_series_gives_each_day_at_its_start_over_the_turn_of_the_year() {
     let (batches, next) = source.read(&Cursor::default(), Look::at(at("2015-01-01"))).unwrap();
     let day = |start: &str, end: &str, path| (format!("{start}T00:00:00Z"), format!("{end}T00:00:00Z"), 86_400, path);
     assert_eq!(
-        told(&batches),
+        delivered(&batches),
         [
             day("2014-12-30", "2014-12-31", "pet/1230_ETPJIA.tif"),
             day("2014-12-31", "2015-01-01", "pet/1231_ETPJIA.tif"),
@@ -170,16 +170,16 @@ fn missed_ticks_get_the_files_that_they_would_have_had() {
     let mut source = open(RAIN, operating("10min"), root.path(), Window::ALL);
     let mut cursor = Cursor::default();
     let now = at("2014-09-15T05:30:00Z");
-    let mut told = Vec::new();
+    let mut delivered = Vec::new();
     for h in 0..=5 {
         let look = Look { tick: at("2014-09-15").plus_s(h * 3_600), now, catching_up: h < 5 };
         let (batches, next) = source.read(&cursor, look).unwrap();
-        told.push(names(&batches).join(" "));
+        delivered.push(names(&batches).join(" "));
         let again = source.read_again(&cursor, &next, look).unwrap();
         assert_eq!(again, (batches, next.clone()), "a redo gives the same");
         cursor = next;
     }
-    assert_eq!(told, ["", "0000_x.tif", "0100_x.tif", "0200_x.tif", "", "0400_x.tif 0500_x.tif"]);
+    assert_eq!(delivered, ["", "0000_x.tif", "0100_x.tif", "0200_x.tif", "", "0400_x.tif 0500_x.tif"]);
 }
 
 #[test]
@@ -222,9 +222,9 @@ fn a_damaged_file_passes_through_and_decoding_refuses_it() {
     let options: GeotiffOptions = toml::from_str(RAIN).unwrap();
     let mut source = open(RAIN, delay("0s"), root.path(), Window::ALL);
     let (batches, _) = source.read(&Cursor::default(), Look::at(at("2014-09-15"))).unwrap();
-    let letter = decode::grid(&batches[0], &options.decoding()).unwrap_err();
-    assert_eq!((letter.reason, letter.bytes.as_slice()), (Reason::Undecodable, &b"rain 0"[..]));
-    assert_eq!(letter.locator, "prcp/2014/09/15/rain_201409150000_x.tif");
+    let dead_letter = decode::grid(&batches[0], &options.decoding()).unwrap_err();
+    assert_eq!((dead_letter.reason, dead_letter.bytes.as_slice()), (Reason::Undecodable, &b"rain 0"[..]));
+    assert_eq!(dead_letter.locator, "prcp/2014/09/15/rain_201409150000_x.tif");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Sources that deliver one quantity of one place: which of them counts could not be told.
+//! Sources that deliver one quantity of one place: nothing says which of them counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 

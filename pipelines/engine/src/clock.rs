@@ -23,7 +23,7 @@ pub enum CatchUp {
 pub enum WallTime {
     /// by the system
     System,
-    /// by whoever holds the sender; a clock without one stands still
+    /// by the holder of the sender; a clock without one stands still
     Virtual(watch::Receiver<Timestamp>),
 }
 

@@ -41,7 +41,7 @@ impl Corruption {
 
 /// `rows` dead letters about `what`.
 #[must_use]
-pub fn letters(what: &str, rows: usize) -> RecordBatch {
+pub fn dead_letters(what: &str, rows: usize) -> RecordBatch {
     let mut builder = DeadLettersBuilder::new();
     for row in 0..rows {
         builder.push(&DeadLetterRow {
@@ -55,12 +55,12 @@ pub fn letters(what: &str, rows: usize) -> RecordBatch {
             ingest_time: Timestamp(0),
         });
     }
-    builder.finish().map(DeadLetters::into_batch).expect("letters keep their contract")
+    builder.finish().map(DeadLetters::into_batch).expect("dead letters keep their contract")
 }
 
 fn message<'a>(producer: &'a str, sequence: i64, rows: usize) -> Message<'a> {
     let time = Timestamp(sequence);
-    Message { time, producer, sequence, batch: letters(producer, rows) }
+    Message { time, producer, sequence, batch: dead_letters(producer, rows) }
 }
 
 /// Runs the whole suite.

@@ -47,11 +47,11 @@ impl DeadLetterLog {
     }
 
     /// Counts dead letters that were appended.
-    pub fn count(&mut self, letters: &[DeadLetterRow]) {
-        for letter in letters {
-            let of_source = self.sources.entry(letter.source.clone()).or_default();
-            let first = || Rows { rows: 0, first: format!("{}: {}", letter.locator, letter.detail) };
-            of_source.reasons.entry(letter.reason).or_insert_with(first).rows += letter.rows;
+    pub fn count(&mut self, dead_letters: &[DeadLetterRow]) {
+        for dead_letter in dead_letters {
+            let of_source = self.sources.entry(dead_letter.source.clone()).or_default();
+            let first = || Rows { rows: 0, first: format!("{}: {}", dead_letter.locator, dead_letter.detail) };
+            of_source.reasons.entry(dead_letter.reason).or_insert_with(first).rows += dead_letter.rows;
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn letter(source: &str, reason: Reason, line: u64) -> DeadLetterRow {
+    fn dead_letter(source: &str, reason: Reason, line: u64) -> DeadLetterRow {
         DeadLetterRow {
             source: source.to_owned(),
             locator: format!("{source}.csv:{line}"),
@@ -114,15 +114,15 @@ mod tests {
     #[test]
     fn a_source_has_a_line_a_minute_with_every_row_counted() {
         let (mut log, begin) = (DeadLetterLog::new("ingest"), Instant::now());
-        log.count(&[letter("q", Reason::GrossRange, 2)]);
+        log.count(&[dead_letter("q", Reason::GrossRange, 2)]);
         assert_eq!(
             log.lines(Some(begin)),
             [("q".to_owned(), "gross_range 1 row (q.csv:2: value is -1 m3 s-1)".to_owned())],
             "the first is said at once"
         );
-        let burst: Vec<_> = (3..1_003).map(|line| letter("q", Reason::GrossRange, line)).collect();
+        let burst: Vec<_> = (3..1_003).map(|line| dead_letter("q", Reason::GrossRange, line)).collect();
         log.count(&burst);
-        log.count(&[letter("q", Reason::Duplicate, 9), letter("rain", Reason::BadTime, 1)]);
+        log.count(&[dead_letter("q", Reason::Duplicate, 9), dead_letter("rain", Reason::BadTime, 1)]);
         let soon: Vec<String> = log.lines(Some(begin + EVERY / 2)).into_iter().map(|(source, _)| source).collect();
         assert_eq!(soon, ["rain"], "that of q waits for its minute");
         assert_eq!(
@@ -134,7 +134,7 @@ mod tests {
             )]
         );
         assert!(log.lines(None).is_empty(), "nothing is said twice");
-        log.count(&[letter("q", Reason::Late, 4)]);
+        log.count(&[dead_letter("q", Reason::Late, 4)]);
         assert_eq!(log.lines(None).len(), 1, "what waits is said at the end");
     }
 }

@@ -2,7 +2,7 @@
 //! empties it must be alone.
 //!
 //! In a folder it is the operating system's lock on `lease.json`, which ends with the process, however that ends. In an object store it is an
-//! object that its owner writes again every few seconds, each time on the condition that nobody else has: whoever finds it unchanged for
+//! object that its owner writes again every few seconds, each time on the condition that no other process has; one that finds it unchanged for
 //! [`LIFETIME`] may take it. No clock is compared with another machine's.
 
 mod object;

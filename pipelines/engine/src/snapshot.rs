@@ -479,11 +479,11 @@ mod tests {
     async fn what_the_log_held_is_recorded() {
         let store = Arc::new(InMemory::new());
         let log = Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered()));
-        let letters = Partition::new(Contract::DeadLetter, 2);
+        let dead_letters = Partition::new(Contract::DeadLetter, 2);
         let snapshots = Snapshots::new(store, "snapshots", "ingest", 2)
-            .recording(log.clone(), vec![letters, Partition::new(Contract::Score, 2)]);
+            .recording(log.clone(), vec![dead_letters, Partition::new(Contract::Score, 2)]);
         let batch = RecordBatch::new_empty(Contract::DeadLetter.schema());
-        log.append(letters, Message { time: Timestamp(7), producer: "ingest", sequence: 7, batch }).await.unwrap();
+        log.append(dead_letters, Message { time: Timestamp(7), producer: "ingest", sequence: 7, batch }).await.unwrap();
         snapshots.save(7, &"state", &[]).await.unwrap();
         let recorded = snapshots.recorded_at(7).await.unwrap().flatten().unwrap();
         let producers = BTreeMap::from([("ingest".to_owned(), 7)]);

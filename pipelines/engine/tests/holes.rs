@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nilometer_engine::{
     Appended, EmbeddedLog, Entry, Extent, Log, LogError, Message, Metrics, Partition,
-    conformance::{Corruption, letters},
+    conformance::{Corruption, dead_letters},
 };
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::{ObjectStoreExt as _, memory::InMemory, path::Path};
@@ -16,7 +16,7 @@ const HERE: Partition = Partition::new(Contract::DeadLetter, 0);
 
 fn message<'a>(producer: &'a str, sequence: u64, what: &str) -> Message<'a> {
     let time = Timestamp(i64::try_from(sequence).unwrap());
-    Message { time, producer, sequence: sequence.cast_signed(), batch: letters(what, (sequence % 3) as usize) }
+    Message { time, producer, sequence: sequence.cast_signed(), batch: dead_letters(what, (sequence % 3) as usize) }
 }
 
 fn open(store: &Arc<InMemory>) -> EmbeddedLog {

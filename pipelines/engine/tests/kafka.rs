@@ -13,7 +13,7 @@ use std::{
 use nilometer_engine::{
     Appended, Bounds, Broker, Chain, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics,
     Partition,
-    conformance::{self, letters},
+    conformance::{self, dead_letters},
 };
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::local::LocalFileSystem;
@@ -39,7 +39,7 @@ fn open(options: &KafkaOptions) -> KafkaLog {
 }
 
 fn message(producer: &str, sequence: u64) -> Message<'_> {
-    Message { time: Timestamp(0), producer, sequence: sequence.cast_signed(), batch: letters(producer, 1) }
+    Message { time: Timestamp(0), producer, sequence: sequence.cast_signed(), batch: dead_letters(producer, 1) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn what_cannot_be_appended_is_refused_with_its_reason() {
     let absent = log.read(LETTERS, 0).await.unwrap_err().to_string();
     assert!(absent.contains("nilometer topics create"), "{absent}");
     log.create_topics(1).await.unwrap();
-    let batch = letters(&random_text(2 << 20), 1);
+    let batch = dead_letters(&random_text(2 << 20), 1);
     let large = Message { time: Timestamp(0), producer: "p", sequence: 1, batch };
     let refused = log.append(LETTERS, large).await.unwrap_err();
     assert!(matches!(refused, LogError::TooLarge { accepted, .. } if accepted == 1 << 20), "{refused}");
@@ -135,7 +135,7 @@ async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
     let mut appending = Vec::new();
     for sequence in 1..=40 {
         let text = if sequence == 20 { random_text(2 << 20) } else { "small".to_owned() };
-        let message = Message { batch: letters(&text, 1), ..message("owner", sequence) };
+        let message = Message { batch: dead_letters(&text, 1), ..message("owner", sequence) };
         appending.push(log.hand_over(LETTERS, message, &chain).await.unwrap());
     }
     let heard = futures::future::join_all(appending).await;

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use nilometer_engine::{
     Appended, EmbeddedLog, Entry, Log, Message, Metrics, Partition,
-    conformance::{self, letters},
+    conformance::{self, dead_letters},
 };
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
@@ -23,7 +23,7 @@ fn segment(folder: &tempfile::TempDir, position: u64) -> PathBuf {
 }
 
 async fn append(log: &EmbeddedLog, sequence: i64) -> Appended {
-    let message = Message { time: Timestamp(0), producer: "p", sequence, batch: letters("p", 2) };
+    let message = Message { time: Timestamp(0), producer: "p", sequence, batch: dead_letters("p", 2) };
     log.append(LETTERS, message).await.unwrap()
 }
 
@@ -87,7 +87,7 @@ async fn two_logs_over_one_folder_never_take_one_position_twice() {
     let folder = tempfile::tempdir().unwrap();
     let (ours, theirs) = (on_disk(&folder), on_disk(&folder));
     assert_eq!(append(&ours, 1).await, Appended::At(0));
-    let message = |sequence| Message { time: Timestamp(0), producer: "q", sequence, batch: letters("q", 1) };
+    let message = |sequence| Message { time: Timestamp(0), producer: "q", sequence, batch: dead_letters("q", 1) };
     assert_eq!(theirs.append(LETTERS, message(1)).await.unwrap(), Appended::At(1));
     assert_eq!(append(&ours, 2).await, Appended::At(2));
     assert_eq!(theirs.append(LETTERS, message(1)).await.unwrap(), Appended::Already);

@@ -160,8 +160,8 @@ fn batch(bytes: Vec<u8>) -> RawBatch {
 #[test]
 fn a_field_lies_where_its_file_says() {
     let good = file::<colortype::GrayI32>(&SAMPLES, Compression::Packbits, "65535");
-    let letter = grid(&batch(good[..40].to_vec()), &rain()).unwrap_err();
-    assert_eq!((letter.reason, letter.bytes.len(), letter.rows), (Reason::Undecodable, 40, 1));
+    let dead_letter = grid(&batch(good[..40].to_vec()), &rain()).unwrap_err();
+    assert_eq!((dead_letter.reason, dead_letter.bytes.len(), dead_letter.rows), (Reason::Undecodable, 40, 1));
     let field = grid(&batch(good.clone()), &rain()).unwrap();
     assert_eq!((field.grids.len(), field.grids.ingest_time().value(0), field.missing_cells), (1, 7, 3));
 
@@ -173,8 +173,12 @@ fn a_field_lies_where_its_file_says() {
     assert_eq!(elsewhere.grids.west().value(0) - field.grids.west().value(0), 1_000.0);
 
     let elsewhere = GridDecoding { crs: Some("EPSG:27700".to_owned()), ..rain() };
-    let letter = grid(&batch(good), &elsewhere).unwrap_err();
-    assert!(letter.reason == Reason::GridShape && letter.detail.contains("EPSG:2154"), "{}", letter.detail);
+    let dead_letter = grid(&batch(good), &elsewhere).unwrap_err();
+    assert!(
+        dead_letter.reason == Reason::GridShape && dead_letter.detail.contains("EPSG:2154"),
+        "{}",
+        dead_letter.detail
+    );
 }
 
 #[test]

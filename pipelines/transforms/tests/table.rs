@@ -55,9 +55,9 @@ fn every_unusable_row_becomes_a_dead_letter_with_its_bytes() {
     assert_eq!(rows.qualifier.iter().collect::<Vec<_>>(), [Some("a"), None, Some("b;c")]);
     assert_eq!(rows.station.iter().flatten().collect::<Vec<_>>(), ["P", "P", "P"]);
     assert_eq!(rows.ingest_time, [60, 3660, 7260].map(|s| Timestamp(s * 1_000_000)));
-    let letters: Vec<_> = decoded.dead_letters.iter().map(|l| (l.reason, l.locator.as_str())).collect();
+    let dead_letters: Vec<_> = decoded.dead_letters.iter().map(|l| (l.reason, l.locator.as_str())).collect();
     assert_eq!(
-        letters,
+        dead_letters,
         [
             (Reason::BadTime, "q.csv:5"),
             (Reason::NotFinite, "q.csv:6"),
@@ -91,8 +91,12 @@ fn a_table_without_header_counts_its_times_from_line_1() {
 fn another_header_refuses_the_whole_batch() {
     let decoded = table(&lines("site;time;code;flow_cfs", "P;1970-01-01T00:00:00Z;a;150\n", None), &layout());
     assert_eq!((decoded.rows.len(), decoded.received, decoded.dead_letters.len()), (0, 1, 1));
-    let letter = &decoded.dead_letters[0];
-    assert!(letter.reason == Reason::HeaderChanged && letter.detail.contains("flow_cfs"), "{}", letter.detail);
+    let dead_letter = &decoded.dead_letters[0];
+    assert!(
+        dead_letter.reason == Reason::HeaderChanged && dead_letter.detail.contains("flow_cfs"),
+        "{}",
+        dead_letter.detail
+    );
     let twice = table(&lines("site;time;code;flow;flow", "", None), &layout());
     assert!(twice.dead_letters[0].detail.contains("twice"));
 }
@@ -119,8 +123,8 @@ fn columns_of_any_type_are_read() {
             (decoded.dead_letters[0].reason, decoded.dead_letters[0].locator.as_str()),
             (Reason::BadTime, "q.csv:2")
         );
-        let letter = decoded.rows.dead_letter(1, Reason::Duplicate, String::new());
-        assert_eq!((letter.locator.as_str(), letter.bytes.ends_with(b",Q")), ("q.csv:3", true));
+        let dead_letter = decoded.rows.dead_letter(1, Reason::Duplicate, String::new());
+        assert_eq!((dead_letter.locator.as_str(), dead_letter.bytes.ends_with(b",Q")), ("q.csv:3", true));
     }
     let local = TableLayout { zone: jiff::tz::TimeZone::fixed(jiff::tz::offset(1)), ..layout() };
     let rows = RecordBatch::try_from_iter([
@@ -360,7 +364,7 @@ fn a_line_without_end_is_refused_with_its_first_bytes() {
     text.push_str("\n2,3\n");
     let decoded = table(&lines("time,q", text, None), &plain(column("unix_s")));
     assert_eq!(decoded.rows.value, [Some(1.0), Some(3.0)]);
-    let letter = &decoded.dead_letters[0];
-    assert_eq!((letter.reason, letter.bytes.len()), (Reason::Undecodable, 1 << 20));
-    assert!(letter.detail.contains("1048576"), "{}", letter.detail);
+    let dead_letter = &decoded.dead_letters[0];
+    assert_eq!((dead_letter.reason, dead_letter.bytes.len()), (Reason::Undecodable, 1 << 20));
+    assert!(dead_letter.detail.contains("1048576"), "{}", dead_letter.detail);
 }

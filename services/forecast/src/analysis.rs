@@ -23,7 +23,7 @@ const SNOW_COVER: Purpose = Purpose::Custom(8);
 
 /// An observation and a catchment that it moves: its gauge's own, or one above it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Told {
+pub(crate) struct Localised {
     pub(crate) catchment: usize,
     /// how much it counts there, 1 at its gauge
     pub(crate) taper: f64,
@@ -32,7 +32,7 @@ pub(crate) struct Told {
     pub(crate) observation: Observation,
 }
 
-impl Told {
+impl Localised {
     /// An observation where its gauge is.
     pub(crate) const fn at_gauge(observation: Observation) -> Self {
         Self { catchment: observation.catchment, taper: 1.0, scale: 1.0, observation }
@@ -47,7 +47,7 @@ impl Told {
 #[derive(Default)]
 pub(crate) struct Correction {
     pub(crate) report: AnalysisReport,
-    pub(crate) told: Vec<Told>,
+    pub(crate) localised: Vec<Localised>,
 }
 
 /// An ensemble filter and what it has learned.
@@ -104,21 +104,21 @@ impl Analysis {
         observations: &[Observation],
     ) -> Result<Correction, ForecastError> {
         let mut report = AnalysisReport::default();
-        let step_of = |one: &Told| one.observation.valid_time.ceil_s(parts.step_s);
-        let mut told = whom(parts, observations);
-        told.retain(|one| {
+        let step_of = |one: &Localised| one.observation.valid_time.ceil_s(parts.step_s);
+        let mut localised = localise(parts, observations);
+        localised.retain(|one| {
             step_of(one) == time || self.stored.members(step_of(one).0, one.observation.catchment).is_some()
         });
-        if told.is_empty() {
+        if localised.is_empty() {
             return Ok(Correction::default());
         }
         // What a gauge far away hardly constrains would only be inflated.
         let mut own = vec![false; parts.shape.catchments];
-        told.iter().filter(|one| one.is_at_gauge()).for_each(|one| own[one.catchment] = true);
+        localised.iter().filter(|one| one.is_at_gauge()).for_each(|one| own[one.catchment] = true);
         let (mut observed, mut variance, mut spans) = (Vec::new(), Vec::new(), Vec::new());
         let mut predicted = std::mem::take(&mut self.predicted);
         predicted.clear();
-        for of_catchment in told.chunk_by(|a, b| a.catchment == b.catchment) {
+        for of_catchment in localised.chunk_by(|a, b| a.catchment == b.catchment) {
             let from = observed.len();
             for one in of_catchment {
                 let (gauge, step) = (one.observation.catchment, step_of(one));
@@ -148,12 +148,12 @@ impl Analysis {
         // What was predicted before now is not asked for again, so it need not be corrected with the ensemble.
         self.filter.assimilate(&mut ensemble, &batch, &mut noise, &mut report)?;
         if let Some(inflation) = &mut self.adaptive_inflation {
-            for (innovation, _) in report.innovations.iter().zip(&told).filter(|(_, one)| one.is_at_gauge()) {
+            for (innovation, _) in report.innovations.iter().zip(&localised).filter(|(_, one)| one.is_at_gauge()) {
                 inflation.learn(std::slice::from_ref(innovation));
             }
         }
         self.predicted = predicted;
-        Ok(Correction { report, told })
+        Ok(Correction { report, localised })
     }
 
     /// Corrects the stores that `observations`, sorted by catchment, have seen, each kind by itself. Nothing else moves: what snow says of
@@ -244,20 +244,20 @@ fn correct(
     observations: &[Observation],
 ) -> Result<Correction, ForecastError> {
     let of_store: Vec<&Observation> = observations.iter().filter(|o| o.variable == store.variable).collect();
-    let (mut told, mut seen, mut predicted, mut spans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut localised, mut seen, mut predicted, mut spans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for group in of_store.chunk_by(|a, b| a.catchment == b.catchment) {
         let expected = store.predict(numbers, parts, group[0].catchment)?;
-        let from = told.len();
+        let from = localised.len();
         for observation in group {
             let Some(Seen { observed, scale }) = store.observe(observation, &expected)? else { continue };
             let factor = observation.error_factor;
             // Several of one catchment say nearly the same: together they weigh as one.
             seen.push((observed.value, observed.error_variance * factor * factor * group.len() as f64));
             predicted.extend_from_slice(&expected);
-            told.push(Told { scale, ..Told::at_gauge(**observation) });
+            localised.push(Localised { scale, ..Localised::at_gauge(**observation) });
         }
-        if told.len() > from {
-            spans.push(from..told.len());
+        if localised.len() > from {
+            spans.push(from..localised.len());
         }
     }
     let (observed, variance): (Vec<f64>, Vec<f64>) = seen.into_iter().unzip();
@@ -265,7 +265,7 @@ fn correct(
     let batch: Vec<CatchmentObservation<'_>> = spans
         .into_iter()
         .map(|span| CatchmentObservation {
-            catchment: told[span.start].catchment,
+            catchment: localised[span.start].catchment,
             predicted: &predicted[span.start * members..span.end * members],
             observed: &observed[span.clone()],
             error_variance: &variance[span],
@@ -285,7 +285,7 @@ fn correct(
         &mut stream(parts.seed, purpose, time.0),
         &mut report,
     )?;
-    Ok(Correction { report, told })
+    Ok(Correction { report, localised })
 }
 
 /// What each member of `numbers` predicts for a gauge, in the logarithm, behind what `predicted` holds.
@@ -299,20 +299,20 @@ fn predict(numbers: &[f32], parts: &Parts, gauge: usize, predicted: &mut Vec<f64
 }
 
 /// Every catchment that one of the observations moves, ascending; of each first what its own gauge read.
-fn whom(parts: &Parts, observations: &[Observation]) -> Vec<Told> {
-    let Some(river) = &parts.river else { return observations.iter().copied().map(Told::at_gauge).collect() };
+fn localise(parts: &Parts, observations: &[Observation]) -> Vec<Localised> {
+    let Some(river) = &parts.river else { return observations.iter().copied().map(Localised::at_gauge).collect() };
     let moved = |observation: &Observation| {
         let observation = *observation;
         let informed = river.informed_by(observation.catchment).iter();
-        informed.map(move |other| Told {
+        informed.map(move |other| Localised {
             catchment: other.catchment,
             taper: other.taper,
-            ..Told::at_gauge(observation)
+            ..Localised::at_gauge(observation)
         })
     };
-    let mut told: Vec<Told> = observations.iter().flat_map(moved).collect();
-    told.sort_by_key(|one| (one.catchment, !one.is_at_gauge()));
-    told
+    let mut localised: Vec<Localised> = observations.iter().flat_map(moved).collect();
+    localised.sort_by_key(|one| (one.catchment, !one.is_at_gauge()));
+    localised
 }
 
 const fn ensemble_method(options: &AssimilationOptions) -> Option<Method> {

@@ -9,9 +9,9 @@ use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
     ForecastError, Observation, WaterBudget,
-    analysis::{Analysis, Correction, Told},
+    analysis::{Analysis, Correction, Localised},
     parts::Parts,
-    window::{Fitted, Window, told},
+    window::{Fitted, Window, changes},
 };
 
 /// Streams of this role that have no name in the assimilation crate.
@@ -231,10 +231,10 @@ impl EnsembleState {
             }
         }
         let moved = (before.as_slice(), &self.numbers[..length]);
-        let (innovations, increments) = told(parts, &predicted_m3_s, observations, moved)?;
+        let (innovations, increments) = changes(parts, &predicted_m3_s, observations, moved)?;
         let report = AnalysisReport { innovations, increments, ..AnalysisReport::default() };
-        let told = observations.iter().copied().map(Told::at_gauge).collect();
-        self.corrections.push(Correction { report, told });
+        let localised = observations.iter().copied().map(Localised::at_gauge).collect();
+        self.corrections.push(Correction { report, localised });
         Ok(())
     }
 
@@ -354,9 +354,11 @@ impl EnsembleState {
 
     /// How far the observations of the last [`EnsembleState::assimilate`] lay from what was predicted for their gauges.
     pub fn innovations(&self) -> impl Iterator<Item = &Innovation> {
-        let of_all =
-            self.corrections.iter().flat_map(|correction| correction.report.innovations.iter().zip(&correction.told));
-        of_all.filter(|(_, told)| told.is_at_gauge()).map(|(one, _)| one)
+        let of_all = self
+            .corrections
+            .iter()
+            .flat_map(|correction| correction.report.innovations.iter().zip(&correction.localised));
+        of_all.filter(|(_, localised)| localised.is_at_gauge()).map(|(one, _)| one)
     }
 
     /// The water budget of each catchment since the state began.

@@ -7,7 +7,7 @@ use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 
 use crate::{
     EnsembleState, Observation,
-    analysis::{Correction, Told},
+    analysis::{Correction, Localised},
     parts::Parts,
 };
 
@@ -45,9 +45,9 @@ impl<'a> Heading<'a> {
         state.corrections.iter().for_each(|correction| self.enter_one(&state.parts, correction, ledger));
     }
 
-    fn enter_one(&self, parts: &Parts, Correction { report, told }: &Correction, ledger: &mut AnalysesBuilder) {
+    fn enter_one(&self, parts: &Parts, Correction { report, localised }: &Correction, ledger: &mut AnalysesBuilder) {
         let (mut innovations, mut increments) = (report.innovations.as_slice(), report.increments.as_slice());
-        for group in told.chunk_by(|a, b| a.catchment == b.catchment) {
+        for group in localised.chunk_by(|a, b| a.catchment == b.catchment) {
             let catchment = group[0].catchment;
             let of_group = increments.iter().take_while(|i| i.catchment == catchment).count();
             let (own, others) = increments.split_at(of_group);
@@ -59,7 +59,7 @@ impl<'a> Heading<'a> {
             let stores: Vec<(&str, f64)> =
                 parts.stores.iter().map(|(name, rows)| (name.as_str(), gained(rows))).collect();
             let output_error = own.iter().find(|i| i.state == parts.output_error_row()).map(|i| i.mean_increment);
-            for (at, Told { observation, scale, .. }) in group.iter().enumerate() {
+            for (at, Localised { observation, scale, .. }) in group.iter().enumerate() {
                 let Some((Innovation { innovation, spread, error_std, .. }, behind)) = innovations.split_first() else {
                     return;
                 };

@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(second.rating_version, "2");
         assert!(second.stage_m.iter().zip(first.stage_m).all(|(b, a)| *b > a), "{second:?}");
         let flood = usual.map(|q| 10.0 * q);
-        assert!(at("2020-06-01", &flood).unwrap().extrapolated, "nobody has measured so much");
+        assert!(at("2020-06-01", &flood).unwrap().extrapolated, "no measurement was so high");
         assert_eq!(at("2019-06-01", &usual), None, "before the first rating");
         assert_eq!(stage_of(None, Timestamp(0), &usual), None);
     }

@@ -189,7 +189,7 @@ impl Window {
 
 /// How far each observation lay from `predicted_m3_s` `[C]`, and what each row of water gained where there were some: what a ledger asks
 /// for.
-pub(crate) fn told(
+pub(crate) fn changes(
     parts: &Parts,
     predicted_m3_s: &[f64],
     observations: &[Observation],

@@ -165,7 +165,7 @@ struct Left {
     /// issue time, catchment and lead: mean and every quantile, to the bit
     forecasts: BTreeMap<(i64, String, i64), Vec<u64>>,
     superseding: Vec<(i64, i64, String)>,
-    letters: Vec<(String, u64)>,
+    dead_letters: Vec<(String, u64)>,
     /// station, valid time and the tick at which it moved the state
     ledger: Vec<(String, i64, i64)>,
     balance: nilometer_engine::Balance,
@@ -190,7 +190,7 @@ fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<Rain>, kill
         let mut found = Left {
             forecasts: BTreeMap::new(),
             superseding: Vec::new(),
-            letters: Vec::new(),
+            dead_letters: Vec::new(),
             ledger: Vec::new(),
             balance,
         };
@@ -223,10 +223,11 @@ fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<Rain>, kill
         let mut at = 0;
         while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::DeadLetter, 0), at).await.unwrap() {
             at += 1;
-            let letters = DeadLetters::try_from(record.batch).unwrap();
-            found
-                .letters
-                .extend((0..letters.len()).map(|r| (letters.reason().value(r).to_owned(), letters.rows().value(r))));
+            let dead_letters = DeadLetters::try_from(record.batch).unwrap();
+            found.dead_letters.extend(
+                (0..dead_letters.len())
+                    .map(|r| (dead_letters.reason().value(r).to_owned(), dead_letters.rows().value(r))),
+            );
         }
         found
     })
@@ -239,7 +240,7 @@ fn since(left: &Left, pipeline: &Pipeline, hour: i64) -> Vec<(i64, String, i64, 
 }
 
 fn letters_of(left: &Left, reason: &str) -> u64 {
-    left.letters.iter().filter(|(r, _)| r == reason).map(|(_, rows)| rows).sum()
+    left.dead_letters.iter().filter(|(r, _)| r == reason).map(|(_, rows)| rows).sum()
 }
 
 #[test]
@@ -260,7 +261,7 @@ fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
     let entries: Vec<_> = late.ledger.iter().filter(|(s, valid, _)| s == GAUGES[1] && *valid == at(30).0).collect();
     assert_eq!(entries, [&(GAUGES[1].to_owned(), at(30).0, at(35).0)], "entered once, when it came");
     assert_eq!(late.ledger.len(), punctual.ledger.len());
-    assert_eq!((late.letters, punctual.letters), (vec![], vec![]));
+    assert_eq!((late.dead_letters, punctual.dead_letters), (vec![], vec![]));
     assert_eq!((late.balance.late, late.balance.used), (0, punctual.balance.used));
 }
 
@@ -478,6 +479,6 @@ proptest! {
         prop_assert_eq!(since(&late, &pipeline, last), since(&punctual, &pipeline, last));
         prop_assert_eq!(late.balance.used, punctual.balance.used);
         prop_assert_eq!(letters_of(&late, "late"), 0);
-        prop_assert!(late.letters.iter().all(|(reason, _)| reason == "superseded"), "{:?}", late.letters);
+        prop_assert!(late.dead_letters.iter().all(|(reason, _)| reason == "superseded"), "{:?}", late.dead_letters);
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     IngestError, Intake, Lines,
     route::route,
-    tick::{Rows, letters_batch},
+    tick::{Rows, dead_letters_batch},
 };
 
 const PRODUCER: &str = "ingest";
@@ -168,7 +168,7 @@ impl Reader {
             let read;
             (self, cursors, read) = match reading.await {
                 Ok(back) => back,
-                // The thread has taken the sources with it. Where nobody receives any more, the role has failed already.
+                // The thread has taken the sources with it. Where the receiver is gone, the role has failed already.
                 Err(died) => {
                     drop(sender.send(Err(died.into())).await);
                     return Vec::new();
@@ -281,17 +281,17 @@ impl Writer {
         rows
     }
 
-    /// Hands a tick over to the log: the letters first, and they are waited for, so that nothing is used before what was refused beside it is
+    /// Hands a tick over to the log: the dead letters first, and they are waited for, so that nothing is used before what was refused beside it is
     /// known.
     async fn append(&mut self, tick: Timestamp, rows: Rows) -> Result<(), IngestError> {
-        if !rows.letters.is_empty() {
-            let letters = Partition::new(Contract::DeadLetter, self.parts.first());
-            let message = message(tick, letters_batch(&rows.letters)?.into_batch());
-            if self.outbox.meanwhile(self.log.append(letters, message)).await?? != Appended::Already {
-                for letter in &rows.letters {
-                    self.stage.dead_letter(letter.reason);
+        if !rows.dead_letters.is_empty() {
+            let dead_letters = Partition::new(Contract::DeadLetter, self.parts.first());
+            let message = message(tick, dead_letters_batch(&rows.dead_letters)?.into_batch());
+            if self.outbox.meanwhile(self.log.append(dead_letters, message)).await?? != Appended::Already {
+                for dead_letter in &rows.dead_letters {
+                    self.stage.dead_letter(dead_letter.reason);
                 }
-                self.dead_letters.count(&rows.letters);
+                self.dead_letters.count(&rows.dead_letters);
             }
         }
         self.dead_letters.tick();

@@ -77,8 +77,8 @@ impl SourceTallies {
     }
 
     /// Counts the rows of a dead letter.
-    pub(crate) fn reject(&mut self, letter: &DeadLetterRow) {
-        *self.of(&letter.source).rejected.entry(letter.reason).or_default() += letter.rows;
+    pub(crate) fn reject(&mut self, dead_letter: &DeadLetterRow) {
+        *self.of(&dead_letter.source).rejected.entry(dead_letter.reason).or_default() += dead_letter.rows;
     }
 
     /// Shows all of it as metrics.

@@ -59,13 +59,13 @@ pub struct Lines {
 pub(crate) struct Rows {
     pub(crate) observations: Observations,
     pub(crate) forcings: Forcings,
-    pub(crate) letters: Vec<DeadLetterRow>,
+    pub(crate) dead_letters: Vec<DeadLetterRow>,
 }
 
 impl Intake {
     /// Takes every batch of a tick.
     pub(crate) fn take(&mut self, batches: &[RawBatch], lines: &mut Lines) -> Result<Rows, IngestError> {
-        let (mut observations, mut forcings, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut observations, mut forcings, mut dead_letters) = (Vec::new(), Vec::new(), Vec::new());
         for batch in batches {
             self.sources.of(&batch.source).arrived(batch.arrival);
             match lines.decodings.get(&*batch.source) {
@@ -77,29 +77,29 @@ impl Intake {
                             self.used(batch, batch.rows(), newest(rows.valid_time()));
                             forcings.push(rows.into_batch());
                         }
-                        Err(letter) => self.reject(*letter, &mut letters),
+                        Err(dead_letter) => self.reject(*dead_letter, &mut dead_letters),
                     }
                 }
                 Some(Decoding::Table(layout)) => {
                     let table = rate(decode::table(batch, layout), &lines.ratings);
                     self.balance.received += table.received - table.skipped;
                     self.balance.skipped += table.skipped;
-                    for letter in table.dead_letters {
-                        self.reject(letter, &mut letters);
+                    for dead_letter in table.dead_letters {
+                        self.reject(dead_letter, &mut dead_letters);
                     }
                     if table.rows.variable.is_forcing() && layout.forecast.is_some() {
                         let (rows, impossible) = foreseen(&table.rows)?;
                         self.used(batch, rows.len() as u64, newest(rows.valid_time()));
-                        for letter in impossible {
-                            self.reject(letter, &mut letters);
+                        for dead_letter in impossible {
+                            self.reject(dead_letter, &mut dead_letters);
                         }
                         forcings.push(rows.into_batch());
                         continue;
                     }
                     let checked = check(&table.rows, &lines.rules, &mut self.checks)?;
                     self.used(batch, checked.counts.accepted, newest(checked.observations.valid_time()));
-                    for letter in checked.dead_letters {
-                        self.reject(letter, &mut letters);
+                    for dead_letter in checked.dead_letters {
+                        self.reject(dead_letter, &mut dead_letters);
                     }
                     if table.rows.variable.is_forcing() {
                         forcings.push(as_forcings(&checked.observations)?.into_batch());
@@ -109,15 +109,16 @@ impl Intake {
                 }
                 None => {
                     self.balance.received += batch.rows();
-                    let letter = batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned());
-                    self.reject(letter, &mut letters);
+                    let dead_letter =
+                        batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned());
+                    self.reject(dead_letter, &mut dead_letters);
                 }
             }
         }
         Ok(Rows {
             observations: concat_batches(&Contract::Observation.schema(), &observations)?.try_into()?,
             forcings: concat_batches(&Contract::Forcing.schema(), &forcings)?.try_into()?,
-            letters,
+            dead_letters,
         })
     }
 
@@ -126,10 +127,10 @@ impl Intake {
         self.sources.of(&batch.source).used(rows, newest_valid_time);
     }
 
-    fn reject(&mut self, letter: DeadLetterRow, letters: &mut Vec<DeadLetterRow>) {
-        self.balance.reject(letter.reason, letter.rows);
-        self.sources.reject(&letter);
-        letters.push(letter);
+    fn reject(&mut self, dead_letter: DeadLetterRow, dead_letters: &mut Vec<DeadLetterRow>) {
+        self.balance.reject(dead_letter.reason, dead_letter.rows);
+        self.sources.reject(&dead_letter);
+        dead_letters.push(dead_letter);
     }
 }
 
@@ -146,7 +147,7 @@ fn average_grid(
 ) -> Result<Result<Forcings, Box<DeadLetterRow>>, IngestError> {
     let decoded = match decode::grid(batch, decoding) {
         Ok(decoded) => decoded,
-        Err(letter) => return Ok(Err(letter)),
+        Err(dead_letter) => return Ok(Err(dead_letter)),
     };
     if tally.out_of_range(decoded.out_of_range_cells) {
         tracing::warn!(
@@ -226,8 +227,8 @@ fn foreseen(rows: &RawRows) -> Result<(Forcings, Vec<DeadLetterRow>), IngestErro
 }
 
 /// Dead letters as one batch.
-pub(crate) fn letters_batch(letters: &[DeadLetterRow]) -> Result<DeadLetters, IngestError> {
+pub(crate) fn dead_letters_batch(dead_letters: &[DeadLetterRow]) -> Result<DeadLetters, IngestError> {
     let mut builder = DeadLettersBuilder::new();
-    letters.iter().for_each(|letter| builder.push(letter));
+    dead_letters.iter().for_each(|dead_letter| builder.push(dead_letter));
     Ok(builder.finish()?)
 }

@@ -290,7 +290,7 @@ pub fn lost_in_words(loss: &Loss) -> String {
 
 /// How far along the flow a topic is.
 fn order(partition: Partition) -> usize {
-    // Dead letters are of all roles, and nobody's input but that of the last.
+    // Every role appends dead letters; only the last role of the flow reads them.
     let first = APPENDS.iter().position(|(_, topics)| topics.contains(&partition.contract));
     first.filter(|_| partition.contract != Contract::DeadLetter).unwrap_or(APPENDS.len())
 }

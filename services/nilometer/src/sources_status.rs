@@ -90,11 +90,11 @@ fn silent_since(source: &SourceDefinition, pipeline: &Pipeline, tally: &SourceTa
 async fn refused_behind_ingest(archive: &dyn ObjectStore) -> Result<BTreeMap<String, BTreeMap<Reason, u64>>> {
     let mut refused: BTreeMap<String, BTreeMap<Reason, u64>> = BTreeMap::new();
     report::visit(archive, Contract::DeadLetter, None, |batch| {
-        let letters = DeadLetters::try_from(batch)?;
-        for row in (0..letters.len()).filter(|row| letters.content_type().value(*row) == ROWS) {
-            let name = letters.reason().value(row);
+        let dead_letters = DeadLetters::try_from(batch)?;
+        for row in (0..dead_letters.len()).filter(|row| dead_letters.content_type().value(*row) == ROWS) {
+            let name = dead_letters.reason().value(row);
             let Some(reason) = Reason::ALL.into_iter().find(|reason| reason.name() == name) else { continue };
-            for source in sources_of(letters.bytes().value(row)) {
+            for source in sources_of(dead_letters.bytes().value(row)) {
                 *refused.entry(source).or_default().entry(reason).or_default() += 1;
             }
         }

@@ -45,8 +45,8 @@ mod tests {
 
     #[test]
     fn the_same_rows_give_the_same_bytes_and_come_back() {
-        let mut letters = DeadLettersBuilder::new();
-        letters.push(&DeadLetterRow {
+        let mut dead_letters = DeadLettersBuilder::new();
+        dead_letters.push(&DeadLetterRow {
             source: "rain".to_owned(),
             locator: "a.tif".to_owned(),
             reason: Reason::Undecodable,
@@ -56,7 +56,7 @@ mod tests {
             bytes: vec![0, 1, 2],
             ingest_time: Timestamp(0),
         });
-        let batch = letters.finish().unwrap().into_batch();
+        let batch = dead_letters.finish().unwrap().into_batch();
         let bytes = to_parquet(&batch).unwrap();
         assert_eq!(bytes, to_parquet(&batch).unwrap());
         let mut reader = ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 10).unwrap();

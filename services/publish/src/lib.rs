@@ -49,10 +49,10 @@ pub enum PublishError {
         #[source]
         source: object_store::Error,
     },
-    /// a letter cannot be assembled
+    /// a dead letter cannot be assembled
     #[error("a dead letter cannot be assembled")]
     Schema(#[from] nilometer_schemas::SchemaError),
-    /// the bytes of a letter cannot be encoded
+    /// the bytes of a dead letter cannot be encoded
     #[error("the bytes of a dead letter cannot be encoded")]
     Encode(#[from] arrow::error::ArrowError),
     /// the metrics cannot be registered

@@ -113,8 +113,8 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
     Ok(())
 }
 
-/// A message of another contract becomes a dead letter with its bytes. Observations and forcing the forecast role refuses, and a letter
-/// about a letter would help nobody.
+/// A message of another contract becomes a dead letter with its bytes. Observations and forcing the forecast role refuses, and no dead letter
+/// is written about another.
 async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaError) -> Result<(), PublishError> {
     let partition = dependencies.partition;
     let producer = match partition.contract {
@@ -123,8 +123,8 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
         Contract::Score => "publish_score",
         Contract::Observation | Contract::Grid | Contract::Forcing | Contract::DeadLetter => return Ok(()),
     };
-    let mut letters = DeadLettersBuilder::new();
-    letters.push(&DeadLetterRow {
+    let mut dead_letters = DeadLettersBuilder::new();
+    dead_letters.push(&DeadLetterRow {
         source: producer.to_owned(),
         locator: format!("{partition}@{}", record.position),
         reason: Reason::BrokenContract,
@@ -134,10 +134,10 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
         bytes: to_ipc(&record.batch, &[])?,
         ingest_time: record.time,
     });
-    let batch = letters.finish()?.into_batch();
+    let batch = dead_letters.finish()?.into_batch();
     let message = Message { time: record.time, producer, sequence: record.position.cast_signed() + 1, batch };
-    let letters = Partition::new(Contract::DeadLetter, partition.number);
-    if dependencies.log.append(letters, message).await? != Appended::Already {
+    let dead_letters = Partition::new(Contract::DeadLetter, partition.number);
+    if dependencies.log.append(dead_letters, message).await? != Appended::Already {
         dependencies.metrics.dead_letter(Reason::BrokenContract);
     }
     Ok(())

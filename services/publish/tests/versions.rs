@@ -69,7 +69,7 @@ async fn a_later_version_is_published_and_another_contract_becomes_a_dead_letter
         let time = Timestamp(0).plus_s(hour * 3_600);
         log.append(FORECASTS, Message { time, producer: "p", sequence: hour + 1, batch }).await.unwrap();
     }
-    // A second start finds the letter where the first has left it.
+    // A second start finds the dead letter where the first has left it.
     for _ in 0..2 {
         let mut lifecycle = Lifecycle::new();
         let stop = lifecycle.next_role();
@@ -88,14 +88,14 @@ async fn a_later_version_is_published_and_another_contract_becomes_a_dead_letter
     let prefix = object_store::path::Path::from("forecast.v1");
     let archived: Vec<_> = store.list(Some(&prefix)).try_collect().await.unwrap();
     assert_eq!(archived.len(), 3);
-    let letters = Partition::new(Contract::DeadLetter, 0);
-    assert_eq!(log.bounds(letters).await.unwrap().end, 1);
-    let Some(Entry::Record(record)) = log.read(letters, 0).await.unwrap() else { panic!("a letter") };
-    let letters = DeadLetters::try_from(record.batch).unwrap();
+    let dead_letters = Partition::new(Contract::DeadLetter, 0);
+    assert_eq!(log.bounds(dead_letters).await.unwrap().end, 1);
+    let Some(Entry::Record(record)) = log.read(dead_letters, 0).await.unwrap() else { panic!("a dead letter") };
+    let dead_letters = DeadLetters::try_from(record.batch).unwrap();
     assert_eq!(
-        (letters.reason().value(0), letters.locator().value(0)),
+        (dead_letters.reason().value(0), dead_letters.locator().value(0)),
         (Reason::BrokenContract.name(), "forecast.v1/0@2")
     );
-    let bytes = StreamReader::try_new(letters.bytes().value(0), None).unwrap();
+    let bytes = StreamReader::try_new(dead_letters.bytes().value(0), None).unwrap();
     assert_eq!(bytes.schema().fields(), foreign.schema().fields());
 }

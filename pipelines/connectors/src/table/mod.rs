@@ -96,7 +96,7 @@ impl Content {
         }
     }
 
-    /// Of each row from when on it is known, but for the source's delay; none where that cannot be told.
+    /// Of each row from when on it is known, but for the source's delay; none where that cannot be determined.
     fn origins(&self) -> &[Option<Timestamp>] {
         match self {
             Self::Lines(rows) => rows.origins(),

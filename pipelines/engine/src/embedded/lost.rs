@@ -60,7 +60,7 @@ impl EmbeddedLog {
         Ok(())
     }
 
-    /// Gives up what is lost at some positions: readers are told of each as damaged, with the bytes that are left, and it is never looked for
+    /// Gives up what is lost at some positions: each is damaged to its readers, with the bytes that are left, and it is never looked for
     /// again.
     ///
     /// # Errors

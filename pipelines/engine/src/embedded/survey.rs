@@ -39,7 +39,7 @@ pub(super) struct Intact {
 pub struct Hole {
     /// those that are still lost
     pub positions: Range<u64>,
-    /// rows that they held together; none when nothing behind them tells
+    /// rows that they held together; none when nothing behind them says it
     pub rows: Option<u64>,
     /// what is wrong with the first
     pub detail: String,
@@ -77,7 +77,7 @@ impl Hole {
         let moved = |(name, last): &(&String, &i64)| after.get(*name).is_none_or(|before| before < last);
         let moved = until.iter().filter(moved).map(|(name, _)| name.as_str());
         let others: BTreeSet<&str> = moved.filter(|name| self.next.as_deref() != Some(*name)).collect();
-        // Whoever appended the next message has a sequence there in any case.
+        // The producer of the next message has a sequence there in any case.
         let own = self.next.as_deref().filter(|_| (others.len() as u64) < self.len());
         others.into_iter().chain(own).collect()
     }
@@ -129,7 +129,7 @@ pub struct Survey {
     pub holes: Vec<Hole>,
     /// positions of messages that were given up
     pub given_up: Vec<u64>,
-    /// segments behind the end that are no messages: of appends that were cut off, which nobody has read
+    /// segments behind the end that are no messages: of appends that were cut off, which no reader has seen
     pub torn: Vec<u64>,
 }
 

@@ -26,7 +26,7 @@ pub(super) struct ObjectLease {
 
 /// What is known of a lease that may be another's.
 enum Standing {
-    /// nobody has had it
+    /// no process has had it
     Absent,
     /// its owner has ended; this is the version that was left
     Ended(UpdateVersion),

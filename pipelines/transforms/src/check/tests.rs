@@ -118,10 +118,10 @@ fn missing_values_are_flag_9_and_a_value_may_replace_them() {
 fn repeated_rows_become_dead_letters_with_their_line() {
     let mut state = CheckState::default();
     let checked = run(&[("a", 1, "1"), ("a", 1, "1"), ("a", 1, "2"), ("x", 1, "1"), ("b", 1, "-3")], &mut state);
-    let letters: Vec<_> =
+    let dead_letters: Vec<_> =
         checked.dead_letters.iter().map(|l| (l.reason, l.locator.as_str(), l.bytes.as_slice())).collect();
     assert_eq!(
-        letters,
+        dead_letters,
         [
             (Reason::Duplicate, "q.csv:3", &b"a,3600,1"[..]),
             (Reason::ConflictingDuplicate, "q.csv:4", b"a,3600,2"),

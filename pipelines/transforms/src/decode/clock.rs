@@ -2,7 +2,7 @@
 //!
 //! Rows of one series (a station; of a weather forecast an issue time and member too) come in ascending or descending order. Among rows of
 //! the doubled hour the one that turns back in time begins its other occurrence. What a row means depends on the rows before it alone, so
-//! that a file that grows says the same of them; only where a series begins within the doubled hour is it told by what follows.
+//! that a file that grows says the same of them; only where a series begins within the doubled hour is it determined by what follows.
 
 use std::collections::HashMap;
 
@@ -158,7 +158,7 @@ impl Series {
 mod tests {
     use super::*;
 
-    /// Hours and minutes of 2014-11-02 in New York as UTC hours and minutes of that day; `x` where they cannot be told.
+    /// Hours and minutes of 2014-11-02 in New York as UTC hours and minutes of that day; `x` where they cannot be determined.
     fn read(rows: &str) -> String {
         let zone = TimeZone::get("America/New_York").unwrap();
         let mut clock = LocalClock::new(&zone);
@@ -210,9 +210,9 @@ mod tests {
     fn what_comes_later_changes_nothing_of_a_series_that_began_before() {
         let whole = "0:00 1:00 1:15 1:30 1:00 1:30 1:00 2:00 3:00";
         let rows: Vec<&str> = whole.split(' ').collect();
-        let told = read(whole);
+        let instants = read(whole);
         for count in 1..rows.len() {
-            assert!(told.starts_with(&read(&rows[..count].join(" "))), "{count}");
+            assert!(instants.starts_with(&read(&rows[..count].join(" "))), "{count}");
         }
     }
 }

@@ -43,7 +43,7 @@ impl Written<'_> {
     }
 }
 
-/// Why the time of a row cannot be told.
+/// Why the time of a row cannot be determined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadTime {
     /// the layout's format does not read it
@@ -75,7 +75,7 @@ impl BadTime {
     }
 }
 
-/// A time that was read, or why it cannot be told.
+/// A time that was read, or why it cannot be determined.
 pub type ReadTime = Result<Timestamp, BadTime>;
 
 /// Times of the rows of a table, in the order of its lines; a line that is no row has [`BadTime::Unreadable`].
@@ -107,7 +107,7 @@ impl Times {
     /// When a row is valid.
     ///
     /// # Errors
-    /// Why that cannot be told.
+    /// Why that cannot be determined.
     pub fn valid(&self, row: usize) -> ReadTime {
         self.valid.get(row).copied().unwrap_or(Err(BadTime::Unreadable))
     }
@@ -161,7 +161,7 @@ impl TimeFormat {
     /// The instant that `text` names by itself; `zone` is for times written without an offset.
     ///
     /// # Errors
-    /// Why it cannot be told: one text has no order that would tell the two occurrences of a local time apart.
+    /// Why it cannot be determined: one text has no order that would tell the two occurrences of a local time apart.
     pub fn read(&self, text: &str, zone: &TimeZone) -> ReadTime {
         self.written(text).ok_or(BadTime::Unreadable)?.alone(None, zone)
     }

@@ -142,7 +142,7 @@ struct Outputs {
     tick: Timestamp,
     forecasts: Option<Forecasts>,
     analyses: Option<Analyses>,
-    letters: Vec<DeadLetterRow>,
+    dead_letters: Vec<DeadLetterRow>,
     /// those of late rows that found no place in it
     displaced: Vec<DeadLetterRow>,
 }
@@ -186,14 +186,14 @@ impl Role {
     fn compute(&mut self, tick: Tick) -> Result<Outputs, ForecastError> {
         let _timer = self.dependencies.metrics.stage.seconds.start_timer();
         let time = tick.time;
-        let (mut letters, mut displaced) = (Vec::new(), Vec::new());
+        let (mut dead_letters, mut displaced) = (Vec::new(), Vec::new());
         self.ensure_state()?;
-        self.account_lost(&tick, &mut letters);
+        self.account_lost(&tick, &mut dead_letters);
         for record in &tick.forcings {
-            self.add_forcings(record, time, &mut letters)?;
+            self.add_forcings(record, time, &mut dead_letters)?;
         }
         for record in &tick.observations {
-            self.add_observations(record, time, &mut letters)?;
+            self.add_observations(record, time, &mut dead_letters)?;
         }
         self.place_due(time, &mut displaced);
         self.catch_up(time)?;
@@ -202,7 +202,7 @@ impl Role {
         self.kept.tick = time;
         self.kept.forcing = self.forcings.position();
         self.kept.observation = self.observations.position();
-        Ok(Outputs { tick: time, forecasts, analyses, letters, displaced })
+        Ok(Outputs { tick: time, forecasts, analyses, dead_letters, displaced })
     }
 
     /// Reads the package again and goes on with its weights between two steps. What cannot be used is said, and the old ones stay.
@@ -231,23 +231,23 @@ impl Role {
 
     /// Hands over what a tick led to and, when it is time, saves the state behind it.
     async fn commit(&mut self, outputs: Outputs, outbox: &mut Outbox) -> Result<(), ForecastError> {
-        let Outputs { tick, forecasts, analyses, mut letters, displaced } = outputs;
-        letters.extend(displaced);
+        let Outputs { tick, forecasts, analyses, mut dead_letters, displaced } = outputs;
+        dead_letters.extend(displaced);
         let sequence = tick.0;
         let message = |contract, batch| {
             let partition = Partition::new(contract, self.dependencies.partition);
             (partition, Message { time: tick, producer: PRODUCER, sequence, batch })
         };
-        if !letters.is_empty() {
+        if !dead_letters.is_empty() {
             let mut builder = DeadLettersBuilder::new();
-            letters.iter().for_each(|letter| builder.push(letter));
+            dead_letters.iter().for_each(|dead_letter| builder.push(dead_letter));
             let (partition, message) = message(Contract::DeadLetter, builder.finish()?.into_batch());
             let appending = self.dependencies.log.append(partition, message);
             if let Appended::At(_) = outbox.meanwhile(appending).await?? {
-                for letter in &letters {
-                    self.dependencies.metrics.stage.dead_letter(letter.reason);
+                for dead_letter in &dead_letters {
+                    self.dependencies.metrics.stage.dead_letter(dead_letter.reason);
                 }
-                self.dead_letters.count(&letters);
+                self.dead_letters.count(&dead_letters);
             }
         }
         self.dead_letters.tick();

@@ -141,7 +141,7 @@ impl Role {
             self.remade.clear();
             tracing::info!(%from, %to, rows = added.len(), "rewinding");
             let there = self.dependencies.snapshots.ordinals().await?;
-            let (mut letters, mut analyses) = (Vec::new(), Vec::new());
+            let (mut dead_letters, mut analyses) = (Vec::new(), Vec::new());
             while let Some(tick) = self.next_tick(stop).await? {
                 // What comes on time now may let a step be taken before another row that once came just in time.
                 let more = self.late_rows(&tick)?;
@@ -156,9 +156,9 @@ impl Role {
                 if let Some(rows) = outputs.analyses.take() {
                     analyses.push(self.of_late_rows(rows, to, last)?);
                 }
-                letters.append(&mut outputs.displaced);
+                dead_letters.append(&mut outputs.displaced);
                 if last {
-                    outputs.letters.extend(letters);
+                    outputs.dead_letters.extend(dead_letters);
                     outputs.analyses = joined(analyses)?;
                     self.rewinding_to = None;
                     let metrics = &self.dependencies.metrics;
@@ -172,9 +172,10 @@ impl Role {
                     self.remade.push((ordinal, self.kept.clone(), numbers));
                 }
                 // What was appended stays; new are rows that have just lost their place, to a late one or because no state is old enough.
-                let new =
-                    |letter: &DeadLetterRow| letter.reason == Reason::Superseded || unplaced.contains(&letter.locator);
-                letters.extend(outputs.letters.into_iter().filter(new));
+                let new = |dead_letter: &DeadLetterRow| {
+                    dead_letter.reason == Reason::Superseded || unplaced.contains(&dead_letter.locator)
+                };
+                dead_letters.extend(outputs.dead_letters.into_iter().filter(new));
             }
             return Ok((self, None));
         }
@@ -250,7 +251,7 @@ impl Role {
         format!("{partition}@{}#{}", row.at.0, row.at.1)
     }
 
-    /// A row of the journal as a dead letter; its message stands in the log at the place that the letter names.
+    /// A row of the journal as a dead letter; its message stands in the log at the place that the dead letter names.
     fn late_row_dead_letter(&self, row: &LateRow, reason: Reason, time: Timestamp) -> DeadLetterRow {
         let name = &self.catchments[row.content.catchment()];
         let what = match &row.content {

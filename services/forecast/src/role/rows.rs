@@ -14,11 +14,11 @@ use crate::{Fate, ForecastError, Observation, PeriodForcing, Subject, Waiting, j
 const WITHDRAWN: &str = "withdrawn";
 
 impl Role {
-    pub(super) fn account_lost(&mut self, tick: &Tick, letters: &mut Vec<DeadLetterRow>) {
+    pub(super) fn account_lost(&mut self, tick: &Tick, dead_letters: &mut Vec<DeadLetterRow>) {
         for (partition, lost) in &tick.lost {
             self.kept.balance.received += lost.rows;
             self.kept.balance.reject(Reason::DamagedSegment, lost.rows);
-            letters.push(DeadLetterRow {
+            dead_letters.push(DeadLetterRow {
                 source: PRODUCER.to_owned(),
                 locator: format!("{partition}@{}", lost.damage.position),
                 reason: Reason::DamagedSegment,
@@ -35,12 +35,12 @@ impl Role {
         &mut self,
         record: &Record,
         tick: Timestamp,
-        letters: &mut Vec<DeadLetterRow>,
+        dead_letters: &mut Vec<DeadLetterRow>,
     ) -> Result<(), ForecastError> {
         let locate = |row| format!("{}@{}#{row}", self.forcings.partition(), record.position);
         let rows = match Forcings::try_from(record.batch.clone()) {
             Ok(rows) => rows,
-            Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
+            Err(error) => return self.refuse_batch(record, locate(0), &error, tick, dead_letters),
         };
         let limit = tick.plus_s(self.pipeline.foresight_s() + 2 * 86_400);
         let waiting = Waiting { reached: self.kept.state_time, limit };
@@ -50,7 +50,7 @@ impl Role {
                 continue;
             }
             self.kept.balance.received += 1;
-            let mut told_before = false;
+            let mut known_before = false;
             if Flag::try_from(rows.flag().value(row))? == Flag::Missing {
                 self.kept.balance.missing += 1;
                 continue;
@@ -70,14 +70,14 @@ impl Role {
                             false => self.kept.foreseen.add(forcing, issue_time, member, waiting),
                         };
                         // What is taken again in a rewind was said when it came.
-                        told_before = self.rewinding_to.is_some_and(|to| tick < to);
+                        known_before = self.rewinding_to.is_some_and(|to| tick < to);
                         // It has done what it can: forecasts from now on meet it.
                         self.kept.balance.used += u64::from(fate == Fate::Pending);
                         fate
                     } else {
                         match self.kept.journal.in_place_of(Contract::Forcing, at, &About::of(&forcing)) {
                             Some(newer) => {
-                                told_before = self.rewinding_to != Some(newer.arrived);
+                                known_before = self.rewinding_to != Some(newer.arrived);
                                 Fate::Rejected(Reason::Superseded)
                             }
                             None => self.kept.align.add_forcing(forcing, waiting),
@@ -93,8 +93,8 @@ impl Role {
                 rows.catchment().value(row),
                 self.kept.state_time
             );
-            let letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
-            letters.extend(letter.filter(|_| !told_before));
+            let dead_letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
+            dead_letters.extend(dead_letter.filter(|_| !known_before));
         }
         Ok(())
     }
@@ -103,13 +103,13 @@ impl Role {
         &mut self,
         record: &Record,
         tick: Timestamp,
-        letters: &mut Vec<DeadLetterRow>,
+        dead_letters: &mut Vec<DeadLetterRow>,
     ) -> Result<(), ForecastError> {
         let partition = self.observations.partition();
         let locate = |row| format!("{partition}@{}#{row}", record.position);
         let rows = match Observations::try_from(record.batch.clone()) {
             Ok(rows) => rows,
-            Err(error) => return self.refuse_batch(record, locate(0), &error, tick, letters),
+            Err(error) => return self.refuse_batch(record, locate(0), &error, tick, dead_letters),
         };
         // Nothing has been read of what has not been yet.
         let waiting = Waiting { reached: self.kept.state_time, limit: tick };
@@ -120,8 +120,8 @@ impl Role {
             }
             self.kept.balance.received += 1;
             let replaced = self.replace_waiting(&rows, row, at, locate(row), tick);
-            letters.extend(replaced.filter(|_| self.rewinding_to.is_none()));
-            let mut told_before = false;
+            dead_letters.extend(replaced.filter(|_| self.rewinding_to.is_none()));
+            let mut known_before = false;
             let fate = match self.observation(&rows, row) {
                 Err(None) => {
                     self.kept.balance.missing += 1;
@@ -132,7 +132,7 @@ impl Role {
                     let about = About::Observed(observation.subject());
                     match self.kept.journal.in_place_of(Contract::Observation, at, &about) {
                         Some(newer) => {
-                            told_before = self.rewinding_to != Some(newer.arrived);
+                            known_before = self.rewinding_to != Some(newer.arrived);
                             Fate::Rejected(Reason::Superseded)
                         }
                         None => self.kept.align.add_observation(observation, waiting),
@@ -148,8 +148,8 @@ impl Role {
             let state_time = self.kept.state_time;
             let detail =
                 format!("{variable} of {station} at {valid_time} is {value}; the state has reached {state_time}");
-            let letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
-            letters.extend(letter.filter(|_| !told_before));
+            let dead_letter = settle(&mut self.kept.balance, fate, rows.batch(), row, locate(row), detail, tick)?;
+            dead_letters.extend(dead_letter.filter(|_| !known_before));
         }
         Ok(())
     }
@@ -236,12 +236,12 @@ impl Role {
         locator: String,
         error: &SchemaError,
         tick: Timestamp,
-        letters: &mut Vec<DeadLetterRow>,
+        dead_letters: &mut Vec<DeadLetterRow>,
     ) -> Result<(), ForecastError> {
         let rows = record.batch.num_rows() as u64;
         self.kept.balance.received += rows;
         self.kept.balance.reject(Reason::BrokenContract, rows);
-        letters.push(letter(&record.batch, locator, Reason::BrokenContract, error.to_string(), tick)?);
+        dead_letters.push(dead_letter(&record.batch, locator, Reason::BrokenContract, error.to_string(), tick)?);
         Ok(())
     }
 }
@@ -281,10 +281,10 @@ fn settle(
             reason
         }
     };
-    letter(&batch.slice(row, 1), locator, reason, detail, tick).map(Some)
+    dead_letter(&batch.slice(row, 1), locator, reason, detail, tick).map(Some)
 }
 
-fn letter(
+fn dead_letter(
     batch: &RecordBatch,
     locator: String,
     reason: Reason,

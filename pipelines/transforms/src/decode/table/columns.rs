@@ -85,7 +85,7 @@ pub(super) fn decode(batch: &RawBatch, columns: &Columns, layout: &TableLayout) 
         match read().and_then(|said| rows.push(line, said)) {
             Ok(()) => index.push(row),
             Err(refusal) => {
-                dead_letters.push(rows.letter(line, times.origin(row), refusal, render_row(&columns.rows, row)));
+                dead_letters.push(rows.dead_letter(line, times.origin(row), refusal, render_row(&columns.rows, row)));
             }
         }
     }

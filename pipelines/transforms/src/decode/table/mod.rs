@@ -127,11 +127,11 @@ impl RawRows {
             Origin::Lines { text, spans } => text[spans[row].0..spans[row].1].to_vec(),
             Origin::Columns { rows, index } => render_row(rows, index[row]),
         };
-        row_letter(&self.source, &self.locator, self.line[row], reason, detail, bytes, self.ingest_time[row])
+        row_dead_letter(&self.source, &self.locator, self.line[row], reason, detail, bytes, self.ingest_time[row])
     }
 }
 
-fn row_letter(
+fn row_dead_letter(
     source: &str,
     locator: &str,
     line: u64,
@@ -287,9 +287,9 @@ impl<'a> Rows<'a> {
         DecodedTable { rows: self.finish(origin), dead_letters, received, skipped }
     }
 
-    fn letter(&self, line: u64, time: Option<Timestamp>, refusal: Refusal, bytes: Vec<u8>) -> DeadLetterRow {
+    fn dead_letter(&self, line: u64, time: Option<Timestamp>, refusal: Refusal, bytes: Vec<u8>) -> DeadLetterRow {
         let batch = self.batch;
-        row_letter(&batch.source, &batch.locator, line, refusal.0, refusal.1, bytes, self.arrival(time))
+        row_dead_letter(&batch.source, &batch.locator, line, refusal.0, refusal.1, bytes, self.arrival(time))
     }
 
     fn finish(mut self, origin: Origin) -> RawRows {
@@ -370,7 +370,7 @@ fn decode_lines(batch: &RawBatch, lines: &Lines, layout: &TableLayout) -> Result
             Ok(()) => spans.push((start, end)),
             Err(refusal) => {
                 let kept = text[..text.len().min(MAX_LINE_BYTES)].to_vec();
-                dead_letters.push(rows.letter(line, times.origin(at), refusal, kept));
+                dead_letters.push(rows.dead_letter(line, times.origin(at), refusal, kept));
             }
         }
     }
