@@ -179,29 +179,35 @@ fn a_hindcast_goes_into_operation_and_makes_what_was_missed() {
     }
     let file = folder.path().join("live.toml");
     fs::write(&file, definition(folder.path(), from)).unwrap();
-    let hindcast = |store: &str, to: Timestamp| {
-        let sets = ["time.tick=1h", "forecast.every=1h"].map(str::to_owned);
-        let mut command = nilometer("hindcast", &file, &[&sets[..], &[format!("time.to={to}")]].concat());
-        command.arg("--out").arg(folder.path().join(store));
+    const SETS: [&str; 3] = ["time.tick=1h", "forecast.every=1h", "forecast.calibration_rate=0.05"];
+    let hindcast = |store: &str, arguments: &[String]| {
+        let mut command = nilometer("hindcast", &file, &SETS.map(str::to_owned));
+        command.args(arguments).arg("--out").arg(folder.path().join(store));
         succeed(command);
     };
     let operate = |sets: &[&str]| {
-        let sets: Vec<String> =
-            ["time.tick=1h", "forecast.every=1h"].iter().chain(sets).map(|s| (*s).to_owned()).collect();
+        let sets: Vec<String> = SETS.iter().chain(sets).map(|s| (*s).to_owned()).collect();
         nilometer("run", &file, &sets)
     };
     let forecasts = |store: &str| -> Vec<Forecasts> {
         archived(&folder.path().join(store), "forecast.v1").into_iter().map(|b| b.try_into().unwrap()).collect()
     };
-    hindcast("undisturbed", now);
-    hindcast("store", now.plus_s(-3 * 3_600));
+    let ended = now.plus_s(-3 * 3_600);
+    hindcast("undisturbed", &["--set".to_owned(), format!("time.to={now}")]);
+    hindcast("store", &["--to".to_owned(), ended.to_string()]);
     let expected = forecasts("undisturbed");
     let mut process = start(operate(&[]));
-    until(&mut process, "the forecast of now", || forecasts("store").len() >= expected.len());
+    let issued = |forecast: &Forecasts| Timestamp(forecast.issue_time().value(0));
+    let of_now = || forecasts("store").iter().any(|forecast| issued(forecast) == now);
+    until(&mut process, "the forecast of now", of_now);
     terminate(process);
     let found = forecasts("store");
-    assert_eq!(found.len(), expected.len());
-    assert!(found.iter().zip(&expected).all(|(a, b)| a.batch() == b.batch()), "to the last bit, also what was missed");
+    let (before, missed): (Vec<_>, Vec<_>) = found.iter().partition(|forecast| issued(forecast) <= ended);
+    let to_be: Vec<_> = expected.iter().filter(|forecast| issued(forecast) > ended).collect();
+    assert_eq!((missed.len(), to_be.len()), (3, 3));
+    assert!(missed.iter().zip(&to_be).all(|(a, b)| a.batch() == b.batch()), "to the last bit, also what was missed");
+    let ends_in_time = |forecast: &&Forecasts| forecast.valid_time().values().iter().all(|t| Timestamp(*t) <= ended);
+    assert!(before.len() > 20 && before.iter().all(ends_in_time), "a hindcast forecasts what is valid up to its end");
     let store = folder.path().join("store");
     assert!(archived(&store, "dead_letter.v1").is_empty(), "clean data give no dead letter");
     assert_eq!(observed(&store), observed(&folder.path().join("undisturbed")), "each row once");

@@ -221,6 +221,14 @@ fn replicated(folder: &Path, count: usize) -> Pipeline {
     let text = text.replace("../../", &format!("{}/", root().display()));
     let (before, rest) = text.split_once("[[catchment]]").unwrap();
     let (_, after) = rest.split_once("[network]").unwrap();
+    // One table has all gauges: its rows are appended here, none is read.
+    let (network, gauges) = after.split_once("[source.discharge_V3524010]").unwrap();
+    let (_, after) = gauges.split_once("# A weather forecast").unwrap();
+    let after = format!(
+        "{network}[source.discharge]\nkind = \"table\"\npath = \"qobs/V3524010.csv\"\nstation = {{ column = \"gauge\" }}\n\
+         time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvalue = \"discharge\"\nvariable = \"discharge\"\n\
+         unit = \"m3 s-1\"\n# A weather forecast{after}"
+    );
     let after: String = after.replace("[station_checks.V3517010]", "[station_checks.C0]");
     let mut all = before.to_owned();
     for index in 0..count {

@@ -170,7 +170,7 @@ pub struct ForecastOptions {
     pub leads: Vec<u32>,
     /// forecasts valid after this go out; before it the state warms up
     pub from: Option<Timestamp>,
-    /// and those valid up to this
+    /// and those valid up to this; later ones teach calibration, but do not go out
     pub until: Option<Timestamp>,
     /// how often
     pub every: Span,

@@ -24,7 +24,8 @@ const FUTURE_OCCURRENCE: Purpose = Purpose::Custom(3);
 const FUTURE_OUTPUT_ERROR: Purpose = Purpose::Custom(4);
 const FUTURE_OBSERVATION_ERROR: Purpose = Purpose::Custom(5);
 
-/// Which lead times go out: `steps` up to the horizon, of these the `chosen`, and only what is valid in `(from, until]`.
+/// Which lead times are forecast: `steps` up to the horizon, of these the `chosen`, and only what is valid after `from`. What is valid after
+/// `until` teaches as any other, but does not go out: operations that follow have learned what they would have without an end.
 pub(crate) struct Leads {
     pub(crate) steps: usize,
     pub(crate) chosen: Vec<u32>,
@@ -33,7 +34,7 @@ pub(crate) struct Leads {
 }
 
 impl Leads {
-    /// Which lead times of a forecast of `issue_time` go out, and when each is valid: at the ends of steps, the first one after
+    /// Which lead times of a forecast of `issue_time` are made, and when each is valid: at the ends of steps, the first one after
     /// the issue time. A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
     pub(crate) fn going_out(&self, issue_time: Timestamp, step_s: i64, scenario: Scenario, align: &Align) -> GoingOut {
         let last_step = issue_time.plus_s(1).ceil_s(step_s).plus_s(-step_s);
@@ -41,10 +42,10 @@ impl Leads {
             Scenario::Perfect => align.rain_until().unwrap_or(Timestamp::MIN),
             _ => Timestamp(i64::MAX),
         };
-        let until = known.min(self.until);
-        let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= until;
+        let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= known;
         let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
-        GoingOut { last_step, valid: valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect() }
+        let valid = valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect();
+        GoingOut { last_step, valid, until: self.until }
     }
 
     fn wants(&self, lead: usize) -> bool {
@@ -139,10 +140,12 @@ pub(crate) struct Outlook {
     members: usize,
 }
 
-/// The valid time of each lead that goes out.
+/// The valid time of each lead that is forecast.
 pub(crate) struct GoingOut {
     last_step: Timestamp,
     valid: Vec<Option<Timestamp>>,
+    /// what is valid after this does not go out
+    until: Timestamp,
 }
 
 impl GoingOut {
@@ -292,6 +295,9 @@ impl Outlook {
                 let at = catchment * leads + lead;
                 let summary = &mut self.summaries[at];
                 postprocessing.calibrate(valid_time, (catchment, lead), &mut summary.quantiles)?;
+                if valid_time > going_out.until {
+                    continue;
+                }
                 rows.push(ForecastRow {
                     catchment: &gauged.id,
                     variable: Variable::Discharge,

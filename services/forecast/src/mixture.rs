@@ -151,7 +151,8 @@ impl States {
         }
         let Some(outlook) = Outlook::mixed(fed) else { return Ok(None) };
         let first = &self.members[0].1;
-        outlook.issue(issue_time, first.time(), &going_out, postprocessing, about).map(Some)
+        let rows = outlook.issue(issue_time, first.time(), &going_out, postprocessing, about)?;
+        Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 
     /// Everything that a snapshot needs of the states: their numbers, and the water budgets of each one's catchments.
