@@ -55,7 +55,7 @@ fn a_river_in_whatever_partition_is_forecast_and_parted_from_no_other_of_its_own
     let other = [store(&out), vec!["log.partitions=7".to_owned()]].concat();
     refused(
         &nilometer("replay", &definition, &other).output().unwrap(),
-        &["the state in log.store was made with catchments: ", "another log.store"],
+        &["the state in log.store was made with log.partitions: 12; the definition says 7", "another log.store"],
     );
     let none = [store(&out), vec!["log.partitions=0".to_owned()]].concat();
     refused(&nilometer("replay", &definition, &none).output().unwrap(), &["log.partitions", "1 to 256"]);

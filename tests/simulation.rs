@@ -177,6 +177,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 reload: tokio::sync::watch::channel(0).1,
                 metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
                 partition: 0,
+                accept_state_loss: Vec::new(),
             };
             Box::pin(async move {
                 nilometer_forecast::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e))

@@ -266,6 +266,7 @@ async fn observation_to_forecast() {
         models: nilometer_runtime::Mixture::load(&pipeline.model.package).unwrap(),
         metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
+        accept_state_loss: Vec::new(),
     };
     let mut role = tokio::spawn(nilometer_forecast::run(pipeline.clone(), dependencies, stop));
     let mut latencies = Vec::new();

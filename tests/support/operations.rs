@@ -172,6 +172,7 @@ impl Services<'_> {
             reload: watch::channel(0).1,
             metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
             partition: 0,
+            accept_state_loss: Vec::new(),
         };
         let (pipeline, stop) = (self.world.pipeline.clone(), lifecycle.next_role());
         roles.spawn(async move {

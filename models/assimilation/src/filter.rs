@@ -1,9 +1,8 @@
 //! The analysis of a batch of catchments: check all, then weigh and update one catchment after the other.
 
-use rand_chacha::ChaCha8Rng;
-
 use crate::ensemble::{Ensemble, EnsembleMut};
 use crate::error::AssimilationError;
+use crate::noise::NoiseSource;
 use crate::observation::{CatchmentObservation, require_ascending};
 use crate::options::FilterOptions;
 use crate::report::{AnalysisReport, Innovation, Resampled, RowIncrement};
@@ -40,7 +39,7 @@ impl Filter {
     /// `observations` are ascending by catchment, each catchment once; several observations of a catchment are stacked
     /// in one entry and enter one joint update. A catchment without an entry is not touched, nor inflated. The
     /// prior anomalies of an entry are multiplied by its inflation times [`FilterOptions::prior_inflation`]. One
-    /// observation per catchment (p = 1) allocates nothing once the buffers have grown. From `rng` draw only
+    /// observation per catchment (p = 1) allocates nothing once the buffers have grown. From `noise` draw only
     /// [`crate::Method::StochasticEnkf`], in the order catchment, observation, member, and
     /// [`crate::Method::Particle`], one uniform number and one permutation a catchment. What is drawn does not depend
     /// on the rows. Cost per catchment: O(p^2 M + p^3 + rows p M).
@@ -60,13 +59,13 @@ impl Filter {
         &mut self,
         ensemble: &mut EnsembleMut<'_>,
         observations: &[CatchmentObservation<'_>],
-        rng: &mut ChaCha8Rng,
+        noise: &mut impl NoiseSource,
         report: &mut AnalysisReport,
     ) -> Result<(), AssimilationError> {
         report.clear();
         let outcome = self
             .check(ensemble.as_ref(), observations, &mut report.innovations)
-            .and_then(|()| self.update_all(ensemble, observations, rng, report));
+            .and_then(|()| self.update_all(ensemble, observations, noise, report));
         if outcome.is_err() {
             report.clear();
         }
@@ -91,11 +90,11 @@ impl Filter {
         &mut self,
         ensemble: &mut EnsembleMut<'_>,
         observations: &[CatchmentObservation<'_>],
-        rng: &mut ChaCha8Rng,
+        noise: &mut impl NoiseSource,
         report: &mut AnalysisReport,
     ) -> Result<(), AssimilationError> {
         observations.iter().try_for_each(|observation| {
-            self.update(ensemble, observation, rng, report).map_err(|error| error.in_catchment(observation.catchment))
+            self.update(ensemble, observation, noise, report).map_err(|error| error.in_catchment(observation.catchment))
         })
     }
 
@@ -103,12 +102,12 @@ impl Filter {
         &mut self,
         ensemble: &mut EnsembleMut<'_>,
         observation: &CatchmentObservation<'_>,
-        rng: &mut ChaCha8Rng,
+        noise: &mut impl NoiseSource,
         report: &mut AnalysisReport,
     ) -> Result<(), AssimilationError> {
         let catchment = observation.catchment;
         let inflation = self.inflation(observation);
-        self.transform.fill(observation, ensemble.shape().members, inflation, rng)?;
+        self.transform.fill(observation, ensemble.shape().members, inflation, noise.of_catchment(catchment))?;
         if let Some(effective_members) = self.transform.effective_members() {
             report.resampled.push(Resampled { catchment, effective_members });
         }

@@ -131,7 +131,7 @@ pub use first_guess::{
 pub use inflation::AdaptiveInflation;
 pub use localisation::{Influence, RiverDistances, RiverReach, gaspari_cohn};
 pub use minimum::{CatchmentMinimum, ControlRow, DescentOutcome, VariationalOptions};
-pub use noise::{Ar1, Purpose, stream};
+pub use noise::{Ar1, NoiseSource, Purpose, catchment_streams, stream, stream_number};
 pub use observation::{CatchmentObservation, UpdatableRow};
 pub use observed::{Observed, is_informative};
 pub use options::{Bounds, FilterOptions, Method};

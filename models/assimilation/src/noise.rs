@@ -42,8 +42,7 @@ impl Purpose {
 ///
 /// The 32-byte key is `seed ‖ family ‖ number ‖ time`, little endian: distinct inputs have distinct keys, and `ChaCha`
 /// (Bernstein 2008) decorrelates keys that differ in a bit. The same input gives the same stream on every machine, so a
-/// snapshot needs no generator state. For independent noise per partition under one seed, select the partition with
-/// `rng.set_stream(partition)`.
+/// snapshot needs no generator state. Each catchment has a stream of its own under the key: [`catchment_streams`].
 #[must_use]
 pub fn stream(seed: u64, purpose: Purpose, time_us: i64) -> ChaCha8Rng {
     let [family, number] = purpose.key_words();
@@ -53,6 +52,46 @@ pub fn stream(seed: u64, purpose: Purpose, time_us: i64) -> ChaCha8Rng {
         *target = *byte;
     }
     ChaCha8Rng::from_seed(key)
+}
+
+/// The number of a catchment's stream: FNV-1a (Fowler, Noll & Vo; RFC 9923), 64 bits, of its identifier. It is part of the reproducibility contract.
+#[must_use]
+pub fn stream_number(catchment: &str) -> u64 {
+    catchment
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// The random streams of a (seed, purpose, time), one for each catchment by its [`stream_number`]: what a catchment draws does not depend on which others
+/// there are.
+#[must_use]
+pub fn catchment_streams(seed: u64, purpose: Purpose, time_us: i64, numbers: &[u64]) -> Vec<ChaCha8Rng> {
+    let of_catchment = |number: &u64| {
+        let mut rng = stream(seed, purpose, time_us);
+        rng.set_stream(*number);
+        rng
+    };
+    numbers.iter().map(of_catchment).collect()
+}
+
+/// Where a filter's noise comes from.
+pub trait NoiseSource {
+    /// The stream that a catchment draws from, once an analysis.
+    fn of_catchment(&mut self, catchment: usize) -> &mut ChaCha8Rng;
+}
+
+/// One stream, from which the catchments draw one after the other.
+impl NoiseSource for ChaCha8Rng {
+    fn of_catchment(&mut self, _: usize) -> &mut ChaCha8Rng {
+        self
+    }
+}
+
+/// A stream for each catchment.
+impl NoiseSource for Vec<ChaCha8Rng> {
+    fn of_catchment(&mut self, catchment: usize) -> &mut ChaCha8Rng {
+        &mut self[catchment]
+    }
 }
 
 /// A first-order autoregressive row, `z' = rho z + sigma sqrt(1 - rho^2) eta`, `rho = exp(-dt / tau)`, `eta ~ N(0, 1)`:
@@ -133,9 +172,20 @@ mod tests {
         ] {
             assert_ne!(reference, other);
         }
-        let mut partition = stream(7, Purpose::OutputError, 100);
-        partition.set_stream(1);
-        assert_ne!(reference, partition.next_u64());
+    }
+
+    #[test]
+    fn a_catchment_draws_the_same_whatever_others_there_are() {
+        let [upper, lower] = ["upper", "lower"].map(stream_number);
+        let draw = |numbers: &[u64]| -> Vec<u64> {
+            let streams = catchment_streams(7, Purpose::OutputError, 100, numbers);
+            streams.into_iter().map(|mut stream| stream.next_u64()).collect()
+        };
+        let both = draw(&[upper, lower]);
+        assert_ne!(both[0], both[1]);
+        assert_eq!((draw(&[lower]), draw(&[lower, upper])), (vec![both[1]], vec![both[1], both[0]]));
+        // Published vectors of FNV-1a.
+        assert_eq!([stream_number(""), stream_number("foobar")], [0xcbf2_9ce4_8422_2325, 0x8594_4171_f739_67e8]);
     }
 
     /// Words of an independent ChaCha8 (RFC 8439 layout, 8 rounds) under the key that [`stream`] documents.

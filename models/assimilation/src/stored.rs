@@ -1,10 +1,9 @@
 //! Predictions of the past, kept until the observations of their time have come.
 
-use rand_chacha::ChaCha8Rng;
-
 use crate::ensemble::{EnsembleMut, EnsembleShape};
 use crate::error::{AssimilationError, require_each, require_length};
 use crate::filter::Filter;
+use crate::noise::NoiseSource;
 use crate::observation::{CatchmentObservation, UpdatableRow};
 use crate::options::Bounds;
 use crate::report::AnalysisReport;
@@ -27,7 +26,7 @@ use crate::report::AnalysisReport;
 /// Evensen & van Leeuwen 2000, MWR 128, 1852); without it, an observation that comes after other analyses would be
 /// weighed with a spread that they have already used up.
 ///
-/// The numbers have one size from the beginning, so that they fit a snapshot: [`StoredPredictions::save`].
+/// The numbers have one size from the beginning, so that they fit a snapshot: [`StoredPredictions::times_us`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredPredictions {
     shape: EnsembleShape,
@@ -56,27 +55,18 @@ impl StoredPredictions {
     /// or [`AssimilationError::Element`] where the predictions have another shape, or are NaN or infinite. Nothing
     /// changes then.
     pub fn store(&mut self, valid_time_us: i64, predicted: &[f32]) -> Result<(), AssimilationError> {
-        if let Some(previous_us) = self.latest_us().filter(|&latest_us| latest_us >= valid_time_us) {
-            return Err(AssimilationError::Time { previous_us, next_us: valid_time_us });
-        }
-        let width = self.shape.catchments * self.shape.members;
-        require_length("stored prediction", predicted.len(), width)?;
         require_each("stored prediction", predicted, "finite", f64::is_finite)?;
-        // An empty slot sorts before every time.
-        if let Some((slot, time_us)) = self.times_us.iter_mut().enumerate().min_by_key(|(_, time_us)| **time_us) {
-            *time_us = Some(valid_time_us);
-            self.predicted[slot * width..(slot + 1) * width].copy_from_slice(predicted);
-        }
-        Ok(())
+        self.keep(valid_time_us, predicted)
     }
 
     /// The predictions `[M]` of a catchment at a valid time; none where the time is forgotten or was never stored, or
-    /// the catchment does not exist.
+    /// the catchment does not exist or had none then.
     #[must_use]
     pub fn members(&self, valid_time_us: i64, catchment: usize) -> Option<&[f32]> {
         let slot = self.times_us.iter().position(|&time_us| time_us == Some(valid_time_us))?;
         let at = (slot * self.shape.catchments + catchment) * self.shape.members;
-        (catchment < self.shape.catchments).then(|| &self.predicted[at..at + self.shape.members])
+        let members = self.predicted.get(at..at + self.shape.members).filter(|_| catchment < self.shape.catchments)?;
+        (!members[0].is_nan()).then_some(members)
     }
 
     /// The latest valid time that is kept.
@@ -86,8 +76,8 @@ impl StoredPredictions {
     }
 
     /// Applies to what is kept the analysis that `filter` makes of `observations`: call it beside
-    /// [`Filter::assimilate`], with the same observations (their rows are not used) and `rng` at the beginning of the
-    /// same stream, so that members keep together. Adds the rows kept, T per observed catchment, to the cost.
+    /// [`Filter::assimilate`], with the same observations (their rows are not used) and `noise` at the beginning of the
+    /// same streams, so that members keep together. Adds the rows kept, T per observed catchment, to the cost.
     ///
     /// # Errors
     /// As [`Filter::assimilate`], which has refused before whatever this refuses.
@@ -95,7 +85,7 @@ impl StoredPredictions {
         &mut self,
         filter: &mut Filter,
         observations: &[CatchmentObservation<'_>],
-        rng: &mut ChaCha8Rng,
+        noise: &mut impl NoiseSource,
     ) -> Result<(), AssimilationError> {
         let slots = self.times_us.iter().enumerate().filter(|(_, time_us)| time_us.is_some());
         self.rows.clear();
@@ -103,26 +93,37 @@ impl StoredPredictions {
         let rows = &self.rows;
         let of_the_past: Vec<_> = observations.iter().map(|of_now| CatchmentObservation { rows, ..*of_now }).collect();
         let mut ensemble = EnsembleMut::new(&mut self.predicted, self.shape)?;
-        filter.assimilate(&mut ensemble, &of_the_past, rng, &mut AnalysisReport::default())
+        filter.assimilate(&mut ensemble, &of_the_past, noise, &mut AnalysisReport::default())
     }
 
-    /// Everything that a snapshot needs: the predictions `[T, C, M]`, and the valid time of each slot in microseconds.
-    #[must_use]
-    pub fn save(&self) -> (&[f32], &[Option<i64>]) {
-        (&self.predicted, &self.times_us)
+    /// The valid times that are kept, ascending, microseconds since the epoch: with the [`StoredPredictions::members`] of each, all that a snapshot
+    /// needs.
+    pub fn times_us(&self) -> impl Iterator<Item = i64> {
+        let mut times: Vec<i64> = self.times_us.iter().flatten().copied().collect();
+        times.sort_unstable();
+        times.into_iter()
     }
 
-    /// Takes up what [`StoredPredictions::save`] gave.
+    /// Keeps the predictions `[C, M]` of a valid time as [`StoredPredictions::store`] does, those of a catchment NaN where they are not known.
     ///
     /// # Errors
-    /// [`AssimilationError::Length`] where the numbers are of another shape, [`AssimilationError::Element`] where one
-    /// is NaN or infinite. Nothing changes then.
-    pub fn restore(&mut self, predicted: &[f32], times_us: &[Option<i64>]) -> Result<(), AssimilationError> {
-        require_length("stored prediction", predicted.len(), self.predicted.len())?;
-        require_length("time of stored predictions", times_us.len(), self.times_us.len())?;
-        require_each("stored prediction", predicted, "finite", f64::is_finite)?;
-        self.predicted.copy_from_slice(predicted);
-        self.times_us.copy_from_slice(times_us);
+    /// As [`StoredPredictions::store`], but for NaN.
+    pub fn restore(&mut self, valid_time_us: i64, predicted: &[f32]) -> Result<(), AssimilationError> {
+        require_each("stored prediction", predicted, "finite or NaN", |value| !value.is_infinite())?;
+        self.keep(valid_time_us, predicted)
+    }
+
+    fn keep(&mut self, valid_time_us: i64, predicted: &[f32]) -> Result<(), AssimilationError> {
+        if let Some(previous_us) = self.latest_us().filter(|&latest_us| latest_us >= valid_time_us) {
+            return Err(AssimilationError::Time { previous_us, next_us: valid_time_us });
+        }
+        let width = self.shape.catchments * self.shape.members;
+        require_length("stored prediction", predicted.len(), width)?;
+        // An empty slot sorts before every time.
+        if let Some((slot, time_us)) = self.times_us.iter_mut().enumerate().min_by_key(|(_, time_us)| **time_us) {
+            *time_us = Some(valid_time_us);
+            self.predicted[slot * width..(slot + 1) * width].copy_from_slice(predicted);
+        }
         Ok(())
     }
 }
@@ -168,14 +169,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_is_restored() {
+    fn what_is_kept_is_restored_but_for_a_catchment_that_is_new() {
         let mut stored = StoredPredictions::new(3, 2, 2).unwrap();
         let saved = filled();
-        let (predicted, times_us) = saved.save();
-        stored.restore(predicted, times_us).unwrap();
-        assert_eq!(stored, saved);
-        assert!(stored.restore(&predicted[1..], times_us).is_err());
-        assert!(stored.restore(predicted, &times_us[1..]).is_err());
-        assert_eq!(stored, saved);
+        for time_us in saved.times_us() {
+            let known = saved.members(time_us, 0).unwrap();
+            stored.restore(time_us, &[known, &[f32::NAN; 2]].concat()).unwrap();
+            assert_eq!(stored.members(time_us, 0), Some(known));
+            assert_eq!(stored.members(time_us, 1), None, "nothing was predicted for it");
+        }
+        assert_eq!(stored.latest_us(), saved.latest_us());
+        assert!(stored.restore(50, &[0.0; 4]).is_err());
+        assert!(stored.restore(60, &[f32::INFINITY; 4]).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Snapshots: a role's state and its positions in one object, created once.
 //!
-//! `<root>/<role>/<partition>/<ordinal, 20 digits>.arrow` holds the numbers as one Float32 column and everything else as JSON in the
+//! `<root>/<role>/<partition>/<ordinal, 20 digits>.arrow` holds numbers as [`Columns`], a row a catchment, and everything else as JSON in the
 //! header, sealed like a log segment. An ordinal is an instant's microseconds, negative before 1970, when a minus stands before its digits.
 //! Ordinals only grow; the same ordinal may be saved again with the same content (a
 //! replay), never with another (a second owner).
@@ -9,12 +9,10 @@
 //! that led to it, a log that holds less has lost messages, and a role that goes on from it appends none of those before again. So a role whose
 //! messages are lost goes on from an older one ([`resuming_at`](Snapshots::resuming_at)).
 
+mod columns;
+
 use std::sync::Arc;
 
-use arrow::{
-    array::{Array, Float32Array, RecordBatch},
-    datatypes::{DataType, Field, Schema},
-};
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -22,6 +20,8 @@ use crate::{
     EnvelopeError, Extent, Log, LogError, Partition,
     envelope::{header, numbered, numbers_in, open, seal},
 };
+
+pub use columns::{Columns, ColumnsBuilder, KeyedColumns};
 
 const CONTENT: &str = "nilometer.snapshot";
 /// What the log held; earlier versions did not say.
@@ -37,8 +37,8 @@ pub struct Snapshot<T> {
     pub ordinal: i64,
     /// positions, balance and whatever else the role needs to go on
     pub content: T,
-    /// the numerical state, flattened
-    pub numbers: Vec<f32>,
+    /// the numerical state, by catchment
+    pub columns: Columns,
 }
 
 /// What a partition held when a snapshot was made.
@@ -162,18 +162,18 @@ impl Snapshots {
         &self,
         ordinal: i64,
         content: &T,
-        numbers: &[f32],
+        columns: &Columns,
     ) -> Result<(), SnapshotError> {
         let path = self.key(ordinal);
         let key = path.to_string();
         if self.again.is_some_and(|(from, newest)| ordinal > from && ordinal <= newest) {
             // The state is that of the first time, and so is what had been appended then. Others are not made: a newer one is there.
             let Some(recorded) = self.recorded_at(ordinal).await? else { return Ok(()) };
-            let bytes = encode(&key, content, numbers, &recorded.unwrap_or_default())?;
+            let bytes = encode(&key, content, columns, &recorded.unwrap_or_default())?;
             self.store.put(&path, bytes.into()).await.map_err(|source| SnapshotError::Store { key, source })?;
             return self.forget(ordinal).await;
         }
-        let bytes = encode(&key, content, numbers, &self.recorded().await?)?;
+        let bytes = encode(&key, content, columns, &self.recorded().await?)?;
         match self.store.put_opts(&path, bytes.clone().into(), PutMode::Create.into()).await {
             Ok(_) => {}
             Err(object_store::Error::AlreadyExists { .. }) => {
@@ -198,11 +198,11 @@ impl Snapshots {
         &self,
         ordinal: i64,
         content: &T,
-        numbers: &[f32],
+        columns: &Columns,
     ) -> Result<(), SnapshotError> {
         let path = self.key(ordinal);
         let key = path.to_string();
-        let bytes = encode(&key, content, numbers, &self.recorded().await?)?;
+        let bytes = encode(&key, content, columns, &self.recorded().await?)?;
         self.store.put(&path, bytes.into()).await.map_err(|source| SnapshotError::Store { key, source })?;
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Snapshots {
         for ordinal in ordinals.iter().rev() {
             let path = self.key(*ordinal);
             match parse(&self.fetch(&path).await?) {
-                Ok((content, numbers)) => return Ok(Some(Snapshot { ordinal: *ordinal, content, numbers })),
+                Ok((content, columns)) => return Ok(Some(Snapshot { ordinal: *ordinal, content, columns })),
                 Err(problem) => {
                     tracing::warn!(snapshot = %path, problem, "a snapshot cannot be read; the one before it serves");
                     newest_problem.get_or_insert(problem);
@@ -240,10 +240,10 @@ impl Snapshots {
     pub async fn newest_before<T: DeserializeOwned>(
         &self,
         ordinal: i64,
-        accept: impl Fn(&T) -> bool,
+        accept: impl Fn(&Snapshot<T>) -> bool,
     ) -> Result<Option<Snapshot<T>>, SnapshotError> {
         for ordinal in self.ordinals().await?.into_iter().rev().filter(|o| *o < ordinal) {
-            if let Some(snapshot) = self.readable(ordinal).await?.filter(|found| accept(&found.content)) {
+            if let Some(snapshot) = self.readable(ordinal).await?.filter(&accept) {
                 return Ok(Some(snapshot));
             }
         }
@@ -314,7 +314,7 @@ impl Snapshots {
     /// The store's error.
     pub async fn readable<T: DeserializeOwned>(&self, ordinal: i64) -> Result<Option<Snapshot<T>>, SnapshotError> {
         match self.fetch(&self.key(ordinal)).await {
-            Ok(bytes) => Ok(parse(&bytes).ok().map(|(content, numbers)| Snapshot { ordinal, content, numbers })),
+            Ok(bytes) => Ok(parse(&bytes).ok().map(|(content, columns)| Snapshot { ordinal, content, columns })),
             Err(SnapshotError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
             Err(error) => Err(error),
         }
@@ -360,25 +360,21 @@ impl Snapshots {
 fn encode<T: Serialize>(
     key: &str,
     content: &T,
-    numbers: &[f32],
+    columns: &Columns,
     recorded: &[Recorded],
 ) -> Result<Vec<u8>, SnapshotError> {
     let json = |source| SnapshotError::Content { key: key.to_owned(), source };
     let content = serde_json::to_string(content).map_err(json)?;
     let recorded = serde_json::to_string(recorded).map_err(json)?;
     let fail = |source| SnapshotError::Encode { key: key.to_owned(), source };
-    let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::Float32, false)]));
-    let batch = RecordBatch::try_new(schema, vec![Arc::new(Float32Array::from(numbers.to_vec()))])
-        .map_err(|e| fail(e.into()))?;
-    seal(&batch, &[(CONTENT, content), (RECORDED, recorded)]).map_err(fail)
+    seal(columns.batch(), &[(CONTENT, content), (RECORDED, recorded)]).map_err(fail)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Vec<f32>), String> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, Columns), String> {
     let (batch, headers) = open(bytes).map_err(|e| e.to_string())?;
     let content: String = header(&headers, CONTENT, "JSON").map_err(|e| e.to_string())?;
     let content = serde_json::from_str(&content).map_err(|e| e.to_string())?;
-    let numbers = batch.column(0).as_any().downcast_ref::<Float32Array>().ok_or("its numbers are not Float32")?;
-    Ok((content, numbers.values().to_vec()))
+    Ok((content, Columns::of(&batch).map_err(|e| e.to_string())?))
 }
 
 /// Compares content, not bytes: the order of Arrow's metadata is not fixed, and others may have appended more or less.

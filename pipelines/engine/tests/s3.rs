@@ -5,12 +5,19 @@
 use std::sync::Arc;
 
 use nilometer_engine::{
-    Bucket, EmbeddedLog, Lease, LeaseError, Metrics, Owner, SnapshotError, Snapshots, Use, conformance,
+    Bucket, Columns, ColumnsBuilder, EmbeddedLog, Lease, LeaseError, Metrics, Owner, SnapshotError, Snapshots, Use,
+    conformance,
 };
 use object_store::{ObjectStore, prefix::PrefixStore};
 
 fn store(bucket: &Bucket, prefix: &'static str) -> Arc<dyn ObjectStore> {
     Arc::new(PrefixStore::new(bucket.store(), prefix))
+}
+
+fn numbers(number: i64) -> Columns {
+    let mut columns = ColumnsBuilder::new(["catchment"]);
+    columns.f32("store", |_| [number as f32]);
+    columns.finish().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,13 +30,13 @@ async fn the_log_passes_the_suite_and_a_second_owner_of_a_state_is_noticed() {
     let (ours, theirs) = (owner(), owner());
     assert!(ours.newest::<u64>().await.unwrap().is_none());
     for ordinal in 1..=4_i64 {
-        ours.save(ordinal, &ordinal, &[ordinal as f32]).await.unwrap();
+        ours.save(ordinal, &ordinal, &numbers(ordinal)).await.unwrap();
     }
-    theirs.save(4, &4_u64, &[4.0]).await.unwrap();
-    assert!(matches!(theirs.save(4, &5_u64, &[4.0]).await, Err(SnapshotError::Fenced { .. })));
+    theirs.save(4, &4_u64, &numbers(4)).await.unwrap();
+    assert!(matches!(theirs.save(4, &5_u64, &numbers(4)).await, Err(SnapshotError::Fenced { .. })));
     assert_eq!(theirs.newest::<u64>().await.unwrap().unwrap().content, 4);
     assert_eq!(theirs.ordinals().await.unwrap(), [3, 4], "older ones are removed");
-    theirs.replace(3, &33_u64, &[]).await.unwrap();
+    theirs.replace(3, &33_u64, &Columns::default()).await.unwrap();
     assert_eq!(ours.oldest::<u64>().await.unwrap().unwrap().content, 33);
 }
 

@@ -1,15 +1,17 @@
 //! Analysis: what gauges have read moves an ensemble's stores, its rain and its output error, one update for all that came since the last.
 
+use nilometer_alignment::Observation;
 use nilometer_assimilation::{
     AdaptiveInflation, AnalysisReport, CatchmentObservation, EnsembleMut, Filter, FilterOptions, Method, Purpose,
-    StoredPredictions, stream,
+    StoredPredictions,
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_runtime::Card;
 use nilometer_schemas::{Timestamp, Variable};
 
 use crate::{
-    ForecastError, Observation,
+    ForecastError,
     parts::Parts,
     stores::{Seen, SeenStore},
 };
@@ -143,7 +145,7 @@ impl Analysis {
                 rows: &parts.rows,
             })
             .collect();
-        let mut noise = stream(parts.seed, Purpose::ObservationPerturbation, time.0);
+        let mut noise = parts.streams(Purpose::ObservationPerturbation, time);
         let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
         // What was predicted before now is not asked for again, so it need not be corrected with the ensemble.
         self.filter.assimilate(&mut ensemble, &batch, &mut noise, &mut report)?;
@@ -200,37 +202,47 @@ impl Analysis {
         Ok(())
     }
 
-    /// For a snapshot of a state at `time`: factors, predictions with their age in steps, and what stores have taught.
-    pub(crate) fn numbers(&self, parts: &Parts, time: Timestamp) -> Vec<f32> {
-        let mut numbers =
-            self.adaptive_inflation.as_ref().map_or_else(Vec::new, |inflation| inflation.factors().to_vec());
-        let (predicted, times_us) = self.stored.save();
-        numbers.extend_from_slice(predicted);
-        let age = |then: i64| (time.seconds_since(Timestamp(then)) / parts.step_s) as f32;
-        numbers.extend(times_us.iter().map(|then| then.map_or(f32::NAN, age)));
-        numbers.extend(self.stores.iter().flat_map(SeenStore::numbers));
-        numbers
+    /// Adds the columns of what a model's filter has learned: its inflation, what the members predicted for the gauge and when, and what stores have
+    /// taught.
+    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
+        if let Some(inflation) = &self.adaptive_inflation {
+            columns.f32(&format!("{name}.inflation"), |catchment| [inflation.factors()[catchment]]);
+        }
+        let times: Vec<i64> = self.stored.times_us().collect();
+        columns.i64(&format!("{name}.predicted.time"), |_| times.clone());
+        columns.f32(&format!("{name}.predicted"), |catchment| {
+            let members = times.iter().filter_map(|time| self.stored.members(*time, catchment));
+            members.flatten().copied().collect::<Vec<_>>()
+        });
+        self.stores.iter().for_each(|store| store.store(name, columns));
     }
 
-    /// Takes up what [`Analysis::numbers`] gave and returns the numbers behind it; none when there are fewer or they are none of such.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], parts: &Parts, time: Timestamp) -> Option<&'a [f32]> {
-        let mut behind = numbers;
+    /// Takes up what [`Analysis::store`] gave of the catchments that were there.
+    pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>, members: usize) -> Result<(), ForecastError> {
+        let catchments = rows.len();
         if let Some(inflation) = &mut self.adaptive_inflation {
-            let (factors, others) = behind.split_at_checked(inflation.factors().len())?;
-            inflation.restore(factors).ok()?;
-            behind = others;
+            let mut factors = inflation.factors().to_vec();
+            for (catchment, factor) in factors.iter_mut().enumerate() {
+                if let Some([learned]) = rows.f32(&format!("{name}.inflation"), catchment) {
+                    *factor = *learned;
+                }
+            }
+            inflation.restore(&factors)?;
         }
-        let (predicted, times_us) = self.stored.save();
-        let (times, len) = (times_us.len(), predicted.len());
-        let (predicted, others) = behind.split_at_checked(len)?;
-        let (ages, others) = others.split_at_checked(times)?;
-        let then = |age: &f32| (!age.is_nan()).then(|| time.plus_s(-(*age as i64) * parts.step_s).0);
-        self.stored.restore(predicted, &ages.iter().map(then).collect::<Vec<_>>()).ok()?;
-        behind = others;
-        for store in &mut self.stores {
-            behind = store.restore(behind)?;
+        let (time, predicted) = (format!("{name}.predicted.time"), format!("{name}.predicted"));
+        let of = |catchment| Some((rows.i64(&time, catchment)?, rows.f32(&predicted, catchment)?));
+        let stored: Vec<Option<(&[i64], &[f32])>> = (0..catchments).map(of).collect();
+        let times = stored.iter().flatten().map(|(times, _)| *times).max_by_key(|times| times.len());
+        for (at, time) in times.unwrap_or_default().iter().enumerate() {
+            // What a catchment that is new would have predicted is not known.
+            let of_catchment = |stored: &Option<(&[i64], &[f32])>| {
+                let known = stored.and_then(|(_, predicted)| predicted.get(at * members..(at + 1) * members));
+                known.map_or_else(|| vec![f32::NAN; members], <[f32]>::to_vec)
+            };
+            self.stored.restore(*time, &stored.iter().flat_map(of_catchment).collect::<Vec<_>>())?;
         }
-        Some(behind)
+        self.stores.iter_mut().for_each(|store| store.restore(name, rows));
+        Ok(())
     }
 }
 
@@ -282,7 +294,7 @@ fn correct(
     filter.assimilate(
         &mut EnsembleMut::new(numbers, parts.shape)?,
         &batch,
-        &mut stream(parts.seed, purpose, time.0),
+        &mut parts.streams(purpose, time),
         &mut report,
     )?;
     Ok(Correction { report, localised })

@@ -21,7 +21,21 @@ pub struct WaterBudget {
     pub noise_mm: f64,
 }
 
+/// A term of a budget.
+type Term = fn(&mut WaterBudget) -> &mut f64;
+
 impl WaterBudget {
+    /// Every term by its name.
+    pub(crate) const TERMS: [(&'static str, Term); 7] = [
+        ("initial_mm", |budget| &mut budget.initial_mm),
+        ("precipitation_mm", |budget| &mut budget.precipitation_mm),
+        ("evapotranspiration_mm", |budget| &mut budget.evapotranspiration_mm),
+        ("outflow_mm", |budget| &mut budget.outflow_mm),
+        ("increment_mm", |budget| &mut budget.increment_mm),
+        ("clipped_mm", |budget| &mut budget.clipped_mm),
+        ("noise_mm", |budget| &mut budget.noise_mm),
+    ];
+
     /// What is unexplained of `storage_mm`, the water in the stores now.
     #[must_use]
     pub fn residual_mm(&self, storage_mm: f64) -> f64 {

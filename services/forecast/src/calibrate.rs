@@ -6,10 +6,9 @@
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::{Calibrator, Issued};
 
-use crate::{
-    ForecastError,
-    outstanding::{Outstanding, SlotTimes},
-};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
+
+use crate::{ForecastError, outstanding::Outstanding};
 
 /// Numbers of one forecast that waits: what it is judged against, and its stage of the river.
 const FIELDS: usize = Issued::NUMBERS + 1;
@@ -84,24 +83,31 @@ impl Calibration {
         flow.m3_s += (discharge_m3_s as f32 - flow.m3_s) / flow.observations;
     }
 
-    /// Everything that a snapshot needs: numbers, and which times they are about.
-    pub(crate) fn save(&self) -> (Vec<f32>, SlotTimes) {
-        let learned = self.calibrators.iter().flat_map(Calibrator::numbers);
-        let flows = self.flows.iter().flat_map(|flow| [flow.m3_s, flow.observations]);
-        (learned.chain(flows).chain(self.issued.numbers().iter().copied()).collect(), self.issued.times().clone())
+    /// Adds the columns of what was learned `[L, flow regime, number]`, of the mean flow, and of the forecasts that wait.
+    pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
+        let of_catchment = self.leads * STAGES;
+        columns.f32("calibration.learned", |catchment| {
+            let own = &self.calibrators[catchment * of_catchment..][..of_catchment];
+            own.iter().flat_map(Calibrator::numbers).collect::<Vec<_>>()
+        });
+        columns.f32("calibration.flow", |catchment| [self.flows[catchment].m3_s, self.flows[catchment].observations]);
+        self.issued.store("calibration.issued", columns);
     }
 
-    /// Takes up what [`Calibration::save`] gave and returns the numbers behind it; `None` when it is of another size.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], times: &SlotTimes) -> Option<&'a [f32]> {
-        let (learned, behind) = numbers.split_at_checked(Calibrator::NUMBERS * self.calibrators.len())?;
-        let (flows, behind) = behind.split_at_checked(2 * self.flows.len())?;
-        for (calibrator, numbers) in self.calibrators.iter_mut().zip(learned.as_chunks().0) {
-            *calibrator = Calibrator::from_numbers(numbers);
+    /// Takes up what [`Calibration::store`] gave of the catchments that were there, as many lead times as both have.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>) {
+        let of_catchment = self.leads * STAGES;
+        for (catchment, flow) in self.flows.iter_mut().enumerate() {
+            let learned = rows.f32("calibration.learned", catchment).unwrap_or_default();
+            let own = &mut self.calibrators[catchment * of_catchment..][..of_catchment];
+            for (calibrator, numbers) in own.iter_mut().zip(learned.as_chunks().0) {
+                *calibrator = Calibrator::from_numbers(numbers);
+            }
+            if let Some([m3_s, observations]) = rows.f32("calibration.flow", catchment) {
+                *flow = MeanFlow { m3_s: *m3_s, observations: *observations };
+            }
         }
-        for (flow, [m3_s, observations]) in self.flows.iter_mut().zip(flows.as_chunks().0) {
-            *flow = MeanFlow { m3_s: *m3_s, observations: *observations };
-        }
-        self.issued.restore(behind, times)
+        self.issued.restore("calibration.issued", rows);
     }
 }
 
@@ -151,19 +157,26 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_goes_on_where_it_was_taken() {
-        let mut c = Calibration::new(vec![0.01], 3, HOUR, 0.1);
-        c.observe(hour(0), 0, 10.0);
-        c.issue(hour(5), 0, 2, &mut flat(10.0)).unwrap();
-        let (numbers, times) = c.save();
-        let mut again = Calibration::new(vec![0.01], 3, HOUR, 0.1);
-        assert_eq!(again.restore(&numbers, &times), Some(&[][..]));
-        for one in [&mut c, &mut again] {
-            one.observe(hour(5), 0, 1.0);
+    fn a_snapshot_goes_on_with_another_catchment_and_a_longer_horizon() {
+        let mut before = Calibration::new(vec![0.01], 3, HOUR, 0.1);
+        before.observe(hour(0), 0, 10.0);
+        before.issue(hour(4), 0, 1, &mut flat(10.0)).unwrap();
+        before.observe(hour(4), 0, 12.0);
+        before.issue(hour(5), 0, 2, &mut flat(10.0)).unwrap();
+        let mut columns = ColumnsBuilder::new(["gauge"]);
+        before.store(&mut columns);
+        let mut after = Calibration::new(vec![0.01; 2], 5, HOUR, 0.1);
+        after.restore(&columns.finish().unwrap().keyed(["new", "gauge"]));
+        before.observe(hour(5), 0, 1.0);
+        after.observe(hour(5), 1, 1.0);
+        assert_eq!(before.flows[0], after.flows[1]);
+        for lead in 0..3 {
+            for stage in 0..STAGES {
+                assert_eq!(before.calibrators[place(3, 0, lead, stage)], after.calibrators[place(5, 1, lead, stage)]);
+            }
         }
-        assert_eq!(c.calibrators, again.calibrators);
-        assert_eq!(c.flows, again.flows);
-        assert_ne!(c.calibrators[place(3, 0, 2, 1)], Calibrator::default());
-        assert!(Calibration::new(vec![0.01; 2], 3, HOUR, 0.1).restore(&numbers, &times).is_none(), "of another size");
+        assert_ne!(after.calibrators[place(5, 1, 2, 1)], Calibrator::default());
+        assert_eq!(after.calibrators[place(5, 0, 2, 1)], Calibrator::default());
+        assert_eq!(after.flows[0], MeanFlow::default());
     }
 }

@@ -1,14 +1,16 @@
 //! The ensemble of a partition: one contiguous array, advanced by the model and corrected by observations.
 
-use nilometer_assimilation::{AnalysisReport, Bounds, DischargeOperator, Innovation, Purpose, stream};
+use nilometer_alignment::Observation;
+use nilometer_assimilation::{AnalysisReport, Bounds, DischargeOperator, Innovation, Purpose};
 use nilometer_definitions::{AssimilationMethod, Pipeline};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_runtime::{Model, Package, Runtime, Selection};
 use nilometer_schemas::{Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
-    ForecastError, Observation, WaterBudget,
+    ForecastError, WaterBudget,
     analysis::{Analysis, Correction, Localised},
     parts::Parts,
     window::{Fitted, Window, changes},
@@ -24,6 +26,7 @@ const SNOW_STORES: [&str; 2] = ["snow_store", "melt_water_store"];
 /// discharge that the members had at `time`, the recent rain and the discharge that the gauge read at `time` (mm a step, NaN
 /// where it read none); the last two are the same in every member.
 pub struct EnsembleState {
+    name: String,
     pub(crate) numbers: Vec<f32>,
     pub(crate) time: Timestamp,
     pub(crate) budgets: Vec<WaterBudget>,
@@ -55,41 +58,60 @@ impl EnsembleState {
         let model = Model::new(runtime, package, &catchments, parts.shape.members, horizon)?;
         let variational = pipeline.assimilation.method == AssimilationMethod::Variational;
         let window = variational.then(|| Window::new(runtime, package, &catchments, pipeline)).transpose()?;
-        let mut numbers = model.initial_state();
-        numbers.resize(parts.shape.states * parts.row_len(), 0.0);
-        let row_len = parts.row_len();
-        let mut rng = stream(parts.seed, Purpose::InitialState, time.0);
-        for (row, block) in card.state_row_blocks().enumerate() {
-            let bounds = Bounds { minimum: block.minimum, maximum: block.maximum };
-            if block.initial_spread > 0.0 && !parts.control {
-                for value in &mut numbers[row * row_len..][..row_len] {
-                    let eta: f32 = StandardNormal.sample(&mut rng);
-                    *value = bounds.clip(*value + block.initial_spread * eta);
-                }
-            }
-        }
-        let (multiplier, output_error) = (parts.multiplier_row() * row_len, parts.output_error_row() * row_len);
-        if !parts.control {
-            parts.multiplier.initialise(&mut numbers[multiplier..][..row_len], &mut rng);
-            parts.output_error.initialise(&mut numbers[output_error..][..row_len], &mut rng)?;
-        }
-        numbers[parts.gauged_row() * row_len..].fill(f32::NAN);
-        let budgets = vec![WaterBudget::default(); parts.shape.catchments];
         let mut state = Self {
-            numbers,
+            name: card.name.clone(),
+            numbers: Vec::new(),
             time,
-            budgets,
+            budgets: Vec::new(),
             steps: 0,
             model,
             parts,
-            analysis: Analysis::new(pipeline, card)?,
+            analysis: None,
             window,
             corrections: Vec::new(),
         };
-        for catchment in 0..state.parts.shape.catchments {
-            state.budgets[catchment].initial_mm = state.storage_mm(catchment);
-        }
+        state.begin(package, pipeline, time)?;
         Ok(state)
+    }
+
+    /// Goes back to the state before the step that ends at `time + step`; the graphs stay.
+    pub(crate) fn begin(
+        &mut self,
+        package: &Package,
+        pipeline: &Pipeline,
+        time: Timestamp,
+    ) -> Result<(), ForecastError> {
+        let (card, parts) = (package.card(), &self.parts);
+        let row_len = parts.row_len();
+        let mut numbers = self.model.initial_state();
+        numbers.resize(parts.shape.states * row_len, 0.0);
+        let streams = if parts.control { Vec::new() } else { parts.streams(Purpose::InitialState, time) };
+        for (catchment, mut stream) in streams.into_iter().enumerate() {
+            let members = |row: usize| row * row_len + catchment * parts.shape.members..;
+            for (row, block) in card.state_row_blocks().enumerate().filter(|(_, block)| block.initial_spread > 0.0) {
+                let bounds = Bounds { minimum: block.minimum, maximum: block.maximum };
+                for value in &mut numbers[members(row)][..parts.shape.members] {
+                    let eta: f32 = StandardNormal.sample(&mut stream);
+                    *value = bounds.clip(*value + block.initial_spread * eta);
+                }
+            }
+            let multiplier = &mut numbers[members(parts.multiplier_row())][..parts.shape.members];
+            parts.multiplier.initialise(multiplier, &mut stream);
+            let output_error = &mut numbers[members(parts.output_error_row())][..parts.shape.members];
+            parts.output_error.initialise(output_error, &mut stream)?;
+        }
+        numbers[parts.gauged_row() * row_len..].fill(f32::NAN);
+        self.budgets = vec![WaterBudget::default(); parts.shape.catchments];
+        (self.numbers, self.time, self.steps) = (numbers, time, 0);
+        self.analysis = Analysis::new(pipeline, card)?;
+        self.corrections.clear();
+        if let Some(window) = &mut self.window {
+            window.begin();
+        }
+        for catchment in 0..self.parts.shape.catchments {
+            self.budgets[catchment].initial_mm = self.storage_mm(catchment);
+        }
+        Ok(())
     }
 
     /// Whether [`EnsembleState::swap_weights`] would take up this package.
@@ -136,10 +158,10 @@ impl EnsembleState {
         let time = self.time.plus_s(self.parts.step_s);
         self.add_store_noise(time);
         let parts = &self.parts;
-        let (row_len, members, seed) = (parts.row_len(), parts.shape.members, parts.seed);
+        let (row_len, members) = (parts.row_len(), parts.shape.members);
         let multiplier = &mut self.numbers[parts.multiplier_row() * row_len..][..row_len];
-        parts.advance_multiplier(multiplier, &mut stream(seed, Purpose::PrecipitationMultiplier, time.0))?;
-        let mut occurrence = stream(seed, Purpose::PrecipitationOccurrence, time.0);
+        parts.advance_multiplier(multiplier, &mut parts.streams(Purpose::PrecipitationMultiplier, time))?;
+        let mut occurrence = parts.streams(Purpose::PrecipitationOccurrence, time);
         write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
         let gauged = &self.numbers[parts.gauged_row() * row_len..][..row_len];
         write_feedback(parts, gauged, self.model.forcing_mut());
@@ -178,7 +200,7 @@ impl EnsembleState {
         }
         own_rows[4 * row_len..].fill(f32::NAN);
         let output_error = &mut own_rows[row_len..][..row_len];
-        parts.advance_output_error(output_error, &recent_mm, &mut stream(seed, Purpose::OutputError, time.0))?;
+        parts.advance_output_error(output_error, &recent_mm, &mut parts.streams(Purpose::OutputError, time))?;
         self.time = time;
         self.steps += 1;
         Ok(())
@@ -216,10 +238,15 @@ impl EnsembleState {
         let parts = &self.parts;
         let length = parts.model_rows * parts.row_len();
         let before = self.numbers[..length].to_vec();
-        if let Some(Fitted { state, discharge_mm }) = window.fit(&mut self.model, parts, observations)? {
+        if let Some(Fitted { mut state, discharge_mm, full }) = window.fit(&mut self.model, parts, observations)? {
+            let catchments = full.len();
+            for (at, value) in state.iter_mut().enumerate().filter(|(at, _)| !full[at % catchments]) {
+                *value = before[at];
+            }
             self.numbers[..length].copy_from_slice(&state);
             let discharge = &mut self.numbers[parts.discharge_row() * parts.row_len()..][..parts.row_len()];
-            for ((m3_s, mm), factor) in discharge.iter_mut().zip(&discharge_mm).zip(&parts.m3_s_per_mm) {
+            let fitted = discharge.iter_mut().zip(&discharge_mm).zip(&parts.m3_s_per_mm).zip(&full);
+            for (((m3_s, mm), factor), _) in fitted.filter(|(_, full)| **full) {
                 *m3_s = (f64::from(*mm) * factor) as f32;
             }
             // Catchments without an observation are taken through their window again as well, to the state that they had.
@@ -238,25 +265,59 @@ impl EnsembleState {
         Ok(())
     }
 
-    /// For a snapshot: the ensemble's numbers, then those of its window or its filter.
-    pub(crate) fn saved(&self) -> impl Iterator<Item = f32> {
-        let learned = self.analysis.iter().flat_map(|analysis| analysis.numbers(&self.parts, self.time));
-        self.numbers.iter().copied().chain(self.window.iter().flat_map(Window::numbers)).chain(learned)
+    /// Name of the model.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Takes up what [`EnsembleState::saved`] gave of a state at `time`, and returns the numbers behind it; none when there are fewer.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], steps: u64, time: Timestamp) -> Option<&'a [f32]> {
-        let (own, mut behind) = numbers.split_at_checked(self.numbers.len())?;
-        self.numbers.copy_from_slice(own);
-        (self.steps, self.time) = (steps, time);
+    /// Adds the columns of the state, each named `name` and the block of rows `[rows, M]`; of the water budget; and of the window or the filter.
+    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
+        let (members, row_len) = (self.parts.shape.members, self.parts.row_len());
+        for (block, rows) in self.parts.blocks() {
+            columns.f32(&format!("{name}.{block}"), |catchment| {
+                let of_row = |row: usize| &self.numbers[row * row_len + catchment * members..][..members];
+                rows.clone().flat_map(of_row).copied().collect::<Vec<_>>()
+            });
+        }
+        for (term, value) in WaterBudget::TERMS {
+            columns.f64(&format!("{name}.water_budget.{term}"), |catchment| {
+                [*value(&mut self.budgets[catchment].clone())]
+            });
+        }
+        if let Some(window) = &self.window {
+            window.store(name, columns);
+        }
+        if let Some(analysis) = &self.analysis {
+            analysis.store(name, columns);
+        }
+    }
+
+    /// Takes up what [`EnsembleState::store`] gave of the catchments that were there, after `steps` steps. What is of another size stays as it began.
+    pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>, steps: u64) -> Result<(), ForecastError> {
+        let (members, row_len) = (self.parts.shape.members, self.parts.row_len());
+        for catchment in 0..rows.len() {
+            for (block, of_block) in self.parts.blocks() {
+                let own = rows.f32(&format!("{name}.{block}"), catchment).unwrap_or_default();
+                if own.len() != of_block.len() * members {
+                    continue;
+                }
+                for (row, own) in of_block.clone().zip(own.chunks_exact(members)) {
+                    self.numbers[row * row_len + catchment * members..][..members].copy_from_slice(own);
+                }
+            }
+            for (term, value) in WaterBudget::TERMS {
+                if let Some([own]) = rows.f64(&format!("{name}.water_budget.{term}"), catchment) {
+                    *value(&mut self.budgets[catchment]) = *own;
+                }
+            }
+        }
+        self.steps = steps;
         if let Some(window) = &mut self.window {
-            let (own, others) = behind.split_at_checked(window.len())?;
-            window.restore(own);
-            behind = others;
+            window.restore(name, rows);
         }
         match &mut self.analysis {
-            Some(analysis) => analysis.restore(behind, &self.parts, time),
-            None => Some(behind),
+            Some(analysis) => analysis.restore(name, rows, members),
+            None => Ok(()),
         }
     }
 
@@ -284,13 +345,14 @@ impl EnsembleState {
             return;
         }
         let (members, row_len) = (parts.shape.members, parts.row_len());
-        let mut rng = stream(parts.seed, STORE_NOISE, time.0);
+        let mut streams = parts.streams(STORE_NOISE, time);
         for store in &parts.noisy_stores {
             let row = &mut self.numbers[store.state * row_len..][..row_len];
-            for (budget, values) in self.budgets.iter_mut().zip(row.chunks_exact_mut(members)) {
+            let catchments = self.budgets.iter_mut().zip(row.chunks_exact_mut(members)).zip(&mut streams);
+            for ((budget, values), stream) in catchments {
                 let before = mean(values);
                 for value in values.iter_mut() {
-                    let eta: f64 = StandardNormal.sample(&mut rng);
+                    let eta: f64 = StandardNormal.sample(stream);
                     *value = store.bounds.clip((f64::from(*value) + parts.store_noise_mm * eta) as f32);
                 }
                 budget.noise_mm += parts.storage[store.state] * (mean(values) - before);
@@ -384,13 +446,17 @@ pub(crate) fn write_forcing(
     forcing: &[f32],
     multiplier: &[f32],
     into: &mut [f32],
-    occurrence: &mut ChaCha8Rng,
+    occurrence: &mut [ChaCha8Rng],
 ) -> Result<(), ForecastError> {
     let (catchments, members, row_len) = (parts.shape.catchments, parts.shape.members, parts.row_len());
     for (input, variable) in parts.inputs.iter().enumerate() {
         let (from, to) = (&forcing[input * catchments..][..catchments], &mut into[input * row_len..][..row_len]);
         if *variable == Variable::Precipitation {
-            parts.perturbation.apply(from, multiplier, to, occurrence)?;
+            let of_catchments =
+                multiplier.chunks_exact(members).zip(to.chunks_exact_mut(members)).zip(occurrence.iter_mut());
+            for (rain, ((multiplier, to), stream)) in from.chunks_exact(1).zip(of_catchments) {
+                parts.perturbation.apply(rain, multiplier, to, stream)?;
+            }
         } else {
             for (members_of, value) in to.chunks_exact_mut(members).zip(from) {
                 members_of.fill(*value);

@@ -1,5 +1,6 @@
 //! First guess: what the gauges have just read is held against what the models expect of them, before it moves anything.
 
+use nilometer_alignment::{Observation, StepAlignment, Subject};
 use nilometer_assimilation::{
     Departure, FirstGuess, FirstGuessCheck, Ratings, ShiftEvent, ShiftOptions, likely_cause, suspect_error_std,
 };
@@ -7,7 +8,7 @@ use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_schemas::{Flag, Timestamp};
 use nilometer_transforms::check::SuspectUse;
 
-use crate::{Align, ForecastError, Observation, Subject, mixture::States};
+use crate::{ForecastError, ensembles::Ensembles};
 
 /// How much more rain may have fallen, or how much faster it may have run off, than the product and the rain's memory say.
 const RAIN_FACTOR: f64 = 2.0;
@@ -77,18 +78,17 @@ impl FirstGuessChecks {
     }
 
     /// Judges the readings of the step that the states have reached, where they expect `expected_m3_s` `[C]`; those that move nothing are taken
-    /// out of `align`. `checks` `[C]` is what each gauge has taught.
+    /// out of `alignment`. `checks` `[C]` is what each gauge has taught.
     pub(crate) fn judge(
         &self,
-        checks: &mut Vec<FirstGuessCheck>,
-        states: &States,
+        checks: &mut [FirstGuessCheck],
+        states: &Ensembles,
         expected_m3_s: &[f64],
-        align: &mut Align,
+        alignment: &mut StepAlignment,
     ) -> Result<Judged, ForecastError> {
-        checks.resize(self.gauges.len(), FirstGuessCheck::default());
         let mut judged = Judged::default();
         let mut failed = None;
-        let left_out = align.sift_observations(states.time(), |reading| {
+        let left_out = alignment.sift_observations(states.time(), |reading| {
             if !reading.is_discharge() {
                 return true;
             }
@@ -108,7 +108,7 @@ impl FirstGuessChecks {
     fn judge_one(
         &self,
         check: &mut FirstGuessCheck,
-        states: &States,
+        states: &Ensembles,
         expected_m3_s: f64,
         reading: &mut Observation,
         judged: &mut Judged,

@@ -1,6 +1,7 @@
 //! The weather of past years: what the weeks may bring that no weather forecast knows of (ensemble streamflow prediction, Day 1985,
 //! J. Water Resour. Plan. Manag. 111, 157).
 
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::Timestamp;
 
 const DAY_S: i64 = 86_400;
@@ -60,17 +61,34 @@ impl History {
         Some(&self.numbers[at..at + self.width]).filter(|forcing| !forcing.iter().any(|value| value.is_nan()))
     }
 
-    /// For a snapshot.
-    pub(crate) fn numbers(&self) -> &[f32] {
-        &self.numbers
+    /// Adds the column of what is remembered of each of `catchments` `[step, F]`, the newest step first and no further back than anything is known.
+    pub(crate) fn store(&self, catchments: usize, columns: &mut ColumnsBuilder) {
+        let inputs = self.width / catchments;
+        columns.f32("weather.history", |catchment| {
+            let back = |steps: i64| self.slot(self.newest.plus_s(-steps * self.step_s)) + catchment;
+            let of_step = |steps: i64| (0..inputs).map(move |input| self.numbers[back(steps) + input * catchments]);
+            let mut numbers: Vec<f32> =
+                if self.newest == Timestamp::MIN { Vec::new() } else { (0..self.slots).flat_map(of_step).collect() };
+            let known = numbers.iter().rposition(|number| !number.is_nan()).map_or(0, |last| last / inputs + 1);
+            numbers.truncate(known * inputs);
+            numbers
+        });
     }
 
-    /// Takes up what a snapshot had at `newest` and gives the numbers behind it; none when there are fewer.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], newest: Timestamp) -> Option<&'a [f32]> {
-        let (own, behind) = numbers.split_at_checked(self.numbers.len())?;
-        self.numbers.copy_from_slice(own);
+    /// Takes up what [`History::store`] gave at `newest` of the catchments that were there.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>, newest: Timestamp) {
+        let catchments = rows.len();
+        let inputs = self.width / catchments;
         self.newest = newest;
-        Some(behind)
+        for catchment in 0..catchments {
+            let numbers = rows.f32("weather.history", catchment).unwrap_or_default();
+            for (steps, of_step) in (0..self.slots).zip(numbers.chunks_exact(inputs)) {
+                let at = self.slot(newest.plus_s(-steps * self.step_s)) + catchment;
+                for (input, number) in of_step.iter().enumerate() {
+                    self.numbers[at + input * catchments] = *number;
+                }
+            }
+        }
     }
 
     fn slot(&self, time: Timestamp) -> usize {
@@ -116,10 +134,16 @@ mod tests {
         let now = after(&mut history, 0, 3 * 1_461);
         assert_eq!(history.years(now, now.plus_s(DAY_S)), [365 * DAY_S]);
         assert!(history.at(now.plus_s(-730 * DAY_S)).is_none());
-        let mut again = History::new(SIX_HOURS, 1, 2, DAY_S);
-        let numbers: Vec<f32> = history.numbers().iter().copied().chain([7.0]).collect();
-        assert_eq!(again.restore(&numbers, now), Some(&[7.0][..]));
-        assert_eq!(again.at(now), history.at(now));
-        assert_eq!(again.restore(&numbers[2..], now), None);
+        let mut columns = ColumnsBuilder::new(["a", "b"]);
+        history.store(2, &mut columns);
+        let columns = columns.finish().unwrap();
+        // Longer forecasts and other catchments: the ring has another length, and one catchment was not there.
+        let mut again = History::new(SIX_HOURS, 1, 3, 20 * DAY_S);
+        again.restore(&columns.keyed(["b", "new", "a"]), now);
+        let at = again.slot(now.plus_s(-365 * DAY_S));
+        let then = history.at(now.plus_s(-365 * DAY_S)).unwrap();
+        assert_eq!((again.numbers[at], again.numbers[at + 2]), (then[1], then[0]));
+        assert!(again.numbers[at + 1].is_nan());
+        assert!(again.numbers.iter().filter(|number| !number.is_nan()).count() > 2 * 1_461);
     }
 }

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use nilometer_assimilation::{Purpose, Ratings, stream};
-use nilometer_definitions::{Catchment, Scenario};
-use nilometer_engine::Position;
+use nilometer_alignment::{StepAlignment, WeatherForecasts};
+use nilometer_assimilation::{Purpose, Ratings};
+use nilometer_definitions::{Catchment, Pipeline, Scenario};
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 use nilometer_statistics::{STANDARD_NORMAL, quantiles};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
-    Align, EnsembleState, ForecastError,
+    EnsembleState, ForecastError,
     ensemble::{mean, write_feedback, write_forcing},
-    foreseen::Foreseen,
     history::History,
     parts::Parts,
     postprocess::Postprocessing,
     stage::stage_of,
+    tick::Positions,
 };
 
 const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
@@ -34,12 +34,29 @@ pub(crate) struct Leads {
 }
 
 impl Leads {
+    /// Of a checked definition.
+    pub(crate) fn new(pipeline: &Pipeline) -> Self {
+        let forecast = &pipeline.forecast;
+        Self {
+            steps: usize::try_from(forecast.horizon.seconds() / pipeline.time.step.seconds()).unwrap_or(0),
+            chosen: forecast.leads.clone(),
+            from: forecast.from.unwrap_or(Timestamp::MIN),
+            until: forecast.until.unwrap_or(Timestamp(i64::MAX)),
+        }
+    }
+
     /// Which lead times of a forecast of `issue_time` are made, and when each is valid: at the ends of steps, the first one after
     /// the issue time. A perfect scenario ends where the weather does: what it does not know is not rain of 0 mm.
-    pub(crate) fn going_out(&self, issue_time: Timestamp, step_s: i64, scenario: Scenario, align: &Align) -> GoingOut {
+    pub(crate) fn going_out(
+        &self,
+        issue_time: Timestamp,
+        step_s: i64,
+        scenario: Scenario,
+        alignment: &StepAlignment,
+    ) -> GoingOut {
         let last_step = issue_time.plus_s(1).ceil_s(step_s).plus_s(-step_s);
         let known = match scenario {
-            Scenario::Perfect => align.rain_until().unwrap_or(Timestamp::MIN),
+            Scenario::Perfect => alignment.rain_until().unwrap_or(Timestamp::MIN),
             _ => Timestamp(i64::MAX),
         };
         let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= known;
@@ -62,8 +79,7 @@ pub(crate) struct Provenance<'a> {
     pub(crate) weights_sha256: &'a str,
     pub(crate) scenario: Scenario,
     pub(crate) filled_steps: u64,
-    pub(crate) observation: Position,
-    pub(crate) forcing: Position,
+    pub(crate) positions: Positions,
     pub(crate) supersedes: Option<Timestamp>,
     pub(crate) reason: Option<&'a str>,
 }
@@ -71,7 +87,7 @@ pub(crate) struct Provenance<'a> {
 /// The weather beyond the issue time.
 pub(crate) struct Weather<'a> {
     pub(crate) scenario: Scenario,
-    pub(crate) align: &'a Align,
+    pub(crate) alignment: &'a StepAlignment,
     /// there where each member meets its own
     pub(crate) members: Option<MemberWeather<'a>>,
 }
@@ -79,15 +95,15 @@ pub(crate) struct Weather<'a> {
 /// Weather of which each member meets another.
 pub(crate) enum MemberWeather<'a> {
     /// of past years, and how far back each lies in seconds
-    Past(&'a History, Vec<i64>),
+    PastYears(&'a History, Vec<i64>),
     /// of the members of a weather forecast
-    Foreseen(&'a Foreseen),
+    Forecasts(&'a WeatherForecasts),
 }
 
 impl Weather<'_> {
     /// Gives each member its own weather of a step, where there is some: `into` `[F, C, M]` holds what all have in common, `forcing` `[F, C]` its
     /// mean, and both are changed. What has been observed stays.
-    fn tell_apart(
+    fn apply_member_weather(
         &self,
         parts: &Parts,
         valid_time: Timestamp,
@@ -97,17 +113,17 @@ impl Weather<'_> {
     ) {
         let (members, ahead) = (parts.shape.members, valid_time > issue_time);
         let own = |member: usize| match self.members.as_ref()? {
-            MemberWeather::Past(history, years) if ahead => {
+            MemberWeather::PastYears(history, years) if ahead => {
                 Some(Own::Past(history.at(valid_time.plus_s(-years[member % years.len()]))?))
             }
-            MemberWeather::Past(..) => None,
-            MemberWeather::Foreseen(forecast) => Some(Own::Foreseen(forecast.in_turn(member))),
+            MemberWeather::PastYears(..) => None,
+            MemberWeather::Forecasts(weather) => Some(Own::Forecast(weather.in_turn(member))),
         };
         let Some(own) = (0..members).map(own).collect::<Option<Vec<Own<'_>>>>() else { return };
         for (row, mean) in forcing.iter_mut().enumerate() {
             let (input, catchment) = (row / parts.shape.catchments, row % parts.shape.catchments);
             // Also of a step that is over, as long as nobody has said what fell.
-            if !ahead && self.align.known(valid_time, input, catchment).is_some() {
+            if !ahead && self.alignment.known(valid_time, input, catchment).is_some() {
                 continue;
             }
             let of_members = &mut into[row * members..][..members];
@@ -115,7 +131,7 @@ impl Weather<'_> {
             for (value, own) in of_members.iter_mut().zip(&own) {
                 let own = match own {
                     Own::Past(forcing) => Some(forcing[row]),
-                    Own::Foreseen(series) => series[input].and_then(|series| series.known(valid_time, 0, catchment)),
+                    Own::Forecast(series) => series[input].and_then(|series| series.known(valid_time, 0, catchment)),
                 };
                 said |= own.is_some();
                 *value = own.unwrap_or(*value);
@@ -130,7 +146,7 @@ impl Weather<'_> {
 /// The weather of one member: the forcing `[F, C]` of a step, or a series of each input.
 enum Own<'a> {
     Past(&'a [f32]),
-    Foreseen(Vec<Option<&'a Align>>),
+    Forecast(Vec<Option<&'a StepAlignment>>),
 }
 
 /// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
@@ -174,19 +190,19 @@ impl EnsembleState {
         let leads = going_out.valid.len();
 
         let mut multiplier = self.numbers[parts.multiplier_row() * row_len..][..row_len].to_vec();
-        let mut multiplier_rng = stream(parts.seed, FUTURE_MULTIPLIER, issue_time.0);
-        let mut occurrence_rng = stream(parts.seed, FUTURE_OCCURRENCE, issue_time.0);
+        let mut multiplier_noise = parts.streams(FUTURE_MULTIPLIER, issue_time);
+        let mut occurrence_noise = parts.streams(FUTURE_OCCURRENCE, issue_time);
         let forcing_len = self.model.forcing_len();
         let (mut recent_mm, mut recent_by_step) = (self.recent_rain_mm(), Vec::new());
         let horizon = self.model.horizon();
         let unknown = vec![f32::NAN; row_len];
         for step in 0..horizon {
             let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
-            parts.advance_multiplier(&mut multiplier, &mut multiplier_rng)?;
+            parts.advance_multiplier(&mut multiplier, &mut multiplier_noise)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             let mut forcing = scenario_forcing(weather, valid_time, issue_time, parts);
-            write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_rng)?;
-            weather.tell_apart(parts, valid_time, issue_time, &mut forcing, into);
+            write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_noise)?;
+            weather.apply_member_weather(parts, valid_time, issue_time, &mut forcing, into);
             parts.remember_rain(&mut recent_mm, &forcing);
             recent_by_step.extend_from_slice(&recent_mm);
             // Only the first step can know what the gauge read before it.
@@ -198,13 +214,13 @@ impl EnsembleState {
         let head = self.model.rollout_quantiles().filter(|_| parts.control);
 
         let mut output_error = self.numbers[parts.output_error_row() * row_len..][..row_len].to_vec();
-        let mut output_error_rng = stream(parts.seed, FUTURE_OUTPUT_ERROR, issue_time.0);
-        let mut observation_rng = stream(parts.seed, FUTURE_OBSERVATION_ERROR, issue_time.0);
+        let mut output_error_noise = parts.streams(FUTURE_OUTPUT_ERROR, issue_time);
+        let mut observation_noise = parts.streams(FUTURE_OBSERVATION_ERROR, issue_time);
         let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
         let (mut expected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
             let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
-            parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_rng)?;
+            parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_noise)?;
             let Some(lead) = step.checked_sub(lag).filter(|lead| going_out.valid[*lead].is_some()) else { continue };
             for catchment in 0..parts.shape.catchments {
                 let at = catchment * members;
@@ -218,7 +234,7 @@ impl EnsembleState {
                         continue;
                     }
                     let q = operator.corrected_m3_s(raw, f64::from(output_error[at + member]));
-                    let eta: f64 = StandardNormal.sample(&mut observation_rng);
+                    let eta: f64 = StandardNormal.sample(&mut observation_noise[catchment]);
                     measured[member] = (q + (parts.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
                 }
                 let summary = &mut summaries[catchment * leads + lead];
@@ -312,8 +328,8 @@ impl Outlook {
                     model: about.model,
                     model_version: about.model_version,
                     weights_sha256: about.weights_sha256,
-                    observation_position: about.observation.next,
-                    forcing_position: about.forcing.next,
+                    observation_position: about.positions.observation.next,
+                    forcing_position: about.positions.forcing.next,
                     supersedes: about.supersedes,
                     reason: about.reason,
                     stage: stage_of(ratings, valid_time, &summary.quantiles),
@@ -332,12 +348,12 @@ struct Summary {
 
 /// The forcing `[F, C]` of a step as the scenario has it. Up to the issue time all scenarios use what has arrived.
 fn scenario_forcing(weather: &Weather<'_>, valid_time: Timestamp, issue_time: Timestamp, parts: &Parts) -> Vec<f32> {
-    let (align, scenario, catchments) = (weather.align, weather.scenario, parts.shape.catchments);
+    let (alignment, scenario, catchments) = (weather.alignment, weather.scenario, parts.shape.catchments);
     let assumed = |catchment: usize| match scenario {
-        Scenario::Persistence => align.newest_rain(catchment),
+        Scenario::Persistence => alignment.newest_rain(catchment),
         Scenario::Perfect | Scenario::Zero | Scenario::PastYears | Scenario::Members => 0.0,
     };
-    let mut forcing = align.forcing(valid_time, |catchment, _| assumed(catchment));
+    let mut forcing = alignment.forcing(valid_time, |catchment, _| assumed(catchment));
     if valid_time > issue_time
         && scenario != Scenario::Perfect
         && let Some(input) = parts.inputs.iter().position(|v| *v == Variable::Precipitation)

@@ -1,12 +1,13 @@
 //! The ledger: what each observation did to each model's state, in words that `analysis.v1` keeps.
 
+use nilometer_alignment::Observation;
 use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::Catchment;
 use nilometer_runtime::Package;
 use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 
 use crate::{
-    EnsembleState, Observation,
+    EnsembleState,
     analysis::{Correction, Localised},
     parts::Parts,
 };

@@ -18,28 +18,30 @@
 //! - rows received = used + rejected + late + missing + pending at every snapshot;
 //! - water is balanced: storage change = rain − evapotranspiration − outflow + analysis increments + noise.
 
-mod align;
+mod accounts;
 mod analysis;
 mod budget;
 mod calibrate;
 mod ensemble;
+mod ensembles;
 mod first_guess;
-mod foreseen;
 mod history;
 mod issue;
-mod journal;
+mod late_rows;
 mod ledger;
 mod metrics;
-mod mixture;
-mod observation;
 mod outstanding;
 mod parts;
 mod postprocess;
+mod publication;
+mod replay;
+mod report;
 mod river;
 mod role;
 mod stage;
-mod step_readings;
+mod state;
 mod stores;
+mod tick;
 mod update;
 mod window;
 
@@ -49,12 +51,15 @@ use nilometer_runtime::RuntimeError;
 use nilometer_schemas::SchemaError;
 use nilometer_statistics::StatisticsError;
 
-pub use align::{Align, Fate, PeriodForcing, StepForcing, Waiting};
 pub use budget::WaterBudget;
 pub use ensemble::EnsembleState;
 pub use metrics::ForecastMetrics;
-pub use observation::{Observation, Subject};
-pub use role::{Dependencies, needed_from, run};
+pub use replay::needed_from;
+pub use role::{Dependencies, run};
+pub use state::ENSEMBLE;
+
+/// Name of the role as a producer of messages.
+const PRODUCER: &str = "forecast";
 
 /// Why the role cannot go on. Bad data is never among these.
 #[derive(Debug, thiserror::Error)]
@@ -91,17 +96,37 @@ pub enum ForecastError {
         /// each with what is accepted
         problems: Vec<String>,
     },
-    /// the snapshot was taken by another pipeline
+    /// the state does not fit the definition
     #[error(
-        "the state in log.store was made with {found}; the definition says {expected}; accepted is the same, another log.store, or to remove its snapshots and start again from the log"
+        "the state in log.store was made with {key}: {found}; the definition says {expected}; accepted is the same, {remedy}"
     )]
     OtherPipeline {
-        /// what the snapshot was taken of
+        /// key of the definition
+        key: &'static str,
+        /// what the state was made with
         found: String,
         /// what the definition says
         expected: String,
+        /// what else can be done
+        remedy: String,
     },
+    /// the state was kept by a build that did not name its columns
+    #[error(
+        "the snapshots of role forecast in log.store are of an earlier version, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/forecast and start again, and the state is made anew from the log, or with another log.store by a hindcast"
+    )]
+    EarlierVersion,
     /// the computing thread died
     #[error("the computing thread ended early")]
     Thread(#[from] tokio::task::JoinError),
+}
+
+impl ForecastError {
+    /// The state does not fit the definition, which can be accepted where only a part of it does not.
+    fn misfit(misfit: &state::Misfit) -> Self {
+        let remedy = match misfit.part {
+            Some(part) => format!("another log.store, or --accept-state-loss {part}, with which that part begins anew"),
+            None => "or another log.store".to_owned(),
+        };
+        Self::OtherPipeline { key: misfit.key, found: misfit.found.clone(), expected: misfit.expected.clone(), remedy }
+    }
 }

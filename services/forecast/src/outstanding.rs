@@ -1,7 +1,7 @@
 //! What waits for its observation: some numbers of every forecast that has gone out, by valid time, catchment and lead.
 
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::Timestamp;
-use serde::{Deserialize, Serialize};
 
 /// Steps that an observation may come after its own: one where forcing is a step behind, and one more where it is interpolated.
 const BEHIND: usize = 2;
@@ -13,28 +13,24 @@ pub(crate) struct Outstanding<const FIELDS: usize> {
     leads: usize,
     step_s: i64,
     numbers: Vec<f32>,
-    times: SlotTimes,
+    /// which valid time each slot of the ring holds
+    times: Vec<Option<Timestamp>>,
 }
-
-/// Which valid time each slot of the ring holds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct SlotTimes(Vec<Option<Timestamp>>);
 
 impl<const FIELDS: usize> Outstanding<FIELDS> {
     /// Nothing waits.
     pub(crate) fn new(catchments: usize, leads: usize, step_s: i64) -> Self {
         let numbers = vec![f32::NAN; (leads + BEHIND) * catchments * leads * FIELDS];
-        Self { catchments, leads, step_s, numbers, times: SlotTimes(vec![None; leads + BEHIND]) }
+        Self { catchments, leads, step_s, numbers, times: vec![None; leads + BEHIND] }
     }
 
     /// Keeps the numbers of one lead (0 is the first step after the issue time) until the observation of `valid_time` comes.
     pub(crate) fn keep(&mut self, valid_time: Timestamp, catchment: usize, lead: usize, numbers: [f32; FIELDS]) {
         let slot = self.slot(valid_time);
-        if self.times.0[slot] != Some(valid_time) {
+        if self.times[slot] != Some(valid_time) {
             let length = self.catchments * self.leads * FIELDS;
             self.numbers[slot * length..][..length].fill(f32::NAN);
-            self.times.0[slot] = Some(valid_time);
+            self.times[slot] = Some(valid_time);
         }
         let at = self.at(slot, catchment, lead);
         self.numbers[at..at + FIELDS].copy_from_slice(&numbers);
@@ -46,7 +42,7 @@ impl<const FIELDS: usize> Outstanding<FIELDS> {
         valid_time: Timestamp,
         catchment: usize,
     ) -> impl Iterator<Item = (usize, [f32; FIELDS])> {
-        let slot = Some(self.slot(valid_time)).filter(|slot| self.times.0[*slot] == Some(valid_time));
+        let slot = Some(self.slot(valid_time)).filter(|slot| self.times[*slot] == Some(valid_time));
         let length = self.leads * FIELDS;
         let from = slot.map_or(0, |slot| self.at(slot, catchment, 0));
         let of_leads = &mut self.numbers[from..][..slot.map_or(0, |_| length)];
@@ -57,33 +53,33 @@ impl<const FIELDS: usize> Outstanding<FIELDS> {
         })
     }
 
-    /// What a snapshot needs besides [`Outstanding::times`].
-    pub(crate) fn numbers(&self) -> &[f32] {
-        &self.numbers
+    /// Adds the columns `name`, `[slot, L, FIELDS]`, and `name.valid_time`, in the order of time.
+    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
+        let mut slots: Vec<(Timestamp, usize)> =
+            self.times.iter().enumerate().filter_map(|(slot, time)| Some(((*time)?, slot))).collect();
+        slots.sort_unstable();
+        columns.i64(&format!("{name}.valid_time"), |_| slots.iter().map(|(time, _)| time.0).collect::<Vec<_>>());
+        let length = self.leads * FIELDS;
+        let of_slot = |catchment: usize, slot: usize| &self.numbers[self.at(slot, catchment, 0)..][..length];
+        columns.f32(name, |catchment| {
+            slots.iter().flat_map(|(_, slot)| of_slot(catchment, *slot)).copied().collect::<Vec<_>>()
+        });
     }
 
-    /// What a snapshot needs besides [`Outstanding::numbers`].
-    pub(crate) const fn times(&self) -> &SlotTimes {
-        &self.times
-    }
-
-    /// Takes up what a snapshot had and returns the numbers behind it; `None` when it is of another size. A ring of an earlier version had a slot
-    /// less.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], times: &SlotTimes) -> Option<&'a [f32]> {
-        let length = self.catchments * self.leads * FIELDS;
-        let (own, behind) = numbers.split_at_checked(times.0.len() * length)?;
-        if !(self.leads + 1..=self.leads + BEHIND).contains(&times.0.len()) {
-            return None;
+    /// Takes up what [`Outstanding::store`] gave of the catchments that were there, as many lead times as both have.
+    pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>) {
+        for catchment in 0..self.catchments {
+            let times = rows.i64(&format!("{name}.valid_time"), catchment).unwrap_or_default();
+            let numbers = rows.f32(name, catchment).unwrap_or_default();
+            let of_time = numbers.len().checked_div(times.len()).filter(|length| *length > 0);
+            for (time, of_leads) in times.iter().zip(numbers.chunks_exact(of_time.unwrap_or(1))) {
+                for (lead, of_lead) in of_leads.as_chunks::<FIELDS>().0.iter().enumerate().take(self.leads) {
+                    if !of_lead[0].is_nan() {
+                        self.keep(Timestamp(*time), catchment, lead, *of_lead);
+                    }
+                }
+            }
         }
-        self.numbers.fill(f32::NAN);
-        self.times.0.fill(None);
-        for (numbers, time) in own.chunks(length.max(1)).zip(&times.0) {
-            let Some(time) = time else { continue };
-            let slot = self.slot(*time);
-            self.numbers[slot * length..][..length].copy_from_slice(numbers);
-            self.times.0[slot] = Some(*time);
-        }
-        Some(behind)
     }
 
     fn slot(&self, valid_time: Timestamp) -> usize {

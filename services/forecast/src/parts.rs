@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use nilometer_assimilation::{
-    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, UpdatableRow,
+    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, Purpose,
+    UpdatableRow, catchment_streams, stream_number,
 };
 use nilometer_definitions::{Alignment, AssimilationMethod, ErrorOptions, Pipeline};
 use nilometer_runtime::{Card, FEEDBACK};
-use nilometer_schemas::Variable;
+use nilometer_schemas::{Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -19,7 +20,9 @@ pub(crate) struct Parts {
     pub(crate) model_rows: usize,
     pub(crate) step_s: i64,
     pub(crate) alignment: Alignment,
-    pub(crate) seed: u64,
+    seed: u64,
+    /// of each catchment's noise
+    stream_numbers: Vec<u64>,
     pub(crate) inputs: Vec<Variable>,
     /// whether two more inputs are the gauge's discharge of the step before and whether it is missing
     pub(crate) feedback: bool,
@@ -36,7 +39,9 @@ pub(crate) struct Parts {
     pub(crate) output_error: OutputError,
     /// rows that an observation may change
     pub(crate) rows: Vec<UpdatableRow>,
-    /// the blocks of rows that hold water, by name
+    /// the model's blocks of rows, by name
+    blocks: Vec<(String, Range<usize>)>,
+    /// of these, those that hold water
     pub(crate) stores: Vec<(String, Range<usize>)>,
     /// water that a unit of each of the model's rows holds, mm; 0 where it is no store
     pub(crate) storage: Vec<f64>,
@@ -63,6 +68,19 @@ impl Parts {
         self.model_rows + 4
     }
 
+    /// The blocks of rows of the state, by name: the model's own, then those of the ensemble.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = (&str, Range<usize>)> {
+        let own = [
+            ("rain_multiplier", self.multiplier_row()),
+            ("output_error", self.output_error_row()),
+            ("discharge_m3_s", self.discharge_row()),
+            ("recent_rain_mm", self.recent_rain_row()),
+            ("gauged_mm", self.gauged_row()),
+        ];
+        let of_model = self.blocks.iter().map(|(name, rows)| (name.as_str(), rows.clone()));
+        of_model.chain(own.into_iter().map(|(name, row)| (name, row..row + 1)))
+    }
+
     /// Recent rain of each catchment after a step under `forcing` `[F, C]`, in place.
     pub(crate) fn remember_rain(&self, recent_mm: &mut [f64], forcing: &[f32]) {
         let rain = self.inputs.iter().position(|v| *v == Variable::Precipitation);
@@ -72,12 +90,21 @@ impl Parts {
         }
     }
 
+    /// The noise of each catchment at a time, for one purpose.
+    pub(crate) fn streams(&self, purpose: Purpose, time: Timestamp) -> Vec<ChaCha8Rng> {
+        catchment_streams(self.seed, purpose, time.0, &self.stream_numbers)
+    }
+
     /// Advances the rain multiplier's noise `[C, M]` by a step.
-    pub(crate) fn advance_multiplier(&self, multiplier: &mut [f32], rng: &mut ChaCha8Rng) -> Result<(), ForecastError> {
+    pub(crate) fn advance_multiplier(
+        &self,
+        multiplier: &mut [f32],
+        streams: &mut [ChaCha8Rng],
+    ) -> Result<(), ForecastError> {
         if self.control {
             return Ok(());
         }
-        Ok(self.multiplier.advance_by(multiplier, self.step_s as f64, self.noise(rng))?)
+        Ok(self.multiplier.advance_by(multiplier, self.step_s as f64, self.noise(streams))?)
     }
 
     /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it.
@@ -85,12 +112,12 @@ impl Parts {
         &self,
         output_error: &mut [f32],
         recent_mm: &[f64],
-        rng: &mut ChaCha8Rng,
+        streams: &mut [ChaCha8Rng],
     ) -> Result<(), ForecastError> {
         if self.control {
             return Ok(());
         }
-        let (members, noise) = (self.shape.members, self.noise(rng));
+        let (members, noise) = (self.shape.members, self.noise(streams));
         for (at, (of_members, recent_mm)) in output_error.chunks_exact_mut(members).zip(recent_mm).enumerate() {
             let noise = noise[at * members..][..members].iter().copied();
             self.output_error.advance(of_members, *recent_mm, self.step_s as f64, noise)?;
@@ -99,10 +126,12 @@ impl Parts {
     }
 
     /// Standard normal noise of a row `[C, M]`, that of one river's catchments with a part in common.
-    fn noise(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
-        let mut noise: Vec<f64> = StandardNormal.sample_iter(&mut *rng).take(self.row_len()).collect();
+    fn noise(&self, streams: &mut [ChaCha8Rng]) -> Vec<f64> {
+        let members = self.shape.members;
+        let draw = |stream: &mut ChaCha8Rng| StandardNormal.sample_iter(stream).take(members).collect::<Vec<f64>>();
+        let mut noise: Vec<f64> = streams.iter_mut().flat_map(draw).collect();
         if let Some(river) = &self.river {
-            river.correlate(&mut noise, rng);
+            river.correlate(&mut noise, streams);
         }
         noise
     }
@@ -124,10 +153,14 @@ impl Parts {
         let particles = options.method == AssimilationMethod::Particle;
         let bounds = |row: usize, minimum, maximum| UpdatableRow { state: row, bounds: Bounds { minimum, maximum } };
         let (mut rows, mut storage, mut noisy_stores) = (Vec::new(), Vec::new(), Vec::new());
-        let mut stores: Vec<(String, Range<usize>)> = Vec::new();
+        let (mut blocks, mut stores) = (Vec::<(String, Range<usize>)>::new(), Vec::<(String, Range<usize>)>::new());
         for (row, block) in card.state_row_blocks().enumerate() {
             let updatable = bounds(row, block.minimum, block.maximum);
             let holds_water = block.storage.is_some();
+            match blocks.last_mut().filter(|(name, _)| *name == block.name) {
+                Some((_, of_block)) => of_block.end = row + 1,
+                None => blocks.push((block.name.clone(), row..row + 1)),
+            }
             match stores.last_mut().filter(|(name, _)| *name == block.name) {
                 Some((_, of_store)) => of_store.end = row + 1,
                 None if holds_water => stores.push((block.name.clone(), row..row + 1)),
@@ -159,6 +192,7 @@ impl Parts {
             step_s: pipeline.time.step.seconds(),
             alignment: pipeline.time.align,
             seed: options.seed,
+            stream_numbers: pipeline.catchments.iter().map(|c| stream_number(&c.id)).collect(),
             feedback: inputs.len() < card.inputs.len(),
             inputs,
             control,
@@ -184,6 +218,7 @@ impl Parts {
                 options.full_wetness_mm,
             )?,
             rows,
+            blocks,
             stores,
             storage,
             balances: card.gives("outflow") && card.gives("evapotranspiration"),

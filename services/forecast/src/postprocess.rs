@@ -1,12 +1,11 @@
 //! What forecasts that have come true have taught about those to come: first where the river will be, then how sure that is.
 
+use nilometer_alignment::StepReading;
 use nilometer_definitions::{AssimilationMethod, Pipeline};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use crate::{
-    ForecastError, calibrate::Calibration, outstanding::SlotTimes, step_readings::StepReading, update::OutputUpdating,
-};
+use crate::{ForecastError, calibrate::Calibration, update::OutputUpdating};
 
 /// Output updating, where the definition asks for it, and the calibration of intervals.
 #[derive(Clone)]
@@ -14,14 +13,6 @@ pub(crate) struct Postprocessing {
     epsilon_m3_s: Vec<f64>,
     updating: Option<OutputUpdating>,
     calibration: Calibration,
-}
-
-/// The valid times of the forecasts that wait, for a snapshot.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WaitingTimes {
-    updating: Option<SlotTimes>,
-    calibration: SlotTimes,
 }
 
 impl Postprocessing {
@@ -87,25 +78,19 @@ impl Postprocessing {
         self.calibration.issue(valid_time, catchment, lead, quantiles_m3_s)
     }
 
-    /// Everything that a snapshot needs: numbers, and which times they are about.
-    pub(crate) fn save(&self) -> (Vec<f32>, WaitingTimes) {
-        let (mut numbers, calibration) = self.calibration.save();
-        let updating = self.updating.as_ref().map(|updating| {
-            let (own, times) = updating.save();
-            numbers.extend(own);
-            times
-        });
-        (numbers, WaitingTimes { updating, calibration })
+    /// Adds the columns of all that was learned, and of the forecasts that wait.
+    pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
+        self.calibration.store(columns);
+        if let Some(updating) = &self.updating {
+            updating.store(columns);
+        }
     }
 
-    /// Takes up what [`Postprocessing::save`] gave; `false` when it is of another size.
-    pub(crate) fn restore(&mut self, numbers: &[f32], times: &WaitingTimes) -> bool {
-        let behind = self.calibration.restore(numbers, &times.calibration);
-        let behind = match (&mut self.updating, &times.updating) {
-            (Some(updating), Some(times)) => behind.and_then(|behind| updating.restore(behind, times)),
-            (None, None) => behind,
-            _ => None,
-        };
-        behind.is_some_and(<[f32]>::is_empty)
+    /// Takes up what [`Postprocessing::store`] gave of the catchments that were there.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>) {
+        self.calibration.restore(rows);
+        if let Some(updating) = &mut self.updating {
+            updating.restore(rows);
+        }
     }
 }

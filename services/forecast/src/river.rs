@@ -46,10 +46,11 @@ impl River {
         &self.informs[gauge]
     }
 
-    /// Gives the `noise` `[C, M]` of catchments on one river a part in common; each number stays standard normal.
-    pub(crate) fn correlate(&self, noise: &mut [f64], rng: &mut ChaCha8Rng) {
+    /// Gives the `noise` `[C, M]` of catchments on one river a part in common, that which its mouth draws; each number stays standard normal.
+    pub(crate) fn correlate(&self, noise: &mut [f64], streams: &mut [ChaCha8Rng]) {
         let members = noise.len() / self.mouth.len();
-        let common: Vec<f64> = StandardNormal.sample_iter(rng).take(noise.len()).collect();
+        let draw = |stream: &mut ChaCha8Rng| StandardNormal.sample_iter(stream).take(members).collect::<Vec<f64>>();
+        let common: Vec<f64> = streams.iter_mut().flat_map(draw).collect();
         let (shared, own) = (self.correlation.sqrt(), (1.0 - self.correlation).sqrt());
         for (of_members, mouth) in noise.chunks_exact_mut(members).zip(&self.mouth) {
             for (value, common) in of_members.iter_mut().zip(&common[mouth * members..]) {

@@ -1,19 +1,17 @@
 //! Stores: what is seen of a store itself, snow that was weighed or seen from above, soil that a satellite felt, and how it is held
 //! against the model's.
 
+use nilometer_alignment::Observation;
 use nilometer_assimilation::{
     Bounds, CdfMatching, DepletionCurve, Observed, SnowOperator, SnowRow, SoilMoisturePair, UpdatableRow,
     is_informative,
 };
 use nilometer_definitions::{Pipeline, SoilMoistureOptions};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_runtime::Card;
 use nilometer_schemas::{Timestamp, Variable};
 
-use crate::{ForecastError, Observation, parts::Parts};
-
-const DAY_S: i64 = 86_400;
-/// Of a pair in a snapshot: day, second of the day, observed, modelled.
-const PAIR: usize = 4;
+use crate::{ForecastError, parts::Parts};
 
 /// One kind of observation, and the rows of the ensemble that it is about.
 pub(crate) struct SeenStore {
@@ -119,38 +117,34 @@ impl SeenStore {
         Ok(seen.filter(|_| is_informative(predicted)))
     }
 
-    /// For a snapshot.
-    pub(crate) fn numbers(&self) -> Vec<f32> {
-        let Operator::Soil(soil) = &self.operator else { return Vec::new() };
-        let mut numbers = Vec::new();
-        for pairs in &soil.pairs {
-            numbers.push(pairs.len() as f32);
-            for pair in pairs {
-                let second = pair.time.seconds_since(Timestamp(0));
-                let when = [second.div_euclid(DAY_S) as f32, second.rem_euclid(DAY_S) as f32];
-                numbers.extend(when.into_iter().chain([pair.observed_m3_m3 as f32, pair.modelled as f32]));
-            }
-        }
-        numbers
+    /// Adds the columns of what was seen of a model's soil in the training window.
+    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
+        let Operator::Soil(soil) = &self.operator else { return };
+        let of = |of: fn(&SoilMoisturePair) -> f64| {
+            move |catchment: usize| soil.pairs[catchment].iter().map(of).collect::<Vec<_>>()
+        };
+        columns.i64(&format!("{name}.soil_moisture.time"), |catchment| {
+            soil.pairs[catchment].iter().map(|pair| pair.time.0).collect::<Vec<_>>()
+        });
+        columns.f64(&format!("{name}.soil_moisture.observed_m3_m3"), of(|pair| pair.observed_m3_m3));
+        columns.f64(&format!("{name}.soil_moisture.modelled"), of(|pair| pair.modelled));
     }
 
-    /// Takes up what [`SeenStore::numbers`] gave and returns the numbers behind it; none when there are fewer.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32]) -> Option<&'a [f32]> {
-        let Operator::Soil(soil) = &mut self.operator else { return Some(numbers) };
-        let mut behind = numbers;
-        for (pairs, matching) in soil.pairs.iter_mut().zip(&mut soil.matchings) {
-            let (count, others) = behind.split_first()?;
-            let (own, others) = others.split_at_checked(*count as usize * PAIR)?;
-            let pair = |[day, second, observed, modelled]: &[f32; PAIR]| SoilMoisturePair {
-                time: Timestamp(0).plus_s(*day as i64 * DAY_S + *second as i64),
-                observed_m3_m3: f64::from(*observed),
-                modelled: f64::from(*modelled),
+    /// Takes up what [`SeenStore::store`] gave of the catchments that were there.
+    pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>) {
+        let Operator::Soil(soil) = &mut self.operator else { return };
+        for (catchment, pairs) in soil.pairs.iter_mut().enumerate() {
+            let times = rows.i64(&format!("{name}.soil_moisture.time"), catchment).unwrap_or_default();
+            let observed = rows.f64(&format!("{name}.soil_moisture.observed_m3_m3"), catchment).unwrap_or_default();
+            let modelled = rows.f64(&format!("{name}.soil_moisture.modelled"), catchment).unwrap_or_default();
+            let pair = |((time, observed), modelled): ((&i64, &f64), &f64)| SoilMoisturePair {
+                time: Timestamp(*time),
+                observed_m3_m3: *observed,
+                modelled: *modelled,
             };
-            *pairs = own.as_chunks::<PAIR>().0.iter().map(pair).collect();
-            *matching = None;
-            behind = others;
+            *pairs = times.iter().zip(observed).zip(modelled).map(pair).collect();
+            soil.matchings[catchment] = None;
         }
-        Some(behind)
     }
 }
 
@@ -161,11 +155,7 @@ impl SoilMoisture {
         if time < training.end {
             if time >= training.start {
                 let modelled = predicted.iter().sum::<f64>() / predicted.len() as f64;
-                // As a snapshot keeps it, so that whoever goes on from one says the same.
-                let kept = |value: f64| f64::from(value as f32);
-                let whole = Timestamp(0).plus_s(time.seconds_since(Timestamp(0)));
-                let (observed_m3_m3, modelled) = (kept(observation.value), kept(modelled));
-                self.pairs[catchment].push(SoilMoisturePair { time: whole, observed_m3_m3, modelled });
+                self.pairs[catchment].push(SoilMoisturePair { time, observed_m3_m3: observation.value, modelled });
             }
             return Ok(None);
         }

@@ -4,15 +4,13 @@
 //! true. State updating moves the stores; this is output updating, for what no store explains.
 
 use nilometer_assimilation::{ErrorRegression, Explanation, carried_error};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::Timestamp;
 
-use crate::outstanding::{Outstanding, SlotTimes};
+use crate::outstanding::Outstanding;
 
 /// Numbers of one forecast that waits: its mean before the update, and the explanation of its error.
 const FIELDS: usize = 4;
-
-/// Numbers of a gauge: the newest error, the one before, the flow predicted at that time, and the weight and mean square of its flow.
-const GAUGE: usize = 5;
 
 /// The regressions `[C, L]`, what is known of each gauge `[C, 5]`, and the forecasts that wait for their observation.
 #[derive(Clone)]
@@ -95,30 +93,35 @@ impl OutputUpdating {
         (mean_m3_s + self.regressions[catchment * self.leads + lead].expected_error(explanation)).max(0.0)
     }
 
-    /// Everything that a snapshot needs: numbers, and which times they are about.
-    pub(crate) fn save(&self) -> (Vec<f32>, SlotTimes) {
-        let regressions = self.regressions.iter().flat_map(ErrorRegression::numbers);
-        let gauges = self.gauges.iter().flat_map(|g| [g.error, g.error_before, g.predicted, g.steps, g.mean_square]);
-        let numbers = regressions.chain(gauges).chain(self.issued.numbers().iter().copied());
-        (numbers.collect(), self.issued.times().clone())
+    /// Adds the columns of the regressions `[L, number]`, of what is known of the gauge, and of the forecasts that wait.
+    pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
+        columns.f32("output_updating.regressions", |catchment| {
+            let own = &self.regressions[catchment * self.leads..][..self.leads];
+            own.iter().flat_map(ErrorRegression::numbers).collect::<Vec<_>>()
+        });
+        columns.f32("output_updating.gauge", |catchment| {
+            let Gauge { error, error_before, predicted, steps, mean_square } = self.gauges[catchment];
+            [error, error_before, predicted, steps, mean_square]
+        });
+        self.issued.store("output_updating.issued", columns);
     }
 
-    /// Takes up what [`OutputUpdating::save`] gave and returns the numbers behind it; `None` when it is of another size.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], times: &SlotTimes) -> Option<&'a [f32]> {
-        let (regressions, behind) = numbers.split_at_checked(self.regressions.len() * ErrorRegression::NUMBERS)?;
-        let (gauges, behind) = behind.split_at_checked(self.gauges.len() * GAUGE)?;
-        for (regression, numbers) in
-            self.regressions.iter_mut().zip(regressions.as_chunks::<{ ErrorRegression::NUMBERS }>().0)
-        {
-            *regression = ErrorRegression::from_numbers(*numbers);
+    /// Takes up what [`OutputUpdating::store`] gave of the catchments that were there, as many lead times as both have.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>) {
+        for (catchment, gauge) in self.gauges.iter_mut().enumerate() {
+            let learned = rows.f32("output_updating.regressions", catchment).unwrap_or_default();
+            let own = &mut self.regressions[catchment * self.leads..][..self.leads];
+            for (regression, numbers) in own.iter_mut().zip(learned.as_chunks().0) {
+                *regression = ErrorRegression::from_numbers(*numbers);
+            }
+            if let Some([error, error_before, predicted, steps, mean_square]) =
+                rows.f32("output_updating.gauge", catchment)
+            {
+                let [error, error_before, predicted] = [*error, *error_before, *predicted];
+                *gauge = Gauge { error, error_before, predicted, steps: *steps, mean_square: *mean_square };
+            }
         }
-        for (gauge, [error, error_before, predicted, steps, mean_square]) in
-            self.gauges.iter_mut().zip(gauges.as_chunks::<GAUGE>().0)
-        {
-            let [error, error_before, predicted] = [*error, *error_before, *predicted];
-            *gauge = Gauge { error, error_before, predicted, steps: *steps, mean_square: *mean_square };
-        }
-        self.issued.restore(behind, times)
+        self.issued.restore("output_updating.issued", rows);
     }
 }
 
@@ -171,10 +174,14 @@ mod tests {
     fn a_snapshot_goes_on_where_it_was_taken() {
         let mut updating = OutputUpdating::new(1, 2, DAY);
         live(&mut updating, 0..50);
-        let (numbers, times) = updating.save();
+        let mut columns = ColumnsBuilder::new(["gauge"]);
+        updating.store(&mut columns);
+        let columns = columns.finish().unwrap();
         let mut again = OutputUpdating::new(1, 2, DAY);
-        assert_eq!(again.restore(&numbers, &times), Some(&[][..]));
+        again.restore(&columns.keyed(["gauge"]));
         assert_eq!(live(&mut updating, 50..60), live(&mut again, 50..60));
-        assert!(OutputUpdating::new(2, 2, DAY).restore(&numbers, &times).is_none(), "of another size");
+        let mut other = OutputUpdating::new(1, 2, DAY);
+        other.restore(&columns.keyed(["other"]));
+        assert_eq!(other.gauges[0], Gauge::default());
     }
 }

@@ -2,25 +2,29 @@
 //! begin is moved until the window fits them, and the steps are taken again from there (variational assimilation; Nearing et al. 2022,
 //! HESS 26, 5493).
 
+use nilometer_alignment::Observation;
 use nilometer_assimilation::{
     Bounds, ControlRow, Innovation, RowIncrement, Variational, VariationalOptions, VariationalReport,
 };
 use nilometer_definitions::{Alignment, Pipeline};
 use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
 
-use crate::{ForecastError, Observation, parts::Parts};
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 
-/// Where a window ends: the state `[S, C]`, and the discharge of its last step `[C]`, mm.
+use crate::{ForecastError, parts::Parts};
+
+/// Where a window ends: the state `[S, C]`, and the discharge of its last step `[C]`, mm; of catchments whose window is full.
 pub(crate) struct Fitted {
     pub(crate) state: Vec<f32>,
     pub(crate) discharge_mm: Vec<f32>,
+    pub(crate) full: Vec<bool>,
 }
 
 /// The window of all catchments; arrays hold the oldest step first.
 pub(crate) struct Window {
     steps: usize,
-    /// steps that are known, up to `steps`
-    filled: usize,
+    /// steps that are known of each catchment, up to `steps`
+    filled: Vec<usize>,
     catchments: usize,
     gradient: Gradient,
     minimiser: Variational,
@@ -59,7 +63,7 @@ impl Window {
         };
         Ok(Self {
             steps,
-            filled: 0,
+            filled: vec![0; count],
             catchments: count,
             gradient: Gradient::new(runtime, package, catchments, 1, steps)?,
             minimiser: Variational::new(descent, rows.collect(), count)?,
@@ -81,15 +85,19 @@ impl Window {
     /// Takes in a step under `forcing` `[F, C]` that was taken from `before` `[S, C]`; the oldest one leaves.
     pub(crate) fn slide(&mut self, model: &mut Model, before: &[f32], forcing: &[f32]) -> Result<(), ForecastError> {
         let (width, count) = (forcing.len(), self.catchments);
-        if self.filled == 0 {
-            self.begin.copy_from_slice(before);
+        for (at, begin) in self.begin.iter_mut().enumerate().filter(|(at, _)| self.filled[at % count] == 0) {
+            *begin = before[at];
         }
-        if self.filled == self.steps {
+        if self.filled.contains(&self.steps) {
+            let begin = self.begin.clone();
             model.forcing_mut().copy_from_slice(&self.forcing[..width]);
             model.step(&mut self.begin)?;
-        } else {
-            self.filled += 1;
+            for (at, moved) in self.begin.iter_mut().enumerate().filter(|(at, _)| self.filled[at % count] < self.steps)
+            {
+                *moved = begin[at];
+            }
         }
+        self.filled.iter_mut().for_each(|filled| *filled = (*filled + 1).min(self.steps));
         self.forcing.rotate_left(width);
         self.observed.rotate_left(count);
         self.weight.rotate_left(count);
@@ -100,7 +108,7 @@ impl Window {
     }
 
     /// Fits the window to what it has observed, `observations` of its last step among it, and gives where it then ends.
-    /// None while the window is not full.
+    /// None while no catchment's window is full.
     pub(crate) fn fit(
         &mut self,
         model: &mut Model,
@@ -122,7 +130,8 @@ impl Window {
                 }
             }
         }
-        if self.filled < self.steps {
+        let full: Vec<bool> = self.filled.iter().map(|filled| *filled == self.steps).collect();
+        if !full.contains(&true) {
             return Ok(None);
         }
         let Self { catchments, gradient, minimiser, forcing, observed, weight, epsilon_mm, report, begin, .. } = self;
@@ -134,10 +143,10 @@ impl Window {
         };
         let before = begin.clone();
         minimiser.minimise(begin, misfit, report)?;
-        // Who has read nothing now stays where it was: what it read before has moved it already.
-        let mut read = vec![false; *catchments];
-        observations.iter().for_each(|o| read[o.catchment] = true);
-        for (at, value) in begin.iter_mut().enumerate().filter(|(at, _)| !read[at % *catchments]) {
+        // A gauge that has read nothing now leaves its catchment where it was: what it read before has moved it already.
+        let mut moved = vec![false; *catchments];
+        observations.iter().for_each(|o| moved[o.catchment] = full[o.catchment]);
+        for (at, value) in begin.iter_mut().enumerate().filter(|(at, _)| !moved[at % *catchments]) {
             *value = before[at];
         }
         let mut state = self.begin.clone();
@@ -149,7 +158,7 @@ impl Window {
             discharge_mm.clear();
             discharge_mm.extend_from_slice(fluxes.discharge_mm);
         }
-        Ok(Some(Fitted { state, discharge_mm }))
+        Ok(Some(Fitted { state, discharge_mm, full }))
     }
 
     /// The mean of one gauge's readings of one step, m³ s⁻¹, and its weight; none of none. Several say nearly the same: together they weigh as one.
@@ -164,26 +173,49 @@ impl Window {
         Ok((!readings.is_empty()).then(|| (sum / weight, weight / readings.len() as f64)))
     }
 
-    /// Numbers of [`Window::numbers`].
-    pub(crate) fn len(&self) -> usize {
-        1 + self.begin.len() + self.forcing.len() + self.observed.len() + self.weight.len()
-    }
-
-    /// For a snapshot.
-    pub(crate) fn numbers(&self) -> impl Iterator<Item = f32> {
-        let known = [&self.begin, &self.forcing, &self.observed, &self.weight];
-        std::iter::once(self.filled as f32).chain(known.into_iter().flatten().copied())
-    }
-
-    /// Takes up what [`Window::numbers`] gave, so many as [`Window::len`] says.
-    pub(crate) fn restore(&mut self, numbers: &[f32]) {
-        let Some((filled, mut numbers)) = numbers.split_first() else { return };
-        self.filled = (0..=self.steps).find(|steps| *steps as f32 == *filled).unwrap_or(0);
-        for into in [&mut self.begin, &mut self.forcing, &mut self.observed, &mut self.weight] {
-            let (own, behind) = numbers.split_at(into.len());
-            into.copy_from_slice(own);
-            numbers = behind;
+    /// Forgets everything.
+    pub(crate) fn begin(&mut self) {
+        self.filled.fill(0);
+        for numbers in [&mut self.begin, &mut self.forcing, &mut self.observed, &mut self.weight] {
+            numbers.fill(0.0);
         }
+    }
+
+    /// Adds the columns of a model's window: the steps that are known, the state `[S]` before the first, and of each step the forcing `[F]`, what was
+    /// observed and its weight.
+    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
+        columns.i64(&format!("{name}.window.steps"), |catchment| [self.filled[catchment] as i64]);
+        for (part, numbers) in self.parts() {
+            let of_catchment = |catchment| numbers.iter().skip(catchment).step_by(self.catchments).copied();
+            columns.f32(&format!("{name}.window.{part}"), |catchment| of_catchment(catchment).collect::<Vec<_>>());
+        }
+    }
+
+    /// Takes up what [`Window::store`] gave. A window of another length begins anew.
+    pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>) {
+        for catchment in 0..self.catchments {
+            let observed = rows.f32(&format!("{name}.window.observed"), catchment).unwrap_or_default();
+            if observed.len() != self.steps {
+                continue;
+            }
+            let filled = rows.i64(&format!("{name}.window.steps"), catchment).unwrap_or_default();
+            let filled = filled.first().and_then(|steps| usize::try_from(*steps).ok()).unwrap_or(0);
+            self.filled[catchment] = filled.min(self.steps);
+            let count = self.catchments;
+            for (part, into) in [
+                ("state", &mut self.begin),
+                ("forcing", &mut self.forcing),
+                ("observed", &mut self.observed),
+                ("weight", &mut self.weight),
+            ] {
+                let own = rows.f32(&format!("{name}.window.{part}"), catchment).unwrap_or_default();
+                into.iter_mut().skip(catchment).step_by(count).zip(own).for_each(|(into, number)| *into = *number);
+            }
+        }
+    }
+
+    fn parts(&self) -> [(&'static str, &[f32]); 4] {
+        [("state", &self.begin), ("forcing", &self.forcing), ("observed", &self.observed), ("weight", &self.weight)]
     }
 }
 

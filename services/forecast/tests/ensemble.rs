@@ -5,8 +5,9 @@
 use std::io::Write as _;
 use std::path::Path;
 
+use nilometer_alignment::Observation;
 use nilometer_definitions::Pipeline;
-use nilometer_forecast::{EnsembleState, Observation};
+use nilometer_forecast::EnsembleState;
 use nilometer_runtime::{Package, Provider, Runtime};
 use nilometer_schemas::{Flag, Timestamp, Variable};
 

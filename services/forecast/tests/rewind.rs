@@ -156,6 +156,7 @@ fn start(
         reload: tokio::sync::watch::channel(0).1,
         metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
+        accept_state_loss: Vec::new(),
     };
     nilometer_forecast::run(pipeline.clone(), dependencies, stop)
 }

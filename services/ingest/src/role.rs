@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Look, Source};
 use nilometer_definitions::Parts;
 use nilometer_engine::{
-    Appended, Balance, Clock, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
+    Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
     StageMetrics, Stop, off_reactor, queue,
 };
 use nilometer_schemas::{Contract, Timestamp};
@@ -316,7 +316,7 @@ impl Writer {
         // A plan comes before the state that follows from it.
         let time = kept.planned.as_ref().map(|p| p.look.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
         let Some(time) = time else { return Ok(()) };
-        self.snapshots.save(time.0, kept, &[]).await?;
+        self.snapshots.save(time.0, kept, &Columns::default()).await?;
         self.stage.snapshots.inc();
         Ok(())
     }

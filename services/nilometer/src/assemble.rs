@@ -42,8 +42,19 @@ pub struct Run {
 pub struct Opening {
     /// that it is ours
     pub lease: Lease,
-    /// what of its log is lost for good is done without
-    pub accept_loss: bool,
+    /// what of it may be lost
+    pub accept: Accept,
+}
+
+/// What a start goes on without.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Accept {
+    /// go on without what the log has lost for good
+    #[arg(long)]
+    accept_loss: bool,
+    /// begin this part of the state anew where the definition no longer fits it: ensemble, after another model or number of members
+    #[arg(long = "accept-state-loss", value_name = "PART", value_delimiter = ',', value_parser = [nilometer_forecast::ENSEMBLE])]
+    accept_state_loss: Vec<String>,
 }
 
 impl Opening {
@@ -51,16 +62,16 @@ impl Opening {
     ///
     /// # Errors
     /// When another process has it.
-    pub async fn of(pipeline: &Pipeline, command: &str, accept_loss: bool) -> Result<Self> {
+    pub async fn of(pipeline: &Pipeline, command: &str, accept: Accept) -> Result<Self> {
         let how = if pipeline.log.kafka.is_some() { Use::Shared } else { Use::Alone };
-        Ok(Self { lease: storage::lease(&pipeline.log.store, command, how).await?, accept_loss })
+        Ok(Self { lease: storage::lease(&pipeline.log.store, command, how).await?, accept })
     }
 }
 
 impl Run {
     /// Opens the store and the log. `stages` are those of this process, all where none is named. Their roles are made when they run.
     pub async fn new(opening: Opening, pipeline: Pipeline, clock: Clock, mode: Mode, stages: &[Stage]) -> Result<Self> {
-        let Opening { lease, accept_loss } = opening;
+        let Opening { lease, accept } = opening;
         let named = |stage: &Stage| stages.is_empty() || stages.contains(stage);
         let mine: Vec<Stage> = flow(&pipeline).filter(named).collect();
         if mine.is_empty() {
@@ -88,7 +99,7 @@ impl Run {
             None => {
                 storage::sweep(&pipeline.log.store)?;
                 let (log, goes_back) =
-                    lease.during(mending::open(&store, &metrics, mode == Mode::Replay, accept_loss)).await??;
+                    lease.during(mending::open(&store, &metrics, mode == Mode::Replay, accept.accept_loss)).await??;
                 resume = goes_back;
                 Arc::new(log)
             }
@@ -107,6 +118,7 @@ impl Run {
             reload: reload_on_signal(),
             resume,
             models,
+            accept_state_loss: accept.accept_state_loss,
         };
         Ok(Self { stages: mine, roles: Arc::new(roles), lease })
     }

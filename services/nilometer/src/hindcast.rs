@@ -9,7 +9,7 @@ use nilometer_engine::{Clock, Use};
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
-    assemble::{Opening, Run},
+    assemble::{Accept, Opening, Run},
     coverage, flow,
     intake::{self, Mode},
     roles,
@@ -87,7 +87,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
     let time = &pipeline.time;
     let clock = Clock::Replay { from: time.from, to: time.to, every_s: time.tick_s(), speed: None };
     pipeline.serve.address = None;
-    let opening = Opening { lease, accept_loss: false };
+    let opening = Opening { lease, accept: Accept::default() };
     Run::new(opening, pipeline, clock, Mode::Replay, &[]).await?.until_the_end(false).await
 }
 

@@ -34,7 +34,7 @@ use nilometer_engine::{Clock, KafkaOptions};
 use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
-use assemble::{Opening, Run};
+use assemble::{Accept, Opening, Run};
 use flow::Stage;
 use intake::Mode;
 
@@ -58,9 +58,8 @@ enum Command {
     Run {
         #[command(flatten)]
         definition: Definition,
-        /// go on without what the log has lost for good
-        #[arg(long)]
-        accept_loss: bool,
+        #[command(flatten)]
+        accept: Accept,
         #[command(flatten)]
         roles: Roles,
     },
@@ -74,9 +73,8 @@ enum Command {
         /// keep /metrics and /health up after the end of the window, until SIGTERM
         #[arg(long)]
         serve: bool,
-        /// go on without what the log has lost for good
-        #[arg(long)]
-        accept_loss: bool,
+        #[command(flatten)]
+        accept: Accept,
         #[command(flatten)]
         roles: Roles,
     },
@@ -298,17 +296,17 @@ async fn execute(command: Command) -> Result<ExitCode> {
 async fn perform(command: Command) -> Result<()> {
     match command {
         Command::Store { .. } => Ok(()),
-        Command::Run { definition, accept_loss, roles } => {
+        Command::Run { definition, accept, roles } => {
             let pipeline = definition.load_to_run(Vec::new())?;
-            let opening = Opening::of(&pipeline, "run", accept_loss).await?;
+            let opening = Opening::of(&pipeline, "run", accept).await?;
             let clock = Clock::wall(pipeline.time.tick_s(), pipeline.operations.catch_up);
             Run::new(opening, pipeline, clock, Mode::Live, &roles.stages).await?.until_the_end(true).await
         }
-        Command::Replay { definition, speed, serve, accept_loss, roles } => {
+        Command::Replay { definition, speed, serve, accept, roles } => {
             let mut pipeline = definition.load_to_run(Vec::new())?;
             hindcast::begin_where_forcing_does(&mut pipeline)?;
             let clock = replay_clock(&pipeline, speed);
-            let opening = Opening::of(&pipeline, "replay", accept_loss).await?;
+            let opening = Opening::of(&pipeline, "replay", accept).await?;
             Run::new(opening, pipeline, clock, Mode::Replay, &roles.stages).await?.until_the_end(serve).await
         }
         Command::Hindcast { definition, out, options } => {

@@ -43,6 +43,8 @@ pub struct Roles {
     pub resume: BTreeMap<RoleName, (i64, i64)>,
     /// read before the first partition is taken; none where this process does not forecast
     pub models: Option<(Runtime, Mixture)>,
+    /// parts of the state that may begin anew
+    pub accept_state_loss: Vec<String>,
 }
 
 impl Roles {
@@ -115,6 +117,7 @@ impl Roles {
             reload: self.reload.clone(),
             metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry())?,
             partition: number,
+            accept_state_loss: self.accept_state_loss.clone(),
         };
         let role = nilometer_forecast::run(part.clone(), dependencies, stop.clone());
         Ok(Box::pin(async move { role.await.with_context(|| format!("forecast of partition {number} failed")) }))

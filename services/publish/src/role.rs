@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nilometer_engine::{
-    Appended, Balance, Entry, Log, Message, Partition, Position, Record, SnapshotError, Snapshots, StageMetrics, Stop,
-    next_entry, to_ipc,
+    Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, SnapshotError, Snapshots,
+    StageMetrics, Stop, next_entry, to_ipc,
 };
 use nilometer_schemas::{
     Analyses, Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Forcings, Forecasts, Grids, Observations,
@@ -145,7 +145,7 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
 
 async fn save(dependencies: &Dependencies, kept: &Kept) -> Result<(), PublishError> {
     kept.balance.check(&dependencies.metrics)?;
-    dependencies.snapshots.save(kept.next.cast_signed(), kept, &[]).await?;
+    dependencies.snapshots.save(kept.next.cast_signed(), kept, &Columns::default()).await?;
     dependencies.metrics.snapshots.inc();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The climate of each gauge: one value a day, of the last ten years.
 
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::quantiles_of_sorted;
 
@@ -65,20 +66,28 @@ impl Climate {
         self.values[at(catchment, day)] = value;
     }
 
-    /// What a snapshot keeps: numbers, and the newest day of each catchment.
-    pub(crate) fn save(&self) -> (&[f32], &[i64]) {
-        (&self.values, &self.newest)
+    /// Adds the columns of each gauge's newest day, and of its values from there back as far as there are any.
+    pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
+        columns.i64("climate.day", |catchment| Some(self.newest[catchment]).filter(|day| *day > i64::MIN));
+        columns.f32("climate.discharge_m3_s", |catchment| {
+            let newest = self.newest[catchment];
+            let days = if newest > i64::MIN { DAYS as i64 } else { 0 };
+            let mut values: Vec<f32> = (0..days).map(|back| self.values[at(catchment, newest - back)]).collect();
+            values.truncate(values.iter().rposition(|value| !value.is_nan()).map_or(0, |last| last + 1));
+            values
+        });
     }
 
-    /// Takes up what a snapshot had and gives the numbers behind it; none when it is of another size.
-    pub(crate) fn restore<'a>(&mut self, numbers: &'a [f32], newest: &[i64]) -> Option<&'a [f32]> {
-        let (own, behind) = numbers.split_at_checked(self.values.len())?;
-        if newest.len() != self.newest.len() {
-            return None;
+    /// Takes up what [`Climate::store`] gave of the catchments that were there.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>) {
+        for catchment in 0..rows.len() {
+            let Some([newest]) = rows.i64("climate.day", catchment) else { continue };
+            self.newest[catchment] = *newest;
+            let values = rows.f32("climate.discharge_m3_s", catchment).unwrap_or_default();
+            for (back, value) in (0..DAYS as i64).zip(values) {
+                self.set(catchment, *newest - back, *value);
+            }
         }
-        self.values.copy_from_slice(own);
-        self.newest.copy_from_slice(newest);
-        Some(behind)
     }
 }
 
@@ -116,10 +125,13 @@ mod tests {
         (0..365).for_each(|d| climate.add(0, noon(d), 5.0));
         climate.add(0, noon(365 * 12), 7.0);
         assert!(climate.values.iter().filter(|v| !v.is_nan()).count() == 1, "only the newest");
-        let mut restored = Climate::new(1);
-        let (numbers, newest) = climate.save();
-        assert_eq!(restored.restore(numbers, newest), Some(&[][..]));
-        assert_eq!(restored.newest, climate.newest);
-        assert_eq!(restored.restore(&numbers[1..], newest), None);
+        let mut columns = ColumnsBuilder::new(["gauge"]);
+        climate.store(&mut columns);
+        let (columns, mut restored) = (columns.finish().unwrap(), Climate::new(2));
+        restored.restore(&columns.keyed(["new", "gauge"]));
+        assert_eq!(restored.newest, [i64::MIN, climate.newest[0]]);
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&restored.values[DAYS..]), bits(&climate.values));
+        assert!(restored.values[..DAYS].iter().all(|value| value.is_nan()));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::Timestamp;
 use nilometer_statistics::{FloodEvents, peak_offset};
 
@@ -112,30 +113,51 @@ impl Floods {
         (count as u64, (count > 0.0).then(|| steps / count))
     }
 
-    /// Everything that is remembered, and the newest time of each gauge.
-    pub(crate) fn save(&self) -> (Vec<f32>, Vec<Option<Timestamp>>) {
-        let numbers = self.gauges.values().flat_map(|gauge| {
-            let windows = gauge.observed.iter().chain(gauge.predicted.as_flattened());
-            windows.chain(&gauge.peaks).chain(&gauge.outcomes).copied()
+    /// Adds the columns of what is remembered of each gauge with thresholds, and of what was counted.
+    pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
+        columns.i64("floods.time", |catchment| {
+            self.gauges.get(&catchment).and_then(|gauge| gauge.newest).map(|newest| newest.0)
         });
-        (numbers.collect(), self.gauges.values().map(|gauge| gauge.newest).collect())
+        columns.f64("floods.thresholds_m3_s", |catchment| {
+            self.gauges.get(&catchment).map(|gauge| gauge.thresholds.clone()).unwrap_or_default()
+        });
+        let mut numbers = |name: &str, of: fn(&Gauge) -> &[f32]| {
+            columns
+                .f32(name, |catchment| self.gauges.get(&catchment).map(|gauge| of(gauge).to_vec()).unwrap_or_default());
+        };
+        numbers("floods.observed_m3_s", |gauge| &gauge.observed);
+        numbers("floods.predicted_m3_s", |gauge| gauge.predicted.as_flattened());
+        numbers("floods.peaks", |gauge| &gauge.peaks);
+        numbers("floods.outcomes", |gauge| &gauge.outcomes);
     }
 
-    /// Takes back what [`save`](Self::save) gave; none where it is of other catchments, thresholds or lead times, else the numbers behind it.
-    pub(crate) fn restore<'a>(&mut self, mut numbers: &'a [f32], newest: &[Option<Timestamp>]) -> Option<&'a [f32]> {
-        if newest.len() != self.gauges.len() {
-            return None;
-        }
-        for (gauge, newest) in self.gauges.values_mut().zip(newest) {
-            gauge.newest = *newest;
-            let places = gauge.observed.iter_mut().chain(gauge.predicted.as_flattened_mut());
-            for place in places.chain(&mut gauge.peaks).chain(&mut gauge.outcomes) {
-                let (first, behind) = numbers.split_first()?;
-                (*place, numbers) = (*first, behind);
+    /// Takes up what [`store`](Self::store) gave of the catchments that were there, as many lead times as both have; a threshold that is new begins
+    /// to count.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>) {
+        for (catchment, gauge) in &mut self.gauges {
+            let Some([newest]) = rows.i64("floods.time", *catchment) else { continue };
+            gauge.newest = Some(Timestamp(*newest));
+            let numbers = |name: &str| rows.f32(name, *catchment).unwrap_or_default();
+            copy(&mut gauge.observed, numbers("floods.observed_m3_s"));
+            copy(gauge.predicted.as_flattened_mut(), numbers("floods.predicted_m3_s"));
+            copy(&mut gauge.peaks, numbers("floods.peaks"));
+            let before = rows.f64("floods.thresholds_m3_s", *catchment).unwrap_or_default();
+            let counted = numbers("floods.outcomes").chunks_exact((before.len() * OUTCOMES).max(1));
+            let of_leads = gauge.outcomes.chunks_exact_mut(gauge.thresholds.len() * OUTCOMES);
+            for (own, counted) in of_leads.zip(counted) {
+                for (own, threshold) in own.as_chunks_mut::<OUTCOMES>().0.iter_mut().zip(&gauge.thresholds) {
+                    if let Some(at) = before.iter().position(|other| other == threshold) {
+                        own.copy_from_slice(&counted[at * OUTCOMES..][..OUTCOMES]);
+                    }
+                }
             }
         }
-        Some(numbers)
     }
+}
+
+/// As many numbers as both have.
+fn copy(into: &mut [f32], from: &[f32]) {
+    into.iter_mut().zip(from).for_each(|(into, from)| *into = *from);
 }
 
 impl Gauge {
@@ -239,16 +261,26 @@ mod tests {
         let flows: Vec<f64> = (0..60).map(|at| 10.0 + 5.0 * (f64::from(at) / 4.0).sin()).collect();
         let said: Vec<f32> = (0..60).map(|at| (10.0 + 5.0 * ((f64::from(at) - 1.0) / 4.0).sin()) as f32).collect();
         let whole = follow(&flows, [&said, &said]);
-        let (numbers, newest) = follow(&flows[..31], [&said, &said]).save();
+        let columns = |floods: &Floods| {
+            let mut columns = ColumnsBuilder::new(["dry", "gauge"]);
+            floods.store(&mut columns);
+            columns.finish().unwrap()
+        };
+        let stored = columns(&follow(&flows[..31], [&said, &said]));
         let mut resumed = Floods::new(&[vec![], vec![10.0]], 2, HOUR);
-        assert_eq!(resumed.restore(&numbers, &newest), Some(&[][..]));
+        resumed.restore(&stored.keyed(["dry", "gauge"]));
         for at in 31..60 {
             resumed.observe(1, hour(at), flows[at], true);
             (0..2).for_each(|lead| resumed.foretell(1, lead, hour(at), said[at]));
         }
-        let bits = |floods: &Floods| floods.save().0.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&resumed), bits(&whole));
+        let counted = |floods: &Floods| [0, 1].map(|lead| (floods.outcomes(1, lead, 0), floods.peaks(1, lead)));
+        assert_eq!(counted(&resumed), counted(&whole));
         assert!(whole.outcomes(1, 0, 0)[0] > 1);
-        assert!(Floods::new(&[vec![], vec![10.0]], 3, HOUR).restore(&numbers, &newest).is_none());
+
+        // A catchment before it, a threshold below its own, and a lead time more.
+        let mut changed = Floods::new(&[vec![], vec![], vec![8.0, 10.0]], 3, HOUR);
+        changed.restore(&columns(&whole).keyed(["new", "dry", "gauge"]));
+        assert_eq!([0, 1].map(|lead| (changed.outcomes(2, lead, 1), changed.peaks(2, lead))), counted(&whole));
+        assert_eq!((changed.outcomes(2, 0, 0), changed.outcomes(2, 2, 1)), ([0; 3], [0; 3]));
     }
 }

@@ -50,16 +50,34 @@ pub enum ScoreError {
     /// a score that must be defined is not
     #[error("a forecast cannot be scored")]
     Statistics(#[from] StatisticsError),
-    /// the snapshot is of other catchments or lead times
+    /// the snapshot is of another time step
     #[error(
-        "the store's scores are of {found}, this definition is of {expected}; accepted is the same, or another log.store"
+        "the store's scores are of a time.step of {found_s} s, the definition says {expected_s} s; accepted is the same, or another log.store"
     )]
-    OtherPipeline {
-        /// what the snapshot is of
-        found: String,
-        /// what the definition asks for
-        expected: String,
+    OtherStep {
+        /// of the snapshot, s
+        found_s: i64,
+        /// of the definition, s
+        expected_s: i64,
     },
+    /// the snapshot was kept by a build that did not name its columns
+    #[error(
+        "the snapshots of role score in log.store are of an earlier version, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/score and start again, and what the log still has is scored anew"
+    )]
+    EarlierVersion,
+    /// the snapshot was kept by a later build
+    #[error(
+        "the snapshots of role score in log.store are of version {found}; accepted is {accepted}: use the build that wrote them"
+    )]
+    Version {
+        /// of the snapshot
+        found: u32,
+        /// of this build
+        accepted: u32,
+    },
+    /// columns cannot be assembled
+    #[error("a snapshot cannot be assembled")]
+    Columns(#[from] arrow::error::ArrowError),
     /// a thread of the pool failed
     #[error("a worker thread failed")]
     Worker(#[from] tokio::task::JoinError),

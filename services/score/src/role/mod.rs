@@ -1,6 +1,6 @@
 //! The role itself: one tick after the other, each from the log to the log.
 
-mod kept;
+mod stored;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,10 +16,9 @@ use nilometer_schemas::{
     Variable,
 };
 use nilometer_statistics::{RunningScore, crps_quantiles};
-use serde::{Deserialize, Serialize};
 
-pub use self::kept::needed_from;
-use self::kept::{Kept, first_mark};
+pub use self::stored::needed_from;
+use self::stored::{Stored, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
@@ -74,7 +73,6 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
 
 struct Role {
     dependencies: Dependencies,
-    identity: String,
     catchments: Vec<String>,
     thresholds: Vec<Vec<f64>>,
     place_of_catchment: HashMap<String, usize>,
@@ -104,6 +102,8 @@ struct Role {
     ticks_since_save: u32,
     /// whether what was read before the snapshot is still being read again
     rereading: bool,
+    /// whether the definition has lost catchments since the snapshot
+    removed: bool,
 }
 
 /// What one tick brought.
@@ -123,8 +123,7 @@ struct Judged {
 }
 
 /// What a gauge read.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Reading {
     discharge_m3_s: f64,
     flag: Flag,
@@ -150,14 +149,14 @@ impl Role {
         let catchments: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
         let step_s = pipeline.time.step.seconds();
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / step_s).unwrap_or(0).max(1);
-        let identity = format!("{leads} lead times of {}", catchments.join(" "));
         let mut places_of_station: HashMap<String, Vec<usize>> = HashMap::new();
         for (place, catchment) in pipeline.catchments.iter().enumerate() {
             places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
         }
-        let snapshot = dependencies.snapshots.newest::<Kept>().await?;
-        let mark = match &snapshot {
-            Some(snapshot) => snapshot.content.mark,
+        let newest = dependencies.snapshots.newest::<Stored>().await?;
+        let stored = newest.map(|found| Ok::<_, ScoreError>((found.content.scores()?, found.columns))).transpose()?;
+        let mark = match &stored {
+            Some((scores, _)) => scores.mark,
             None => first_mark(&dependencies).await?,
         };
         let input = |contract, position: Position| {
@@ -186,13 +185,13 @@ impl Role {
             running: vec![RunningScore::default(); catchments.len() * leads],
             saved: Timestamp::MIN,
             ticks_since_save: 0,
-            rereading: snapshot.is_some(),
-            identity,
+            rereading: stored.is_some(),
+            removed: false,
             catchments,
             dependencies,
         };
-        if let Some(snapshot) = snapshot {
-            role.restore(snapshot.content, &snapshot.numbers)?;
+        if let Some((scores, columns)) = stored {
+            role.restore(scores, &columns)?;
         }
         for (partition, position) in [&role.forecasts, &role.observations].map(Input::place) {
             role.dependencies.metrics.stage.at(partition, position);

@@ -1,11 +1,11 @@
-//! Align: rows wait here until their step is due. Pure.
+//! StepAlignment: rows wait here until their step is due. Pure.
 
 use std::collections::BTreeMap;
 
 use nilometer_schemas::{Reason, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
-use crate::{Observation, Subject};
+use crate::{Observation, Subject, observation::place_in};
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,21 +54,23 @@ pub struct StepForcing {
 
 /// Rows that wait, by the step that they belong to. What is beyond the horizon is refused, so it is bounded.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Align {
+pub struct StepAlignment {
     step_s: i64,
     variables: Vec<Variable>,
     catchments: usize,
     /// newest complete value of each variable and catchment, `[F, C]`; 0 before the first
     newest: Vec<f32>,
     steps: BTreeMap<Timestamp, StepForcing>,
+    /// of each catchment whether a step waits for its forcing: one that was added later is not waited for before its first complete step
+    awaited: Vec<bool>,
     /// end of the newest rain; none before the first
     rain_until: Option<Timestamp>,
-    /// forcing rows that wait, by valid time
-    rows: BTreeMap<Timestamp, u64>,
+    /// forcing rows of each catchment that wait, by valid time
+    rows: BTreeMap<Timestamp, Vec<u32>>,
     observations: BTreeMap<Timestamp, Vec<Observation>>,
 }
 
-impl Align {
+impl StepAlignment {
     /// Nothing waits yet. `variables` are the model's inputs in order.
     #[must_use]
     pub fn new(step_s: i64, variables: &[Variable], catchments: usize) -> Self {
@@ -78,6 +80,7 @@ impl Align {
             catchments,
             newest: vec![0.0; variables.len() * catchments],
             steps: BTreeMap::new(),
+            awaited: vec![true; catchments],
             rain_until: None,
             rows: BTreeMap::new(),
             observations: BTreeMap::new(),
@@ -124,7 +127,7 @@ impl Align {
         if variable == Variable::Precipitation {
             self.rain_until = self.rain_until.max(Some(valid_time));
         }
-        *self.rows.entry(valid_time).or_default() += 1;
+        self.rows.entry(valid_time).or_insert_with(|| vec![0; self.catchments])[catchment] += 1;
         Fate::Pending
     }
 
@@ -171,20 +174,19 @@ impl Align {
         Some(waiting.remove(at))
     }
 
-    /// Whether every variable of every catchment is known over the whole step that ends at `step`.
+    /// Whether every variable of every catchment that is waited for is known over the whole step that ends at `step`.
     #[must_use]
     pub fn is_complete(&self, step: Timestamp) -> bool {
-        let full = self.step_s as f32 - 0.5;
-        self.steps.get(&step).is_some_and(|f| f.covered_s.iter().all(|c| *c >= full))
+        self.unknown(step).next().is_none()
     }
 
-    /// What of the step that ends at `step` is not known: variable and catchment.
+    /// What the step that ends at `step` waits for: variable and catchment.
     pub fn unknown(&self, step: Timestamp) -> impl Iterator<Item = (Variable, usize)> + '_ {
         let full = self.step_s as f32 - 0.5;
         let covered = self.steps.get(&step).map(|forcing| &forcing.covered_s);
         let known = move |at: usize| covered.is_some_and(|covered| covered[at] >= full);
         (0..self.newest.len())
-            .filter(move |at| !known(*at))
+            .filter(move |at| self.awaited[at % self.catchments] && !known(*at))
             .map(|at| (self.variables[at / self.catchments], at % self.catchments))
     }
 
@@ -192,10 +194,14 @@ impl Align {
     /// the forcing rows that are thereby used.
     pub fn take_step(&mut self, step: Timestamp) -> (Vec<f32>, u64) {
         let values = self.forcing(step, |_, _| 0.0);
+        for catchment in 0..self.catchments {
+            let known = (0..self.variables.len()).all(|input| self.known(step, input, catchment).is_some());
+            self.awaited[catchment] |= known;
+        }
         self.steps = self.steps.split_off(&step.plus_s(self.step_s));
         self.newest.copy_from_slice(&values);
         let waiting = self.rows.split_off(&Timestamp(step.0 + 1));
-        let used = std::mem::replace(&mut self.rows, waiting).into_values().sum();
+        let used = std::mem::replace(&mut self.rows, waiting).into_values().flatten().map(u64::from).sum();
         (values, used)
     }
 
@@ -292,10 +298,48 @@ impl Align {
         input.map_or(0.0, |i| self.newest[i * self.catchments + catchment])
     }
 
+    /// Rows of a catchment that wait: of forcing, and observations.
+    #[must_use]
+    pub fn pending_of(&self, catchment: usize) -> u64 {
+        let forcings: u64 = self.rows.values().map(|of_catchments| u64::from(of_catchments[catchment])).sum();
+        forcings + self.observations.values().flatten().filter(|o| o.catchment == catchment).count() as u64
+    }
+
+    /// The same of other catchments: each has what waits at its place `from` in this one, and nothing where it is new.
+    #[must_use]
+    pub fn select(&self, from: &[Option<usize>]) -> Self {
+        let of_inputs = |values: &[f32]| -> Vec<f32> {
+            let old = |at: usize| Some(at / from.len() * self.catchments + from[at % from.len()]?);
+            (0..self.variables.len() * from.len()).map(|at| old(at).map_or(0.0, |old| values[old])).collect()
+        };
+        let forcing = |(time, f): (&Timestamp, &StepForcing)| {
+            (*time, StepForcing { values: of_inputs(&f.values), covered_s: of_inputs(&f.covered_s) })
+        };
+        let rows = |(time, rows): (&Timestamp, &Vec<u32>)| {
+            (*time, from.iter().map(|old| old.map_or(0, |old| rows[old])).collect())
+        };
+        let all_new = from.iter().all(Option::is_none);
+        let observations = |(time, of_step): (&Timestamp, &Vec<Observation>)| {
+            let moved = |o: &Observation| Some(Observation { catchment: place_in(from, o.catchment)?, ..*o });
+            (*time, of_step.iter().filter_map(moved).collect())
+        };
+        Self {
+            step_s: self.step_s,
+            variables: self.variables.clone(),
+            catchments: from.len(),
+            newest: of_inputs(&self.newest),
+            steps: self.steps.iter().map(forcing).collect(),
+            awaited: from.iter().map(|old| old.map_or(all_new, |old| self.awaited[old])).collect(),
+            rain_until: self.rain_until,
+            rows: self.rows.iter().map(rows).collect(),
+            observations: self.observations.iter().map(observations).collect(),
+        }
+    }
+
     /// Forcing rows that wait.
     #[must_use]
     pub fn pending_forcings(&self) -> u64 {
-        self.rows.values().sum()
+        self.rows.values().flatten().copied().map(u64::from).sum()
     }
 
     /// Observations that wait.
@@ -315,7 +359,7 @@ mod tests {
     const FAR: Timestamp = Timestamp(i64::MAX);
 
     fn add(
-        align: &mut Align,
+        align: &mut StepAlignment,
         variable: Variable,
         valid_time: Timestamp,
         period_s: i64,
@@ -328,6 +372,10 @@ mod tests {
             Waiting { reached, limit },
         )
     }
+    fn rain_of(valid_time: Timestamp, value: f64) -> PeriodForcing {
+        PeriodForcing { variable: RAIN, catchment: 0, valid_time, period_s: HOUR, value }
+    }
+
     const RAIN: Variable = Variable::Precipitation;
     const PET: Variable = Variable::PotentialEvapotranspiration;
 
@@ -337,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_daily_depth_is_spread_over_its_hours_and_used_with_the_last() {
-        let mut align = Align::new(HOUR, &[RAIN, PET], 1);
+        let mut align = StepAlignment::new(HOUR, &[RAIN, PET], 1);
         assert_eq!(add(&mut align, PET, hour(24), 24 * HOUR, 2.4, hour(0), FAR), Fate::Pending);
         for h in 1..=24 {
             assert!(!align.is_complete(hour(h)), "rain is not known");
@@ -352,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_gap_is_filled_without_rain_and_with_the_last_evapotranspiration() {
-        let mut align = Align::new(HOUR, &[RAIN, PET], 1);
+        let mut align = StepAlignment::new(HOUR, &[RAIN, PET], 1);
         add(&mut align, RAIN, hour(1), HOUR, 5.0, hour(0), FAR);
         add(&mut align, PET, hour(1), HOUR, 0.2, hour(0), FAR);
         align.take_step(hour(1));
@@ -361,8 +409,27 @@ mod tests {
     }
 
     #[test]
+    fn an_added_catchment_is_waited_for_from_its_first_complete_step_on() {
+        let mut align = StepAlignment::new(HOUR, &[RAIN], 1);
+        add(&mut align, RAIN, hour(1), HOUR, 5.0, hour(0), FAR);
+        let mut two = align.select(&[None, Some(0)]);
+        assert!(two.is_complete(hour(1)), "nothing of the first catchment has come yet");
+        assert_eq!(two.take_step(hour(1)), (vec![0.0, 5.0], 1));
+        add(&mut two, RAIN, hour(2), HOUR, 1.0, hour(1), FAR);
+        assert!(!two.is_complete(hour(2)), "the other one is still waited for");
+        let of_second = PeriodForcing { catchment: 1, ..rain_of(hour(2), 2.0) };
+        two.add_forcing(of_second, Waiting { reached: hour(1), limit: FAR });
+        assert_eq!(two.take_step(hour(2)), (vec![1.0, 2.0], 2));
+        two.add_forcing(PeriodForcing { valid_time: hour(3), ..of_second }, Waiting { reached: hour(2), limit: FAR });
+        assert!(!two.is_complete(hour(3)), "now both are waited for");
+        assert_eq!((two.pending_of(0), two.pending_of(1)), (0, 1));
+        let removed = two.select(&[Some(0)]);
+        assert_eq!((removed.pending_forcings(), removed.forcing(hour(3), |_, newest| newest)), (0, vec![1.0]));
+    }
+
+    #[test]
     fn rain_twice_late_or_from_the_future_is_not_taken() {
-        let mut align = Align::new(HOUR, &[RAIN], 1);
+        let mut align = StepAlignment::new(HOUR, &[RAIN], 1);
         assert_eq!(add(&mut align, RAIN, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Pending);
         assert_eq!(add(&mut align, RAIN, hour(2), HOUR, 5.0, hour(0), FAR), Fate::Rejected(Reason::Duplicate));
         assert_eq!(add(&mut align, RAIN, hour(1), HOUR, 5.0, hour(1), FAR), Fate::Late);
@@ -373,7 +440,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_rain_is_lost_or_made_whatever_the_periods(cuts in proptest::collection::vec(1_i64..7_200, 1..40)) {
-            let mut align = Align::new(HOUR, &[RAIN], 1);
+            let mut align = StepAlignment::new(HOUR, &[RAIN], 1);
             let (mut end, mut total) = (hour(0), 0.0);
             for period_s in cuts {
                 end = end.plus_s(period_s);

@@ -1,9 +1,9 @@
-//! Rows that came late and were given their place: whoever takes steps again from an older state finds them here, on time.
+//! Late rows: those that came behind the state and were given their place. When steps are taken again from an older state, they are found here
+//! at their own time.
 
-use nilometer_schemas::{Contract, Timestamp};
+use nilometer_alignment::{ForcingContent, Observation, ObservationContent, PeriodForcing, Subject};
+use nilometer_schemas::{Contract, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
-
-use crate::{Observation, PeriodForcing, Subject};
 
 /// A late row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,10 +32,24 @@ pub(crate) enum LateContent {
 #[derive(PartialEq)]
 pub(crate) enum About {
     Observed(Subject),
-    Forcing(nilometer_schemas::Variable, usize, Timestamp, i64),
+    Forcing(Variable, usize, Timestamp, i64),
 }
 
 impl LateContent {
+    /// What a row says, if it can take a place.
+    pub(crate) const fn of_observation(content: &ObservationContent) -> Option<Self> {
+        match content {
+            ObservationContent::Value(observation) => Some(Self::Observation(*observation)),
+            ObservationContent::Withdrawal(subject) => Some(Self::Withdrawal(*subject)),
+            ObservationContent::Missing | ObservationContent::Rejected(_) => None,
+        }
+    }
+
+    /// What a row says, if it can take a place: a weather forecast is never late for what it is about.
+    pub(crate) fn of_forcing(content: &ForcingContent) -> Option<Self> {
+        content.observed().copied().map(Self::Forcing)
+    }
+
     pub(crate) const fn topic(&self) -> Contract {
         match self {
             Self::Observation(_) | Self::Withdrawal(_) => Contract::Observation,
@@ -60,6 +74,25 @@ impl LateContent {
         }
     }
 
+    /// In words.
+    pub(crate) fn described(&self, catchment: &str) -> String {
+        match self {
+            Self::Observation(row) => {
+                format!("{} of {catchment}, {} {}", row.variable, row.value, row.variable.unit())
+            }
+            Self::Withdrawal(about) => format!("withdrawal of the {} of {catchment}", about.variable),
+            Self::Forcing(row) => format!("{} of {catchment}, {} {}", row.variable, row.value, row.variable.unit()),
+        }
+    }
+
+    fn catchment_mut(&mut self) -> &mut usize {
+        match self {
+            Self::Observation(row) => &mut row.catchment,
+            Self::Withdrawal(about) => &mut about.catchment,
+            Self::Forcing(row) => &mut row.catchment,
+        }
+    }
+
     pub(crate) const fn about(&self) -> About {
         match self {
             Self::Observation(row) => About::Observed(row.subject()),
@@ -78,9 +111,9 @@ impl About {
 /// The late rows of the lateness window, by topic in the order in which they came.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Journal(Vec<LateRow>);
+pub(crate) struct LateRows(Vec<LateRow>);
 
-impl Journal {
+impl LateRows {
     /// Takes up rows that it does not have yet, behind those that came before.
     pub(crate) fn extend(&mut self, rows: impl IntoIterator<Item = LateRow>) {
         self.0.extend(rows);
@@ -106,5 +139,16 @@ impl Journal {
     /// Forgets what came before `time`: no state that is that old is gone back to any more.
     pub(crate) fn forget_before(&mut self, time: Timestamp) {
         self.0.retain(|row| row.arrived >= time);
+    }
+
+    /// Those of other catchments, of which each was at its place `from` in these.
+    pub(crate) fn select(&self, from: &[Option<usize>]) -> Self {
+        let moved = |row: &LateRow| {
+            let mut row = row.clone();
+            let old = row.content.catchment();
+            *row.content.catchment_mut() = from.iter().position(|place| *place == Some(old))?;
+            Some(row)
+        };
+        Self(self.0.iter().filter_map(moved).collect())
     }
 }

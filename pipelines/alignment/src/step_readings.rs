@@ -6,26 +6,29 @@ use nilometer_definitions::{Alignment, weighted};
 use nilometer_schemas::{Flag, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::Observation;
+use crate::{Observation, observation::place_in};
 
 /// What a gauge says of the end of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct StepReading {
-    pub(crate) step: Timestamp,
-    pub(crate) catchment: usize,
-    pub(crate) discharge_m3_s: f64,
+pub struct StepReading {
+    /// end of the step
+    pub step: Timestamp,
+    /// catchment index
+    pub catchment: usize,
+    /// discharge, m³ s⁻¹
+    pub discharge_m3_s: f64,
 }
 
 /// What each gauge has read in the last step, m³ s⁻¹, by catchment and time.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct StepReadings(BTreeMap<usize, BTreeMap<Timestamp, f64>>);
+pub struct StepReadings(BTreeMap<usize, BTreeMap<Timestamp, f64>>);
 
 impl StepReadings {
     /// Takes in what was read in the step that ends at `step`, sorted by catchment. Gives what is now known of its end and of the end before, and was
     /// not known when that step was taken: by time, then catchment. Nothing depends on readings of later steps that have come already, so a run
     /// that catches up learns as one that was never down.
-    pub(crate) fn take(
+    pub fn take(
         &mut self,
         alignment: Alignment,
         step: Timestamp,
@@ -49,6 +52,14 @@ impl StepReadings {
         }
         known.sort_by_key(|reading| (reading.step, reading.catchment));
         known
+    }
+
+    /// The same of other catchments: each has what its place `from` in this one has read.
+    #[must_use]
+    pub fn select(&self, from: &[Option<usize>]) -> Self {
+        let of_catchment =
+            |(old, recent): (&usize, &BTreeMap<Timestamp, f64>)| Some((place_in(from, *old)?, recent.clone()));
+        Self(self.0.iter().filter_map(of_catchment).collect())
     }
 }
 

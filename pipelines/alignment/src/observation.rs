@@ -1,4 +1,4 @@
-//! Observation: what was measured of a catchment, as the role understands it.
+//! Observation: what was measured of a catchment.
 
 use nilometer_schemas::{Flag, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
@@ -43,4 +43,9 @@ impl Observation {
     pub fn is_discharge(&self) -> bool {
         self.variable == Variable::Discharge
     }
+}
+
+/// Where a catchment of the place `old` is among others, of which each says at which place it was.
+pub(crate) fn place_in(from: &[Option<usize>], old: usize) -> Option<usize> {
+    from.iter().position(|place| *place == Some(old))
 }

@@ -1,22 +1,24 @@
 //! The models of a pipeline side by side: each has its state, all take the same steps, what they say is mixed by weight.
 
+use nilometer_alignment::Observation;
 use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::Pipeline;
+use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_runtime::{Mixture, Runtime};
 use nilometer_schemas::{Forecasts, Timestamp};
 
 use crate::{
-    EnsembleState, ForecastError, Observation, WaterBudget,
+    EnsembleState, ForecastError,
     issue::{Leads, Outlook, Provenance, Weather},
     postprocess::Postprocessing,
 };
 
 /// One state a model. All have the same time.
-pub(crate) struct States {
+pub(crate) struct Ensembles {
     members: Vec<(f64, EnsembleState)>,
 }
 
-impl States {
+impl Ensembles {
     /// The states before the step that ends at `time + step`; `horizon` as for [`EnsembleState::new`].
     pub(crate) fn new(
         runtime: &Runtime,
@@ -33,8 +35,8 @@ impl States {
     /// Goes on with the weights of `models`, the same models trained on; the states stay as they are. All are taken up, or none.
     pub(crate) fn swap_weights(&mut self, models: &Mixture, pipeline: &Pipeline) -> Result<(), ForecastError> {
         if models.members().len() != self.members.len() {
-            let found = format!("{} models", models.members().len());
-            return Err(ForecastError::OtherPipeline { found, expected: format!("{} models", self.members.len()) });
+            let problem = format!("it has {} models, the state has {}", models.members().len(), self.members.len());
+            return Err(ForecastError::Misfit { model: models.name().to_owned(), problems: vec![problem] });
         }
         for ((_, state), member) in self.members.iter().zip(models.members()) {
             state.check_swap(&member.package, pipeline)?;
@@ -133,7 +135,7 @@ impl States {
         about: &Provenance<'_>,
     ) -> Result<Option<Forecasts>, ForecastError> {
         let step_s = self.members[0].1.parts.step_s;
-        let going_out = leads.going_out(issue_time, step_s, weather.scenario, weather.align);
+        let going_out = leads.going_out(issue_time, step_s, weather.scenario, weather.alignment);
         if going_out.is_empty() {
             return Ok(None);
         }
@@ -155,33 +157,36 @@ impl States {
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 
-    /// Everything that a snapshot needs of the states: their numbers, and the water budgets of each one's catchments.
-    pub(crate) fn save(&self) -> (Vec<f32>, Vec<WaterBudget>) {
-        let numbers = self.each().flat_map(EnsembleState::saved);
-        (numbers.collect(), self.each().flat_map(|state| state.budgets().iter().copied()).collect())
-    }
-
-    /// Takes up what [`States::save`] gave, and returns the numbers behind it; none when there are fewer than the states have.
-    pub(crate) fn restore<'a>(
+    /// Goes back to the states before the step that ends at `time + step`; the graphs stay.
+    pub(crate) fn begin(
         &mut self,
-        numbers: &'a [f32],
-        budgets: &[WaterBudget],
-        steps: u64,
+        models: &Mixture,
+        pipeline: &Pipeline,
         time: Timestamp,
-    ) -> Option<&'a [f32]> {
-        let (mut numbers, mut budgets) = (numbers, budgets);
-        for (_, state) in &mut self.members {
-            let (of_catchments, others) = budgets.split_at_checked(state.budgets.len())?;
-            numbers = state.restore(numbers, steps, time)?;
-            state.budgets.copy_from_slice(of_catchments);
-            budgets = others;
-        }
-        Some(numbers)
+    ) -> Result<(), ForecastError> {
+        let states = self.members.iter_mut().zip(models.members());
+        states.into_iter().try_for_each(|((_, state), member)| state.begin(&member.package, pipeline, time))
     }
 
-    /// How many numbers the states have.
-    pub(crate) fn len(&self) -> usize {
-        self.each().map(|state| state.numbers.len()).sum()
+    /// Adds the columns of each model's state, named by the model.
+    pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
+        self.each().zip(self.names()).for_each(|(state, name)| state.store(&name, columns));
+    }
+
+    /// Takes up what [`Ensembles::store`] gave of the catchments that were there after `steps` steps, for the time at which the states have begun.
+    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>, steps: u64) -> Result<(), ForecastError> {
+        let names = self.names();
+        self.members.iter_mut().zip(names).try_for_each(|((_, state), name)| state.restore(&name, rows, steps))
+    }
+
+    /// A name for each model: that of its card, and a number where several have it.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for state in self.each() {
+            let same = names.iter().filter(|name| name.split('#').next() == Some(state.name())).count();
+            names.push(if same == 0 { state.name().to_owned() } else { format!("{}#{}", state.name(), same + 1) });
+        }
+        names
     }
 
     /// Largest residual of a water budget, mm.

@@ -1,0 +1,246 @@
+//! Replay: the ticks of the log, one after the other, from a snapshot on. Where rows come late, the state goes back to an older snapshot and the
+//! ticks are taken again, with the rows where they belong.
+//!
+//! ```text
+//! log ──next_tick──▶ tick ──late rows?──▶ step ──▶ Taken::New, or Taken::Again on the way back to where the state was
+//!                             └──▶ an older snapshot: Taken::WentBack
+//! ```
+//!
+//! The ticks taken again are those of the log, so the result is that of a run in which the rows had been on time, to the last bit. Start, live
+//! work and rewind are this one loop; what goes out of it is the caller's decision.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use nilometer_engine::{
+    Columns, Input, Log, Partition, Position, Snapshot, SnapshotError, Snapshots, Stop, off_reactor,
+};
+use nilometer_runtime::{Mixture, Runtime};
+use nilometer_schemas::{Contract, Timestamp};
+
+use crate::{
+    ForecastError,
+    late_rows::LateRow,
+    state::{Identity, Outputs, PartitionState, Setting, Stored},
+    tick::{Inputs, Positions, Tick},
+};
+
+/// A partition's state, and the ticks that it takes from the log.
+pub(crate) struct Replay {
+    setting: Arc<Setting>,
+    identity: Identity,
+    log: Arc<dyn Log>,
+    snapshots: Snapshots,
+    inputs: Inputs,
+    /// none only while a thread computes with it
+    state: Option<Box<PartitionState>>,
+    rewind: Option<Rewind>,
+}
+
+/// What became of a tick.
+pub(crate) enum Taken {
+    /// the state has gone back: nothing that ticks taken again have led to so far counts
+    WentBack,
+    /// it was taken again
+    Again {
+        outputs: Outputs,
+        /// the tick whose late rows are being placed
+        to: Timestamp,
+        /// rows that were placed the first time, and for which no state is old enough now
+        unplaced: BTreeSet<String>,
+        /// whether it led to a snapshot the first time
+        snapshot: bool,
+    },
+    /// it is new; where rows of it came late, the state has gone back for them
+    New { outputs: Outputs, rewound: Option<Rewound> },
+}
+
+/// A rewind that is over.
+pub(crate) struct Rewound {
+    pub(crate) rows: usize,
+    /// event time that the state went back, s
+    pub(crate) back_s: i64,
+}
+
+/// A rewind that is under way.
+struct Rewind {
+    to: Timestamp,
+    rows: usize,
+    was: Timestamp,
+    from: Timestamp,
+    /// snapshots that there are
+    ordinals: Vec<i64>,
+}
+
+impl Replay {
+    /// Goes on from the newest snapshot, or begins. Parts of the state that are named in `accept_loss` begin anew where it does not fit.
+    pub(crate) async fn resume(
+        setting: Arc<Setting>,
+        log: Arc<dyn Log>,
+        snapshots: Snapshots,
+        runtime: Runtime,
+        models: Mixture,
+        accept_loss: &[String],
+    ) -> Result<Self, ForecastError> {
+        let newest = snapshots.newest::<Stored>().await?;
+        let begun = setting.clone();
+        let mut state = off_reactor(move || PartitionState::new(begun, &runtime, models).map(Box::new)).await??;
+        if let Some(Snapshot { content, columns, .. }) = newest {
+            let stored = content.state()?;
+            let misfits = state.identity().misfits(&stored.identity);
+            for misfit in &misfits {
+                if misfit.part.is_none_or(|part| !accept_loss.iter().any(|accepted| accepted == part)) {
+                    return Err(ForecastError::misfit(misfit));
+                }
+                tracing::warn!(
+                    key = misfit.key,
+                    found = misfit.found,
+                    expected = misfit.expected,
+                    "the ensemble begins anew: its state is of another model"
+                );
+            }
+            tracing::info!(tick = %stored.progress.tick, state_time = %stored.progress.state_time, "resuming from a snapshot");
+            state.restore(stored, &columns)?;
+        }
+        let inputs = inputs(&setting, &log, state.progress.positions);
+        Ok(Self { identity: state.identity(), setting, log, snapshots, inputs, state: Some(state), rewind: None })
+    }
+
+    /// Reads the next tick; none at the end of the inputs.
+    pub(crate) async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ForecastError> {
+        self.inputs.next_tick(&self.setting.index, stop).await
+    }
+
+    /// Takes a tick, or goes back for its late rows.
+    pub(crate) async fn take(&mut self, tick: Tick) -> Result<Taken, ForecastError> {
+        let late = self.state().late_in(&tick);
+        if let Some(base) = self.base(&late).await? {
+            self.go_back(base, late, tick.time).await?;
+            return Ok(Taken::WentBack);
+        }
+        let unplaced = late.iter().map(|row| self.locator(row)).collect();
+        let outputs = self.compute(move |state| state.step(&tick)).await?;
+        match self.rewind.take_if(|rewind| outputs.tick >= rewind.to) {
+            Some(rewind) => {
+                let from = rewind.from.max(self.setting.pipeline.time.from);
+                let rewound = Rewound { rows: rewind.rows, back_s: rewind.was.seconds_since(from) };
+                Ok(Taken::New { outputs, rewound: Some(rewound) })
+            }
+            None => Ok(match &self.rewind {
+                Some(rewind) => {
+                    let snapshot = rewind.ordinals.binary_search(&outputs.tick.0).is_ok();
+                    Taken::Again { outputs, to: rewind.to, unplaced, snapshot }
+                }
+                None => Taken::New { outputs, rewound: None },
+            }),
+        }
+    }
+
+    /// Computes with the state on a thread of its own: it must not hold up the reactor.
+    pub(crate) async fn compute<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut PartitionState) -> Result<T, ForecastError> + Send + 'static,
+    ) -> Result<T, ForecastError> {
+        let Some(mut state) = self.state.take() else { unreachable!("the state comes back with every result") };
+        let (state, result) = off_reactor(move || {
+            let result = work(&mut state);
+            (state, result)
+        })
+        .await?;
+        self.state = Some(state);
+        result
+    }
+
+    /// Whether ticks are being taken again: the state is then not one to go on from.
+    pub(crate) const fn is_rewinding(&self) -> bool {
+        self.rewind.is_some()
+    }
+
+    pub(crate) fn state(&self) -> &PartitionState {
+        let Some(state) = &self.state else { unreachable!("the state comes back with every result") };
+        state
+    }
+
+    /// Where each topic is read on.
+    pub(crate) fn places(&self) -> [(Partition, u64); 2] {
+        self.inputs.places()
+    }
+
+    /// The newest state that is older than every late row and serves them. None when there is none: then the rows stay late.
+    async fn base(&mut self, late: &[LateRow]) -> Result<Option<Base>, ForecastError> {
+        let Some(oldest) = late.iter().map(|row| row.content.valid_time()).min() else { return Ok(None) };
+        let (known, tick) = (self.state().late_rows().rows().to_vec(), self.state().progress.tick);
+        let (identity, catchments) = (&self.identity, self.setting.index.catchments());
+        let serves = |found: &Snapshot<Stored>| {
+            let stored = found.content.as_state().filter(|stored| *identity == stored.identity);
+            stored.is_some_and(|stored| stored.serves(catchments, late, &known))
+        };
+        if let Some(found) = self.snapshots.newest_before::<Stored>(oldest.0, serves).await? {
+            return Ok(Some(Base::Snapshot(Box::new((found.content, found.columns)))));
+        }
+        // The very first state serves as long as no late row has been forgotten since.
+        let since = tick.plus_s(-self.setting.memory_of_late_rows_s());
+        let (forcings, observations) = (&self.inputs.forcings, &self.inputs.observations);
+        let from_the_start = self.setting.pipeline.time.from >= since
+            && self.log.bounds(forcings.partition()).await?.start == 0
+            && self.log.bounds(observations.partition()).await?.start == 0;
+        Ok(from_the_start.then_some(Base::Beginning))
+    }
+
+    /// Takes up an older state, with the late rows that it does not know.
+    async fn go_back(&mut self, base: Base, late: Vec<LateRow>, tick: Timestamp) -> Result<(), ForecastError> {
+        let (was, rows) = (self.state().progress.state_time, late.len());
+        let from = self
+            .compute(move |state| {
+                let known = state.late_rows().rows().to_vec();
+                match base {
+                    Base::Beginning => state.begin_anew()?,
+                    Base::Snapshot(found) => {
+                        let (stored, columns) = *found;
+                        state.restore(stored.state()?, &columns)?;
+                    }
+                }
+                state.remember_late(known.into_iter().chain(late));
+                Ok(state.progress.state_time)
+            })
+            .await?;
+        self.inputs = inputs(&self.setting, &self.log, self.state().progress.positions);
+        let ordinals = self.snapshots.ordinals().await?;
+        let rewind = self.rewind.get_or_insert(Rewind { to: tick, rows, was, from, ordinals });
+        rewind.from = from;
+        tracing::info!(%from, to = %rewind.to, rows, "rewinding");
+        Ok(())
+    }
+
+    /// Where a late row stands in the log.
+    fn locator(&self, row: &LateRow) -> String {
+        let partition = Partition::new(row.content.topic(), self.setting.partition);
+        format!("{partition}@{}#{}", row.at.0, row.at.1)
+    }
+}
+
+/// A state to begin again from.
+enum Base {
+    Beginning,
+    Snapshot(Box<(Stored, Columns)>),
+}
+
+fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs {
+    let input = |contract, position| Input::new(log.clone(), Partition::new(contract, setting.partition), position);
+    Inputs {
+        forcings: input(Contract::Forcing, positions.forcing),
+        observations: input(Contract::Observation, positions.observation),
+    }
+}
+
+/// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(
+    snapshots: &Snapshots,
+    ordinal: Option<i64>,
+) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
+    let positions = snapshot.and_then(|s| Some(s.content.as_state()?.progress.positions));
+    Ok(positions.map(|p| [(Contract::Forcing, p.forcing), (Contract::Observation, p.observation)]))
+}

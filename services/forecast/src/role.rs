@@ -1,0 +1,237 @@
+//! The role: tick after tick from the log to the log, with a snapshot now and then.
+
+use std::sync::Arc;
+
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{
+    Appended, Balance, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor,
+};
+use nilometer_runtime::{Mixture, Runtime};
+use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Timestamp};
+use tokio::sync::watch;
+
+use crate::{
+    ForecastError, ForecastMetrics, PRODUCER,
+    publication::{Pending, Publication},
+    replay::{Replay, Rewound, Taken},
+    report::Reporter,
+    state::Setting,
+};
+
+/// What the role needs from outside.
+pub struct Dependencies {
+    /// where it reads and writes
+    pub log: Arc<dyn Log>,
+    /// where its state is kept
+    pub snapshots: Snapshots,
+    /// ONNX Runtime
+    pub runtime: Runtime,
+    /// the verified model, or several that are mixed
+    pub models: Mixture,
+    /// changes when the weights are to be read again
+    pub reload: watch::Receiver<u64>,
+    /// its metrics
+    pub metrics: ForecastMetrics,
+    /// the partition that it owns
+    pub partition: u32,
+    /// parts of the state that may begin anew where it does not fit the definition
+    pub accept_state_loss: Vec<String>,
+}
+
+/// Runs until the inputs are complete or the role is stopped; then the state is saved.
+///
+/// # Errors
+/// [`ForecastError`] when the role cannot go on. Bad data is never a reason.
+pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ForecastError> {
+    let (mut role, mut replay) = Role::resume(pipeline, dependencies).await?;
+    let mut pending = Pending::default();
+    while let Some(tick) = role.outbox.meanwhile(replay.next_tick(&stop)).await?? {
+        role.reload_weights(&mut replay).await?;
+        match role.outbox.meanwhile(replay.take(tick)).await?? {
+            Taken::WentBack => pending = Pending::default(),
+            Taken::Again { outputs, to, unplaced, snapshot } => {
+                let ordinal = outputs.tick.0;
+                pending.keep(outputs, to, &unplaced, &role.setting, replay.state().late_rows())?;
+                if snapshot {
+                    let (state, columns) = replay.compute(|state| state.store()).await?;
+                    pending.keep_snapshot(ordinal, state, columns);
+                }
+            }
+            Taken::New { outputs, rewound } => {
+                let time = outputs.tick;
+                role.reporter.show(time, &outputs.report);
+                role.publish(time, pending.publish(outputs)?, replay.places()).await?;
+                role.show_rewind(rewound);
+                role.save_when_due(&mut replay).await?;
+            }
+        }
+        if stop.is_now() {
+            break;
+        }
+    }
+    // Stopped on the way back to where it was, the state is not one to go on from.
+    if replay.is_rewinding() {
+        role.outbox.settle().await?;
+    } else {
+        role.save(&mut replay).await?;
+    }
+    Ok(replay.state().balance().clone())
+}
+
+struct Role {
+    setting: Arc<Setting>,
+    log: Arc<dyn Log>,
+    snapshots: Snapshots,
+    reload: watch::Receiver<u64>,
+    metrics: ForecastMetrics,
+    reporter: Reporter,
+    outbox: Outbox,
+    saved: Timestamp,
+    ticks_since_save: u32,
+    dead_letters: DeadLetterLog,
+}
+
+impl Role {
+    async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<(Self, Replay), ForecastError> {
+        let Dependencies { log, snapshots, runtime, models, reload, metrics, partition, accept_state_loss } =
+            dependencies;
+        let setting = Arc::new(Setting::new(pipeline, partition)?);
+        let replay =
+            Replay::resume(setting.clone(), log.clone(), snapshots.clone(), runtime, models, &accept_state_loss)
+                .await?;
+        let saved = replay.state().progress.tick;
+        if saved > Timestamp::MIN {
+            metrics.stage.reached(saved);
+        }
+        for (partition, position) in replay.places() {
+            metrics.stage.at(partition, position);
+        }
+        let role = Self {
+            reporter: Reporter::new(setting.clone(), metrics.clone()),
+            outbox: Outbox::new(log.clone()),
+            saved,
+            ticks_since_save: 0,
+            dead_letters: DeadLetterLog::new(PRODUCER),
+            setting,
+            log,
+            snapshots,
+            reload,
+            metrics,
+        };
+        Ok((role, replay))
+    }
+
+    /// Goes on with the weights of the package as it is now, where that is asked for. What cannot be used is said, and the old ones stay.
+    async fn reload_weights(&mut self, replay: &mut Replay) -> Result<(), ForecastError> {
+        if replay.is_rewinding() || !self.reload.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        // What the old weights made is kept first: a crash repeats from here on the new ones.
+        self.reload.mark_unchanged();
+        self.save(replay).await?;
+        let folder = self.setting.pipeline.model.package.clone();
+        let before = replay.state().models().weights_sha256().to_owned();
+        let loaded = off_reactor(move || Mixture::load(&folder)).await?;
+        let swapped = match loaded {
+            Ok(models) => replay.compute(|state| state.swap_weights(models)).await,
+            Err(error) => Err(error.into()),
+        };
+        let outcome = match swapped {
+            Ok(()) => {
+                let models = replay.state().models();
+                let after = replay.state().progress.tick;
+                tracing::info!(model = models.name(), from = before, to = models.weights_sha256(), %after, "weights swapped");
+                "taken"
+            }
+            Err(error) => {
+                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
+                let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                let folder = self.setting.pipeline.model.package.display();
+                tracing::error!(%folder, why, "the weights stay as they were");
+                "refused"
+            }
+        };
+        self.metrics.weight_swaps.with_label_values(&[outcome]).inc();
+        Ok(())
+    }
+
+    /// Hands over what goes out of a tick: the dead letters first, and they are waited for, so that nothing is used before what was refused
+    /// beside it is known.
+    async fn publish(
+        &mut self,
+        tick: Timestamp,
+        publication: Publication,
+        inputs: [(Partition, u64); 2],
+    ) -> Result<(), ForecastError> {
+        let Publication { forecasts, analyses, dead_letters, snapshots } = publication;
+        self.publish_dead_letters(tick, &dead_letters).await?;
+        let analyses = analyses.map(|rows| self.message(tick, Contract::Analysis, rows.into_batch()));
+        let forecasts = forecasts.map(|rows| self.message(tick, Contract::Forecast, rows.into_batch()));
+        let stage = self.metrics.stage.clone();
+        self.outbox.hand_over(analyses.into_iter().chain(forecasts), move |_| stage.done(tick, inputs)).await?;
+        if !snapshots.is_empty() {
+            self.outbox.settle().await?;
+            for (ordinal, state, columns) in snapshots {
+                self.snapshots.replace(ordinal, &state, &columns).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn publish_dead_letters(&mut self, tick: Timestamp, rows: &[DeadLetterRow]) -> Result<(), ForecastError> {
+        if !rows.is_empty() {
+            let mut builder = DeadLettersBuilder::new();
+            rows.iter().for_each(|row| builder.push(row));
+            let (partition, message) = self.message(tick, Contract::DeadLetter, builder.finish()?.into_batch());
+            if let Appended::At(_) = self.outbox.meanwhile(self.log.append(partition, message)).await?? {
+                rows.iter().for_each(|row| self.metrics.stage.dead_letter(row.reason));
+                self.dead_letters.count(rows);
+            }
+        }
+        self.dead_letters.tick();
+        Ok(())
+    }
+
+    fn message(
+        &self,
+        tick: Timestamp,
+        contract: Contract,
+        batch: arrow::array::RecordBatch,
+    ) -> (Partition, Message<'static>) {
+        let message = Message { time: tick, producer: PRODUCER, sequence: tick.0, batch };
+        (Partition::new(contract, self.setting.partition), message)
+    }
+
+    fn show_rewind(&self, rewound: Option<Rewound>) {
+        let Some(Rewound { rows, back_s }) = rewound else { return };
+        self.metrics.rewinds.inc();
+        self.metrics.late_rows.inc_by(rows as u64);
+        self.metrics.rewound_s.observe(back_s as f64);
+    }
+
+    async fn save_when_due(&mut self, replay: &mut Replay) -> Result<(), ForecastError> {
+        self.ticks_since_save += 1;
+        if self.ticks_since_save >= self.setting.pipeline.log.snapshot_every { self.save(replay).await } else { Ok(()) }
+    }
+
+    /// Saves state and positions in one object, after the balances were held to their laws.
+    async fn save(&mut self, replay: &mut Replay) -> Result<(), ForecastError> {
+        self.ticks_since_save = 0;
+        let tick = replay.state().progress.tick;
+        if self.saved == tick {
+            return Ok(());
+        }
+        replay.state().balance().check(&self.metrics.stage)?;
+        let (residual_mm, tolerance_mm) = replay.state().budget_residual_mm();
+        self.metrics.budget_residual_mm.set(residual_mm);
+        if residual_mm > tolerance_mm {
+            tracing::error!(residual_mm, tolerance_mm, "the water budget does not close");
+        }
+        let (state, columns) = replay.compute(|state| state.store()).await?;
+        self.outbox.settle().await?;
+        self.snapshots.save(tick.0, &state, &columns).await?;
+        self.metrics.stage.snapshots.inc();
+        self.saved = tick;
+        Ok(())
+    }
+}

@@ -1,0 +1,238 @@
+//! The state of a partition, and the one way in which it changes: a tick's rows in, what they lead to out. It knows no log, no clock and no
+//! store, and what it is told twice it does twice.
+//!
+//! ```text
+//! tick ──admit──▶ alignment ──take steps──▶ ensembles ──issue──▶ forecasts
+//!           └── dead letters       └── ledger
+//! ```
+
+mod admission;
+mod forecast;
+mod late;
+mod steps;
+mod stored;
+
+use std::sync::Arc;
+
+use nilometer_alignment::{CatchmentIndex, StepAlignment, StepReadings, WeatherForecasts};
+use nilometer_assimilation::FirstGuessCheck;
+use nilometer_definitions::{Pipeline, Scenario};
+use nilometer_engine::Balance;
+use nilometer_runtime::{Mixture, Runtime};
+use nilometer_schemas::{Analyses, AnalysesBuilder, Forecasts, Timestamp, Variable};
+use serde::{Deserialize, Serialize};
+
+pub use self::stored::ENSEMBLE;
+pub(crate) use self::stored::{Identity, Misfit, Stored, StoredState};
+use crate::{
+    ForecastError,
+    accounts::{Accounts, Refusal},
+    ensembles::Ensembles,
+    first_guess::FirstGuessChecks,
+    history::History,
+    issue::Leads,
+    late_rows::LateRows,
+    postprocess::Postprocessing,
+    report::Report,
+    tick::{Positions, Tick},
+};
+
+/// What does not change while a partition is forecast.
+pub(crate) struct Setting {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) index: CatchmentIndex,
+    pub(crate) partition: u32,
+    leads: Leads,
+    first_guess: FirstGuessChecks,
+}
+
+/// How far a partition has come.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Progress {
+    /// last tick that was completed
+    pub(crate) tick: Timestamp,
+    /// the time that the ensembles have reached
+    pub(crate) state_time: Timestamp,
+    /// steps that they have taken
+    pub(crate) steps: u64,
+    /// of these, those whose forcing was filled in
+    pub(crate) filled_steps: u64,
+    /// where the inputs are read on
+    pub(crate) positions: Positions,
+    /// issue time of the newest forecast
+    issued: Option<Timestamp>,
+}
+
+/// The state of a partition's catchments.
+pub(crate) struct PartitionState {
+    setting: Arc<Setting>,
+    models: Mixture,
+    pub(crate) progress: Progress,
+    alignment: StepAlignment,
+    weather: WeatherForecasts,
+    late_rows: LateRows,
+    step_readings: StepReadings,
+    /// what each gauge's readings have taught
+    first_guess: Vec<FirstGuessCheck>,
+    accounts: Accounts,
+    ensembles: Ensembles,
+    /// there in the scenario of past years
+    history: Option<History>,
+    postprocessing: Postprocessing,
+    ledger: AnalysesBuilder,
+    report: Report,
+}
+
+/// What a tick leads to.
+pub(crate) struct Outputs {
+    pub(crate) tick: Timestamp,
+    pub(crate) forecasts: Option<Forecasts>,
+    pub(crate) analyses: Option<Analyses>,
+    pub(crate) dead_letters: Vec<Refusal>,
+    pub(crate) report: Report,
+}
+
+impl Setting {
+    /// Of a checked definition.
+    pub(crate) fn new(pipeline: Arc<Pipeline>, partition: u32) -> Result<Self, ForecastError> {
+        Ok(Self {
+            index: CatchmentIndex::new(&pipeline)?,
+            partition,
+            leads: Leads::new(&pipeline),
+            first_guess: FirstGuessChecks::new(&pipeline),
+            pipeline,
+        })
+    }
+
+    /// For how long late rows are remembered: the state goes back no further.
+    pub(crate) fn memory_of_late_rows_s(&self) -> i64 {
+        let forecast = &self.pipeline.forecast;
+        let apart_s = i64::from(self.pipeline.log.snapshot_every) * self.pipeline.time.tick_s();
+        3 * forecast.lateness.seconds() + apart_s
+    }
+
+    /// Longest rollout that a forecast asks for, in steps.
+    fn horizon(&self) -> usize {
+        let wait_s = self.pipeline.forecast.wait.seconds();
+        self.leads.steps + usize::try_from(wait_s / self.pipeline.time.step.seconds()).unwrap_or(0)
+    }
+
+    /// The state begins before the definition's first step, also in operations: history that is there warms it up.
+    fn begin(&self) -> Timestamp {
+        let step_s = self.pipeline.time.step.seconds();
+        self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s)
+    }
+}
+
+impl PartitionState {
+    /// The state before the first tick. Loads every model's graphs, which takes its time.
+    pub(crate) fn new(setting: Arc<Setting>, runtime: &Runtime, models: Mixture) -> Result<Self, ForecastError> {
+        let pipeline = &setting.pipeline;
+        let (step_s, catchments) = (pipeline.time.step.seconds(), setting.index.len());
+        let weather = models.first().card().weather();
+        let variables: Vec<Variable> = weather.map(|input| input.name.parse()).collect::<Result<_, _>>()?;
+        Ok(Self {
+            progress: Progress {
+                tick: Timestamp::MIN,
+                state_time: setting.begin(),
+                steps: 0,
+                filled_steps: 0,
+                positions: Positions::default(),
+                issued: None,
+            },
+            alignment: StepAlignment::new(step_s, &variables, catchments),
+            weather: WeatherForecasts::new(step_s, &variables, catchments),
+            late_rows: LateRows::default(),
+            step_readings: StepReadings::default(),
+            first_guess: vec![FirstGuessCheck::default(); catchments],
+            accounts: Accounts::default(),
+            ensembles: Ensembles::new(runtime, &models, pipeline, setting.horizon(), setting.begin())?,
+            history: history(pipeline, variables.len()),
+            postprocessing: Postprocessing::new(pipeline, setting.leads.steps),
+            ledger: AnalysesBuilder::default(),
+            report: Report::default(),
+            models,
+            setting,
+        })
+    }
+
+    /// Goes back to the state before the first tick; the graphs stay.
+    pub(crate) fn begin_anew(&mut self) -> Result<(), ForecastError> {
+        let setting = self.setting.clone();
+        let (pipeline, begin) = (&setting.pipeline, setting.begin());
+        let (step_s, catchments) = (pipeline.time.step.seconds(), setting.index.len());
+        let variables = self.alignment.variables().to_vec();
+        self.progress = Progress {
+            tick: Timestamp::MIN,
+            state_time: begin,
+            steps: 0,
+            filled_steps: 0,
+            positions: Positions::default(),
+            issued: None,
+        };
+        self.alignment = StepAlignment::new(step_s, &variables, catchments);
+        self.weather = WeatherForecasts::new(step_s, &variables, catchments);
+        self.late_rows = LateRows::default();
+        self.step_readings = StepReadings::default();
+        self.first_guess = vec![FirstGuessCheck::default(); catchments];
+        self.accounts = Accounts::default();
+        self.ensembles.begin(&self.models, pipeline, begin)?;
+        self.history = history(pipeline, variables.len());
+        self.postprocessing = Postprocessing::new(pipeline, setting.leads.steps);
+        Ok(())
+    }
+
+    /// Takes in the rows of a tick: every step that is due by then is taken, and a forecast issued where one is due.
+    pub(crate) fn step(&mut self, tick: &Tick) -> Result<Outputs, ForecastError> {
+        self.admit_lost(tick);
+        tick.forcings.iter().try_for_each(|message| self.admit_forcings(message, tick.time))?;
+        tick.observations.iter().try_for_each(|message| self.admit_observations(message, tick.time))?;
+        self.place_late_rows(tick.time)?;
+        self.take_steps(tick.time)?;
+        let analyses = self.ledger.finish()?;
+        self.progress.positions = tick.positions;
+        let forecasts = self.issue(tick.time)?;
+        self.progress.tick = tick.time;
+        Ok(Outputs {
+            tick: tick.time,
+            forecasts,
+            analyses: Some(analyses).filter(|rows| !rows.is_empty()),
+            dead_letters: self.accounts.take_dead_letters(),
+            report: std::mem::take(&mut self.report),
+        })
+    }
+
+    /// Goes on with other weights of the same models.
+    pub(crate) fn swap_weights(&mut self, models: Mixture) -> Result<(), ForecastError> {
+        self.ensembles.swap_weights(&models, &self.setting.pipeline)?;
+        self.models = models;
+        Ok(())
+    }
+
+    pub(crate) const fn models(&self) -> &Mixture {
+        &self.models
+    }
+
+    pub(crate) const fn late_rows(&self) -> &LateRows {
+        &self.late_rows
+    }
+
+    pub(crate) const fn balance(&self) -> &Balance {
+        &self.accounts.balance
+    }
+
+    /// Largest residual of a water budget, mm, and how large rounding can make it.
+    pub(crate) fn budget_residual_mm(&self) -> (f64, f64) {
+        (self.ensembles.budget_residual_mm(), crate::WaterBudget::tolerance_mm(self.progress.steps))
+    }
+}
+
+/// The weather of past years, where forecasts are to meet it.
+fn history(pipeline: &Pipeline, variables: usize) -> Option<History> {
+    let forecast = &pipeline.forecast;
+    let ahead_s = forecast.horizon.seconds() + forecast.wait.seconds() + 2 * pipeline.time.step.seconds();
+    let width = variables * pipeline.catchments.len();
+    let history = || History::new(pipeline.time.step.seconds(), forecast.years, width, ahead_s);
+    (forecast.scenario == Scenario::PastYears).then(history)
+}

@@ -1,0 +1,232 @@
+//! Stored: the state of a partition as a snapshot keeps it, and how a state goes on from it.
+//!
+//! Numbers are in named columns, a row a catchment; the rest is in the manifest. Catchments are found by their identifier, so a definition may add
+//! and remove some: those that stay go on, and one that is new begins with its initial state.
+
+use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
+use nilometer_assimilation::FirstGuessCheck;
+use nilometer_engine::{Balance, Columns, ColumnsBuilder};
+use nilometer_schemas::{DeadLetterRow, Reason};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+
+use super::{PartitionState, Progress};
+use crate::{ForecastError, PRODUCER, late_rows::LateRows};
+
+/// What this build writes. It reads this and, of earlier ones, those that `StoredState::deserialize` names.
+const VERSION: u32 = 2;
+
+/// Everything of a state but its numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StoredState {
+    version: u32,
+    pub(crate) identity: Identity,
+    /// identifiers, in the order of every catchment axis here
+    pub(crate) catchments: Vec<String>,
+    pub(crate) progress: Progress,
+    pub(crate) alignment: StepAlignment,
+    weather: WeatherForecasts,
+    pub(crate) late_rows: LateRows,
+    step_readings: StepReadings,
+    first_guess: Vec<FirstGuessCheck>,
+    balance: Balance,
+}
+
+/// What a state is a state of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    models: Vec<StoredModel>,
+    members: usize,
+    step_s: i64,
+    partitions: u32,
+}
+
+/// A model whose state this is. Its weights may change, its graph may not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct StoredModel {
+    name: String,
+    step_sha256: String,
+}
+
+/// A stored state of a version that can be read, or the sentence that says why it is none.
+#[derive(Debug, Clone)]
+pub(crate) enum Stored {
+    State(Box<StoredState>),
+    Earlier,
+}
+
+impl<'de> Deserialize<'de> for Stored {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let version = value.get("version").map(serde_json::Value::as_u64);
+        match version {
+            // Before versions were written, numbers were kept by position.
+            None if value.get("identity").is_some() => Ok(Self::Earlier),
+            Some(Some(version)) if version == u64::from(VERSION) => {
+                Ok(Self::State(serde_json::from_value(value).map_err(D::Error::custom)?))
+            }
+            found => Err(D::Error::custom(format!("version {found:?} of a state; accepted is {VERSION}"))),
+        }
+    }
+}
+
+impl Stored {
+    /// The state, or an error that says what to do with an earlier version.
+    pub(crate) fn state(self) -> Result<StoredState, ForecastError> {
+        match self {
+            Self::State(state) => Ok(*state),
+            Self::Earlier => Err(ForecastError::EarlierVersion),
+        }
+    }
+
+    /// The state, where it is of a version that can be read.
+    pub(crate) fn as_state(&self) -> Option<&StoredState> {
+        match self {
+            Self::State(state) => Some(state),
+            Self::Earlier => None,
+        }
+    }
+}
+
+impl PartitionState {
+    /// As a snapshot keeps it.
+    pub(crate) fn store(&mut self) -> Result<(StoredState, Columns), ForecastError> {
+        self.forget_late_rows();
+        let mut columns = ColumnsBuilder::new(self.setting.index.catchments().iter().map(String::as_str));
+        self.ensembles.store(&mut columns);
+        if let Some(history) = &self.history {
+            history.store(self.setting.index.len(), &mut columns);
+        }
+        self.postprocessing.store(&mut columns);
+        let manifest = StoredState {
+            version: VERSION,
+            identity: self.identity(),
+            catchments: self.setting.index.catchments().to_vec(),
+            progress: self.progress,
+            alignment: self.alignment.clone(),
+            weather: self.weather.clone(),
+            late_rows: self.late_rows.clone(),
+            step_readings: self.step_readings.clone(),
+            first_guess: self.first_guess.clone(),
+            balance: self.accounts.balance.clone(),
+        };
+        Ok((manifest, columns.finish()?))
+    }
+
+    /// Goes on from a stored state. Catchments that it does not have begin anew at its time.
+    pub(crate) fn restore(&mut self, stored: StoredState, columns: &Columns) -> Result<(), ForecastError> {
+        self.begin_anew()?;
+        let setting = self.setting.clone();
+        let rows = columns.keyed(setting.index.catchments().iter().map(String::as_str));
+        let time = stored.progress.state_time;
+        self.ensembles.begin(&self.models, &setting.pipeline, time)?;
+        self.ensembles.restore(&rows, stored.progress.steps)?;
+        if let Some(history) = &mut self.history {
+            history.restore(&rows, time);
+        }
+        self.postprocessing.restore(&rows);
+        let from = stored.places_of(setting.index.catchments());
+        self.accounts.balance = stored.balance;
+        for (removed, catchment) in stored.catchments.iter().enumerate() {
+            if setting.index.place_of_catchment(catchment).is_none() {
+                tracing::warn!(catchment, "a catchment is gone: its state is forgotten");
+                self.refuse_waiting(&stored.progress, catchment, stored.alignment.pending_of(removed));
+            }
+        }
+        let added = from.iter().zip(setting.index.catchments()).filter(|(from, _)| from.is_none());
+        added.for_each(
+            |(_, catchment)| tracing::warn!(catchment, %time, "a catchment is new: it begins with its initial state"),
+        );
+        self.progress = stored.progress;
+        self.alignment = stored.alignment.select(&from);
+        self.weather = stored.weather.select(&from);
+        self.late_rows = stored.late_rows.select(&from);
+        self.step_readings = stored.step_readings.select(&from);
+        let learned =
+            |old: &Option<usize>| old.and_then(|old| stored.first_guess.get(old).cloned()).unwrap_or_default();
+        self.first_guess = from.iter().map(learned).collect();
+        Ok(())
+    }
+
+    /// What waits of a catchment that the definition no longer has.
+    fn refuse_waiting(&mut self, progress: &Progress, catchment: &str, rows: u64) {
+        if rows == 0 {
+            return;
+        }
+        let detail = format!("{rows} rows of {catchment} waited for their step when the definition lost it");
+        let dead_letter = DeadLetterRow {
+            source: PRODUCER.to_owned(),
+            locator: catchment.to_owned(),
+            reason: Reason::UnknownStation,
+            rows,
+            content_type: "text/plain",
+            bytes: detail.clone().into_bytes(),
+            detail,
+            ingest_time: progress.tick,
+        };
+        self.accounts.balance.pending -= rows.min(self.accounts.balance.pending);
+        self.accounts.refuse(progress.tick, dead_letter);
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        let model = |member: &nilometer_runtime::Member| StoredModel {
+            name: member.package.card().name.clone(),
+            step_sha256: member.package.sha256("step.onnx").to_owned(),
+        };
+        let pipeline = &self.setting.pipeline;
+        Identity {
+            models: self.models.members().iter().map(model).collect(),
+            members: pipeline.assimilation.members,
+            step_s: pipeline.time.step.seconds(),
+            partitions: pipeline.log.partitions,
+        }
+    }
+}
+
+impl Identity {
+    /// What of a stored state a state of this identity cannot go on from.
+    pub(crate) fn misfits(&self, stored: &Self) -> Vec<Misfit> {
+        let numbers = [
+            ("time.step", None, stored.step_s, self.step_s, " s"),
+            ("log.partitions", None, stored.partitions.into(), self.partitions.into(), ""),
+            ("assimilation.members", Some(ENSEMBLE), stored.members as i64, self.members as i64, ""),
+        ];
+        let differs = numbers.into_iter().filter(|(_, _, found, expected, _)| found != expected);
+        let misfit = |(key, part, found, expected, unit): (_, _, i64, i64, _)| Misfit {
+            key,
+            part,
+            found: format!("{found}{unit}"),
+            expected: format!("{expected}{unit}"),
+        };
+        let mut misfits: Vec<Misfit> = differs.map(misfit).collect();
+        if self.models.iter().any(|model| !stored.models.contains(model)) {
+            let (found, expected) = (stored.models_in_words(), self.models_in_words());
+            misfits.push(Misfit { key: "model.package", part: Some(ENSEMBLE), found, expected });
+        }
+        misfits
+    }
+
+    fn models_in_words(&self) -> String {
+        let one = |m: &StoredModel| format!("{} with step {}", m.name, &m.step_sha256[..m.step_sha256.len().min(12)]);
+        self.models.iter().map(one).collect::<Vec<_>>().join(" and ")
+    }
+}
+
+/// The part of a state that another model or another number of members cannot go on from.
+pub const ENSEMBLE: &str = "ensemble";
+
+/// A difference between a stored state and the definition that a state cannot go on over.
+pub(crate) struct Misfit {
+    pub(crate) key: &'static str,
+    /// what may begin anew instead; none where nothing of the state serves
+    pub(crate) part: Option<&'static str>,
+    pub(crate) found: String,
+    pub(crate) expected: String,
+}
+
+impl StoredState {
+    /// The place of each of `catchments` on the catchment axes here; none of one that is new.
+    pub(super) fn places_of(&self, catchments: &[String]) -> Vec<Option<usize>> {
+        let place = |catchment: &String| self.catchments.iter().position(|stored| stored == catchment);
+        catchments.iter().map(place).collect()
+    }
+}

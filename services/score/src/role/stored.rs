@@ -1,0 +1,186 @@
+//! Stored: the scores as a snapshot keeps them, and how the role goes on from one.
+
+use nilometer_engine::{
+    Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots,
+};
+use nilometer_schemas::{Contract, Flag, Reason, Timestamp};
+use nilometer_statistics::RunningScore;
+use serde::{Deserialize, Serialize};
+
+use super::{Dependencies, Reading, Role};
+use crate::{ScoreError, waiting::Mark};
+
+/// What this build writes and reads.
+const VERSION: u32 = 2;
+
+/// Everything of the role that a snapshot keeps besides its numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StoredScores {
+    version: u32,
+    step_s: i64,
+    catchments: Vec<String>,
+    /// last tick that was completed
+    pub(super) tick: Timestamp,
+    /// where to read on from: the oldest forecast that waits
+    pub(super) mark: Mark,
+    pub(super) balance: Balance,
+    /// rows of the forecasts' topic before the first that was received
+    pub(super) origin: u64,
+}
+
+/// Stored scores of a version that can be read, or of an earlier one.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Stored {
+    Scores(StoredScores),
+    /// numbers were kept by position
+    Earlier {
+        #[serde(rename = "identity")]
+        _identity: String,
+    },
+}
+
+impl Stored {
+    pub(super) fn scores(self) -> Result<StoredScores, ScoreError> {
+        match self {
+            Self::Scores(scores) if scores.version == VERSION => Ok(scores),
+            Self::Scores(scores) => Err(ScoreError::Version { found: scores.version, accepted: VERSION }),
+            Self::Earlier { .. } => Err(ScoreError::EarlierVersion),
+        }
+    }
+}
+
+impl Role {
+    /// Goes on from stored scores: catchments, lead times and thresholds that they do not have begin to count.
+    pub(super) fn restore(&mut self, stored: StoredScores, columns: &Columns) -> Result<(), ScoreError> {
+        if stored.step_s != self.step_s {
+            return Err(ScoreError::OtherStep { found_s: stored.step_s, expected_s: self.step_s });
+        }
+        tracing::info!(tick = %stored.tick, "scores resume");
+        let rows = columns.keyed(self.catchments.iter().map(String::as_str));
+        self.climate.restore(&rows);
+        self.floods.restore(&rows);
+        for (catchment, newest) in self.newest.iter_mut().enumerate() {
+            if let (Some([time]), Some([value])) =
+                (rows.i64("newest.time", catchment), rows.f32("newest.discharge_m3_s", catchment))
+            {
+                *newest = (Timestamp(*time), *value);
+            }
+            let running = rows.f64("running", catchment).unwrap_or_default().as_chunks().0;
+            let own = &mut self.running[catchment * self.leads..][..self.leads];
+            for (own, parts) in own.iter_mut().zip(running) {
+                *own = RunningScore::from_parts(*parts);
+            }
+            let times = rows.i64("recent.time", catchment).unwrap_or_default();
+            let flows = rows.f64("recent.discharge_m3_s", catchment).unwrap_or_default();
+            let flags = rows.i64("recent.flag", catchment).unwrap_or_default();
+            for ((time, discharge_m3_s), flag) in times.iter().zip(flows).zip(flags) {
+                let flag = u8::try_from(*flag).ok().and_then(|flag| Flag::try_from(flag).ok()).unwrap_or(Flag::Fail);
+                self.recent[catchment].insert(Timestamp(*time), Reading { discharge_m3_s: *discharge_m3_s, flag });
+            }
+        }
+        self.removed = stored.catchments.iter().any(|name| !self.place_of_catchment.contains_key(name));
+        (self.balance, self.origin) = (stored.balance, stored.origin);
+        (self.tick, self.saved) = (stored.tick, stored.tick);
+        self.dependencies.metrics.stage.reached(stored.tick);
+        Ok(())
+    }
+
+    /// What was read again waits as it did, unless a message has become unreadable since: then its rows are lost, or not observed after all.
+    pub(super) fn settle_reread(&mut self) {
+        let (then, now) = (self.balance.pending, self.waiting.pending());
+        if self.removed && now < then {
+            tracing::info!(
+                rows = then - now,
+                "forecasts of catchments that the definition no longer has are not scored"
+            );
+            self.balance.reject(Reason::UnknownStation, then - now);
+            self.balance.pending = now;
+            return;
+        }
+        if now != then {
+            tracing::warn!(
+                then,
+                now,
+                "messages that had been read are damaged: the forecasts that wait are others than before the restart"
+            );
+        }
+        self.balance.reject(Reason::DamagedSegment, then.saturating_sub(now));
+        self.balance.used = self.balance.used.saturating_sub(now.saturating_sub(then));
+        self.balance.pending = now;
+    }
+
+    /// Saves where the oldest waiting forecast stands, and what has been learned.
+    pub(super) async fn save(&mut self, outbox: &mut Outbox) -> Result<(), ScoreError> {
+        self.ticks_since_save = 0;
+        if self.saved == self.tick {
+            return Ok(());
+        }
+        self.balance.check(&self.dependencies.metrics.stage)?;
+        let here = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
+        let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
+        let mut columns = ColumnsBuilder::new(self.catchments.iter().map(String::as_str));
+        self.climate.store(&mut columns);
+        self.floods.store(&mut columns);
+        let known = |catchment: usize| Some(newest[catchment]).filter(|(time, _)| *time > Timestamp::MIN);
+        columns.i64("newest.time", |catchment| known(catchment).map(|(time, _)| time.0));
+        columns.f32("newest.discharge_m3_s", |catchment| known(catchment).map(|(_, value)| value));
+        columns.f64("running", |catchment| {
+            let own = &self.running[catchment * self.leads..][..self.leads];
+            own.iter().flat_map(RunningScore::parts).collect::<Vec<_>>()
+        });
+        let recent = |catchment: usize| self.recent[catchment].iter();
+        columns.i64("recent.time", |catchment| recent(catchment).map(|(time, _)| time.0).collect::<Vec<_>>());
+        columns.f64("recent.discharge_m3_s", |catchment| {
+            recent(catchment).map(|(_, reading)| reading.discharge_m3_s).collect::<Vec<_>>()
+        });
+        columns.i64("recent.flag", |catchment| {
+            recent(catchment).map(|(_, reading)| i64::from(reading.flag as u8)).collect::<Vec<_>>()
+        });
+        let columns = columns.finish()?;
+        let stored = StoredScores {
+            version: VERSION,
+            step_s: self.step_s,
+            catchments: self.catchments.clone(),
+            tick: self.tick,
+            mark,
+            balance: self.balance.clone(),
+            origin: self.origin,
+        };
+        outbox.settle().await?;
+        self.dependencies.snapshots.save(self.tick.0, &stored, &columns).await?;
+        self.dependencies.metrics.stage.snapshots.inc();
+        self.saved = self.tick;
+        Ok(())
+    }
+}
+
+/// Where a role without a snapshot begins: with the oldest message that the log still has.
+pub(super) async fn first_mark(dependencies: &Dependencies) -> Result<Mark, ScoreError> {
+    let first = async |contract| {
+        let partition = Partition::new(contract, dependencies.partition);
+        let next = dependencies.log.bounds(partition).await?.start;
+        let rows = match dependencies.log.read(partition, next).await? {
+            Some(Entry::Record(record)) => record.rows_before,
+            _ => 0,
+        };
+        if next > 0 {
+            tracing::warn!(%partition, from = next, "older messages have left the log and are not scored");
+        }
+        Ok::<_, ScoreError>(Position { next, rows })
+    };
+    Ok(Mark { forecast: first(Contract::Forecast).await?, observation: first(Contract::Observation).await? })
+}
+
+/// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(
+    snapshots: &Snapshots,
+    ordinal: Option<i64>,
+) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
+    let needed = snapshot.and_then(|s| s.content.scores().ok()).map(|scores| scores.mark);
+    Ok(needed.map(|m| [(Contract::Forecast, m.forecast), (Contract::Observation, m.observation)]))
+}
