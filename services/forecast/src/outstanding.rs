@@ -53,17 +53,30 @@ impl<const FIELDS: usize> Outstanding<FIELDS> {
         })
     }
 
-    /// Adds the columns `name`, `[slot, L, FIELDS]`, and `name.valid_time`, in the order of time.
+    /// Adds the columns `name`, `[valid time, L, FIELDS]`, and `name.valid_time`, ascending: of each catchment the times for which something waits.
     pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
-        let mut slots: Vec<(Timestamp, usize)> =
-            self.times.iter().enumerate().filter_map(|(slot, time)| Some(((*time)?, slot))).collect();
-        slots.sort_unstable();
-        columns.i64(&format!("{name}.valid_time"), |_| slots.iter().map(|(time, _)| time.0).collect::<Vec<_>>());
-        let length = self.leads * FIELDS;
-        let of_slot = |catchment: usize, slot: usize| &self.numbers[self.at(slot, catchment, 0)..][..length];
-        columns.f32(name, |catchment| {
-            slots.iter().flat_map(|(_, slot)| of_slot(catchment, *slot)).copied().collect::<Vec<_>>()
+        columns.i64(&format!("{name}.valid_time"), |catchment| {
+            self.waiting(catchment).into_iter().map(|(time, _)| time.0).collect::<Vec<_>>()
         });
+        columns.f32(name, |catchment| {
+            let of_times = self.waiting(catchment).into_iter().flat_map(|(_, of_leads)| of_leads);
+            // What has been taken leaves no trace, so that a state is stored alike whether it has been restored or not.
+            of_times
+                .flat_map(|of_lead| if of_lead[0].is_nan() { [f32::NAN; FIELDS] } else { *of_lead })
+                .collect::<Vec<_>>()
+        });
+    }
+
+    /// The times for which something waits of a catchment, ascending, with the numbers of each lead.
+    fn waiting(&self, catchment: usize) -> Vec<(Timestamp, &[[f32; FIELDS]])> {
+        let of_slot = |(slot, time): (usize, &Option<Timestamp>)| {
+            let numbers = &self.numbers[self.at(slot, catchment, 0)..][..self.leads * FIELDS];
+            Some(((*time)?, numbers.as_chunks::<FIELDS>().0))
+        };
+        let mut waiting: Vec<_> = self.times.iter().enumerate().filter_map(of_slot).collect();
+        waiting.retain(|(_, of_leads)| of_leads.iter().any(|of_lead| !of_lead[0].is_nan()));
+        waiting.sort_unstable_by_key(|(time, _)| *time);
+        waiting
     }
 
     /// Takes up what [`Outstanding::store`] gave of the catchments that were there, as many lead times as both have.

@@ -230,3 +230,6 @@ impl StoredState {
         catchments.iter().map(place).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

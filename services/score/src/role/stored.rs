@@ -184,3 +184,6 @@ pub async fn needed_from(
     let needed = snapshot.and_then(|s| s.content.scores().ok()).map(|scores| scores.mark);
     Ok(needed.map(|m| [(Contract::Forecast, m.forecast), (Contract::Observation, m.observation)]))
 }
+
+#[cfg(test)]
+mod tests;

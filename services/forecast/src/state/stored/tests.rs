@@ -1,0 +1,107 @@
+//! Frozen snapshots, of every version that there has been: each is read by this build, or refused with a sentence that says what to do.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
+
+use std::{fs, path::Path, sync::Arc};
+
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{Snapshot, Snapshots};
+use nilometer_runtime::{Mixture, Provider, Runtime};
+use nilometer_schemas::Timestamp;
+use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory};
+
+use super::*;
+use crate::state::Setting;
+
+fn frozen() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("frozen")
+}
+
+fn state(set: &[&str]) -> PartitionState {
+    let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).collect();
+    let pipeline =
+        Pipeline::load(&frozen().join("definition.toml"), &set).unwrap_or_else(|problems| panic!("{problems}"));
+    let models = Mixture::load(&pipeline.model.package).unwrap();
+    let setting = Arc::new(Setting::new(Arc::new(pipeline), 0).unwrap());
+    PartitionState::new(setting, &Runtime::open(None, &[Provider::Cpu]).unwrap(), models).unwrap()
+}
+
+/// The snapshot of a version, as the role reads it.
+async fn snapshot(version: u32) -> Snapshot<Stored> {
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let bytes = fs::read(frozen().join(format!("state-{version}.arrow"))).unwrap();
+    store.put(&"snapshots/forecast/00000000000000000007.arrow".into(), bytes.into()).await.unwrap();
+    Snapshots::new(store, "snapshots", "forecast", 2).newest().await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn version_2_is_read_and_written_as_it_is() {
+    let Snapshot { content, columns, .. } = snapshot(2).await;
+    let stored = content.state().unwrap();
+    let mut state = state(&[]);
+    assert!(state.identity().misfits(&stored.identity).is_empty());
+    let json = |stored: &StoredState| serde_json::to_value(stored).unwrap();
+    let before = json(&stored);
+    state.restore(stored, &columns).unwrap();
+    assert_eq!(state.progress.tick, "2013-10-21".parse::<Timestamp>().unwrap());
+    let (again, columns_again) = state.store().unwrap();
+    assert_eq!(json(&again), before);
+    assert_eq!(columns_again.names().collect::<Vec<_>>(), columns.names().collect::<Vec<_>>());
+    for name in columns.names() {
+        let of = |columns: &Columns| {
+            let rows = columns.keyed(["g0", "g1"]);
+            [0, 1].map(|row| format!("{:?} {:?} {:?}", rows.f32(name, row), rows.f64(name, row), rows.i64(name, row)))
+        };
+        assert_eq!(of(&columns_again), of(&columns), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balance_closes() {
+    let Snapshot { content, columns, .. } = snapshot(2).await;
+    let mut stored = content.state().unwrap();
+    let waiting = nilometer_alignment::PeriodForcing {
+        variable: nilometer_schemas::Variable::Precipitation,
+        catchment: 1,
+        valid_time: stored.progress.state_time.plus_s(86_400),
+        period_s: 86_400,
+        value: 3.0,
+    };
+    let limit = waiting.valid_time;
+    let reached = stored.progress.state_time;
+    stored.alignment.add_forcing(waiting, nilometer_alignment::Waiting { reached, limit });
+    (stored.balance.received, stored.balance.pending) = (stored.balance.received + 1, stored.balance.pending + 1);
+    stored.catchments[1] = "gone".to_owned();
+    let mut state = state(&[]);
+    state.restore(stored, &columns).unwrap();
+    let dead_letters = state.accounts.take_dead_letters();
+    assert_eq!(dead_letters.len(), 1);
+    let dead_letter = &dead_letters[0].dead_letter;
+    assert_eq!(
+        (dead_letter.rows, dead_letter.reason, dead_letter.locator.as_str()),
+        (1, Reason::UnknownStation, "gone")
+    );
+    state.balance().check(&nilometer_engine::Metrics::unregistered().stage("test")).unwrap();
+    assert_eq!(state.alignment.pending_forcings(), 0);
+}
+
+#[tokio::test]
+async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
+    let stored = snapshot(2).await.content.state().unwrap();
+    let misfits = state(&["assimilation.members=6"]).identity().misfits(&stored.identity);
+    let found: Vec<_> = misfits.iter().map(|m| (m.key, m.part, m.found.as_str(), m.expected.as_str())).collect();
+    assert_eq!(found, [("assimilation.members", Some(ENSEMBLE), "4", "6")]);
+    let horizon = state(&["forecast.horizon=5d", "forecast.leads=[1,5]"]).identity().misfits(&stored.identity);
+    assert!(horizon.is_empty(), "horizon and lead times may change");
+}
+
+#[tokio::test]
+async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accepted() {
+    let error = snapshot(1).await.content.state().unwrap_err().to_string();
+    assert!(
+        error.contains("of an earlier version") && error.contains("remove the folder snapshots/forecast"),
+        "{error}"
+    );
+    let later = serde_json::from_str::<Stored>(r#"{ "version": 3 }"#).unwrap_err().to_string();
+    assert!(later.contains('3') && later.contains("accepted is 2"), "{later}");
+}
