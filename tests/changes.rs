@@ -10,6 +10,7 @@ use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
@@ -81,10 +82,19 @@ fn definition(folder: &Path, name: &str, gauges: &[&str], horizon: &str, until: 
     file
 }
 
-fn replay(definition: &Path, store: &Path, more: &[&str]) -> std::process::Command {
+fn replay(definition: &Path, store: &Path, more: &[&str]) -> Command {
     let mut set = vec![format!("log.store={}", store.display()), "assimilation.output_updating=true".to_owned()];
     set.extend(more.iter().map(|set| (*set).to_owned()));
     nilometer("replay", definition, &set)
+}
+
+fn diff(store: &Path, definition: &Path, more: &[&str]) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.current_dir(root()).args(["state", "diff"]).arg(store).arg(definition);
+    more.iter().for_each(|set| {
+        command.args(["--set", set]);
+    });
+    command.output().unwrap()
 }
 
 /// Every number of the forecasts issued after a day, to the bit, by catchment, issue and valid time.
@@ -119,6 +129,14 @@ fn gauges_come_and_go_and_the_horizon_grows_without_a_trace_in_the_others() {
     succeed(replay(&definition(folder.path(), "whole", &before, "6d", YEAR + AFTER), &steady, &[]));
     // g1 goes, g4 and g5 come, the order is another, and forecasts reach three days further.
     let after = definition(folder.path(), "then", &["g3", "g4", "g0", "g5", "g2"], "9d", YEAR + AFTER);
+    let differs = diff(&changed, &after, &[]);
+    assert_eq!(differs.status.code(), Some(0));
+    let said = String::from_utf8(differs.stdout).unwrap();
+    for line in
+        ["g1 gone: its state is forgotten", "g4 new: begins with its initial state", "3 catchments go on as they are"]
+    {
+        assert!(said.contains(line), "{line:?} is not in:\n{said}");
+    }
     succeed(replay(&after, &changed, &[]));
 
     let (expected, found) = (forecasts(&steady, YEAR), forecasts(&changed, YEAR));
@@ -135,6 +153,7 @@ fn gauges_come_and_go_and_the_horizon_grows_without_a_trace_in_the_others() {
 
     // What an ensemble cannot go on over is refused by name, unless that is accepted.
     let fewer = ["assimilation.members=8"];
+    assert_eq!(diff(&changed, &after, &fewer).status.code(), Some(3));
     let output = replay(&after, &changed, &fewer).output().unwrap();
     refused(&output, &["assimilation.members: 32", "the definition says 8", "--accept-state-loss ensemble"]);
     let mut accepted = replay(&after, &changed, &fewer);

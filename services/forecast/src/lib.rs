@@ -26,6 +26,7 @@ mod ensemble;
 mod ensembles;
 mod first_guess;
 mod history;
+mod inspection;
 mod issue;
 mod late_rows;
 mod ledger;
@@ -53,6 +54,7 @@ use nilometer_statistics::StatisticsError;
 
 pub use budget::WaterBudget;
 pub use ensemble::EnsembleState;
+pub use inspection::{Difference, Effect, Inspection};
 pub use metrics::ForecastMetrics;
 pub use replay::needed_from;
 pub use role::{Dependencies, run};

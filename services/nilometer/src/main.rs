@@ -17,6 +17,7 @@ mod retention;
 mod roles;
 mod sources_status;
 mod stage;
+mod state;
 mod storage;
 mod store_check;
 mod topics;
@@ -162,6 +163,11 @@ enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// The state that forecasts go on from
+    State {
+        #[command(subcommand)]
+        command: StateCommand,
+    },
     /// The topics of a log on Kafka (section log.kafka)
     Topics {
         #[command(subcommand)]
@@ -193,6 +199,23 @@ enum StoreCommand {
     Check {
         /// the store, as log.store or hindcast --out names it
         store: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum StateCommand {
+    /// Say what the newest snapshot of each partition holds
+    Show {
+        /// the store, as log.store or hindcast --out names it
+        store: String,
+    },
+    /// Say what a definition would make of it: which catchments go on, begin or go, and what cannot go on; exit code 0 where all of it can, 3 where
+    /// a part begins anew only if --accept-state-loss says so, 4 where it does not serve
+    Diff {
+        /// the store, as log.store or hindcast --out names it
+        store: String,
+        #[command(flatten)]
+        definition: Definition,
     },
 }
 
@@ -290,12 +313,21 @@ async fn execute(command: Command) -> Result<ExitCode> {
         print!("{text}");
         return Ok(code);
     }
+    if let Command::State { command: StateCommand::Diff { store, definition } } = &command {
+        let (text, code) = state::diff(store, &definition.load()?).await?;
+        print!("{text}");
+        return Ok(code);
+    }
     perform(command).await.map(|()| ExitCode::SUCCESS)
 }
 
 async fn perform(command: Command) -> Result<()> {
     match command {
-        Command::Store { .. } => Ok(()),
+        Command::Store { .. } | Command::State { command: StateCommand::Diff { .. } } => Ok(()),
+        Command::State { command: StateCommand::Show { store } } => {
+            print!("{}", state::show(&store).await?);
+            Ok(())
+        }
         Command::Run { definition, accept, roles } => {
             let pipeline = definition.load_to_run(Vec::new())?;
             let opening = Opening::of(&pipeline, "run", accept).await?;

@@ -5,7 +5,9 @@
 
 use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
+use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, Columns, ColumnsBuilder};
+use nilometer_runtime::{Member, Mixture};
 use nilometer_schemas::{DeadLetterRow, Reason};
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
@@ -168,21 +170,30 @@ impl PartitionState {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        let model = |member: &nilometer_runtime::Member| StoredModel {
+        Identity::of(&self.setting.pipeline, &self.models)
+    }
+}
+
+impl Identity {
+    /// Of a definition and its models.
+    pub(crate) fn of(pipeline: &Pipeline, models: &Mixture) -> Self {
+        let model = |member: &Member| StoredModel {
             name: member.package.card().name.clone(),
             step_sha256: member.package.sha256("step.onnx").to_owned(),
         };
-        let pipeline = &self.setting.pipeline;
-        Identity {
-            models: self.models.members().iter().map(model).collect(),
+        Self {
+            models: models.members().iter().map(model).collect(),
             members: pipeline.assimilation.members,
             step_s: pipeline.time.step.seconds(),
             partitions: pipeline.log.partitions,
         }
     }
-}
 
-impl Identity {
+    /// The models, and the number of members.
+    pub(crate) fn described(&self) -> (String, usize) {
+        (self.models_in_words(), self.members)
+    }
+
     /// What of a stored state a state of this identity cannot go on from.
     pub(crate) fn misfits(&self, stored: &Self) -> Vec<Misfit> {
         let numbers = [
@@ -224,6 +235,10 @@ pub(crate) struct Misfit {
 }
 
 impl StoredState {
+    pub(crate) const fn balance(&self) -> &Balance {
+        &self.balance
+    }
+
     /// The place of each of `catchments` on the catchment axes here; none of one that is new.
     pub(super) fn places_of(&self, catchments: &[String]) -> Vec<Option<usize>> {
         let place = |catchment: &String| self.catchments.iter().position(|stored| stored == catchment);
