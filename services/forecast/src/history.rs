@@ -27,38 +27,41 @@ impl History {
         Self { step_s, years, width, slots, numbers, newest: Timestamp::MIN }
     }
 
-    /// Takes in the step that ends at `time`, the one behind the newest; none where its forcing never came.
-    pub(crate) fn remember(&mut self, time: Timestamp, forcing: Option<&[f32]>) {
+    /// Takes in the step that ends at `time`, the one behind the newest: of each row of `[F, C]` what is known of it.
+    pub(crate) fn remember(&mut self, time: Timestamp, known: impl Fn(usize) -> Option<f32>) {
         let at = self.slot(time);
-        match forcing {
-            Some(forcing) => self.numbers[at..at + self.width].copy_from_slice(forcing),
-            None => self.numbers[at..at + self.width].fill(f32::NAN),
+        for (row, number) in self.numbers[at..at + self.width].iter_mut().enumerate() {
+            *number = known(row).unwrap_or(f32::NAN);
         }
         self.newest = time;
     }
 
-    /// How far to go back, in seconds, to each past year whose weather of `(from, until]` is all known; the newest year first.
-    pub(crate) fn years(&self, from: Timestamp, until: Timestamp) -> Vec<i64> {
+    /// How far to go back, in seconds, to each past year in which a catchment's weather of `(from, until]` is all known; the newest year first. Of each
+    /// of `catchments`, since one that was added later knows less.
+    pub(crate) fn years(&self, catchments: usize, from: Timestamp, until: Timestamp) -> Vec<Vec<i64>> {
         let back_s = |year: i64| {
             let days = (year * 146_097 + 200) / 400;
             (days * DAY_S + self.step_s / 2) / self.step_s * self.step_s
         };
         let first = from.plus_s(self.step_s);
-        let known = |back_s: &i64| {
-            let mut times = std::iter::successors(Some(first), |at| Some(at.plus_s(self.step_s)));
-            times.by_ref().take_while(|at| *at <= until).all(|at| self.at(at.plus_s(-back_s)).is_some())
+        let known = |catchment: usize, back_s: &i64| {
+            let times = std::iter::successors(Some(first), |at| Some(at.plus_s(self.step_s)));
+            let rows = || (catchment..self.width).step_by(catchments);
+            times
+                .take_while(|at| *at <= until)
+                .all(|at| rows().all(|row| self.value(at.plus_s(-back_s), row).is_some()))
         };
-        (1..=self.years).map(back_s).filter(known).collect()
+        let of_catchment = |catchment| (1..=self.years).map(back_s).filter(|back_s| known(catchment, back_s)).collect();
+        (0..catchments).map(of_catchment).collect()
     }
 
-    /// The forcing `[F, C]` of the step that ends at `time`, if it is known.
-    pub(crate) fn at(&self, time: Timestamp) -> Option<&[f32]> {
+    /// A row of the forcing `[F, C]` of the step that ends at `time`, if it is known.
+    pub(crate) fn value(&self, time: Timestamp, row: usize) -> Option<f32> {
         let oldest = self.newest.plus_s(-(self.slots - 1) * self.step_s);
         if time > self.newest || time < oldest {
             return None;
         }
-        let at = self.slot(time);
-        Some(&self.numbers[at..at + self.width]).filter(|forcing| !forcing.iter().any(|value| value.is_nan()))
+        Some(self.numbers[self.slot(time) + row]).filter(|value| !value.is_nan())
     }
 
     /// Adds the column of what is remembered of each of `catchments` `[step, F]`, the newest step first and no further back than anything is known.
@@ -103,11 +106,12 @@ mod tests {
 
     const SIX_HOURS: i64 = 6 * 3_600;
 
+    /// Steps in which the first catchment has the step's number, and the second −1.
     fn after(history: &mut History, from: i64, steps: i64) -> Timestamp {
         let mut time = Timestamp(0).plus_s(from * SIX_HOURS);
         for step in from..from + steps {
             time = Timestamp(0).plus_s((step + 1) * SIX_HOURS);
-            history.remember(time, Some(&[step as f32, -1.0]));
+            history.remember(time, |row| Some([step as f32, -1.0][row]));
         }
         time
     }
@@ -117,33 +121,45 @@ mod tests {
         let mut history = History::new(SIX_HOURS, 3, 2, 10 * DAY_S);
         let now = after(&mut history, 0, 2 * 1_461);
         let ahead = now.plus_s(10 * DAY_S);
-        let years = history.years(now, ahead);
+        let years = history.years(2, now, ahead);
         // Two years back lies the beginning, and what came before it is not known.
-        assert_eq!(years, [365 * DAY_S, 730 * DAY_S]);
-        let then = history.at(now.plus_s(SIX_HOURS - years[0])).unwrap();
-        assert!((then[0] - (2.0 * 1_461.0 - 1_460.0)).abs() < 1e-6, "{then:?}");
-        assert!(history.at(now.plus_s(SIX_HOURS)).is_none(), "nobody knows tomorrow");
-        assert!(History::new(SIX_HOURS, 3, 2, DAY_S).years(now, ahead).is_empty());
-        history.remember(now.plus_s(SIX_HOURS), None);
-        assert!(history.at(now.plus_s(SIX_HOURS)).is_none(), "what never came is not known");
+        assert_eq!(years, [[365 * DAY_S, 730 * DAY_S], [365 * DAY_S, 730 * DAY_S]]);
+        let then = history.value(now.plus_s(SIX_HOURS - years[0][0]), 0).unwrap();
+        assert!((then - (2.0 * 1_461.0 - 1_460.0)).abs() < 1e-6, "{then:?}");
+        assert_eq!(history.value(now.plus_s(SIX_HOURS), 0), None, "nobody knows tomorrow");
+        assert_eq!(History::new(SIX_HOURS, 3, 2, DAY_S).years(2, now, ahead), [[0_i64; 0]; 2]);
+        history.remember(now.plus_s(SIX_HOURS), |row| (row == 0).then_some(1.0));
+        assert_eq!(history.value(now.plus_s(SIX_HOURS), 1), None, "what never came is not known");
+    }
+
+    #[test]
+    fn a_gap_in_one_catchment_costs_the_others_nothing() {
+        let mut history = History::new(SIX_HOURS, 3, 2, 10 * DAY_S);
+        let now = after(&mut history, 0, 1_461);
+        let gap = now.plus_s(SIX_HOURS);
+        history.remember(gap, |row| (row == 0).then_some(1.0));
+        let later = after(&mut history, 1_462, 1_460);
+        let years = history.years(2, later.plus_s(-SIX_HOURS), later.plus_s(DAY_S));
+        assert!(years[0].contains(&(365 * DAY_S)), "{years:?}");
+        assert!(!years[1].contains(&(365 * DAY_S)), "{years:?}");
     }
 
     #[test]
     fn a_snapshot_goes_on_where_it_was_taken_and_old_years_are_forgotten() {
         let mut history = History::new(SIX_HOURS, 1, 2, DAY_S);
         let now = after(&mut history, 0, 3 * 1_461);
-        assert_eq!(history.years(now, now.plus_s(DAY_S)), [365 * DAY_S]);
-        assert!(history.at(now.plus_s(-730 * DAY_S)).is_none());
+        assert_eq!(history.years(2, now, now.plus_s(DAY_S)), [[365 * DAY_S]; 2]);
+        assert!(history.value(now.plus_s(-730 * DAY_S), 0).is_none());
         let mut columns = ColumnsBuilder::new(["a", "b"]);
         history.store(2, &mut columns);
         let columns = columns.finish().unwrap();
         // Longer forecasts and other catchments: the ring has another length, and one catchment was not there.
         let mut again = History::new(SIX_HOURS, 1, 3, 20 * DAY_S);
         again.restore(&columns.keyed(["b", "new", "a"]), now);
-        let at = again.slot(now.plus_s(-365 * DAY_S));
-        let then = history.at(now.plus_s(-365 * DAY_S)).unwrap();
-        assert_eq!((again.numbers[at], again.numbers[at + 2]), (then[1], then[0]));
-        assert!(again.numbers[at + 1].is_nan());
+        let then = now.plus_s(-365 * DAY_S);
+        let values = [0, 1, 2].map(|row| again.value(then, row));
+        assert_eq!(values, [history.value(then, 1), None, history.value(then, 0)]);
+        assert!(values[0].is_some());
         assert!(again.numbers.iter().filter(|number| !number.is_nan()).count() > 2 * 1_461);
     }
 }

@@ -77,7 +77,8 @@ pub(crate) struct Provenance<'a> {
     pub(crate) model: &'a str,
     pub(crate) model_version: &'a str,
     pub(crate) weights_sha256: &'a str,
-    pub(crate) scenario: Scenario,
+    /// weather that each catchment meets
+    pub(crate) scenarios: &'a [Scenario],
     pub(crate) filled_steps: u64,
     pub(crate) positions: Positions,
     pub(crate) supersedes: Option<Timestamp>,
@@ -94,8 +95,8 @@ pub(crate) struct Weather<'a> {
 
 /// Weather of which each member meets another.
 pub(crate) enum MemberWeather<'a> {
-    /// of past years, and how far back each lies in seconds
-    PastYears(&'a History, Vec<i64>),
+    /// of past years, and of each catchment how far back each lies in seconds
+    PastYears(&'a History, Vec<Vec<i64>>),
     /// of the members of a weather forecast
     Forecasts(&'a WeatherForecasts),
 }
@@ -111,42 +112,37 @@ impl Weather<'_> {
         forcing: &mut [f32],
         into: &mut [f32],
     ) {
-        let (members, ahead) = (parts.shape.members, valid_time > issue_time);
-        let own = |member: usize| match self.members.as_ref()? {
-            MemberWeather::PastYears(history, years) if ahead => {
-                Some(Own::Past(history.at(valid_time.plus_s(-years[member % years.len()]))?))
-            }
-            MemberWeather::PastYears(..) => None,
-            MemberWeather::Forecasts(weather) => Some(Own::Forecast(weather.in_turn(member))),
+        let Some(of_members) = &self.members else { return };
+        let (members, catchments, ahead) = (parts.shape.members, parts.shape.catchments, valid_time > issue_time);
+        let series: Vec<_> = match of_members {
+            MemberWeather::PastYears(..) => Vec::new(),
+            MemberWeather::Forecasts(weather) => (0..members).map(|member| weather.in_turn(member)).collect(),
         };
-        let Some(own) = (0..members).map(own).collect::<Option<Vec<Own<'_>>>>() else { return };
         for (row, mean) in forcing.iter_mut().enumerate() {
-            let (input, catchment) = (row / parts.shape.catchments, row % parts.shape.catchments);
+            let (input, catchment) = (row / catchments, row % catchments);
             // Also of a step that is over, as long as nobody has said what fell.
             if !ahead && self.alignment.known(valid_time, input, catchment).is_some() {
                 continue;
             }
-            let of_members = &mut into[row * members..][..members];
-            let mut said = false;
-            for (value, own) in of_members.iter_mut().zip(&own) {
-                let own = match own {
-                    Own::Past(forcing) => Some(forcing[row]),
-                    Own::Forecast(series) => series[input].and_then(|series| series.known(valid_time, 0, catchment)),
-                };
-                said |= own.is_some();
+            let own = |member: usize| match of_members {
+                MemberWeather::PastYears(history, years) => {
+                    let years = Some(&years[catchment]).filter(|years| ahead && !years.is_empty())?;
+                    history.value(valid_time.plus_s(-years[member % years.len()]), row)
+                }
+                MemberWeather::Forecasts(_) => series[member][input]?.known(valid_time, 0, catchment),
+            };
+            let into = &mut into[row * members..][..members];
+            let mut known = false;
+            for (member, value) in into.iter_mut().enumerate() {
+                let own = own(member);
+                known |= own.is_some();
                 *value = own.unwrap_or(*value);
             }
-            if said {
-                *mean = of_members.iter().sum::<f32>() / members as f32;
+            if known {
+                *mean = into.iter().sum::<f32>() / members as f32;
             }
         }
     }
-}
-
-/// The weather of one member: the forcing `[F, C]` of a step, or a series of each input.
-enum Own<'a> {
-    Past(&'a [f32]),
-    Forecast(Vec<Option<&'a StepAlignment>>),
 }
 
 /// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
@@ -322,7 +318,7 @@ impl Outlook {
                     mean: summary.mean,
                     quantiles: &summary.quantiles,
                     members: i32::try_from(self.members).unwrap_or(i32::MAX),
-                    scenario: about.scenario.name(),
+                    scenario: about.scenarios[catchment].name(),
                     state_time,
                     filled_steps: i32::try_from(about.filled_steps).unwrap_or(i32::MAX),
                     model: about.model,

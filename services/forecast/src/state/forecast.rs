@@ -24,18 +24,25 @@ impl PartitionState {
         let ahead_s = pipeline.forecast.horizon.seconds() + pipeline.time.step.seconds();
         let members = match (pipeline.forecast.scenario, &self.history) {
             (Scenario::PastYears, Some(history)) => {
-                let years = history.years(self.ensembles.time(), tick.plus_s(ahead_s));
-                (!years.is_empty()).then_some(MemberWeather::PastYears(history, years))
+                let years = history.years(setting.index.len(), self.ensembles.time(), tick.plus_s(ahead_s));
+                Some(MemberWeather::PastYears(history, years))
             }
             (Scenario::Members, _) => {
                 Some(&self.weather).filter(|weather| !weather.is_empty()).map(MemberWeather::Forecasts)
             }
             _ => None,
         };
-        let scenario = match pipeline.forecast.scenario {
-            Scenario::PastYears | Scenario::Members if members.is_none() => Scenario::Zero,
-            scenario => scenario,
+        // What the weather of a catchment is without is no more rain.
+        let scenario_of = |catchment: usize| match (pipeline.forecast.scenario, &members) {
+            (Scenario::PastYears, Some(MemberWeather::PastYears(_, years))) if !years[catchment].is_empty() => {
+                Scenario::PastYears
+            }
+            (Scenario::PastYears, _) | (Scenario::Members, None) => Scenario::Zero,
+            (scenario, _) => scenario,
         };
+        let scenarios: Vec<Scenario> = (0..setting.index.len()).map(scenario_of).collect();
+        let asked = pipeline.forecast.scenario;
+        let scenario = if scenarios.contains(&asked) { asked } else { Scenario::Zero };
         let weather = Weather { scenario, alignment: &self.alignment, members };
         let about = Provenance {
             catchments: &pipeline.catchments,
@@ -43,7 +50,7 @@ impl PartitionState {
             model: self.models.name(),
             model_version: self.models.version(),
             weights_sha256: self.models.weights_sha256(),
-            scenario,
+            scenarios: &scenarios,
             filled_steps: self.progress.filled_steps,
             positions: self.progress.positions,
             supersedes: late.as_ref().and(self.progress.issued),

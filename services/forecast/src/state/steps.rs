@@ -32,11 +32,12 @@ impl PartitionState {
         let (pipeline, balance) = (&setting.pipeline, &mut self.accounts.balance);
         let mut unknown = self.alignment.unknown(step);
         let filled = unknown.next().map(|(variable, catchment)| (variable, catchment, unknown.count()));
-        let (forcing, forcing_rows) = self.alignment.take_step(step);
         if let Some(history) = &mut self.history {
-            // What was filled in is no weather that was.
-            history.remember(step, Some(&*forcing).filter(|_| complete));
+            // What is filled in is no weather that was.
+            let catchments = setting.index.len();
+            history.remember(step, |row| self.alignment.known(step, row / catchments, row % catchments));
         }
+        let (forcing, forcing_rows) = self.alignment.take_step(step);
         self.ensembles.advance(&forcing)?;
         let predicted_m3_s = self.ensembles.predicted_m3_s();
         let judged =
