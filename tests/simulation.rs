@@ -24,7 +24,7 @@ use std::{
 use distant::Distant;
 use futures::TryStreamExt as _;
 use nilometer_connectors::{Arrival, Window};
-use nilometer_definitions::{Parts, Pipeline, SourceKind};
+use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
@@ -164,7 +164,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 snapshot_every: 3,
                 growing: false,
                 metrics,
-                parts: Parts::new(&pipeline),
+                parts: Partitioning::new(&pipeline),
             };
             Box::pin(async move { nilometer_ingest::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) })
         }

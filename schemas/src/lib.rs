@@ -10,8 +10,8 @@
 //! Invariants:
 //! - a contract is a frozen Arrow schema; `schemas/frozen/*.json` holds its rendering and a test compares them; a later version adds
 //!   columns behind it that may be null, so that old and new read each other;
-//! - a noun ([`Observations`], [`Forcings`], …) is a newtype over a `RecordBatch`, made by `TryFrom`, so that whoever
-//!   holds one need not check it again;
+//! - a batch type ([`Observations`], [`Forcings`], …) is a newtype over a `RecordBatch`, made by `TryFrom`, so that its
+//!   content need not be checked again;
 //! - times are UTC microseconds; a value about a period carries the period's END (right-labelled) and its length.
 //!
 //! This crate does no I/O and knows no clock.
@@ -39,17 +39,18 @@
 //! ```
 
 mod analyses;
+mod batches;
 mod builders;
 mod contract;
 mod dead_letter;
 mod evolution;
 mod flag;
-mod nouns;
 mod scores;
 mod time;
 mod variable;
 
 pub use analyses::{AnalysesBuilder, AnalysisRow};
+pub use batches::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations, Scores};
 pub use builders::{
     ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, GridField, GridsBuilder, ObservationRow,
     ObservationsBuilder, StageForecast,
@@ -57,7 +58,6 @@ pub use builders::{
 pub use contract::{Contract, QUANTILE_LEVELS, STAGE_LEVELS, TIME_LABEL, quantile_column, stage_column};
 pub use dead_letter::{DeadLetterRow, DeadLettersBuilder, Reason};
 pub use flag::Flag;
-pub use nouns::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations, Scores};
 pub use scores::{ScoreRow, ScoresBuilder, ThresholdScore};
 pub use time::{Timestamp, duration_us};
 pub use variable::{Unit, Variable};

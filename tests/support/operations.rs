@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use arrow::array::RecordBatch;
 use nilometer_connectors::{Arrival, Window};
-use nilometer_definitions::{Parts, Pipeline, SourceKind};
+use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
 use nilometer_engine::{
     CatchUp, Clock, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Lifecycle, Log, Metrics, Partition, Snapshots, WallTime,
 };
@@ -153,7 +153,7 @@ impl Services<'_> {
             snapshot_every: 5,
             growing: true,
             metrics: Metrics::unregistered(),
-            parts: Parts::new(&self.world.pipeline),
+            parts: Partitioning::new(&self.world.pipeline),
         };
         let stop = lifecycle.next_role();
         roles.spawn(async move { nilometer_ingest::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) });

@@ -100,7 +100,7 @@ pub enum CudaReport {
     All,
     /// some would fall back to the processor, as ONNX Runtime says
     FallsBack(String),
-    /// this library or machine has no CUDA, so nobody can say
+    /// this library or machine has no CUDA, so it is not known
     Unknown(String),
 }
 

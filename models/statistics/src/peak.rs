@@ -37,7 +37,7 @@ pub fn peak_timing_error(observed: &[f64], simulated: &[f64], window: usize) -> 
 /// Whether the observed value in the middle of a window of seven is a peak (above the three before it, not below the three behind it), and
 /// then how many steps from it the predicted one lies: none away where the prediction peaks there too, else at its highest value.
 /// None where it is no peak, and where a value of the window is missing. The same as [`peak_timing_error`] but for which peaks count:
-/// whoever follows a series as it comes does not know yet how far it stands out.
+/// in a series that is still growing it is not known how far it stands out.
 #[must_use]
 pub fn peak_offset(observed: &[f64; 7], predicted: &[f64; 7]) -> Option<usize> {
     const MIDDLE: usize = 3;

@@ -157,7 +157,7 @@ mod tests {
         let waiting = Waiting { reached: hour(0), limit: hour(48) };
         forecasts.add(rain(8, 1, 6.0), hour(0), None, waiting);
         forecasts.add(PeriodForcing { catchment: 0, ..rain(8, 1, 5.0) }, hour(0), None, waiting);
-        // Its first hours have passed when it comes, and its last days nobody looks at: so far it says nothing.
+        // Its first hours have passed when it comes, and its last days are beyond the limit: so far it says nothing.
         assert_eq!(forecasts.add(rain(0, 1, 6.0), hour(6), None, waiting), Fate::Pending);
         assert_eq!(forecasts.add(rain(480, 1, 6.0), hour(6), None, waiting), Fate::Pending);
         assert_eq!(of(&forecasts, 0, 8), Some(6.0));

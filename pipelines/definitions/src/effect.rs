@@ -11,7 +11,7 @@ use toml::{Table, Value};
 
 use crate::{
     AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition, SourceKind,
-    collect::join,
+    all_errors::join,
     folder::Folder,
     overlap::{Overlap, overlaps},
 };

@@ -8,15 +8,15 @@
 //!
 //! Relative paths are relative to the definition file. A [`Pipeline`] is valid; roles take it as it is.
 
+mod all_errors;
 mod assimilation;
 mod checks;
-mod collect;
 mod defaults;
 mod effect;
 mod folder;
 mod options;
 mod overlap;
-mod parts;
+mod partitioning;
 mod pipeline;
 pub mod reference;
 
@@ -29,7 +29,7 @@ pub use options::{
     Catchment, Downstream, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions, Scenario,
     ServeOptions, TimeOptions,
 };
-pub use parts::Parts;
+pub use partitioning::Partitioning;
 pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
 
 /// One thing that is wrong with a definition.

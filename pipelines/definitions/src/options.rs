@@ -195,7 +195,7 @@ pub struct ForecastOptions {
 }
 
 impl ForecastOptions {
-    /// Nobody asks for what lies behind the last lead time, so the horizon ends there. One beyond it stays, to be reported.
+    /// What lies behind the last lead time is not used, so the horizon ends there. One beyond it stays, to be reported.
     pub(crate) fn look_no_further_than_leads(&mut self, step: Span) {
         if let Some(last) = self.leads.iter().max() {
             let last = Span::from_seconds(i64::from(*last).saturating_mul(step.seconds()));

@@ -19,9 +19,9 @@ use toml::{Table, Value};
 
 use crate::{
     AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    OperationsOptions, Problem, ServeOptions, TimeOptions, checks,
-    collect::{collect, join},
-    defaults,
+    OperationsOptions, Problem, ServeOptions, TimeOptions,
+    all_errors::{collect, join},
+    checks, defaults,
     effect::{self, Given},
     folder::Folder,
 };

@@ -130,7 +130,7 @@ fn of<T: JsonSchema>(header: &'static str) -> Section {
 fn add_keys(at: &str, schema: &Value, keys: &mut Vec<Key>) {
     let required = |name: &str| list(schema, "required").iter().any(|key| key.as_str() == Some(name));
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        let path = crate::collect::join(at, name);
+        let path = crate::all_errors::join(at, name);
         let default = match property.get("default") {
             Some(value) if !value.is_null() => Some(toml(value)),
             _ if required(name) => None,

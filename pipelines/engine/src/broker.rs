@@ -55,14 +55,14 @@ impl Broker {
         Some(broker)
     }
 
-    /// Cuts the wire, or mends it. Whoever was talking is cut off, and whoever calls is not answered.
+    /// Cuts the wire, or mends it. Open connections are cut, and new ones are not answered.
     pub fn cut(&self, cut: bool) {
         if let Some(wire) = &self.wire {
             wire.cut(cut);
         }
     }
 
-    /// What clients are told.
+    /// Configuration of clients.
     #[must_use]
     pub fn address(&self) -> String {
         if let Some(wire) = &self.wire {

@@ -131,7 +131,7 @@ impl WallTime {
     }
 }
 
-/// Between two looks at the wall clock, which may be set while nobody looks.
+/// Between two looks at the wall clock, which may be set in between.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Waits until a tick is due by a clock that may step. One that was set back is waited for, and said: a tick is never repeated.

@@ -1,4 +1,4 @@
-//! Inputs: a role's topics, each read message by message; whoever has several takes them in the order of their watermarks.
+//! Inputs: a role's topics, each read message by message; several are taken in the order of their watermarks.
 
 use std::sync::Arc;
 

@@ -112,7 +112,7 @@ impl Metrics {
         of_stages.into_iter().try_for_each(|collector| self.registry.register(collector))
     }
 
-    /// Metrics that nobody scrapes.
+    /// Metrics that are not scraped.
     #[must_use]
     pub fn unregistered() -> Self {
         Self::build(Registry::new()).expect("the names below are valid and distinct")

@@ -9,7 +9,7 @@ use futures::{
 
 use crate::{Appended, Appending, Chain, Log, LogError, Message, Partition};
 
-/// Ticks on their way at most; whoever hands over the next waits for the oldest.
+/// Ticks on their way at most; handing over the next waits for the oldest.
 const AHEAD: usize = 256;
 
 /// Messages on their way to the log, oldest first. The state that led to them may be saved once [`Outbox::settle`] has completed, not before.
@@ -52,7 +52,7 @@ impl Outbox {
             messages.into_iter().map(|(partition, message)| self.log.hand_over(partition, message, &self.chain));
         let appending: Vec<Appending> = self.chain.unless_torn(try_join_all(handed)).await??;
         self.on_their_way.push_back(OnTheirWay { appending: try_join_all(appending).boxed(), then: Box::new(then) });
-        // What has arrived already is told at once.
+        // What has arrived already is reported at once.
         while self.settle_oldest().now_or_never().transpose()? == Some(true) {}
         Ok(())
     }

@@ -11,7 +11,7 @@ pub enum Share {
     Asked(Vec<u32>, oneshot::Sender<()>),
 }
 
-/// The changes, one after the other. Whoever drops it leaves: others are given what it had.
+/// The changes, one after the other. Dropping it leaves the group: others are given what it had.
 #[derive(Debug)]
 pub struct Shares {
     changes: mpsc::Receiver<Share>,
@@ -21,7 +21,7 @@ pub struct Shares {
 #[derive(Debug)]
 enum Maker {
     /// keeps the changes open
-    Nobody { _open: mpsc::Sender<Share> },
+    Fixed { _open: mpsc::Sender<Share> },
     /// says when this process has left
     Others(oneshot::Receiver<()>),
 }
@@ -33,15 +33,15 @@ impl Shares {
         let (sender, changes) = mpsc::channel(1);
         // There is room for one.
         let _ = sender.try_send(Share::Taken(numbers.collect()));
-        Self { changes, made_by: Maker::Nobody { _open: sender } }
+        Self { changes, made_by: Maker::Fixed { _open: sender } }
     }
 
-    /// What others leave us; whoever makes the changes drops the other end of `left` when this process has left.
+    /// What others leave us; the group's thread drops the other end of `left` when this process has left.
     pub(crate) const fn among_others(changes: mpsc::Receiver<Share>, left: oneshot::Receiver<()>) -> Self {
         Self { changes, made_by: Maker::Others(left) }
     }
 
-    /// The next change; `None` when none can come any more because whoever made them has failed.
+    /// The next change; `None` when none can come any more because the group's thread has failed.
     pub async fn next(&mut self) -> Option<Share> {
         self.changes.recv().await
     }

@@ -14,7 +14,7 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Starts a program and waits until its input ends, with the process that holds the other end or before: then kills it, and takes its
-/// files away unless it was told to keep them.
+/// files away unless it keeps them.
 const TETHER: &str = r#"
     "$@" </dev/null >>"$3.log" 2>&1 & program=$!
     read -r word
@@ -63,7 +63,7 @@ pub(crate) fn await_port(port: u16, folder: &Path) {
     }
 }
 
-/// Ports that nobody has.
+/// Free ports.
 pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     // Held together, so that no port is given twice.
     let listeners: Vec<TcpListener> =

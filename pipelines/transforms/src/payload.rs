@@ -1,4 +1,4 @@
-//! What a connector hands over: bytes that nobody has looked into yet.
+//! What a connector hands over: bytes that have not been decoded.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub enum Payload {
     Lines(Lines),
     /// Rows of a columnar table.
     Columns(Columns),
-    /// Something whose rows cannot be told; it becomes a dead letter.
+    /// Something whose rows are not known; it becomes a dead letter.
     Unreadable {
         /// machine-readable reason
         reason: Reason,

@@ -12,7 +12,7 @@ use nilometer_schemas::{Timestamp, Variable};
 
 use crate::{
     ForecastError,
-    parts::Parts,
+    layout::Layout,
     stores::{Seen, SeenStore},
 };
 
@@ -88,10 +88,10 @@ impl Analysis {
     }
 
     /// Keeps what the members of `numbers` predict for the gauges at `time`, for an analysis to come.
-    pub(crate) fn remember(&mut self, numbers: &[f32], parts: &Parts, time: Timestamp) -> Result<(), ForecastError> {
+    pub(crate) fn remember(&mut self, numbers: &[f32], layout: &Layout, time: Timestamp) -> Result<(), ForecastError> {
         self.predicted.clear();
-        for catchment in 0..parts.shape.catchments {
-            predict(numbers, parts, catchment, &mut self.predicted)?;
+        for catchment in 0..layout.shape.catchments {
+            predict(numbers, layout, catchment, &mut self.predicted)?;
         }
         Ok(self.stored.store(time.0, &self.predicted.iter().map(|value| *value as f32).collect::<Vec<_>>())?)
     }
@@ -101,13 +101,13 @@ impl Analysis {
     pub(crate) fn assimilate(
         &mut self,
         numbers: &mut [f32],
-        parts: &Parts,
+        layout: &Layout,
         time: Timestamp,
         observations: &[Observation],
     ) -> Result<Correction, ForecastError> {
         let mut report = AnalysisReport::default();
-        let step_of = |one: &Localised| one.observation.valid_time.ceil_s(parts.step_s);
-        let mut localised = localise(parts, observations);
+        let step_of = |one: &Localised| one.observation.valid_time.ceil_s(layout.step_s);
+        let mut localised = localise(layout, observations);
         localised.retain(|one| {
             step_of(one) == time || self.stored.members(step_of(one).0, one.observation.catchment).is_some()
         });
@@ -115,7 +115,7 @@ impl Analysis {
             return Ok(Correction::default());
         }
         // What a gauge far away hardly constrains would only be inflated.
-        let mut own = vec![false; parts.shape.catchments];
+        let mut own = vec![false; layout.shape.catchments];
         localised.iter().filter(|one| one.is_at_gauge()).for_each(|one| own[one.catchment] = true);
         let (mut observed, mut variance, mut spans) = (Vec::new(), Vec::new(), Vec::new());
         let mut predicted = std::mem::take(&mut self.predicted);
@@ -125,15 +125,15 @@ impl Analysis {
             for one in of_catchment {
                 let (gauge, step) = (one.observation.catchment, step_of(one));
                 let alike = of_catchment.iter().filter(|o| o.observation.catchment == gauge && step_of(o) == step);
-                let log = parts.operators[gauge].observe(one.observation.value)?;
+                let log = layout.operators[gauge].observe(one.observation.value)?;
                 let factor = one.observation.error_factor;
                 observed.push(log.value);
                 variance.push(log.error_variance * factor * factor * alike.count() as f64 / one.taper);
-                self.predict_at(numbers, parts, time, &one.observation, &mut predicted)?;
+                self.predict_at(numbers, layout, time, &one.observation, &mut predicted)?;
             }
             spans.push((of_catchment[0].catchment, from..observed.len()));
         }
-        let members = parts.shape.members;
+        let members = layout.shape.members;
         let batch: Vec<CatchmentObservation<'_>> = spans
             .iter()
             .map(|(catchment, span)| CatchmentObservation {
@@ -142,11 +142,11 @@ impl Analysis {
                 observed: &observed[span.clone()],
                 error_variance: &variance[span.clone()],
                 inflation: if own[*catchment] { self.inflation_of(*catchment) } else { 1.0 },
-                rows: &parts.rows,
+                rows: &layout.rows,
             })
             .collect();
-        let mut noise = parts.streams(Purpose::ObservationPerturbation, time);
-        let mut ensemble = EnsembleMut::new(numbers, parts.shape)?;
+        let mut noise = layout.streams(Purpose::ObservationPerturbation, time);
+        let mut ensemble = EnsembleMut::new(numbers, layout.shape)?;
         // What was predicted before now is not asked for again, so it need not be corrected with the ensemble.
         self.filter.assimilate(&mut ensemble, &batch, &mut noise, &mut report)?;
         if let Some(inflation) = &mut self.adaptive_inflation {
@@ -163,12 +163,12 @@ impl Analysis {
     pub(crate) fn assimilate_stores(
         &mut self,
         numbers: &mut [f32],
-        parts: &Parts,
+        layout: &Layout,
         time: Timestamp,
         observations: &[Observation],
     ) -> Result<Vec<Correction>, ForecastError> {
         let Self { filter, stores, .. } = self;
-        stores.iter_mut().map(|store| correct(filter, store, numbers, parts, time, observations)).collect()
+        stores.iter_mut().map(|store| correct(filter, store, numbers, layout, time, observations)).collect()
     }
 
     /// Factor on the prior anomalies of a catchment whose gauge has read something.
@@ -182,17 +182,17 @@ impl Analysis {
     fn predict_at(
         &self,
         numbers: &[f32],
-        parts: &Parts,
+        layout: &Layout,
         time: Timestamp,
         reading: &Observation,
         predicted: &mut Vec<f64>,
     ) -> Result<(), ForecastError> {
         let gauge = reading.catchment;
-        let [(earlier, weight), (step, _)] = parts.alignment.steps(reading.valid_time, parts.step_s);
+        let [(earlier, weight), (step, _)] = layout.alignment.steps(reading.valid_time, layout.step_s);
         let at = predicted.len();
         match self.stored.members(step.0, gauge).filter(|_| step != time) {
             Some(members) => predicted.extend(members.iter().map(|value| f64::from(*value))),
-            None => predict(numbers, parts, gauge, predicted)?,
+            None => predict(numbers, layout, gauge, predicted)?,
         }
         if let Some(members) = self.stored.members(earlier.0, gauge).filter(|_| weight > 0.0) {
             for (value, before) in predicted[at..].iter_mut().zip(members) {
@@ -251,14 +251,14 @@ fn correct(
     filter: &mut Filter,
     store: &mut SeenStore,
     numbers: &mut [f32],
-    parts: &Parts,
+    layout: &Layout,
     time: Timestamp,
     observations: &[Observation],
 ) -> Result<Correction, ForecastError> {
     let of_store: Vec<&Observation> = observations.iter().filter(|o| o.variable == store.variable).collect();
     let (mut localised, mut seen, mut predicted, mut spans) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for group in of_store.chunk_by(|a, b| a.catchment == b.catchment) {
-        let expected = store.predict(numbers, parts, group[0].catchment)?;
+        let expected = store.predict(numbers, layout, group[0].catchment)?;
         let from = localised.len();
         for observation in group {
             let Some(Seen { observed, scale }) = store.observe(observation, &expected)? else { continue };
@@ -273,7 +273,7 @@ fn correct(
         }
     }
     let (observed, variance): (Vec<f64>, Vec<f64>) = seen.into_iter().unzip();
-    let members = parts.shape.members;
+    let members = layout.shape.members;
     let batch: Vec<CatchmentObservation<'_>> = spans
         .into_iter()
         .map(|span| CatchmentObservation {
@@ -292,27 +292,27 @@ fn correct(
         _ => SNOW,
     };
     filter.assimilate(
-        &mut EnsembleMut::new(numbers, parts.shape)?,
+        &mut EnsembleMut::new(numbers, layout.shape)?,
         &batch,
-        &mut parts.streams(purpose, time),
+        &mut layout.streams(purpose, time),
         &mut report,
     )?;
     Ok(Correction { report, localised })
 }
 
 /// What each member of `numbers` predicts for a gauge, in the logarithm, behind what `predicted` holds.
-fn predict(numbers: &[f32], parts: &Parts, gauge: usize, predicted: &mut Vec<f64>) -> Result<(), ForecastError> {
-    let members = parts.shape.members;
-    let row = |row: usize| &numbers[row * parts.row_len() + gauge * members..][..members];
+fn predict(numbers: &[f32], layout: &Layout, gauge: usize, predicted: &mut Vec<f64>) -> Result<(), ForecastError> {
+    let members = layout.shape.members;
+    let row = |row: usize| &numbers[row * layout.row_len() + gauge * members..][..members];
     let at = predicted.len();
     predicted.resize(at + members, 0.0);
-    let (discharge, output_error) = (row(parts.discharge_row()), row(parts.output_error_row()));
-    Ok(parts.operators[gauge].predict(discharge, Some(output_error), &mut predicted[at..])?)
+    let (discharge, output_error) = (row(layout.discharge_row()), row(layout.output_error_row()));
+    Ok(layout.operators[gauge].predict(discharge, Some(output_error), &mut predicted[at..])?)
 }
 
 /// Every catchment that one of the observations moves, ascending; of each first what its own gauge read.
-fn localise(parts: &Parts, observations: &[Observation]) -> Vec<Localised> {
-    let Some(river) = &parts.river else { return observations.iter().copied().map(Localised::at_gauge).collect() };
+fn localise(layout: &Layout, observations: &[Observation]) -> Vec<Localised> {
+    let Some(river) = &layout.river else { return observations.iter().copied().map(Localised::at_gauge).collect() };
     let moved = |observation: &Observation| {
         let observation = *observation;
         let informed = river.informed_by(observation.catchment).iter();

@@ -1,5 +1,5 @@
-//! Calibrate: each gauge's distributions learn from the forecasts that have come true, one calibrator a lead time and stage of the
-//! river.
+//! Calibrate: each gauge's distributions learn from the forecasts that have come true, one calibrator a lead time and flow
+//! regime.
 //!
 //! A recession teaches nothing about a flood, so low, usual and high flow have their own.
 
@@ -10,15 +10,15 @@ use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 
 use crate::{ForecastError, outstanding::Outstanding};
 
-/// Numbers of one forecast that waits: what it is judged against, and its stage of the river.
+/// Numbers of one forecast that waits: what it is judged against, and its flow regime.
 const FIELDS: usize = Issued::NUMBERS + 1;
 
-/// Flow over the gauge's mean at which the river passes from one stage to the next.
-const STAGES_BEGIN: [f64; STAGES - 1] = [0.5, 2.0];
-const STAGES: usize = 3;
+/// Flow over the gauge's mean at which the river passes from one regime to the next.
+const REGIMES_BEGIN: [f64; REGIMES - 1] = [0.5, 2.0];
+const REGIMES: usize = 3;
 const USUAL: usize = 1;
 
-/// Calibrators `[C, L, stage]`, each gauge's mean flow, and the forecasts that wait for their observation.
+/// Calibrators `[C, L, regime]`, each gauge's mean flow, and the forecasts that wait for their observation.
 #[derive(Clone)]
 pub(crate) struct Calibration {
     leads: usize,
@@ -44,7 +44,7 @@ impl Calibration {
             leads,
             rate,
             epsilon_m3_s,
-            calibrators: vec![Calibrator::default(); catchments * leads * STAGES],
+            calibrators: vec![Calibrator::default(); catchments * leads * REGIMES],
             flows: vec![MeanFlow::default(); catchments],
             issued: Outstanding::new(catchments, leads, step_s),
         }
@@ -61,9 +61,9 @@ impl Calibration {
     ) -> Result<(), ForecastError> {
         let (median, flow) = (quantiles_m3_s[QUANTILE_LEVELS.len() / 2], self.flows[catchment]);
         let passed = |begin: &&f64| median > **begin * f64::from(flow.m3_s);
-        let stage = if flow.observations > 0.0 { STAGES_BEGIN.iter().filter(passed).count() } else { USUAL };
-        let calibrator = &self.calibrators[place(self.leads, catchment, lead, stage)];
-        let mut waiting = [stage as f32; FIELDS];
+        let regime = if flow.observations > 0.0 { REGIMES_BEGIN.iter().filter(passed).count() } else { USUAL };
+        let calibrator = &self.calibrators[place(self.leads, catchment, lead, regime)];
+        let mut waiting = [regime as f32; FIELDS];
         let issued = calibrator.apply(quantiles_m3_s, self.epsilon_m3_s[catchment])?;
         waiting[..Issued::NUMBERS].copy_from_slice(&issued.numbers());
         self.issued.keep(valid_time, catchment, lead, waiting);
@@ -74,9 +74,9 @@ impl Calibration {
     pub(crate) fn observe(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
         let (leads, rate) = (self.leads, self.rate);
         let log = (discharge_m3_s + self.epsilon_m3_s[catchment]).ln();
-        for (lead, [issued @ .., stage]) in self.issued.take(valid_time, catchment) {
+        for (lead, [issued @ .., regime]) in self.issued.take(valid_time, catchment) {
             let issued = Issued::from_numbers(issued);
-            self.calibrators[place(leads, catchment, lead, stage as usize)].learn(log, &issued, rate, lead + 1);
+            self.calibrators[place(leads, catchment, lead, regime as usize)].learn(log, &issued, rate, lead + 1);
         }
         let flow = &mut self.flows[catchment];
         flow.observations += 1.0;
@@ -85,7 +85,7 @@ impl Calibration {
 
     /// Adds the columns of what was learned `[L, flow regime, number]`, of the mean flow, and of the forecasts that wait.
     pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
-        let of_catchment = self.leads * STAGES;
+        let of_catchment = self.leads * REGIMES;
         columns.f32("calibration.learned", |catchment| {
             let own = &self.calibrators[catchment * of_catchment..][..of_catchment];
             own.iter().flat_map(Calibrator::numbers).collect::<Vec<_>>()
@@ -96,7 +96,7 @@ impl Calibration {
 
     /// Takes up what [`Calibration::store`] gave of the catchments that were there, as many lead times as both have.
     pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>) {
-        let of_catchment = self.leads * STAGES;
+        let of_catchment = self.leads * REGIMES;
         for (catchment, flow) in self.flows.iter_mut().enumerate() {
             let learned = rows.f32("calibration.learned", catchment).unwrap_or_default();
             let own = &mut self.calibrators[catchment * of_catchment..][..of_catchment];
@@ -111,8 +111,8 @@ impl Calibration {
     }
 }
 
-const fn place(leads: usize, catchment: usize, lead: usize, stage: usize) -> usize {
-    (catchment * leads + lead) * STAGES + stage
+const fn place(leads: usize, catchment: usize, lead: usize, regime: usize) -> usize {
+    (catchment * leads + lead) * REGIMES + regime
 }
 
 #[cfg(test)]
@@ -171,8 +171,8 @@ mod tests {
         after.observe(hour(5), 1, 1.0);
         assert_eq!(before.flows[0], after.flows[1]);
         for lead in 0..3 {
-            for stage in 0..STAGES {
-                assert_eq!(before.calibrators[place(3, 0, lead, stage)], after.calibrators[place(5, 1, lead, stage)]);
+            for regime in 0..REGIMES {
+                assert_eq!(before.calibrators[place(3, 0, lead, regime)], after.calibrators[place(5, 1, lead, regime)]);
             }
         }
         assert_ne!(after.calibrators[place(5, 1, 2, 1)], Calibrator::default());

@@ -12,7 +12,7 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{
     ForecastError, WaterBudget,
     analysis::{Analysis, Correction, Localised},
-    parts::Parts,
+    layout::Layout,
     window::{Fitted, Window, changes},
 };
 
@@ -32,7 +32,7 @@ pub struct EnsembleState {
     pub(crate) budgets: Vec<WaterBudget>,
     pub(crate) steps: u64,
     pub(crate) model: Model,
-    pub(crate) parts: Parts,
+    pub(crate) layout: Layout,
     analysis: Option<Analysis>,
     window: Option<Window>,
     /// what the last observations did: those of discharge, then those of stores
@@ -53,9 +53,9 @@ impl EnsembleState {
         time: Timestamp,
     ) -> Result<Self, ForecastError> {
         let card = package.card();
-        let parts = Parts::new(pipeline, card)?;
+        let layout = Layout::new(pipeline, card)?;
         let catchments = selection(package, pipeline)?;
-        let model = Model::new(runtime, package, &catchments, parts.shape.members, horizon)?;
+        let model = Model::new(runtime, package, &catchments, layout.shape.members, horizon)?;
         let variational = pipeline.assimilation.method == AssimilationMethod::Variational;
         let window = variational.then(|| Window::new(runtime, package, &catchments, pipeline)).transpose()?;
         let mut state = Self {
@@ -65,7 +65,7 @@ impl EnsembleState {
             budgets: Vec::new(),
             steps: 0,
             model,
-            parts,
+            layout,
             analysis: None,
             window,
             corrections: Vec::new(),
@@ -81,34 +81,34 @@ impl EnsembleState {
         pipeline: &Pipeline,
         time: Timestamp,
     ) -> Result<(), ForecastError> {
-        let (card, parts) = (package.card(), &self.parts);
-        let row_len = parts.row_len();
+        let (card, layout) = (package.card(), &self.layout);
+        let row_len = layout.row_len();
         let mut numbers = self.model.initial_state();
-        numbers.resize(parts.shape.states * row_len, 0.0);
-        let streams = if parts.control { Vec::new() } else { parts.streams(Purpose::InitialState, time) };
+        numbers.resize(layout.shape.states * row_len, 0.0);
+        let streams = if layout.control { Vec::new() } else { layout.streams(Purpose::InitialState, time) };
         for (catchment, mut stream) in streams.into_iter().enumerate() {
-            let members = |row: usize| row * row_len + catchment * parts.shape.members..;
+            let members = |row: usize| row * row_len + catchment * layout.shape.members..;
             for (row, block) in card.state_row_blocks().enumerate().filter(|(_, block)| block.initial_spread > 0.0) {
                 let bounds = Bounds { minimum: block.minimum, maximum: block.maximum };
-                for value in &mut numbers[members(row)][..parts.shape.members] {
+                for value in &mut numbers[members(row)][..layout.shape.members] {
                     let eta: f32 = StandardNormal.sample(&mut stream);
                     *value = bounds.clip(*value + block.initial_spread * eta);
                 }
             }
-            let multiplier = &mut numbers[members(parts.multiplier_row())][..parts.shape.members];
-            parts.multiplier.initialise(multiplier, &mut stream);
-            let output_error = &mut numbers[members(parts.output_error_row())][..parts.shape.members];
-            parts.output_error.initialise(output_error, &mut stream)?;
+            let multiplier = &mut numbers[members(layout.multiplier_row())][..layout.shape.members];
+            layout.multiplier.initialise(multiplier, &mut stream);
+            let output_error = &mut numbers[members(layout.output_error_row())][..layout.shape.members];
+            layout.output_error.initialise(output_error, &mut stream)?;
         }
-        numbers[parts.gauged_row() * row_len..].fill(f32::NAN);
-        self.budgets = vec![WaterBudget::default(); parts.shape.catchments];
+        numbers[layout.gauged_row() * row_len..].fill(f32::NAN);
+        self.budgets = vec![WaterBudget::default(); layout.shape.catchments];
         (self.numbers, self.time, self.steps) = (numbers, time, 0);
         self.analysis = Analysis::new(pipeline, card)?;
         self.corrections.clear();
         if let Some(window) = &mut self.window {
             window.begin();
         }
-        for catchment in 0..self.parts.shape.catchments {
+        for catchment in 0..self.layout.shape.catchments {
             self.budgets[catchment].initial_mm = self.storage_mm(catchment);
         }
         Ok(())
@@ -140,14 +140,14 @@ impl EnsembleState {
 
     /// Recent rain of each catchment, mm.
     pub(crate) fn recent_rain_mm(&self) -> Vec<f64> {
-        let row = &self.numbers[self.parts.recent_rain_row() * self.parts.row_len()..][..self.parts.row_len()];
-        row.chunks_exact(self.parts.shape.members).map(|of_members| f64::from(of_members[0])).collect()
+        let row = &self.numbers[self.layout.recent_rain_row() * self.layout.row_len()..][..self.layout.row_len()];
+        row.chunks_exact(self.layout.shape.members).map(|of_members| f64::from(of_members[0])).collect()
     }
 
     /// The model's inputs, in the order of its forcing rows.
     #[must_use]
     pub fn inputs(&self) -> &[Variable] {
-        &self.parts.inputs
+        &self.layout.inputs
     }
 
     /// Advances by one step under `forcing` `[F, C]`, perturbed for each member.
@@ -155,24 +155,24 @@ impl EnsembleState {
     /// # Errors
     /// [`ForecastError::Model`] when the model gives something that is no number.
     pub fn advance(&mut self, forcing: &[f32]) -> Result<(), ForecastError> {
-        let time = self.time.plus_s(self.parts.step_s);
+        let time = self.time.plus_s(self.layout.step_s);
         self.add_store_noise(time);
-        let parts = &self.parts;
-        let (row_len, members) = (parts.row_len(), parts.shape.members);
-        let multiplier = &mut self.numbers[parts.multiplier_row() * row_len..][..row_len];
-        parts.advance_multiplier(multiplier, &mut parts.streams(Purpose::PrecipitationMultiplier, time))?;
-        let mut occurrence = parts.streams(Purpose::PrecipitationOccurrence, time);
-        write_forcing(parts, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
-        let gauged = &self.numbers[parts.gauged_row() * row_len..][..row_len];
-        write_feedback(parts, gauged, self.model.forcing_mut());
-        let rain_at = parts.inputs.iter().position(|v| *v == Variable::Precipitation);
-        if let Some(input) = rain_at.filter(|_| parts.balances) {
+        let layout = &self.layout;
+        let (row_len, members) = (layout.row_len(), layout.shape.members);
+        let multiplier = &mut self.numbers[layout.multiplier_row() * row_len..][..row_len];
+        layout.advance_multiplier(multiplier, &mut layout.streams(Purpose::PrecipitationMultiplier, time))?;
+        let mut occurrence = layout.streams(Purpose::PrecipitationOccurrence, time);
+        write_forcing(layout, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
+        let gauged = &self.numbers[layout.gauged_row() * row_len..][..row_len];
+        write_feedback(layout, gauged, self.model.forcing_mut());
+        let rain_at = layout.inputs.iter().position(|v| *v == Variable::Precipitation);
+        if let Some(input) = rain_at.filter(|_| layout.balances) {
             let rain = &self.model.forcing_mut()[input * row_len..][..row_len];
             for (budget, rain) in self.budgets.iter_mut().zip(rain.chunks_exact(members)) {
                 budget.precipitation_mm += mean(rain);
             }
         }
-        let (model_state, own_rows) = self.numbers.split_at_mut(parts.model_rows * row_len);
+        let (model_state, own_rows) = self.numbers.split_at_mut(layout.model_rows * row_len);
         if let Some(window) = &mut self.window {
             // The window steps its own begin with this model, so what is written for this step is written again.
             let now = self.model.forcing_mut().to_vec();
@@ -187,20 +187,20 @@ impl EnsembleState {
             budget.outflow_mm += fluxes.outflow_mm.map_or(0.0, members_of);
             let span = catchment * members..(catchment + 1) * members;
             for (m3_s, mm) in discharge[span.clone()].iter_mut().zip(&fluxes.discharge_mm[span]) {
-                *m3_s = (f64::from(*mm) * parts.m3_s_per_mm[catchment]) as f32;
+                *m3_s = (f64::from(*mm) * layout.m3_s_per_mm[catchment]) as f32;
             }
         }
-        let mut recent_mm = Vec::with_capacity(parts.shape.catchments);
+        let mut recent_mm = Vec::with_capacity(layout.shape.catchments);
         recent_mm.extend(
             own_rows[3 * row_len..4 * row_len].chunks_exact(members).map(|of_members| f64::from(of_members[0])),
         );
-        parts.remember_rain(&mut recent_mm, forcing);
+        layout.remember_rain(&mut recent_mm, forcing);
         for (of_members, recent_mm) in own_rows[3 * row_len..4 * row_len].chunks_exact_mut(members).zip(&recent_mm) {
             of_members.fill(*recent_mm as f32);
         }
         own_rows[4 * row_len..].fill(f32::NAN);
         let output_error = &mut own_rows[row_len..][..row_len];
-        parts.advance_output_error(output_error, &recent_mm, &mut parts.streams(Purpose::OutputError, time))?;
+        layout.advance_output_error(output_error, &recent_mm, &mut layout.streams(Purpose::OutputError, time))?;
         self.time = time;
         self.steps += 1;
         Ok(())
@@ -217,12 +217,12 @@ impl EnsembleState {
         }
         let Some(analysis) = &mut self.analysis else { return Ok(()) };
         let (gauges, stores): (Vec<_>, Vec<_>) = observations.iter().copied().partition(Observation::is_discharge);
-        let (numbers, parts) = (&mut self.numbers, &self.parts);
-        self.corrections.push(analysis.assimilate(numbers, parts, self.time, &gauges)?);
-        self.corrections.extend(analysis.assimilate_stores(numbers, parts, self.time, &stores)?);
-        analysis.remember(numbers, parts, self.time)?;
+        let (numbers, layout) = (&mut self.numbers, &self.layout);
+        self.corrections.push(analysis.assimilate(numbers, layout, self.time, &gauges)?);
+        self.corrections.extend(analysis.assimilate_stores(numbers, layout, self.time, &stores)?);
+        analysis.remember(numbers, layout, self.time)?;
         for increment in self.corrections.iter().flat_map(|correction| &correction.report.increments) {
-            if let Some(share) = self.parts.storage.get(increment.state) {
+            if let Some(share) = self.layout.storage.get(increment.state) {
                 let budget = &mut self.budgets[increment.catchment];
                 budget.increment_mm += share * increment.mean_increment;
                 budget.clipped_mm += share * increment.mean_clipped;
@@ -235,30 +235,30 @@ impl EnsembleState {
     fn fit_window(&mut self, observations: &[Observation]) -> Result<(), ForecastError> {
         let predicted_m3_s = self.predicted_m3_s();
         let Some(window) = self.window.as_mut().filter(|_| !observations.is_empty()) else { return Ok(()) };
-        let parts = &self.parts;
-        let length = parts.model_rows * parts.row_len();
+        let layout = &self.layout;
+        let length = layout.model_rows * layout.row_len();
         let before = self.numbers[..length].to_vec();
-        if let Some(Fitted { mut state, discharge_mm, full }) = window.fit(&mut self.model, parts, observations)? {
+        if let Some(Fitted { mut state, discharge_mm, full }) = window.fit(&mut self.model, layout, observations)? {
             let catchments = full.len();
             for (at, value) in state.iter_mut().enumerate().filter(|(at, _)| !full[at % catchments]) {
                 *value = before[at];
             }
             self.numbers[..length].copy_from_slice(&state);
-            let discharge = &mut self.numbers[parts.discharge_row() * parts.row_len()..][..parts.row_len()];
-            let fitted = discharge.iter_mut().zip(&discharge_mm).zip(&parts.m3_s_per_mm).zip(&full);
+            let discharge = &mut self.numbers[layout.discharge_row() * layout.row_len()..][..layout.row_len()];
+            let fitted = discharge.iter_mut().zip(&discharge_mm).zip(&layout.m3_s_per_mm).zip(&full);
             for (((m3_s, mm), factor), _) in fitted.filter(|(_, full)| **full) {
                 *m3_s = (f64::from(*mm) * factor) as f32;
             }
             // Catchments without an observation are taken through their window again as well, to the state that they had.
-            for (row, share) in parts.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            for (row, share) in layout.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
                 for (catchment, budget) in self.budgets.iter_mut().enumerate() {
-                    let at = row * parts.row_len() + catchment;
+                    let at = row * layout.row_len() + catchment;
                     budget.increment_mm += share * (f64::from(state[at]) - f64::from(before[at]));
                 }
             }
         }
         let moved = (before.as_slice(), &self.numbers[..length]);
-        let (innovations, increments) = changes(parts, &predicted_m3_s, observations, moved)?;
+        let (innovations, increments) = changes(layout, &predicted_m3_s, observations, moved)?;
         let report = AnalysisReport { innovations, increments, ..AnalysisReport::default() };
         let localised = observations.iter().copied().map(Localised::at_gauge).collect();
         self.corrections.push(Correction { report, localised });
@@ -272,8 +272,8 @@ impl EnsembleState {
 
     /// Adds the columns of the state, each named `name` and the block of rows `[rows, M]`; of the water budget; and of the window or the filter.
     pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
-        let (members, row_len) = (self.parts.shape.members, self.parts.row_len());
-        for (block, rows) in self.parts.blocks() {
+        let (members, row_len) = (self.layout.shape.members, self.layout.row_len());
+        for (block, rows) in self.layout.blocks() {
             columns.f32(&format!("{name}.{block}"), |catchment| {
                 let of_row = |row: usize| &self.numbers[row * row_len + catchment * members..][..members];
                 rows.clone().flat_map(of_row).copied().collect::<Vec<_>>()
@@ -294,9 +294,9 @@ impl EnsembleState {
 
     /// Takes up what [`EnsembleState::store`] gave of the catchments that were there, after `steps` steps. What is of another size stays as it began.
     pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>, steps: u64) -> Result<(), ForecastError> {
-        let (members, row_len) = (self.parts.shape.members, self.parts.row_len());
+        let (members, row_len) = (self.layout.shape.members, self.layout.row_len());
         for catchment in 0..rows.len() {
-            for (block, of_block) in self.parts.blocks() {
+            for (block, of_block) in self.layout.blocks() {
                 let own = rows.f32(&format!("{name}.{block}"), catchment).unwrap_or_default();
                 if own.len() != of_block.len() * members {
                     continue;
@@ -322,40 +322,40 @@ impl EnsembleState {
     }
 
     /// Whether the model takes what the gauge read as an input.
-    pub(crate) const fn is_fed(&self) -> bool {
-        self.parts.feedback
+    pub(crate) const fn is_autoregressive(&self) -> bool {
+        self.layout.feedback
     }
 
-    /// Keeps what the gauges read last in the step that ends at the state's time, for a model that is fed with it.
+    /// Keeps what the gauges read last in the step that ends at the state's time, for an autoregressive model.
     pub fn read_gauges(&mut self, observations: &[Observation]) {
-        let parts = &self.parts;
-        let (members, row_len) = (parts.shape.members, parts.row_len());
-        let gauged = &mut self.numbers[parts.gauged_row() * row_len..][..row_len];
-        let read = |o: &&Observation| parts.feedback && o.is_discharge();
+        let layout = &self.layout;
+        let (members, row_len) = (layout.shape.members, layout.row_len());
+        let gauged = &mut self.numbers[layout.gauged_row() * row_len..][..row_len];
+        let read = |o: &&Observation| layout.feedback && o.is_discharge();
         for observation in observations.iter().filter(read) {
-            let mm = observation.value / parts.m3_s_per_mm[observation.catchment];
+            let mm = observation.value / layout.m3_s_per_mm[observation.catchment];
             gauged[observation.catchment * members..][..members].fill(mm as f32);
         }
     }
 
     /// Noise of the updatable stores before the step that ends at `time`.
     fn add_store_noise(&mut self, time: Timestamp) {
-        let parts = &self.parts;
-        if parts.store_noise_mm == 0.0 {
+        let layout = &self.layout;
+        if layout.store_noise_mm == 0.0 {
             return;
         }
-        let (members, row_len) = (parts.shape.members, parts.row_len());
-        let mut streams = parts.streams(STORE_NOISE, time);
-        for store in &parts.noisy_stores {
+        let (members, row_len) = (layout.shape.members, layout.row_len());
+        let mut streams = layout.streams(STORE_NOISE, time);
+        for store in &layout.noisy_stores {
             let row = &mut self.numbers[store.state * row_len..][..row_len];
             let catchments = self.budgets.iter_mut().zip(row.chunks_exact_mut(members)).zip(&mut streams);
             for ((budget, values), stream) in catchments {
                 let before = mean(values);
                 for value in values.iter_mut() {
                     let eta: f64 = StandardNormal.sample(stream);
-                    *value = store.bounds.clip((f64::from(*value) + parts.store_noise_mm * eta) as f32);
+                    *value = store.bounds.clip((f64::from(*value) + layout.store_noise_mm * eta) as f32);
                 }
-                budget.noise_mm += parts.storage[store.state] * (mean(values) - before);
+                budget.noise_mm += layout.storage[store.state] * (mean(values) - before);
             }
         }
     }
@@ -363,18 +363,18 @@ impl EnsembleState {
     /// Ensemble-mean water in the stores of a catchment, mm.
     #[must_use]
     pub fn storage_mm(&self, catchment: usize) -> f64 {
-        let members = self.parts.shape.members;
-        let store = |row: usize| mean(&self.numbers[row * self.parts.row_len() + catchment * members..][..members]);
-        let rows = self.parts.storage.iter().enumerate();
+        let members = self.layout.shape.members;
+        let store = |row: usize| mean(&self.numbers[row * self.layout.row_len() + catchment * members..][..members]);
+        let rows = self.layout.storage.iter().enumerate();
         rows.filter(|(_, share)| **share > 0.0).map(|(row, share)| share * store(row)).sum()
     }
 
     /// What the gauges are expected to read at [`EnsembleState::time`], `[C]` m³ s⁻¹: as [`EnsembleState::outlook`]'s mean.
     pub(crate) fn predicted_m3_s(&self) -> Vec<f64> {
-        let parts = &self.parts;
+        let layout = &self.layout;
         let row =
-            |row: usize| self.numbers[row * parts.row_len()..][..parts.row_len()].chunks_exact(parts.shape.members);
-        let members = row(parts.discharge_row()).zip(row(parts.output_error_row())).zip(&parts.operators);
+            |row: usize| self.numbers[row * layout.row_len()..][..layout.row_len()].chunks_exact(layout.shape.members);
+        let members = row(layout.discharge_row()).zip(row(layout.output_error_row())).zip(&layout.operators);
         let expected = |((discharge, error), operator): ((&[f32], &[f32]), &DischargeOperator)| {
             let error = mean(error);
             discharge.iter().map(|q| operator.corrected_m3_s(f64::from(*q), error)).sum::<f64>()
@@ -386,32 +386,32 @@ impl EnsembleState {
     /// How far what a gauge is expected to read spreads about `expected` in the logarithm, root mean square over the members; of a single one
     /// that of its output error.
     pub(crate) fn log_spread(&self, catchment: usize, expected: f64) -> f64 {
-        let (parts, operator) = (&self.parts, &self.parts.operators[catchment]);
+        let (layout, operator) = (&self.layout, &self.layout.operators[catchment]);
         let row = |row: usize| {
-            &self.numbers[row * parts.row_len() + catchment * parts.shape.members..][..parts.shape.members]
+            &self.numbers[row * layout.row_len() + catchment * layout.shape.members..][..layout.shape.members]
         };
-        let members = row(parts.discharge_row()).iter().zip(row(parts.output_error_row()));
+        let members = row(layout.discharge_row()).iter().zip(row(layout.output_error_row()));
         let squares = members.map(|(q, error)| (operator.log(f64::from(*q)) + f64::from(*error) - expected).powi(2));
         let alone =
-            if parts.control { parts.output_error.sigma(f64::from(row(parts.recent_rain_row())[0])) } else { 0.0 };
-        (squares.sum::<f64>() / parts.shape.members as f64 + alone * alone).sqrt()
+            if layout.control { layout.output_error.sigma(f64::from(row(layout.recent_rain_row())[0])) } else { 0.0 };
+        (squares.sum::<f64>() / layout.shape.members as f64 + alone * alone).sqrt()
     }
 
     /// Mean rain of a step over the rain's memory, which is what runs off at most once the whole catchment contributes (rational method), and the
     /// snow that lies on a catchment, mean over the members, mm.
     pub(crate) fn water_at_hand_mm(&self, catchment: usize) -> (f64, f64) {
-        let (parts, members) = (&self.parts, self.parts.shape.members);
-        let row = |row: usize| mean(&self.numbers[row * parts.row_len() + catchment * members..][..members]);
-        let snow = parts.stores.iter().filter(|(name, _)| SNOW_STORES.contains(&name.as_str()));
-        let snow_mm = snow.flat_map(|(_, rows)| rows.clone()).map(|store| parts.storage[store] * row(store)).sum();
-        (parts.output_error.mean_rain_mm(row(parts.recent_rain_row()), parts.step_s as f64), snow_mm)
+        let (layout, members) = (&self.layout, self.layout.shape.members);
+        let row = |row: usize| mean(&self.numbers[row * layout.row_len() + catchment * members..][..members]);
+        let snow = layout.stores.iter().filter(|(name, _)| SNOW_STORES.contains(&name.as_str()));
+        let snow_mm = snow.flat_map(|(_, rows)| rows.clone()).map(|store| layout.storage[store] * row(store)).sum();
+        (layout.output_error.mean_rain_mm(row(layout.recent_rain_row()), layout.step_s as f64), snow_mm)
     }
 
     /// Ensemble-mean discharge of each catchment at [`EnsembleState::time`] before its output error, m³ s⁻¹.
     #[must_use]
     pub fn mean_discharge_m3_s(&self) -> Vec<f64> {
-        let row = &self.numbers[self.parts.discharge_row() * self.parts.row_len()..][..self.parts.row_len()];
-        row.chunks_exact(self.parts.shape.members).map(mean).collect()
+        let row = &self.numbers[self.layout.discharge_row() * self.layout.row_len()..][..self.layout.row_len()];
+        row.chunks_exact(self.layout.shape.members).map(mean).collect()
     }
 
     /// How far the observations of the last [`EnsembleState::assimilate`] lay from what was predicted for their gauges.
@@ -442,20 +442,20 @@ impl EnsembleState {
 
 /// Writes `forcing` `[F, C]` as `[F, C, M]`: rain perturbed by `multiplier` `[C, M]`, the rest the same for all members.
 pub(crate) fn write_forcing(
-    parts: &Parts,
+    layout: &Layout,
     forcing: &[f32],
     multiplier: &[f32],
     into: &mut [f32],
     occurrence: &mut [ChaCha8Rng],
 ) -> Result<(), ForecastError> {
-    let (catchments, members, row_len) = (parts.shape.catchments, parts.shape.members, parts.row_len());
-    for (input, variable) in parts.inputs.iter().enumerate() {
+    let (catchments, members, row_len) = (layout.shape.catchments, layout.shape.members, layout.row_len());
+    for (input, variable) in layout.inputs.iter().enumerate() {
         let (from, to) = (&forcing[input * catchments..][..catchments], &mut into[input * row_len..][..row_len]);
         if *variable == Variable::Precipitation {
             let of_catchments =
                 multiplier.chunks_exact(members).zip(to.chunks_exact_mut(members)).zip(occurrence.iter_mut());
             for (rain, ((multiplier, to), stream)) in from.chunks_exact(1).zip(of_catchments) {
-                parts.perturbation.apply(rain, multiplier, to, stream)?;
+                layout.perturbation.apply(rain, multiplier, to, stream)?;
             }
         } else {
             for (members_of, value) in to.chunks_exact_mut(members).zip(from) {
@@ -467,12 +467,12 @@ pub(crate) fn write_forcing(
 }
 
 /// Writes the two inputs behind the weather: the discharge `gauged` `[C, M]` at the step's begin, and where it is missing.
-pub(crate) fn write_feedback(parts: &Parts, gauged: &[f32], into: &mut [f32]) {
-    if !parts.feedback {
+pub(crate) fn write_feedback(layout: &Layout, gauged: &[f32], into: &mut [f32]) {
+    if !layout.feedback {
         return;
     }
-    let row_len = parts.row_len();
-    let (discharge, missing) = into[parts.inputs.len() * row_len..].split_at_mut(row_len);
+    let row_len = layout.row_len();
+    let (discharge, missing) = into[layout.inputs.len() * row_len..].split_at_mut(row_len);
     for ((discharge, missing), gauged) in discharge.iter_mut().zip(missing).zip(gauged) {
         (*discharge, *missing) = if gauged.is_nan() { (0.0, 1.0) } else { (*gauged, 0.0) };
     }

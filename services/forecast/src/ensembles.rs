@@ -55,7 +55,7 @@ impl Ensembles {
 
     /// What compares discharges in the logarithm, a catchment each; all models have the same.
     pub(crate) fn operators(&self) -> &[DischargeOperator] {
-        &self.members[0].1.parts.operators
+        &self.members[0].1.layout.operators
     }
 
     /// The time that all have reached.
@@ -86,10 +86,10 @@ impl Ensembles {
     /// What they expect the gauges to read at the time they have reached, `[C]` m³ s⁻¹, mixed as forecasts are: those that output updating
     /// moves, or all where it moves none.
     pub(crate) fn predicted_m3_s(&self) -> Vec<f64> {
-        let some = self.each().any(|state| !state.is_fed());
-        let asked = || self.members.iter().filter(|(_, state)| !(some && state.is_fed()));
+        let some = self.each().any(|state| !state.is_autoregressive());
+        let asked = || self.members.iter().filter(|(_, state)| !(some && state.is_autoregressive()));
         let total: f64 = asked().map(|(weight, _)| weight).sum();
-        let mut mixed = vec![0.0; self.members[0].1.parts.shape.catchments];
+        let mut mixed = vec![0.0; self.members[0].1.layout.shape.catchments];
         for (weight, state) in asked() {
             mixed.iter_mut().zip(state.predicted_m3_s()).for_each(|(sum, one)| *sum += weight / total * one);
         }
@@ -112,12 +112,12 @@ impl Ensembles {
 
     /// Days of a step.
     pub(crate) fn step_days(&self) -> f64 {
-        self.members[0].1.parts.step_s as f64 / 86_400.0
+        self.members[0].1.layout.step_s as f64 / 86_400.0
     }
 
     /// A discharge as a depth over its catchment, mm a step.
     pub(crate) fn depth_mm(&self, discharge: &Observation) -> f64 {
-        discharge.value / self.members[0].1.parts.m3_s_per_mm[discharge.catchment]
+        discharge.value / self.members[0].1.layout.m3_s_per_mm[discharge.catchment]
     }
 
     /// How far the observations lay from what each had predicted.
@@ -134,24 +134,24 @@ impl Ensembles {
         postprocessing: &mut Postprocessing,
         about: &Provenance<'_>,
     ) -> Result<Option<Forecasts>, ForecastError> {
-        let step_s = self.members[0].1.parts.step_s;
+        let step_s = self.members[0].1.layout.step_s;
         let going_out = leads.going_out(issue_time, step_s, weather.scenario, weather.alignment);
         if going_out.is_empty() {
             return Ok(None);
         }
-        let (mut fed, mut blind) = (Vec::new(), Vec::new());
+        let (mut autoregressive, mut open_loop) = (Vec::new(), Vec::new());
         for (weight, state) in &mut self.members {
             let outlook = (*weight, state.outlook(issue_time, &going_out, weather)?);
-            if state.is_fed() { fed.push(outlook) } else { blind.push(outlook) }
+            if state.is_autoregressive() { autoregressive.push(outlook) } else { open_loop.push(outlook) }
         }
-        let total: f64 = blind.iter().map(|(weight, _)| weight).sum();
-        blind.iter_mut().for_each(|(weight, _)| *weight /= total);
-        // Who is fed with what the gauge reads has seen it; the others are moved by it.
-        if let Some(mut moved) = Outlook::mixed(blind) {
+        let total: f64 = open_loop.iter().map(|(weight, _)| weight).sum();
+        open_loop.iter_mut().for_each(|(weight, _)| *weight /= total);
+        // An autoregressive model has seen what the gauge reads; output updating moves the others by it.
+        if let Some(mut moved) = Outlook::mixed(open_loop) {
             moved.update(&going_out, postprocessing);
-            fed.push((total, moved));
+            autoregressive.push((total, moved));
         }
-        let Some(outlook) = Outlook::mixed(fed) else { return Ok(None) };
+        let Some(outlook) = Outlook::mixed(autoregressive) else { return Ok(None) };
         let first = &self.members[0].1;
         let rows = outlook.issue(issue_time, first.time(), &going_out, postprocessing, about)?;
         Ok(Some(rows).filter(|rows| !rows.is_empty()))

@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(years, [[365 * DAY_S, 730 * DAY_S], [365 * DAY_S, 730 * DAY_S]]);
         let then = history.value(now.plus_s(SIX_HOURS - years[0][0]), 0).unwrap();
         assert!((then - (2.0 * 1_461.0 - 1_460.0)).abs() < 1e-6, "{then:?}");
-        assert_eq!(history.value(now.plus_s(SIX_HOURS), 0), None, "nobody knows tomorrow");
+        assert_eq!(history.value(now.plus_s(SIX_HOURS), 0), None, "tomorrow is not known");
         assert_eq!(History::new(SIX_HOURS, 3, 2, DAY_S).years(2, now, ahead), [[0_i64; 0]; 2]);
         history.remember(now.plus_s(SIX_HOURS), |row| (row == 0).then_some(1.0));
         assert_eq!(history.value(now.plus_s(SIX_HOURS), 1), None, "what never came is not known");

@@ -13,7 +13,7 @@ use crate::{
     EnsembleState, ForecastError,
     ensemble::{mean, write_feedback, write_forcing},
     history::History,
-    parts::Parts,
+    layout::Layout,
     postprocess::Postprocessing,
     stage::stage_of,
     tick::Positions,
@@ -106,21 +106,21 @@ impl Weather<'_> {
     /// mean, and both are changed. What has been observed stays.
     fn apply_member_weather(
         &self,
-        parts: &Parts,
+        layout: &Layout,
         valid_time: Timestamp,
         issue_time: Timestamp,
         forcing: &mut [f32],
         into: &mut [f32],
     ) {
         let Some(of_members) = &self.members else { return };
-        let (members, catchments, ahead) = (parts.shape.members, parts.shape.catchments, valid_time > issue_time);
+        let (members, catchments, ahead) = (layout.shape.members, layout.shape.catchments, valid_time > issue_time);
         let series: Vec<_> = match of_members {
             MemberWeather::PastYears(..) => Vec::new(),
             MemberWeather::Forecasts(weather) => (0..members).map(|member| weather.in_turn(member)).collect(),
         };
         for (row, mean) in forcing.iter_mut().enumerate() {
             let (input, catchment) = (row / catchments, row % catchments);
-            // Also of a step that is over, as long as nobody has said what fell.
+            // Also of a step that is over, as long as no observation of it has come.
             if !ahead && self.alignment.known(valid_time, input, catchment).is_some() {
                 continue;
             }
@@ -180,68 +180,68 @@ impl EnsembleState {
         going_out: &GoingOut,
         weather: &Weather<'_>,
     ) -> Result<Outlook, ForecastError> {
-        let parts = &self.parts;
-        let (row_len, members) = (parts.row_len(), parts.shape.members);
-        let lag = usize::try_from(going_out.last_step.seconds_since(self.time) / parts.step_s).unwrap_or(0);
+        let layout = &self.layout;
+        let (row_len, members) = (layout.row_len(), layout.shape.members);
+        let lag = usize::try_from(going_out.last_step.seconds_since(self.time) / layout.step_s).unwrap_or(0);
         let leads = going_out.valid.len();
 
-        let mut multiplier = self.numbers[parts.multiplier_row() * row_len..][..row_len].to_vec();
-        let mut multiplier_noise = parts.streams(FUTURE_MULTIPLIER, issue_time);
-        let mut occurrence_noise = parts.streams(FUTURE_OCCURRENCE, issue_time);
+        let mut multiplier = self.numbers[layout.multiplier_row() * row_len..][..row_len].to_vec();
+        let mut multiplier_noise = layout.streams(FUTURE_MULTIPLIER, issue_time);
+        let mut occurrence_noise = layout.streams(FUTURE_OCCURRENCE, issue_time);
         let forcing_len = self.model.forcing_len();
         let (mut recent_mm, mut recent_by_step) = (self.recent_rain_mm(), Vec::new());
         let horizon = self.model.horizon();
         let unknown = vec![f32::NAN; row_len];
         for step in 0..horizon {
-            let valid_time = self.time.plus_s((step as i64 + 1) * parts.step_s);
-            parts.advance_multiplier(&mut multiplier, &mut multiplier_noise)?;
+            let valid_time = self.time.plus_s((step as i64 + 1) * layout.step_s);
+            layout.advance_multiplier(&mut multiplier, &mut multiplier_noise)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
-            let mut forcing = scenario_forcing(weather, valid_time, issue_time, parts);
-            write_forcing(parts, &forcing, &multiplier, into, &mut occurrence_noise)?;
-            weather.apply_member_weather(parts, valid_time, issue_time, &mut forcing, into);
-            parts.remember_rain(&mut recent_mm, &forcing);
+            let mut forcing = scenario_forcing(weather, valid_time, issue_time, layout);
+            write_forcing(layout, &forcing, &multiplier, into, &mut occurrence_noise)?;
+            weather.apply_member_weather(layout, valid_time, issue_time, &mut forcing, into);
+            layout.remember_rain(&mut recent_mm, &forcing);
             recent_by_step.extend_from_slice(&recent_mm);
             // Only the first step can know what the gauge read before it.
-            let gauged = if step == 0 { &self.numbers[parts.gauged_row() * row_len..][..row_len] } else { &unknown };
-            write_feedback(parts, gauged, into);
+            let gauged = if step == 0 { &self.numbers[layout.gauged_row() * row_len..][..row_len] } else { &unknown };
+            write_feedback(layout, gauged, into);
         }
-        self.model.rollout(&self.numbers[..parts.model_rows * row_len])?;
+        self.model.rollout(&self.numbers[..layout.model_rows * row_len])?;
         let discharge_mm = self.model.rollout_discharge();
-        let head = self.model.rollout_quantiles().filter(|_| parts.control);
+        let head = self.model.rollout_quantiles().filter(|_| layout.control);
 
-        let mut output_error = self.numbers[parts.output_error_row() * row_len..][..row_len].to_vec();
-        let mut output_error_noise = parts.streams(FUTURE_OUTPUT_ERROR, issue_time);
-        let mut observation_noise = parts.streams(FUTURE_OBSERVATION_ERROR, issue_time);
-        let mut summaries = vec![Summary::default(); parts.shape.catchments * leads];
+        let mut output_error = self.numbers[layout.output_error_row() * row_len..][..row_len].to_vec();
+        let mut output_error_noise = layout.streams(FUTURE_OUTPUT_ERROR, issue_time);
+        let mut observation_noise = layout.streams(FUTURE_OBSERVATION_ERROR, issue_time);
+        let mut summaries = vec![Summary::default(); layout.shape.catchments * leads];
         let (mut expected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
-            let recent_mm = &recent_by_step[step * parts.shape.catchments..][..parts.shape.catchments];
-            parts.advance_output_error(&mut output_error, recent_mm, &mut output_error_noise)?;
+            let recent_mm = &recent_by_step[step * layout.shape.catchments..][..layout.shape.catchments];
+            layout.advance_output_error(&mut output_error, recent_mm, &mut output_error_noise)?;
             let Some(lead) = step.checked_sub(lag).filter(|lead| going_out.valid[*lead].is_some()) else { continue };
-            for catchment in 0..parts.shape.catchments {
+            for catchment in 0..layout.shape.catchments {
                 let at = catchment * members;
-                let constant_m3_s = parts.discharge_absolute_error_m3_s[catchment];
-                let operator = &parts.operators[catchment];
+                let constant_m3_s = layout.discharge_absolute_error_m3_s[catchment];
+                let operator = &layout.operators[catchment];
                 let mean_error = mean(&output_error[at..at + members]);
                 for member in 0..members {
-                    let raw = f64::from(discharge_mm[step * row_len + at + member]) * parts.m3_s_per_mm[catchment];
+                    let raw = f64::from(discharge_mm[step * row_len + at + member]) * layout.m3_s_per_mm[catchment];
                     expected[member] = operator.corrected_m3_s(raw, mean_error) as f32;
-                    if parts.control {
+                    if layout.control {
                         continue;
                     }
                     let q = operator.corrected_m3_s(raw, f64::from(output_error[at + member]));
                     let eta: f64 = StandardNormal.sample(&mut observation_noise[catchment]);
-                    measured[member] = (q + (parts.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
+                    measured[member] = (q + (layout.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
                 }
                 let summary = &mut summaries[catchment * leads + lead];
                 summary.mean = mean(&expected);
                 if let Some(head) = head {
                     for (level, quantile) in summary.quantiles.iter_mut().enumerate() {
                         let mm = head[(step * QUANTILE_LEVELS.len() + level) * row_len + at];
-                        *quantile = f64::from(mm) * parts.m3_s_per_mm[catchment];
+                        *quantile = f64::from(mm) * layout.m3_s_per_mm[catchment];
                     }
-                } else if parts.control {
-                    let sigma = parts.output_error.sigma(recent_mm[catchment]);
+                } else if layout.control {
+                    let sigma = layout.output_error.sigma(recent_mm[catchment]);
                     for (quantile, z) in summary.quantiles.iter_mut().zip(STANDARD_NORMAL) {
                         *quantile = operator.corrected_m3_s(summary.mean, sigma * z);
                     }
@@ -343,8 +343,8 @@ struct Summary {
 }
 
 /// The forcing `[F, C]` of a step as the scenario has it. Up to the issue time all scenarios use what has arrived.
-fn scenario_forcing(weather: &Weather<'_>, valid_time: Timestamp, issue_time: Timestamp, parts: &Parts) -> Vec<f32> {
-    let (alignment, scenario, catchments) = (weather.alignment, weather.scenario, parts.shape.catchments);
+fn scenario_forcing(weather: &Weather<'_>, valid_time: Timestamp, issue_time: Timestamp, layout: &Layout) -> Vec<f32> {
+    let (alignment, scenario, catchments) = (weather.alignment, weather.scenario, layout.shape.catchments);
     let assumed = |catchment: usize| match scenario {
         Scenario::Persistence => alignment.newest_rain(catchment),
         Scenario::Perfect | Scenario::Zero | Scenario::PastYears | Scenario::Members => 0.0,
@@ -352,7 +352,7 @@ fn scenario_forcing(weather: &Weather<'_>, valid_time: Timestamp, issue_time: Ti
     let mut forcing = alignment.forcing(valid_time, |catchment, _| assumed(catchment));
     if valid_time > issue_time
         && scenario != Scenario::Perfect
-        && let Some(input) = parts.inputs.iter().position(|v| *v == Variable::Precipitation)
+        && let Some(input) = layout.inputs.iter().position(|v| *v == Variable::Precipitation)
     {
         for catchment in 0..catchments {
             forcing[input * catchments + catchment] = assumed(catchment);

@@ -9,7 +9,7 @@ use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 use crate::{
     EnsembleState,
     analysis::{Correction, Localised},
-    parts::Parts,
+    layout::Layout,
 };
 
 /// Whose state was moved, and how.
@@ -43,10 +43,10 @@ impl<'a> Heading<'a> {
     /// The rows of a state's last correction: an observation and a catchment that it moved each. Several of one catchment move it together:
     /// the first of them carries what the stores gained.
     pub(crate) fn enter(&self, state: &EnsembleState, ledger: &mut AnalysesBuilder) {
-        state.corrections.iter().for_each(|correction| self.enter_one(&state.parts, correction, ledger));
+        state.corrections.iter().for_each(|correction| self.enter_one(&state.layout, correction, ledger));
     }
 
-    fn enter_one(&self, parts: &Parts, Correction { report, localised }: &Correction, ledger: &mut AnalysesBuilder) {
+    fn enter_one(&self, layout: &Layout, Correction { report, localised }: &Correction, ledger: &mut AnalysesBuilder) {
         let (mut innovations, mut increments) = (report.innovations.as_slice(), report.increments.as_slice());
         for group in localised.chunk_by(|a, b| a.catchment == b.catchment) {
             let catchment = group[0].catchment;
@@ -55,17 +55,17 @@ impl<'a> Heading<'a> {
             increments = others;
             let gained = |rows: &std::ops::Range<usize>| {
                 let of_store = own.iter().filter(|i| rows.contains(&i.state));
-                of_store.map(|i| parts.storage[i.state] * i.mean_increment).sum::<f64>()
+                of_store.map(|i| layout.storage[i.state] * i.mean_increment).sum::<f64>()
             };
             let stores: Vec<(&str, f64)> =
-                parts.stores.iter().map(|(name, rows)| (name.as_str(), gained(rows))).collect();
-            let output_error = own.iter().find(|i| i.state == parts.output_error_row()).map(|i| i.mean_increment);
+                layout.stores.iter().map(|(name, rows)| (name.as_str(), gained(rows))).collect();
+            let output_error = own.iter().find(|i| i.state == layout.output_error_row()).map(|i| i.mean_increment);
             for (at, Localised { observation, scale, .. }) in group.iter().enumerate() {
                 let Some((Innovation { innovation, spread, error_std, .. }, behind)) = innovations.split_first() else {
                     return;
                 };
                 innovations = behind;
-                let operator = &parts.operators[observation.catchment];
+                let operator = &layout.operators[observation.catchment];
                 let first = at == 0;
                 let effect = Effect {
                     predicted: match observation.is_discharge() {

@@ -1,20 +1,20 @@
 //! The forecast role: owns the state of a partition's catchments, and nothing else does.
 //!
 //! ```text
-//! log ──inputs──▶ tick's rows ──align──▶ steps that are due ──advance──▶ state ──judge──▶ readings ──assimilate──▶ state ──issue──▶ calibrate ──▶ Forecasts ──▶ log
-//!                     │                                                                                          │
-//!                     ├── late ──rewind──▶ an older snapshot, and its ticks again               snapshot: state + positions
-//!                     └── too late, unknown, damaged ──▶ dead letters ──▶ log
+//! log ──inputs──▶ Tick ──admit──▶ steps that are due ──advance──▶ state ──judge──▶ readings ──correct──▶ state ──issue──▶ Outputs ──▶ log
+//!                   │                                                                                    │
+//!                   ├── late ──▶ an older snapshot, and its ticks again                  snapshot: named columns + manifest
+//!                   └── too late, unknown, damaged ──▶ dead letters ──▶ log
 //! ```
 //!
-//! A batch walks through `role/mod.rs` from top to bottom; each line there is one verb whose file has its name.
+//! `role.rs` takes a tick from the log to the log; `state/mod.rs` is the one step in between, each line of it a verb with a file of its name.
 //!
 //! Invariants:
 //! - the state, and so every forecast, is a function of the log and the weights alone: noise is drawn from streams keyed by
 //!   (seed, purpose, time), inputs are taken in the order of their watermarks, and no clock is read;
 //! - a step is taken with its forcing when that is complete, with a filled one when it has waited long enough, and every
 //!   forecast says how many steps were filled;
-//! - a row that comes late, but not too late, ends in the state that it would have led to on time (`role/rewind.rs`);
+//! - a row that comes late, but not too late, ends in the state that it would have led to on time (`replay.rs`);
 //! - rows received = used + rejected + late + missing + pending at every snapshot;
 //! - water is balanced: storage change = rain − evapotranspiration − outflow + analysis increments + noise.
 
@@ -29,10 +29,10 @@ mod history;
 mod inspection;
 mod issue;
 mod late_rows;
+mod layout;
 mod ledger;
 mod metrics;
 mod outstanding;
-mod parts;
 mod postprocess;
 mod publication;
 mod replay;

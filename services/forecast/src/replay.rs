@@ -72,7 +72,7 @@ struct Rewind {
 }
 
 impl Replay {
-    /// Goes on from the newest snapshot, or begins. Parts of the state that are named in `accept_loss` begin anew where it does not fit.
+    /// Goes on from the newest snapshot, or begins. Layout of the state that are named in `accept_loss` begin anew where it does not fit.
     pub(crate) async fn resume(
         setting: Arc<Setting>,
         log: Arc<dyn Log>,

@@ -11,7 +11,7 @@ use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_runtime::Card;
 use nilometer_schemas::{Timestamp, Variable};
 
-use crate::{ForecastError, parts::Parts};
+use crate::{ForecastError, layout::Layout};
 
 /// One kind of observation, and the rows of the ensemble that it is about.
 pub(crate) struct SeenStore {
@@ -84,18 +84,23 @@ impl SeenStore {
     }
 
     /// What each member of `numbers` has of it in a catchment, mm.
-    pub(crate) fn predict(&self, numbers: &[f32], parts: &Parts, catchment: usize) -> Result<Vec<f64>, ForecastError> {
-        let members = parts.shape.members;
-        let row = |row: usize| &numbers[row * parts.row_len() + catchment * members..][..members];
+    pub(crate) fn predict(
+        &self,
+        numbers: &[f32],
+        layout: &Layout,
+        catchment: usize,
+    ) -> Result<Vec<f64>, ForecastError> {
+        let members = layout.shape.members;
+        let row = |row: usize| &numbers[row * layout.row_len() + catchment * members..][..members];
         let mut predicted = vec![0.0; members];
         match &self.operator {
             Operator::Snow(operator) => {
-                let of = |r: &UpdatableRow| SnowRow { members: row(r.state), storage: parts.storage[r.state] };
+                let of = |r: &UpdatableRow| SnowRow { members: row(r.state), storage: layout.storage[r.state] };
                 operator.predict(&self.rows.iter().map(of).collect::<Vec<_>>(), &mut predicted)?;
             }
             Operator::Soil(_) => {
                 for r in &self.rows {
-                    let storage = parts.storage[r.state];
+                    let storage = layout.storage[r.state];
                     predicted.iter_mut().zip(row(r.state)).for_each(|(sum, mm)| *sum += storage * f64::from(*mm));
                 }
             }

@@ -11,7 +11,7 @@ use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
 
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 
-use crate::{ForecastError, parts::Parts};
+use crate::{ForecastError, layout::Layout};
 
 /// Where a window ends: the state `[S, C]`, and the discharge of its last step `[C]`, mm; of catchments whose window is full.
 pub(crate) struct Fitted {
@@ -112,7 +112,7 @@ impl Window {
     pub(crate) fn fit(
         &mut self,
         model: &mut Model,
-        parts: &Parts,
+        layout: &Layout,
         observations: &[Observation],
     ) -> Result<Option<Fitted>, ForecastError> {
         let last = (self.steps - 1) * self.catchments;
@@ -120,12 +120,12 @@ impl Window {
             let catchment = group[0].catchment;
             // Where the step before was not read, what was read nearer to its end than to this one's is of it.
             let begun = last.checked_sub(self.catchments).filter(|before| self.weight[before + catchment] == 0.0);
-            let nearer = |o: &Observation| Alignment::Nearest.steps(o.valid_time, parts.step_s)[0].1 > 0.0;
+            let nearer = |o: &Observation| Alignment::Nearest.steps(o.valid_time, layout.step_s)[0].1 > 0.0;
             let count = begun.map_or(0, |_| group.iter().take_while(|o| nearer(o)).count());
             let (of_before, of_last) = group.split_at(count);
             for (slot, group) in [(begun.unwrap_or(last), of_before), (last, of_last)] {
-                if let Some((mean_m3_s, weight)) = self.mean_of(parts, group)? {
-                    self.observed[slot + catchment] = (mean_m3_s / parts.m3_s_per_mm[catchment]) as f32;
+                if let Some((mean_m3_s, weight)) = self.mean_of(layout, group)? {
+                    self.observed[slot + catchment] = (mean_m3_s / layout.m3_s_per_mm[catchment]) as f32;
                     self.weight[slot + catchment] = weight as f32;
                 }
             }
@@ -162,10 +162,10 @@ impl Window {
     }
 
     /// The mean of one gauge's readings of one step, m³ s⁻¹, and its weight; none of none. Several say nearly the same: together they weigh as one.
-    fn mean_of(&self, parts: &Parts, readings: &[Observation]) -> Result<Option<(f64, f64)>, ForecastError> {
+    fn mean_of(&self, layout: &Layout, readings: &[Observation]) -> Result<Option<(f64, f64)>, ForecastError> {
         let (mut sum, mut weight) = (0.0, 0.0);
         for one in readings {
-            let log = parts.operators[one.catchment].observe(one.value)?;
+            let log = layout.operators[one.catchment].observe(one.value)?;
             let share = 1.0 / (log.error_variance * one.error_factor * one.error_factor + self.model_variance);
             sum += share * one.value;
             weight += share;
@@ -185,7 +185,7 @@ impl Window {
     /// observed and its weight.
     pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
         columns.i64(&format!("{name}.window.steps"), |catchment| [self.filled[catchment] as i64]);
-        for (part, numbers) in self.parts() {
+        for (part, numbers) in self.layout() {
             let of_catchment = |catchment| numbers.iter().skip(catchment).step_by(self.catchments).copied();
             columns.f32(&format!("{name}.window.{part}"), |catchment| of_catchment(catchment).collect::<Vec<_>>());
         }
@@ -214,7 +214,7 @@ impl Window {
         }
     }
 
-    fn parts(&self) -> [(&'static str, &[f32]); 4] {
+    fn layout(&self) -> [(&'static str, &[f32]); 4] {
         [("state", &self.begin), ("forcing", &self.forcing), ("observed", &self.observed), ("weight", &self.weight)]
     }
 }
@@ -222,7 +222,7 @@ impl Window {
 /// How far each observation lay from `predicted_m3_s` `[C]`, and what each row of water gained where there were some: what a ledger asks
 /// for.
 pub(crate) fn changes(
-    parts: &Parts,
+    layout: &Layout,
     predicted_m3_s: &[f64],
     observations: &[Observation],
     (before, after): (&[f32], &[f32]),
@@ -230,7 +230,7 @@ pub(crate) fn changes(
     let (mut innovations, mut increments) = (Vec::new(), Vec::new());
     for group in observations.chunk_by(|a, b| a.catchment == b.catchment) {
         let catchment = group[0].catchment;
-        let operator = &parts.operators[catchment];
+        let operator = &layout.operators[catchment];
         for (observation, one) in group.iter().enumerate() {
             let log = operator.observe(one.value)?;
             innovations.push(Innovation {
@@ -242,8 +242,8 @@ pub(crate) fn changes(
                 inflation: 1.0,
             });
         }
-        for (state, _) in parts.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
-            let at = state * parts.shape.catchments + catchment;
+        for (state, _) in layout.storage.iter().enumerate().filter(|(_, share)| **share > 0.0) {
+            let at = state * layout.shape.catchments + catchment;
             let mean_increment = f64::from(after[at]) - f64::from(before[at]);
             increments.push(RowIncrement { catchment, state, mean_increment, mean_clipped: 0.0 });
         }

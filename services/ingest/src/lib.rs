@@ -6,7 +6,7 @@
 //!                                                    └── cannot be used ──▶ DeadLetters ┘
 //! ```
 //!
-//! A tick's message carries the tick as its watermark and is appended to every partition even when it has no rows, so that whoever reads
+//! A tick's message carries the tick as its watermark and is appended to every partition even when it has no rows, so that a role that reads
 //! several topics knows that nothing earlier is still to come.
 //!
 //! Invariants:

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Look, Source};
-use nilometer_definitions::Parts;
+use nilometer_definitions::Partitioning;
 use nilometer_engine::{
     Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
     StageMetrics, Stop, off_reactor, queue,
@@ -43,7 +43,7 @@ pub struct Dependencies {
     /// the process's metrics
     pub metrics: Metrics,
     /// the partitions that it feeds
-    pub parts: Parts,
+    pub parts: Partitioning,
 }
 
 /// A tick that was read and may have been appended in part. What was read of it is what a redo reads.
@@ -262,7 +262,7 @@ struct Writer {
     snapshots: Snapshots,
     lines: Option<Lines>,
     stage: StageMetrics,
-    parts: Parts,
+    parts: Partitioning,
     dead_letters: DeadLetterLog,
 }
 

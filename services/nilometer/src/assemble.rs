@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use nilometer_definitions::{Parts, Pipeline};
+use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, Lease, Lifecycle, Log, Metrics, Shares, Stop, Use};
 use nilometer_schemas::Timestamp;
 use tokio::{
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     exposition::Exposition,
-    flow::Stage,
+    flow::RoleKind,
     http::{self, Health},
     intake::Mode,
     mending, progress, retention,
@@ -33,7 +33,7 @@ const TRIMMED_AT_ONCE: usize = 4;
 /// Every stage of one process, ready to run.
 pub struct Run {
     /// those of this process, in the order of the flow
-    stages: Vec<Stage>,
+    stages: Vec<RoleKind>,
     roles: Arc<Roles>,
     lease: Lease,
 }
@@ -70,10 +70,16 @@ impl Opening {
 
 impl Run {
     /// Opens the store and the log. `stages` are those of this process, all where none is named. Their roles are made when they run.
-    pub async fn new(opening: Opening, pipeline: Pipeline, clock: Clock, mode: Mode, stages: &[Stage]) -> Result<Self> {
+    pub async fn new(
+        opening: Opening,
+        pipeline: Pipeline,
+        clock: Clock,
+        mode: Mode,
+        stages: &[RoleKind],
+    ) -> Result<Self> {
         let Opening { lease, accept } = opening;
-        let named = |stage: &Stage| stages.is_empty() || stages.contains(stage);
-        let mine: Vec<Stage> = flow(&pipeline).filter(named).collect();
+        let named = |stage: &RoleKind| stages.is_empty() || stages.contains(stage);
+        let mine: Vec<RoleKind> = flow(&pipeline).filter(named).collect();
         if mine.is_empty() {
             bail!("--role names none but score, and forecast.score is false; accepted is another role, or true");
         }
@@ -104,9 +110,9 @@ impl Run {
                 Arc::new(log)
             }
         };
-        let models = mine.contains(&Stage::Forecast).then(|| roles::models(&pipeline)).transpose()?;
+        let models = mine.contains(&RoleKind::Forecast).then(|| roles::models(&pipeline)).transpose()?;
         let roles = Roles {
-            parts: Parts::new(&pipeline),
+            parts: Partitioning::new(&pipeline),
             pipeline,
             clock,
             mode,
@@ -155,9 +161,9 @@ impl Run {
         let replays = roles.mode == Mode::Replay;
         let time = &roles.pipeline.time;
         let showing = replays.then(|| tokio::spawn(progress::show(roles.exposition.clone(), time.from, time.to)));
-        let trims = stages.contains(&Stage::Publish);
+        let trims = stages.contains(&RoleKind::Publish);
         let trimming = trims.then(|| tokio::spawn(trim_regularly(roles.clone())));
-        let beginning = (replays && stages[0] != Stage::Ingest)
+        let beginning = (replays && stages[0] != RoleKind::Ingest)
             .then(|| tokio::spawn(complete_behind(before[0].clone(), lifecycle.clone(), 0)));
         let ended = lease.during(supervise(running, &lifecycle, &before)).await;
         for task in [trimming, showing, beginning].into_iter().flatten() {
@@ -178,15 +184,15 @@ impl Run {
     }
 
     /// The partitions of a stage that are ours: all, or those that the cluster gives us.
-    fn shares(&self, stage: Stage) -> Result<Shares> {
+    fn shares(&self, stage: RoleKind) -> Result<Shares> {
         match &self.roles.kafka {
             Some(kafka) => Ok(kafka.join(stage.name(), stage.topic())?),
             None => Ok(Shares::all(self.roles.parts.numbers())),
         }
     }
 
-    /// How far some stages have come, where other processes may have roles of them. Nobody's in operations, which have no last tick.
-    fn progress(&self, of: impl Fn(Stage) -> bool) -> Progress {
+    /// How far some stages have come, where other processes may have roles of them. None in operations, which have no last tick.
+    fn progress(&self, of: impl Fn(RoleKind) -> bool) -> Progress {
         let elsewhere = self.roles.mode == Mode::Replay && self.roles.kafka.is_some();
         let stages = flow(&self.roles.pipeline).filter(|stage| elsewhere && of(*stage));
         let time = &self.roles.pipeline.time;
@@ -196,9 +202,9 @@ impl Run {
 }
 
 /// The stages of a pipeline.
-fn flow(pipeline: &Pipeline) -> impl Iterator<Item = Stage> + use<> {
+fn flow(pipeline: &Pipeline) -> impl Iterator<Item = RoleKind> + use<> {
     let scored = pipeline.forecast.score;
-    Stage::ALL.into_iter().filter(move |stage| *stage != Stage::Score || scored)
+    RoleKind::ALL.into_iter().filter(move |stage| *stage != RoleKind::Score || scored)
 }
 
 async fn trim_regularly(roles: Arc<Roles>) {
@@ -252,7 +258,7 @@ async fn supervise(
 }
 
 /// The first SIGTERM or SIGINT ends the roles in order, each after its input; the second ends them at once. Where other processes may append to
-/// the inputs these have no end: then the first ends them at their next safe point, and whoever has their partitions next goes on from there.
+/// the inputs these have no end: then the first ends them at their next safe point, and the next owner of their partitions goes on from there.
 async fn stop_on_signal(lifecycle: Arc<Lifecycle>, shared: bool) {
     let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
         tracing::error!("signals cannot be received; stop with SIGKILL, which loses nothing");

@@ -7,13 +7,13 @@ use std::{
 
 use prometheus::{Registry, proto::MetricFamily};
 
-use crate::flow::Stage;
+use crate::flow::RoleKind;
 
 /// The registries of one process. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Exposition {
     process: Registry,
-    parts: Arc<Mutex<BTreeMap<(Stage, u32), Registry>>>,
+    parts: Arc<Mutex<BTreeMap<(RoleKind, u32), Registry>>>,
 }
 
 impl Exposition {
@@ -23,12 +23,12 @@ impl Exposition {
     }
 
     /// Shows what a stage has of a partition.
-    pub fn show(&self, stage: Stage, number: u32, registry: Registry) {
+    pub fn show(&self, stage: RoleKind, number: u32, registry: Registry) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert((stage, number), registry);
     }
 
     /// Shows it no longer.
-    pub fn forget(&self, stage: Stage, number: u32) {
+    pub fn forget(&self, stage: RoleKind, number: u32) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(stage, number));
     }
 
@@ -61,13 +61,13 @@ mod tests {
         for number in [0, 7] {
             let part = metrics.of_partition(number).unwrap();
             part.stage("forecast").messages.inc();
-            exposition.show(Stage::Forecast, number, part.registry().clone());
+            exposition.show(RoleKind::Forecast, number, part.registry().clone());
         }
         metrics.stage("ingest").messages.inc();
         let text = || TextEncoder::new().encode_to_string(&exposition.gather()).unwrap();
         assert_eq!(text().matches("# TYPE nilometer_messages_total").count(), 1);
         assert_eq!(text().matches("nilometer_messages_total{").count(), 3);
-        exposition.forget(Stage::Forecast, 7);
+        exposition.forget(RoleKind::Forecast, 7);
         let text = text();
         assert!(text.contains("partition=\"0\"") && !text.contains("partition=\"7\""), "{text}");
     }

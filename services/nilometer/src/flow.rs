@@ -4,7 +4,7 @@ use nilometer_schemas::Contract;
 
 /// What runs on its own where the log is on Kafka, in the order of the flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
-pub enum Stage {
+pub enum RoleKind {
     /// sources become rows in the log
     Ingest,
     /// rows become states and forecasts
@@ -15,7 +15,7 @@ pub enum Stage {
     Publish,
 }
 
-impl Stage {
+impl RoleKind {
     pub const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
 
     pub const fn name(self) -> &'static str {

@@ -36,7 +36,7 @@ use nilometer_schemas::Timestamp;
 use tracing_subscriber::EnvFilter;
 
 use assemble::{Accept, Opening, Run};
-use flow::Stage;
+use flow::RoleKind;
 use intake::Mode;
 
 /// The definition that `nilometer config` prints: complete, commented, the one to start from.
@@ -232,7 +232,7 @@ enum Topics {
 struct Roles {
     /// only these, by commas, where others run as processes of their own (needs log.kafka); all when absent
     #[arg(long = "role", value_name = "ROLE", value_delimiter = ',')]
-    stages: Vec<Stage>,
+    stages: Vec<RoleKind>,
 }
 
 #[derive(Subcommand)]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 
 use anyhow::{Context, Result};
 use nilometer_connectors::Source;
-use nilometer_definitions::{Parts, Pipeline};
+use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Balance, Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
 use nilometer_forecast::ForecastMetrics;
 use nilometer_runtime::{Mixture, Runtime};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::{
     coverage,
     exposition::Exposition,
-    flow::{KEEP, PUBLISHED, RoleName, Stage},
+    flow::{KEEP, PUBLISHED, RoleKind, RoleName},
     intake::{Mode, intake},
     retention::Readers,
     storage::{self, ARCHIVE, SNAPSHOTS},
@@ -28,7 +28,7 @@ pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
 /// From a definition to the roles of its partitions.
 pub struct Roles {
     pub pipeline: Pipeline,
-    pub parts: Parts,
+    pub parts: Partitioning,
     pub clock: Clock,
     pub mode: Mode,
     pub store: Arc<dyn ObjectStore>,
@@ -52,19 +52,19 @@ impl Roles {
     ///
     /// # Errors
     /// What cannot be made of the definition.
-    pub fn of(&self, stage: Stage, number: u32, stop: &Stop) -> Result<Vec<(String, Role)>> {
+    pub fn of(&self, stage: RoleKind, number: u32, stop: &Stop) -> Result<Vec<(String, Role)>> {
         let Some(part) = self.parts.part(number) else { return Ok(Vec::new()) };
-        if stage == Stage::Ingest {
+        if stage == RoleKind::Ingest {
             // One for all: it goes with the first partition.
             let first = number == self.parts.first();
             return first.then(|| Ok(("ingest".to_owned(), self.ingest(stop)?))).into_iter().collect();
         }
         let metrics = self.metrics.of_partition(number)?;
         let roles = match stage {
-            Stage::Ingest => Vec::new(),
-            Stage::Forecast => vec![("forecast", self.forecast(part, number, &metrics, stop)?)],
-            Stage::Score => vec![("score", self.score(part, number, &metrics, stop)?)],
-            Stage::Publish => PUBLISHED
+            RoleKind::Ingest => Vec::new(),
+            RoleKind::Forecast => vec![("forecast", self.forecast(part, number, &metrics, stop)?)],
+            RoleKind::Score => vec![("score", self.score(part, number, &metrics, stop)?)],
+            RoleKind::Publish => PUBLISHED
                 .map(|(name, contract)| (name, self.publish(name, Partition::new(contract, number), &metrics, stop)))
                 .into(),
         };
@@ -73,13 +73,13 @@ impl Roles {
     }
 
     /// Lets go of what a stage had of partitions that another process has now.
-    pub fn release(&self, stage: Stage, numbers: &[u32]) {
+    pub fn release(&self, stage: RoleKind, numbers: &[u32]) {
         numbers.iter().for_each(|&number| self.exposition.forget(stage, number));
         let all: Vec<u32> = match stage {
             // One for all: it goes with the first partition.
-            Stage::Ingest if numbers.contains(&self.parts.first()) => self.parts.numbers().collect(),
-            Stage::Ingest => Vec::new(),
-            Stage::Forecast | Stage::Score | Stage::Publish => numbers.to_vec(),
+            RoleKind::Ingest if numbers.contains(&self.parts.first()) => self.parts.numbers().collect(),
+            RoleKind::Ingest => Vec::new(),
+            RoleKind::Forecast | RoleKind::Score | RoleKind::Publish => numbers.to_vec(),
         };
         if let Some(kafka) = &self.kafka {
             all.into_iter().for_each(|number| kafka.release(number));
@@ -147,14 +147,14 @@ impl Roles {
         Box::pin(async move { role.await.with_context(|| format!("{name} of partition {} failed", partition.number)) })
     }
 
-    /// Where a stage's roles of every partition keep how far they have come; nobody waits for the last.
-    pub fn snapshots_of(&self, stage: Stage) -> Vec<Snapshots> {
+    /// Where a stage's roles of every partition keep how far they have come; no role waits for the last.
+    pub fn snapshots_of(&self, stage: RoleKind) -> Vec<Snapshots> {
         match stage {
-            Stage::Ingest => vec![self.snapshots("ingest", self.parts.first())],
-            Stage::Forecast | Stage::Score => {
+            RoleKind::Ingest => vec![self.snapshots("ingest", self.parts.first())],
+            RoleKind::Forecast | RoleKind::Score => {
                 self.parts.numbers().map(|number| self.snapshots(stage.name(), number)).collect()
             }
-            Stage::Publish => Vec::new(),
+            RoleKind::Publish => Vec::new(),
         }
     }
 

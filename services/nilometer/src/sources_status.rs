@@ -11,7 +11,7 @@ use arrow::{
     array::{Array, StringArray},
     ipc::reader::StreamReader,
 };
-use nilometer_definitions::{Parts, Pipeline, SourceDefinition};
+use nilometer_definitions::{Partitioning, Pipeline, SourceDefinition};
 use nilometer_engine::Snapshots;
 use nilometer_ingest::{SourceTallies, SourceTally};
 use nilometer_schemas::{Contract, DeadLetters, Reason, Timestamp};
@@ -28,7 +28,8 @@ use crate::{
 /// When nothing has run in the definition's store, or it cannot be read.
 pub async fn status(pipeline: &Pipeline) -> Result<String> {
     let store = storage::look(&pipeline.log.store, &[storage::LOG, SNAPSHOTS]).await?;
-    let snapshots = Snapshots::new(store.clone(), SNAPSHOTS, "ingest", 2).of_partition(Parts::new(pipeline).first());
+    let snapshots =
+        Snapshots::new(store.clone(), SNAPSHOTS, "ingest", 2).of_partition(Partitioning::new(pipeline).first());
     let Some((tick, tallies)) = SourceTallies::newest(&snapshots).await? else {
         bail!(
             "log.store {} has no snapshot of the role ingest; accepted is a store in which run, replay or hindcast has come to its first one \

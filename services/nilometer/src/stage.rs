@@ -7,7 +7,7 @@ use nilometer_engine::{Balance, Lifecycle, Share, Shares, Snapshots, Stop};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    flow::Stage,
+    flow::RoleKind,
     http::{Health, RoleState},
     roles::Roles,
 };
@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// A stage of this process, ready to run.
 pub struct Work {
-    pub stage: Stage,
+    pub stage: RoleKind,
     pub shares: Shares,
     /// how it is known that its roles have ended everywhere
     pub whole: Progress,
@@ -56,7 +56,7 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
         asking = waiting;
         for Asking { numbers, gone } in answered {
             roles.release(stage, &numbers);
-            // Whoever asked may have left.
+            // The receiver may have been dropped.
             let _ = gone.send(());
         }
         if running.is_empty() && (stop.is_now() || failure.is_some()) {
@@ -70,7 +70,7 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
                     joined = true;
                     for number in numbers {
                         let own = stop.child();
-                        // Whoever is about to give up begins nothing new: it would never get there.
+                        // A failed role starts no new work.
                         if failure.is_some() {
                             own.now();
                         }

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context, Result};
-use nilometer_definitions::{Parts, Pipeline};
+use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::Snapshots;
 use nilometer_forecast::{Effect, Inspection};
 use nilometer_runtime::Mixture;
@@ -56,7 +56,7 @@ pub async fn show(address: &str) -> Result<String> {
 /// When there is no store or no state, it cannot be read, or the model package is not usable.
 pub async fn diff(address: &str, pipeline: &Pipeline) -> Result<(String, ExitCode)> {
     let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
-    let (parts, mut text, mut code) = (Parts::new(pipeline), String::new(), 0);
+    let (parts, mut text, mut code) = (Partitioning::new(pipeline), String::new(), 0);
     for (partition, state) in inspect(address).await? {
         let Some(part) = parts.part(partition) else {
             writeln!(text, "partition {partition}: no catchment of the definition; its state is left alone")?;

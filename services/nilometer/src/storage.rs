@@ -8,7 +8,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder, local::LocalFileSystem, prefix::PrefixStore,
 };
 
-/// Parts of a store.
+/// Partitioning of a store.
 pub const LOG: &str = "log";
 /// Snapshots of the roles.
 pub const SNAPSHOTS: &str = "snapshots";

@@ -1,4 +1,4 @@
-//! Floods: whether forecasts told them in time, and how far their peaks were off. Counted as they come, each once enough is known about the
+//! Floods: whether they were forecast in time, and how far their peaks were off. Counted as they come, each once enough is known about the
 //! steps around it.
 
 use std::collections::BTreeMap;
@@ -36,13 +36,13 @@ pub(crate) struct Floods {
     step_s: i64,
     leads: usize,
     gauges: BTreeMap<usize, Gauge>,
-    /// what metrics have not been told yet
-    pub(crate) news: BTreeMap<&'static str, News>,
+    /// counts that metrics do not show yet
+    pub(crate) unreported: BTreeMap<&'static str, FloodCounts>,
 }
 
 /// What the metrics of one lead class gain.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(crate) struct News {
+pub(crate) struct FloodCounts {
     /// hits, misses, false alarms
     pub(crate) outcomes: [u64; OUTCOMES],
     pub(crate) peaks: u64,
@@ -62,16 +62,16 @@ impl Floods {
             outcomes: vec![0.0; leads * thresholds.len() * OUTCOMES],
         };
         let gauges = with_thresholds.map(|(catchment, thresholds)| (catchment, gauge(thresholds))).collect();
-        Self { step_s, leads, gauges, news: BTreeMap::new() }
+        Self { step_s, leads, gauges, unreported: BTreeMap::new() }
     }
 
-    /// Takes in the first usable value of a time for which there had been forecasts (`foretold`), or that is whole steps from such a one.
-    pub(crate) fn observe(&mut self, catchment: usize, time: Timestamp, discharge_m3_s: f64, foretold: bool) {
+    /// Takes in the first usable value of a time for which there had been forecasts (`forecast`), or that is whole steps from such a one.
+    pub(crate) fn observe(&mut self, catchment: usize, time: Timestamp, discharge_m3_s: f64, forecast: bool) {
         let (step_s, leads) = (self.step_s, self.leads);
         let Some(gauge) = self.gauges.get_mut(&catchment) else { return };
         let newest = match gauge.newest {
             Some(newest) => newest,
-            None if foretold => *gauge.newest.insert(time),
+            None if forecast => *gauge.newest.insert(time),
             None => return,
         };
         let after_s = time.seconds_since(newest);
@@ -80,7 +80,7 @@ impl Floods {
         }
         for _ in 0..(after_s / step_s).min(WINDOW as i64) {
             for lead in 0..leads {
-                gauge.settle(lead, self.news.entry(class((lead + 1) as i64 * step_s)).or_default());
+                gauge.settle(lead, self.unreported.entry(class((lead + 1) as i64 * step_s)).or_default());
             }
             gauge.move_on();
         }
@@ -90,8 +90,8 @@ impl Floods {
         }
     }
 
-    /// Takes in what a forecast said of a time that [`observe`](Self::observe) was told of.
-    pub(crate) fn foretell(&mut self, catchment: usize, lead: usize, time: Timestamp, mean_m3_s: f32) {
+    /// Takes in what a forecast said of a time that [`observe`](Self::observe) has taken in.
+    pub(crate) fn forecast(&mut self, catchment: usize, lead: usize, time: Timestamp, mean_m3_s: f32) {
         let step_s = self.step_s;
         let Some(gauge) = self.gauges.get_mut(&catchment) else { return };
         if let Some(at) = gauge.place(time, step_s) {
@@ -169,7 +169,7 @@ impl Gauge {
     }
 
     /// Counts what the windows say about the step in their middle.
-    fn settle(&mut self, lead: usize, news: &mut News) {
+    fn settle(&mut self, lead: usize, unreported: &mut FloodCounts) {
         let observed = self.observed.map(f64::from);
         let predicted = self.predicted[lead].map(f64::from);
         let of_lead = self.thresholds.len() * OUTCOMES;
@@ -178,7 +178,7 @@ impl Gauge {
             // As coarse as the values, so that one that is at the threshold stays so.
             let events = FloodEvents::in_the_middle(&observed, &predicted, f64::from(*threshold as f32));
             let found = [events.observed_hit, events.observed - events.observed_hit, events.judged - events.judged_hit];
-            for ((sum, total), found) in sums.iter_mut().zip(&mut news.outcomes).zip(found) {
+            for ((sum, total), found) in sums.iter_mut().zip(&mut unreported.outcomes).zip(found) {
                 *sum += found as f32;
                 *total += found as u64;
             }
@@ -188,8 +188,8 @@ impl Gauge {
             let peaks = &mut self.peaks[lead * OF_PEAKS..][..OF_PEAKS];
             peaks[0] += 1.0;
             peaks[1] += offset as f32;
-            news.peaks += 1;
-            news.timing_steps += offset as u64;
+            unreported.peaks += 1;
+            unreported.timing_steps += offset as u64;
         }
     }
 
@@ -218,7 +218,7 @@ mod tests {
         for (at, flow) in flows.iter().enumerate() {
             floods.observe(1, hour(at), *flow, true);
             for (lead, said) in said.iter().enumerate() {
-                floods.foretell(1, lead, hour(at), said[at]);
+                floods.forecast(1, lead, hour(at), said[at]);
             }
         }
         floods.observe(0, hour(0), 99.0, true);
@@ -236,8 +236,8 @@ mod tests {
         assert_eq!(floods.peaks(1, 0), (1, Some(2.0)));
         assert_eq!(floods.peaks(1, 1), (1, Some(3.0)), "the highest of the window is as far as it can be");
         assert_eq!((floods.outcomes(0, 0, 0), floods.peaks(0, 0)), ([0; 3], (0, None)), "no thresholds");
-        assert_eq!(floods.news["1h"], News { outcomes: [1, 0, 0], peaks: 1, timing_steps: 2 });
-        assert_eq!(floods.news["6h"], News { outcomes: [0, 1, 1], peaks: 1, timing_steps: 3 });
+        assert_eq!(floods.unreported["1h"], FloodCounts { outcomes: [1, 0, 0], peaks: 1, timing_steps: 2 });
+        assert_eq!(floods.unreported["6h"], FloodCounts { outcomes: [0, 1, 1], peaks: 1, timing_steps: 3 });
     }
 
     #[test]
@@ -245,11 +245,11 @@ mod tests {
         let mut floods = Floods::new(&[vec![10.0]], 1, HOUR);
         for at in [0, 1, 2, 3, 5, 4, 6, 7, 8, 9, 10] {
             floods.observe(0, hour(at), if at == 4 { 12.0 } else { 2.0 }, true);
-            floods.foretell(0, 0, hour(at), if at == 4 { 11.0 } else { 1.0 });
+            floods.forecast(0, 0, hour(at), if at == 4 { 11.0 } else { 1.0 });
         }
         assert_eq!((floods.outcomes(0, 0, 0), floods.peaks(0, 0)), ([1, 0, 0], (1, Some(0.0))));
-        // Forecast alone in a gap of observations: nobody knows.
-        floods.foretell(0, 0, hour(10), 11.0);
+        // Forecast alone in a gap of observations: not known.
+        floods.forecast(0, 0, hour(10), 11.0);
         floods.observe(0, hour(40), 2.0, true);
         floods.observe(0, hour(40).plus_s(600), 2.0, true);
         floods.observe(0, hour(60), 2.0, true);
@@ -271,7 +271,7 @@ mod tests {
         resumed.restore(&stored.keyed(["dry", "gauge"]));
         for at in 31..60 {
             resumed.observe(1, hour(at), flows[at], true);
-            (0..2).for_each(|lead| resumed.foretell(1, lead, hour(at), said[at]));
+            (0..2).for_each(|lead| resumed.forecast(1, lead, hour(at), said[at]));
         }
         let counted = |floods: &Floods| [0, 1].map(|lead| (floods.outcomes(1, lead, 0), floods.peaks(1, lead)));
         assert_eq!(counted(&resumed), counted(&whole));

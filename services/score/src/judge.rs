@@ -5,14 +5,14 @@ use nilometer_statistics::{
     StatisticsError, brier_score, crps_quantiles, exceedance_of_quantiles, pinball, pit_of_quantiles,
 };
 
-/// Levels whose pinball losses are told.
-const TOLD: [f64; 3] = [0.05, 0.50, 0.95];
+/// Levels whose pinball losses are given.
+const LEVELS_GIVEN: [f64; 3] = [0.05, 0.50, 0.95];
 
 /// How good one forecast was; in the unit of the forecast unless said otherwise.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Judgement {
     pub(crate) crps: f64,
-    pub(crate) pinball: [f64; TOLD.len()],
+    pub(crate) pinball: [f64; LEVELS_GIVEN.len()],
     /// probability below the observation; in the middle of what is left open where quantiles are equal
     pub(crate) pit: f64,
     pub(crate) width_90: f64,
@@ -25,8 +25,8 @@ pub(crate) struct Judgement {
 /// When a number is not finite or quantiles cross, which `forecast.v1` rules out.
 pub(crate) fn judge(quantiles: &[f64; QUANTILE_LEVELS.len()], observed: f64) -> Result<Judgement, StatisticsError> {
     let (lower, upper) = (quantiles[0], quantiles[QUANTILE_LEVELS.len() - 1]);
-    let mut losses = [0.0; TOLD.len()];
-    for (loss, level) in losses.iter_mut().zip(TOLD) {
+    let mut losses = [0.0; LEVELS_GIVEN.len()];
+    for (loss, level) in losses.iter_mut().zip(LEVELS_GIVEN) {
         let at = QUANTILE_LEVELS.partition_point(|l| *l < level - 1e-9);
         *loss = pinball(quantiles[at], observed, level)?;
     }

@@ -20,9 +20,9 @@
 mod climate;
 mod floods;
 mod judge;
+mod metric_updates;
 mod metrics;
 mod role;
-mod shown;
 mod waiting;
 
 use nilometer_engine::{BalanceError, LogError, SnapshotError};

@@ -7,7 +7,7 @@ use prometheus::{CounterVec, GaugeVec, IntCounterVec, Opts, Registry, core::Coll
 const CLASSES: [(i64, &str); 6] =
     [(1, "1h"), (6, "6h"), (24, "1d"), (72, "3d"), (240, "10d"), (i64::MAX / 3_600, "longer")];
 
-/// Metrics of the role. Shares and ratios are made by whoever asks, over the time that they choose:
+/// Metrics of the role. Shares and ratios are made by queries, over the time that they choose:
 /// `rate(covered) / rate(scored)`, `rate(crps{of="forecast"}) / rate(crps{of="persistence"})` with one `beside`.
 #[derive(Clone)]
 pub struct ScoreMetrics {
@@ -25,7 +25,7 @@ pub struct ScoreMetrics {
     pub(crate) brier: CounterVec,
     /// how many these were
     pub(crate) thresholds: IntCounterVec,
-    /// floods that were told to two steps (hit), that were not (miss), and that did not come (false_alarm), over all thresholds
+    /// floods that were forecast to two steps (hit), that were not (miss), and that did not come (false_alarm), over all thresholds
     pub(crate) floods: IntCounterVec,
     /// flood peaks that forecasts were compared with
     pub(crate) peaks: IntCounterVec,

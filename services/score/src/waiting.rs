@@ -113,7 +113,7 @@ impl Waiting {
         }
     }
 
-    /// Lets go of what was valid up to `time`; gives how many of these rows nobody has judged.
+    /// Lets go of what was valid up to `time`; gives how many of these rows have not been judged.
     pub(crate) fn give_up(&mut self, time: Timestamp) -> u64 {
         let behind = self.rows.split_off(&Timestamp(time.0.saturating_add(1)));
         let mut missing = 0;

@@ -1,4 +1,4 @@
-//! What a table is told in a definition.
+//! Options of a table in a definition.
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -13,7 +13,7 @@ use super::some;
 use crate::{
     AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, Problem, Scenario, SourceDefinition,
     SourceKind, TimeOptions,
-    collect::join,
+    all_errors::join,
     folder::Folder,
     overlap::{Overlap, overlaps},
 };

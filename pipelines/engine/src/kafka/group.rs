@@ -1,7 +1,7 @@
 //! Membership in the group of processes that share a role's partitions.
 //!
 //! Kafka's own groups say who has which, and move as few as they must (cooperative rebalancing). A member reads nothing
-//! by way of the group: what it was given it reads from where the role's snapshot says. Whoever is asked for a partition says that it has let it go
+//! by way of the group: what it was given it reads from where the role's snapshot says. A member that is asked for a partition says that it has let it go
 //! when its role has ended and saved its snapshot, and only then another is given it.
 
 use std::{thread, time::Duration};
@@ -34,7 +34,7 @@ impl KafkaLog {
         let consumer: BaseConsumer<Member> =
             self.settings.member(role).create_with_context(member).map_err(|error| fail(&error))?;
         consumer.subscribe(&[&self.settings.topic(topic)]).map_err(|error| fail(&error))?;
-        // Whoever is asked for a partition holds this thread up until it has let go.
+        // A member that is asked for a partition holds this thread up until it has let go.
         let (gone, left) = oneshot::channel::<()>();
         let started = thread::Builder::new().name(format!("member {role}")).spawn(move || {
             take_part(&consumer, &changes);
@@ -47,7 +47,7 @@ impl KafkaLog {
     }
 }
 
-/// Takes part until nobody listens any more.
+/// Takes part until the receiver is dropped.
 fn take_part(consumer: &BaseConsumer<Member>, changes: &mpsc::Sender<Share>) {
     while !changes.is_closed() {
         match consumer.poll(POLL) {
@@ -78,7 +78,7 @@ impl ConsumerContext for Member {
         tracing::info!(role = self.role, ?numbers, lost, "partitions go to another process");
         let (gone, is_gone) = oneshot::channel();
         if self.changes.blocking_send(Share::Asked(numbers, gone)).is_ok() {
-            // Whoever does not answer has ended.
+            // No answer: it has ended.
             let _ = is_gone.blocking_recv();
         }
     }
@@ -86,11 +86,11 @@ impl ConsumerContext for Member {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Assign(list) = rebalance else { return };
         if let Err(error) = consumer.pause(list) {
-            tracing::warn!(role = self.role, %error, "a member reads what nobody asks for");
+            tracing::warn!(role = self.role, %error, "a member received records, although it subscribes for assignment only");
         }
         let numbers = numbers(list);
         tracing::info!(role = self.role, ?numbers, "partitions are ours");
-        // Whoever does not listen any more leaves the group.
+        // A dropped receiver leaves the group.
         let _ = self.changes.blocking_send(Share::Taken(numbers));
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! A position is not an offset: transactions leave markers between messages. Each message carries its position in a header, and a
 //! reader that begins somewhere looks for it by halves. A partition has one `transactional.id`. Who begins to write initialises it, which fences
-//! whoever wrote before; who was fenced reads the tail again and finds out what the other has appended. So two writers behave as one that
+//! the writer before; a fenced writer reads the tail again and finds out what the other has appended. So two writers behave as one that
 //! compares and swaps, and a zombie changes nothing.
 //!
 //! A message is one Arrow IPC stream, as it is; what the log adds lies in headers.
@@ -74,7 +74,7 @@ impl KafkaLog {
         })
     }
 
-    /// Closes what it has open of these partitions' topics, behind what was handed over; whoever asks for one again has it opened again.
+    /// Closes what it has open of these partitions' topics, behind what was handed over; the next use opens them again.
     pub fn release(&self, number: u32) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = cursors.extract_if(|partition, _| partition.number == number).collect();
@@ -83,7 +83,7 @@ impl KafkaLog {
         let of_number = writers.iter_mut().filter(|(partition, _)| partition.number == number);
         of_number.for_each(|(_, written)| written.writer = None);
         drop(writers);
-        // Consumers take their time to close: nobody waits for that.
+        // Consumers take their time to close, in the background.
         drop(thread::Builder::new().name(format!("release {number}")).spawn(move || drop(gone)));
     }
 

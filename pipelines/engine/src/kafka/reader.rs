@@ -23,12 +23,12 @@ use super::{
 };
 use crate::{Bounds, Entry, LogError, Partition};
 
-/// Cursors kept for whoever comes back: the readers of a partition in one process.
+/// Cursors kept for later reads: those of a partition in one process.
 const KEPT: usize = 6;
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(100);
 
-/// The cursors of a partition that nobody uses just now.
+/// The cursors of a partition that are not in use.
 pub(super) struct Cursors {
     settings: Arc<Settings>,
     partition: Partition,
@@ -65,7 +65,7 @@ impl Cursors {
         position < self.end.load(Ordering::Relaxed)
     }
 
-    /// Looks something up, with the probe that did it last if nobody else has it just now.
+    /// Looks something up, with the probe that did it last if that is free.
     pub(super) fn with_probe<T>(&self, ask: impl FnOnce(&mut Probe) -> Result<T, LogError>) -> Result<T, LogError> {
         let kept = self.probe.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut probe = match kept {
@@ -83,7 +83,7 @@ impl Cursors {
         let surplus = (idle.len() == KEPT).then(|| idle.remove(0));
         idle.push(cursor);
         drop(idle);
-        // A consumer takes its time to close: nobody waits for that.
+        // A consumer takes its time to close, in the background.
         drop(surplus.map(|cursor| tokio::task::spawn_blocking(move || drop(cursor))));
     }
 }

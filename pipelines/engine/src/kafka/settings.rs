@@ -1,4 +1,4 @@
-//! How the cluster is reached, and what every client of ours is told.
+//! How the cluster is reached, and what every client of ours is configured with.
 
 use std::{collections::BTreeMap, env, fmt, time::Duration};
 
@@ -140,7 +140,7 @@ impl KafkaOptions {
     }
 }
 
-/// The environment variable that a value names and nobody has set.
+/// The environment variable that a value names and that is not set.
 fn absent(value: &str) -> Option<&str> {
     value.strip_prefix(SECRET_FROM).filter(|name| env::var(name).is_err())
 }
@@ -189,7 +189,7 @@ impl Settings {
         format!("{}{}", self.prefix, contract.topic())
     }
 
-    /// Of one partition's writers: whoever takes it up fences who had it.
+    /// Of one partition's writers: the next owner fences the one before.
     pub(super) fn producer(&self, partition: Partition) -> ClientConfig {
         let mut config = self.base.clone();
         config

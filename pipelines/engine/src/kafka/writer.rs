@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{Appended, Appending, Chain, LogError, Metrics, Partition};
 
-/// KiB of messages that wait or are being appended; whoever comes then waits to be let in. A larger one has it to itself.
+/// KiB of messages that wait or are being appended; further ones wait. A larger one has it to itself.
 const ROOM_KIB: usize = 16 << 10;
 /// KiB of all writers of a process.
 pub(super) const WHOLE_ROOM_KIB: usize = 256 << 10;
@@ -43,7 +43,7 @@ const REPORT: Duration = Duration::from_secs(1);
 /// Between two looks at whether messages have arrived.
 const FLIGHT: Duration = Duration::from_micros(200);
 
-/// Between two looks at whether a commit is visible: whoever asks without a pause keeps the broker from what it is asked for.
+/// Between two looks at whether a commit is visible: asking without a pause would keep the broker from its work.
 const LOOK: Duration = Duration::from_millis(1);
 
 /// None where there could be none.
@@ -68,8 +68,8 @@ struct Request {
 }
 
 impl Writer {
-    /// Begins when the thread that wrote before has ended, which it does when nobody has a hand on it and everything is done that was handed to
-    /// it: whoever came before that would overtake it.
+    /// Begins when the thread that wrote before has ended, which it does when all its senders are dropped and everything is done that was handed to
+    /// it: an earlier begin would overtake it.
     pub(super) fn start(owner: Owner, whole_room: Arc<Semaphore>, before: Thread) -> (Self, Thread) {
         let (requests, receiver) = mpsc::channel(WAITING);
         let (partition, max_message_bytes) = (owner.partition, owner.settings.max_message_bytes);
@@ -113,7 +113,7 @@ impl Writer {
 impl Request {
     fn answer(self, answer: Result<Appended, LogError>, metrics: &Metrics) {
         metrics.append_seconds.observe(self.begun.elapsed().as_secs_f64());
-        // Whoever does not listen any more asks again.
+        // A dropped receiver asks again.
         drop(self.answer.send(answer));
     }
 }
@@ -123,7 +123,7 @@ pub(super) struct Owner {
     pub(super) settings: Arc<Settings>,
     pub(super) partition: Partition,
     pub(super) metrics: Metrics,
-    /// of this process's readers, who are told what is there
+    /// of this process's readers, which learn what is there
     pub(super) cursors: Arc<Cursors>,
     /// none before the first append and after a failure
     pub(super) open: Option<Open>,
@@ -181,7 +181,7 @@ impl Open {
 }
 
 impl Owner {
-    /// Answers until nobody asks any more. What comes while a transaction is open goes with it.
+    /// Runs until all senders are dropped. What comes while a transaction is open goes with it.
     fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut together = Vec::new();
         while let Some(first) = requests.blocking_recv() {
@@ -282,7 +282,7 @@ impl Owner {
                     .payload(&message.body);
                 open.producer.send(record).map_err(|(error, _)| open.cause(error))?;
             }
-            // Whoever commits while messages are on their way waits a tenth of a second for them.
+            // A commit while messages are on their way waits a tenth of a second for them.
             let Some(begun) = begun.filter(|begun| open.is_waited_for(*begun)) else { break };
             // With a timeout it would spin until that has passed, whatever came.
             open.producer.poll(Duration::ZERO);
@@ -297,7 +297,7 @@ impl Owner {
         }
         if begun.is_some() {
             open.producer.commit_transaction(PATIENCE)?;
-            // Committed is not yet visible: whoever is told of an append, in whatever process, is to find it.
+            // Committed is not yet visible: an append that is reported is to be found by every process.
             let newest = open.producer.context().newest.load(Ordering::Relaxed);
             let committed = Instant::now();
             while open.probe.end()? <= newest {

@@ -1,4 +1,4 @@
-//! What the checks are told.
+//! Quality-control options.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,7 @@ pub struct GapOptions {
     pub max_rows: u32,
 }
 
-/// How far ahead of its arrival the weather may lie, seconds: as far as it is foretold.
+/// How far ahead of its arrival the weather may lie, seconds: as far as it is forecast.
 pub const FARTHEST_S: i64 = 16 * 86_400;
 
 /// How far ahead of its arrival a reading may lie when the definition does not say, seconds.
@@ -161,7 +161,7 @@ impl CheckOptions {
         }
     }
 
-    /// How far a row may lie ahead of its arrival, seconds: a reading as far as clocks differ, the weather as far as it is foretold.
+    /// How far a row may lie ahead of its arrival, seconds: a reading as far as clocks differ, the weather as far as it is forecast.
     #[must_use]
     pub fn ahead_s(&self, variable: Variable) -> i64 {
         if variable.is_forcing() { FARTHEST_S } else { self.future_tolerance.map_or(TOLERANCE_S, Span::seconds) }

@@ -116,7 +116,7 @@ impl Series {
 }
 
 /// Why a second row for a known time is refused. A row fills a gap, a value replaces "no value", and what comes later corrects
-/// or withdraws; of two values that come together nobody can tell which is meant.
+/// or withdraws; of two values that come together neither is known to be meant.
 fn repeated(known: Point, value: Option<f64>, variable: Variable, arrived: Timestamp) -> Option<(Reason, String)> {
     let detail = |what: &str| format!("{variable} of {} came before, with {what}", known.time());
     match (known, value) {

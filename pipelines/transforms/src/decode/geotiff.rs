@@ -16,7 +16,7 @@ use tiff::{
 
 use crate::{Conversion, ConvertError, GeoReference, RasterGrid, check::possible_range_over, grid::same_crs};
 
-/// Cells that a file may hold unless told otherwise (a 0.05° global grid has 26 million).
+/// Cells that a file may hold by default (a 0.05° global grid has 26 million).
 pub const MAX_CELLS: u64 = 64_000_000;
 /// No compression that we read packs more than this many bytes into one: LZW's longest string is 4096 bytes.
 const MAX_COMPRESSION: u64 = 4096;

@@ -1,5 +1,5 @@
 //! The state of a partition, and the one way in which it changes: a tick's rows in, what they lead to out. It knows no log, no clock and no
-//! store, and what it is told twice it does twice.
+//! store, and the same ticks lead to the same outputs.
 //!
 //! ```text
 //! tick ──admit──▶ alignment ──take steps──▶ ensembles ──issue──▶ forecasts

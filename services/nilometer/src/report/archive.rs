@@ -19,12 +19,12 @@ pub struct Forecast {
     pub valid_time: Timestamp,
     pub mean: f64,
     pub quantiles: [f64; QUANTILE_LEVELS.len()],
-    pub stage: Option<Stage>,
+    pub stage: Option<RoleKind>,
 }
 
 /// The stages of a forecast of a rated gauge.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stage {
+pub struct RoleKind {
     /// of each level of [`STAGE_LEVELS`]
     pub stage_m: [f64; STAGE_LEVELS.len()],
     pub rating_version: String,
@@ -96,7 +96,7 @@ pub async fn forecasted(store: &Arc<dyn ObjectStore>, from: Timestamp, to: Times
         let rows = Forecasts::try_from(batch)?;
         let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level).clone());
         let stages = STAGE_LEVELS.map(|level| rows.stage(level).clone());
-        let stage = |row| Stage {
+        let stage = |row| RoleKind {
             stage_m: std::array::from_fn(|level| stages[level].value(row)),
             rating_version: rows.rating_version().value(row).to_owned(),
             extrapolated: rows.rating_extrapolated().value(row),

@@ -17,7 +17,7 @@ use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
-use archive::{Forecast, Forecasted, Stage};
+use archive::{Forecast, Forecasted, RoleKind};
 pub use archive::{Observed, observed, visit};
 use plot::Hydrograph;
 use scores::{LeadScores, peaks, score};
@@ -97,7 +97,7 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
 }
 
 /// Median and 90 % interval, and whether the rating had to be extrapolated for one of the stages.
-fn describe_stage(stage: &Stage) -> String {
+fn describe_stage(stage: &RoleKind) -> String {
     let [low, _, median, _, high] = stage.stage_m;
     let extrapolated = if stage.extrapolated { "*" } else { "" };
     format!("{median:.2} [{low:.2}, {high:.2}]{extrapolated}")

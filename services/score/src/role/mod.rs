@@ -22,10 +22,10 @@ use self::stored::{Stored, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
-    floods::{Floods, News},
+    floods::{FloodCounts, Floods},
     judge::{judge, judge_thresholds},
+    metric_updates::MetricUpdates,
     metrics::class,
-    shown::Shown,
     waiting::{Mark, Newest, Row, Waiting},
 };
 
@@ -235,8 +235,8 @@ impl Role {
             let first = said.iter().filter(|(_, before)| before.is_none()).count() as u64;
             if !again {
                 for (&catchment, reading) in &observed {
-                    let foretold = rows.iter().any(|row| row.catchment == catchment);
-                    self.floods.observe(catchment, valid_time, reading.discharge_m3_s, foretold);
+                    let forecast = rows.iter().any(|row| row.catchment == catchment);
+                    self.floods.observe(catchment, valid_time, reading.discharge_m3_s, forecast);
                 }
                 self.score(tick.time, valid_time, &observed, &said, &mut scores)?;
                 revisions.extend(said.iter().map(|(_, before)| before.is_some()));
@@ -338,7 +338,7 @@ impl Role {
             let (peaks, peak_timing_steps) = self.floods.peaks(catchment, lead);
             // Floods are counted by what was read first.
             if before.is_none() {
-                self.floods.foretell(catchment, lead, valid_time, row.mean);
+                self.floods.forecast(catchment, lead, valid_time, row.mean);
             }
             let persisted = f64::from(issued.newest[catchment].1);
             let running = &mut self.running[catchment * self.leads + lead];
@@ -388,7 +388,7 @@ impl Role {
         let newest: Arc<[Newest]> = Arc::from(self.newest.as_slice());
         for record in &tick.forecasts {
             let rows = record.batch.num_rows() as u64;
-            // What does not keep its contract is reported by whoever publishes it.
+            // What does not keep its contract is reported by the role that publishes it.
             let refused = match Forecasts::try_from(record.batch.clone()) {
                 Ok(rows) => self.waiting.add(&rows, &self.place_of_catchment, newest.clone(), tick.mark),
                 Err(_) => rows,
@@ -400,23 +400,23 @@ impl Role {
         }
     }
 
-    /// Hands over what was judged, to be shown once it is in the log, and saves when it is time.
+    /// Hands over what was judged, to be updates once it is in the log, and saves when it is time.
     async fn commit(&mut self, tick: Timestamp, judged: Judged, outbox: &mut Outbox) -> Result<(), ScoreError> {
-        let (mut messages, mut shown) = (Vec::new(), None);
+        let (mut messages, mut updates) = (Vec::new(), None);
         if !judged.scores.is_empty() {
             let sequence = tick.0;
             let message = Message { time: tick, producer: PRODUCER, sequence, batch: judged.scores.batch().clone() };
             let partition = Partition::new(Contract::Score, self.dependencies.partition);
             messages.push((partition, message));
-            let news = std::mem::take(&mut self.floods.news);
-            shown = Some(self.shown(&judged, news));
+            let unreported = std::mem::take(&mut self.floods.unreported);
+            updates = Some(self.updates(&judged, unreported));
         }
         let metrics = self.dependencies.metrics.clone();
         let inputs = [&self.forecasts, &self.observations].map(Input::place);
         let then = move |appended: &[Appended]| {
-            // What was there already has been shown; where a commit's answer was lost it is not.
-            if let (Some(shown), [Appended::At(_)]) = (shown, appended) {
-                shown.on(&metrics);
+            // What was there already has been updates; where a commit's answer was lost it is not.
+            if let (Some(updates), [Appended::At(_)]) = (updates, appended) {
+                updates.apply(&metrics);
             }
             metrics.stage.done(tick, inputs);
         };
@@ -426,25 +426,29 @@ impl Role {
     }
 
     /// What metrics show of a tick's scores, as running skill is now.
-    fn shown(&self, Judged { scores, revisions }: &Judged, floods: BTreeMap<&'static str, News>) -> Shown {
+    fn updates(
+        &self,
+        Judged { scores, revisions }: &Judged,
+        floods: BTreeMap<&'static str, FloodCounts>,
+    ) -> MetricUpdates {
         let last = scores.len().checked_sub(1);
-        let mut shown = Shown::of(last.map_or("", |row| scores.model().value(row)), floods);
+        let mut updates = MetricUpdates::of(last.map_or("", |row| scores.model().value(row)), floods);
         for (row, revised) in revisions.iter().enumerate() {
             if *revised {
-                shown.add_revision(scores, row);
+                updates.add_revision(scores, row);
                 continue;
             }
             let lead_time_s = scores.lead_time_s().value(row);
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
             let at = catchment * self.leads + lead(lead_time_s, self.step_s, self.leads);
             let [_, mean_flow, ..] = self.running[at].parts();
-            shown.add(scores, row, mean_flow);
+            updates.add(scores, row, mean_flow);
         }
         for (at, running) in self.running.iter().enumerate() {
             let lead = class((at % self.leads + 1) as i64 * self.step_s);
-            shown.add_efficiency(lead, running.nse().ok());
+            updates.add_efficiency(lead, running.nse().ok());
         }
-        shown
+        updates
     }
 }
 

@@ -6,17 +6,17 @@ use arrow::array::{Array as _, Float64Array};
 use nilometer_schemas::Scores;
 
 use crate::{
-    floods::News,
+    floods::FloodCounts,
     metrics::{ScoreMetrics, class},
 };
 
 /// Of one tick.
 #[derive(Default)]
-pub(crate) struct Shown {
+pub(crate) struct MetricUpdates {
     /// by model and lead class
     sums: BTreeMap<String, BTreeMap<&'static str, Sums>>,
     /// by lead class
-    floods: BTreeMap<&'static str, News>,
+    floods: BTreeMap<&'static str, FloodCounts>,
     /// by lead class, of each catchment and lead time
     efficiencies: BTreeMap<&'static str, Vec<f64>>,
     /// that of the last score
@@ -35,9 +35,9 @@ struct Sums {
     thresholds: u64,
 }
 
-impl Shown {
-    /// What is new of floods, by lead class, as `model` told them; nothing yet of scores.
-    pub(crate) fn of(model: &str, floods: BTreeMap<&'static str, News>) -> Self {
+impl MetricUpdates {
+    /// What is new of floods, by lead class, as `model` forecast them; nothing yet of scores.
+    pub(crate) fn of(model: &str, floods: BTreeMap<&'static str, FloodCounts>) -> Self {
         Self { floods, model: model.to_owned(), ..Self::default() }
     }
 
@@ -81,7 +81,7 @@ impl Shown {
     }
 
     /// Shows it.
-    pub(crate) fn on(self, metrics: &ScoreMetrics) {
+    pub(crate) fn apply(self, metrics: &ScoreMetrics) {
         let all =
             self.sums.iter().flat_map(|(model, of_model)| of_model.iter().map(move |(lead, sums)| (lead, model, sums)));
         for (lead, model, sums) in all {
@@ -101,12 +101,12 @@ impl Shown {
             }
         }
         let model = self.model.as_str();
-        for (lead, news) in self.floods {
-            for (outcome, count) in ["hit", "miss", "false_alarm"].into_iter().zip(news.outcomes) {
+        for (lead, unreported) in self.floods {
+            for (outcome, count) in ["hit", "miss", "false_alarm"].into_iter().zip(unreported.outcomes) {
                 metrics.floods.with_label_values(&[lead, model, outcome]).inc_by(count);
             }
-            metrics.peaks.with_label_values(&[lead, model]).inc_by(news.peaks);
-            metrics.timing.with_label_values(&[lead, model]).inc_by(news.timing_steps);
+            metrics.peaks.with_label_values(&[lead, model]).inc_by(unreported.peaks);
+            metrics.timing.with_label_values(&[lead, model]).inc_by(unreported.timing_steps);
         }
         for (lead, mut values) in self.efficiencies.into_iter().filter(|(_, values)| !values.is_empty()) {
             let middle = values.len() / 2;

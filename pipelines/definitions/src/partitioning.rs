@@ -1,4 +1,4 @@
-//! Parts of a pipeline: which catchments one partition of the log has.
+//! Partitioning of a pipeline: which catchments one partition of the log has.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,14 +9,14 @@ use crate::{Catchment, Pipeline};
 
 /// The partitions that have catchments, each with a pipeline of these alone.
 #[derive(Debug, Clone)]
-pub struct Parts {
+pub struct Partitioning {
     parts: BTreeMap<u32, Arc<Pipeline>>,
     of_catchment: HashMap<String, u32>,
     of_station: HashMap<String, u32>,
 }
 
-impl Parts {
-    /// Parts a pipeline by its river networks: what drains to one outlet, and what shares a station or its name, stays together. A network's partition is
+impl Partitioning {
+    /// Partitioning a pipeline by its river networks: what drains to one outlet, and what shares a station or its name, stays together. A network's partition is
     /// the CRC-32 of its outlet's name modulo `log.partitions`, which is what Kafka clients call the consistent partitioner: a network that
     /// comes or goes moves no other.
     ///
@@ -74,7 +74,7 @@ fn networks(catchments: &[Catchment]) -> Vec<&str> {
     let mut of_name: HashMap<&str, usize> = HashMap::new();
     for (at, catchment) in catchments.iter().enumerate() {
         let below = catchment.downstream.as_ref().and_then(|next| place.get(next.id.as_str()).copied());
-        // Rows come by the name of a station or of a catchment, and nobody says which.
+        // Rows come by the name of a station or of a catchment, and a row does not say which.
         let beside = [catchment.station(), &catchment.id].map(|name| *of_name.entry(name).or_insert(at));
         for other in below.into_iter().chain(beside) {
             let (one, other) = (root(&mut parent, at), root(&mut parent, other));

@@ -15,7 +15,7 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::{ForecastError, river::River};
 
 /// What the definition and the card say about the ensemble, in the form that the hot path needs.
-pub(crate) struct Parts {
+pub(crate) struct Layout {
     pub(crate) shape: EnsembleShape,
     pub(crate) model_rows: usize,
     pub(crate) step_s: i64,
@@ -51,7 +51,7 @@ pub(crate) struct Parts {
     pub(crate) store_noise_mm: f64,
 }
 
-impl Parts {
+impl Layout {
     pub(crate) const fn multiplier_row(&self) -> usize {
         self.model_rows
     }
@@ -252,11 +252,15 @@ fn fitting_inputs(pipeline: &Pipeline, card: &Card) -> Result<Vec<Variable>, For
         problems.push(format!("its step is {} s, time.step is {} s", card.time_step_s, pipeline.time.step.seconds()));
     }
     let mut inputs = Vec::new();
-    let fed: Vec<&str> = card.inputs.iter().map(|i| i.name.as_str()).filter(|name| FEEDBACK.contains(name)).collect();
-    if !fed.is_empty() && !card.inputs.iter().map(|i| i.name.as_str()).skip(card.inputs.len() - fed.len()).eq(FEEDBACK)
+    let feedback: Vec<&str> =
+        card.inputs.iter().map(|i| i.name.as_str()).filter(|name| FEEDBACK.contains(name)).collect();
+    if !feedback.is_empty()
+        && !card.inputs.iter().map(|i| i.name.as_str()).skip(card.inputs.len() - feedback.len()).eq(FEEDBACK)
     {
-        problems
-            .push(format!("its inputs have {}; accepted are both of {FEEDBACK:?}, behind the weather", fed.join(", ")));
+        problems.push(format!(
+            "its inputs have {}; accepted are both of {FEEDBACK:?}, behind the weather",
+            feedback.join(", ")
+        ));
     }
     for input in card.weather() {
         match input.name.parse::<Variable>() {

@@ -1,4 +1,4 @@
-//! The nouns: newtypes over a `RecordBatch` that hold what their contract promises.
+//! Batches: newtypes over a `RecordBatch` that hold what their contract promises.
 
 use arrow::{
     array::{
@@ -10,15 +10,15 @@ use arrow::{
 
 use crate::{Contract, Flag, SchemaError, Variable, builders::assemble, quantile_column, stage_column};
 
-/// Declares a noun: the newtype, its checked construction and its typed columns.
-macro_rules! noun {
+/// Declares a batch type: the newtype, its checked construction and its typed columns.
+macro_rules! batch {
     ($(#[$doc:meta])* $name:ident, $contract:expr, $check:path, { $($(#[$cdoc:meta])* $column:ident: $array:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name(RecordBatch);
 
         impl $name {
-            /// The contract that this noun keeps.
+            /// The contract that these rows keep.
             pub const CONTRACT: Contract = $contract;
             /// Number of rows.
             #[must_use]
@@ -42,15 +42,15 @@ macro_rules! noun {
             type Error = SchemaError;
             fn try_from(batch: RecordBatch) -> Result<Self, SchemaError> {
                 // The contract's own metadata, without the headers that a message came with.
-                let noun = Self(assemble($contract, $contract.columns_of(&batch)?)?);
-                $check(&noun)?;
-                Ok(noun)
+                let rows = Self(assemble($contract, $contract.columns_of(&batch)?)?);
+                $check(&rows)?;
+                Ok(rows)
             }
         }
     };
 }
 
-noun!(
+batch!(
     /// Gauge rows: one value of one variable at one station.
     Observations, Contract::Observation, check_observations, {
         /// station identifier
@@ -77,7 +77,7 @@ noun!(
         ingest_time: TimestampMicrosecondArray,
     }
 );
-noun!(
+batch!(
     /// Fields on regular grids, one a row, cells row by row from the north-west corner; a null cell is missing.
     Grids, Contract::Grid, check_grids, {
         /// [`Variable`] name
@@ -110,7 +110,7 @@ noun!(
         ingest_time: TimestampMicrosecondArray,
     }
 );
-noun!(
+batch!(
     /// What drives a catchment's model: one value of one variable over one period.
     Forcings, Contract::Forcing, check_forcings, {
         /// catchment identifier
@@ -141,7 +141,7 @@ noun!(
         ingest_time: TimestampMicrosecondArray,
     }
 );
-noun!(
+batch!(
     /// What we say will happen: one lead time of one forecast of one catchment.
     Forecasts, Contract::Forecast, check_forecasts, {
         /// catchment identifier
@@ -186,7 +186,7 @@ noun!(
         rating_extrapolated: BooleanArray,
     }
 );
-noun!(
+batch!(
     /// What each observation did to the state: the ledger of the assimilation.
     Analyses, Contract::Analysis, check_analyses, {
         /// catchment identifier
@@ -227,7 +227,7 @@ noun!(
         weights_sha256: StringArray,
     }
 );
-noun!(
+batch!(
     /// How good each forecast was, once what it was about had been observed.
     Scores, Contract::Score, check_scores, {
         /// catchment identifier
@@ -272,11 +272,11 @@ noun!(
         exceedance: ListArray,
         /// Brier score of each
         brier: ListArray,
-        /// floods so far at each threshold that forecasts of this catchment and lead time told to two steps
+        /// floods so far at each threshold that forecasts of this catchment and lead time saw to two steps
         flood_hits: ListArray,
         /// floods that they did not
         flood_misses: ListArray,
-        /// floods that they told and that did not come
+        /// floods that they saw and that did not come
         flood_false_alarms: ListArray,
         /// flood peaks so far that they can be compared with
         peaks: UInt64Array,
@@ -296,7 +296,7 @@ noun!(
         weights_sha256: StringArray,
     }
 );
-noun!(
+batch!(
     /// What could not be used, with the bytes and the reason.
     DeadLetters, Contract::DeadLetter, accept_all, {
         /// source or role that gave up on it
