@@ -44,8 +44,9 @@ use support::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 4] = [
+const PUBLISHED: [(&str, Contract); 5] = [
     ("publish_forecast", Contract::Forecast),
+    ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),

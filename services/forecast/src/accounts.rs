@@ -13,11 +13,19 @@ pub(crate) struct Accounts {
     dead_letters: Vec<Refusal>,
 }
 
-/// A dead letter, and the tick whose rows are the cause of it. A tick that is taken again causes the same ones again.
+/// A dead letter and its cause.
 #[derive(Debug)]
 pub(crate) struct Refusal {
-    pub(crate) caused: Timestamp,
+    /// the tick whose rows cause it, which cause it again when the tick is taken again; none of a change of the definition, which goes out once
+    pub(crate) caused: Option<Timestamp>,
     pub(crate) dead_letter: DeadLetterRow,
+}
+
+impl Refusal {
+    /// Whether it goes out at a tick, unlike those that went out before.
+    pub(crate) fn is_new_at(&self, tick: Timestamp) -> bool {
+        self.caused.is_none_or(|caused| caused == tick)
+    }
 }
 
 impl Accounts {
@@ -39,12 +47,12 @@ impl Accounts {
                 reason
             }
         };
-        self.dead_letters.push(Refusal { caused, dead_letter: dead_letter(reason)? });
+        self.dead_letters.push(Refusal { caused: Some(caused), dead_letter: dead_letter(reason)? });
         Ok(())
     }
 
     /// Rows that are refused together.
-    pub(crate) fn refuse(&mut self, caused: Timestamp, dead_letter: DeadLetterRow) {
+    pub(crate) fn refuse(&mut self, caused: Option<Timestamp>, dead_letter: DeadLetterRow) {
         self.balance.reject(dead_letter.reason, dead_letter.rows);
         self.dead_letters.push(Refusal { caused, dead_letter });
     }
@@ -52,5 +60,10 @@ impl Accounts {
     /// The dead letters since the last call.
     pub(crate) fn take_dead_letters(&mut self) -> Vec<Refusal> {
         std::mem::take(&mut self.dead_letters)
+    }
+
+    /// Goes on with dead letters that are still to go out, instead of those that taking up an older state has caused again.
+    pub(crate) fn put_back(&mut self, dead_letters: Vec<Refusal>) {
+        self.dead_letters = dead_letters;
     }
 }

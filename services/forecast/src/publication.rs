@@ -50,7 +50,7 @@ impl Pending {
             self.analyses.push(of_late_rows(&rows, &late, to, setting)?);
         }
         // The others went out when the tick was new. These do not: they have just lost their place, to a late row or because no state is old enough.
-        let new = |refusal: &Refusal| refusal.caused == to || unplaced.contains(&refusal.dead_letter.locator);
+        let new = |refusal: &Refusal| refusal.is_new_at(to) || unplaced.contains(&refusal.dead_letter.locator);
         self.dead_letters.extend(outputs.dead_letters.into_iter().filter(new).map(|refusal| refusal.dead_letter));
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Pending {
     /// All of it, with a new tick's own.
     pub(crate) fn publish(&mut self, outputs: Outputs) -> Result<Publication, ForecastError> {
         let Self { mut dead_letters, analyses, snapshots } = std::mem::take(self);
-        let own = |refusal: &Refusal| refusal.caused == outputs.tick;
+        let own = |refusal: &Refusal| refusal.is_new_at(outputs.tick);
         dead_letters.extend(outputs.dead_letters.into_iter().filter(own).map(|refusal| refusal.dead_letter));
         Ok(Publication {
             forecasts: outputs.forecasts,

@@ -191,7 +191,7 @@ impl Replay {
         let (was, rows) = (self.state().progress.state_time, late.len());
         let from = self
             .compute(move |state| {
-                let known = state.late_rows().rows().to_vec();
+                let (known, unpublished) = (state.late_rows().rows().to_vec(), state.accounts.take_dead_letters());
                 match base {
                     Base::Beginning => state.begin_anew()?,
                     Base::Snapshot(found) => {
@@ -199,6 +199,7 @@ impl Replay {
                         state.restore(stored.state()?, &columns)?;
                     }
                 }
+                state.accounts.put_back(unpublished);
                 state.remember_late(known.into_iter().chain(late));
                 Ok(state.progress.state_time)
             })

@@ -29,7 +29,7 @@ impl PartitionState {
                 bytes: lost.damage.bytes.to_vec(),
                 ingest_time: tick.time,
             };
-            self.accounts.refuse(tick.time, dead_letter);
+            self.accounts.refuse(Some(tick.time), dead_letter);
         }
     }
 
@@ -156,7 +156,7 @@ impl PartitionState {
         self.accounts.balance.received += message.batch.num_rows() as u64;
         let dead_letter =
             dead_letter(&message.batch, message.locator(0), Reason::BrokenContract, error.to_string(), tick)?;
-        self.accounts.refuse(tick, dead_letter);
+        self.accounts.refuse(Some(tick), dead_letter);
         Ok(())
     }
 }

@@ -75,7 +75,7 @@ pub(crate) struct PartitionState {
     step_readings: StepReadings,
     /// what each gauge's readings have taught
     first_guess: Vec<FirstGuessCheck>,
-    accounts: Accounts,
+    pub(crate) accounts: Accounts,
     ensembles: Ensembles,
     /// there in the scenario of past years
     history: Option<History>,

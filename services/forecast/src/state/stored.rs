@@ -166,7 +166,7 @@ impl PartitionState {
             ingest_time: progress.tick,
         };
         self.accounts.balance.pending -= rows.min(self.accounts.balance.pending);
-        self.accounts.refuse(progress.tick, dead_letter);
+        self.accounts.refuse(None, dead_letter);
     }
 
     pub(crate) fn identity(&self) -> Identity {
