@@ -39,6 +39,7 @@ mod replay;
 mod report;
 mod river;
 mod role;
+mod setting;
 mod stage;
 mod state;
 mod stores;

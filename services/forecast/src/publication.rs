@@ -14,7 +14,8 @@ use crate::{
     ForecastError,
     accounts::Refusal,
     late_rows::{About, LateRow, LateRows},
-    state::{Outputs, Setting, StoredState},
+    setting::Setting,
+    state::{Outputs, StoredState},
 };
 
 /// What goes out of a tick.

@@ -20,7 +20,8 @@ use nilometer_schemas::{Contract, Timestamp};
 use crate::{
     ForecastError,
     late_rows::LateRow,
-    state::{Identity, Outputs, PartitionState, Setting, Stored},
+    setting::Setting,
+    state::{Identity, Outputs, PartitionState, Stored},
     tick::{Inputs, Positions, Tick},
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nilometer_definitions::Scenario;
 use nilometer_schemas::{Timestamp, Variable};
 
-use crate::{ForecastMetrics, first_guess::Change, state::Setting};
+use crate::{ForecastMetrics, first_guess::Change, setting::Setting};
 
 /// What happened in a tick.
 #[derive(Default)]

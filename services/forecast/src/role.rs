@@ -15,7 +15,7 @@ use crate::{
     publication::{Pending, Publication},
     replay::{Replay, Rewound, Taken},
     report::Reporter,
-    state::Setting,
+    setting::Setting,
 };
 
 /// What the role needs from outside.

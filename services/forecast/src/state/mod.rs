@@ -14,7 +14,7 @@ mod stored;
 
 use std::sync::Arc;
 
-use nilometer_alignment::{CatchmentIndex, StepAlignment, StepReadings, WeatherForecasts};
+use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
 use nilometer_definitions::{Pipeline, Scenario};
 use nilometer_engine::Balance;
@@ -28,23 +28,13 @@ use crate::{
     ForecastError,
     accounts::{Accounts, Refusal},
     ensembles::Ensembles,
-    first_guess::FirstGuessChecks,
     history::History,
-    issue::Leads,
     late_rows::LateRows,
     postprocess::Postprocessing,
     report::Report,
+    setting::Setting,
     tick::{Positions, Tick},
 };
-
-/// What does not change while a partition is forecast.
-pub(crate) struct Setting {
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) index: CatchmentIndex,
-    pub(crate) partition: u32,
-    leads: Leads,
-    first_guess: FirstGuessChecks,
-}
 
 /// How far a partition has come.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -91,38 +81,6 @@ pub(crate) struct Outputs {
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<Refusal>,
     pub(crate) report: Report,
-}
-
-impl Setting {
-    /// Of a checked definition.
-    pub(crate) fn new(pipeline: Arc<Pipeline>, partition: u32) -> Result<Self, ForecastError> {
-        Ok(Self {
-            index: CatchmentIndex::new(&pipeline)?,
-            partition,
-            leads: Leads::new(&pipeline),
-            first_guess: FirstGuessChecks::new(&pipeline),
-            pipeline,
-        })
-    }
-
-    /// For how long late rows are remembered: the state goes back no further.
-    pub(crate) fn memory_of_late_rows_s(&self) -> i64 {
-        let forecast = &self.pipeline.forecast;
-        let apart_s = i64::from(self.pipeline.log.snapshot_every) * self.pipeline.time.tick_s();
-        3 * forecast.lateness.seconds() + apart_s
-    }
-
-    /// Longest rollout that a forecast asks for, in steps.
-    fn horizon(&self) -> usize {
-        let wait_s = self.pipeline.forecast.wait.seconds();
-        self.leads.steps + usize::try_from(wait_s / self.pipeline.time.step.seconds()).unwrap_or(0)
-    }
-
-    /// The state begins before the definition's first step, also in operations: history that is there warms it up.
-    fn begin(&self) -> Timestamp {
-        let step_s = self.pipeline.time.step.seconds();
-        self.pipeline.time.from.ceil_s(step_s).plus_s(-step_s)
-    }
 }
 
 impl PartitionState {

@@ -11,7 +11,7 @@ use nilometer_schemas::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory};
 
 use super::*;
-use crate::state::Setting;
+use crate::setting::Setting;
 
 fn frozen() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("frozen")
