@@ -44,6 +44,9 @@ struct Column {
     /// of floating-point numbers: their mean, and the mean of their squares
     #[serde(skip_serializing_if = "Option::is_none")]
     moments: Option<[f64; 2]>,
+    /// whether rounding can change it
+    #[serde(skip)]
+    rounds: bool,
 }
 
 #[test]
@@ -94,13 +97,12 @@ fn holds(name: &str, store: &Path) {
         assert_eq!(found.columns.keys().collect::<Vec<_>>(), expected.columns.keys().collect::<Vec<_>>(), "{topic}");
         for (column, expected) in &expected.columns {
             let found = &found.columns[column];
-            match (exactly, found.moments.zip(expected.moments)) {
-                (false, Some((found, expected))) => {
-                    let near = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
-                    let all_near = found.iter().zip(&expected).all(near);
-                    assert!(all_near, "{column} of {topic}: {found:?}, was {expected:?}");
-                }
-                _ => assert_eq!(found, expected, "{column} of {topic}"),
+            if exactly || !found.rounds {
+                assert_eq!(found.sha256, expected.sha256, "{column} of {topic}: {found:?}, was {expected:?}");
+            } else if let Some((found, expected)) = found.moments.zip(expected.moments) {
+                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * (1.0 + b.abs());
+                let all_near = found.iter().zip(&expected).all(near);
+                assert!(all_near, "{column} of {topic}: {found:?}, was {expected:?}");
             }
         }
     }
@@ -137,7 +139,8 @@ fn of_column(column: &dyn Array) -> Column {
         let mean = |of: fn(f64) -> f64| numbers.iter().flatten().map(of).sum::<f64>() / numbers.len() as f64;
         [mean(|number| number), mean(|number| number * number)]
     });
-    Column { sha256, moments }
+    let rounds = !matches!(column.data_type(), DataType::Utf8 | DataType::Timestamp(..));
+    Column { sha256, moments, rounds }
 }
 
 /// Every number, text and null of a column without an offset.

@@ -63,7 +63,7 @@ fn one_process_and_four_give_what_the_embedded_log_gives() {
 
     let four = on_kafka(window(&stores[2], FROM, to), &broker, "four");
     create_topics(&definition(), &four);
-    // Whoever reads is there before whoever writes, and the other way round.
+    // Readers are there before writers, and the other way round.
     ["publish", "forecast", "ingest", "score"]
         .map(|role| start(role, &four, folder.path()))
         .into_iter()
@@ -108,7 +108,7 @@ fn a_log_that_moves_to_kafka_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_subscriber_that_sleeps_holds_nobody_up_and_misses_nothing() {
+fn a_subscriber_that_sleeps_holds_no_role_up_and_misses_nothing() {
     if cance().is_none() {
         return;
     }

@@ -121,7 +121,7 @@ type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 /// A role: how it stands, and what tells it that its inputs are complete.
 struct Actor {
     name: &'static str,
-    /// stage of the flow: whoever is of a later one drains when all of the earlier ones have ended
+    /// stage of the flow: a role of a later one drains when all of the earlier ones have ended
     stage: usize,
     running: Option<(Running, Lifecycle)>,
     ended: bool,

@@ -89,7 +89,7 @@ fn what_past_years_brought_may_come_again() {
     let (past, dry) = (flow("past_years"), flow("zero"));
     assert!(past > 2.0 * dry, "with the rain of 2010 {past} m3/s, without rain {dry}");
 
-    // The years stand in the snapshot: whoever goes on from one says the same.
+    // The years are in the snapshot: a restart says the same.
     let replayed = |days: &[&str]| {
         let out = tempfile::tempdir().unwrap();
         for day in days {

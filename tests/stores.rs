@@ -94,10 +94,10 @@ fn hindcast(definition: &Path, set: Vec<String>) -> tempfile::TempDir {
 }
 
 /// A row of the ledger: observed, predicted and innovation, and what each store gained, mm.
-type Told = ([f64; 3], Vec<(String, f64)>);
+type LedgerRow = ([f64; 3], Vec<(String, f64)>);
 
 /// The ledger's rows about a variable.
-fn told(store: &Path, variable: &str) -> Vec<Told> {
+fn ledger(store: &Path, variable: &str) -> Vec<LedgerRow> {
     let of_batch = |batch| {
         let rows = Analyses::try_from(batch).unwrap();
         let row = |row: usize| {
@@ -125,7 +125,7 @@ fn melt(store: &Path) -> f64 {
 #[test]
 fn snow_that_was_seen_is_there_when_it_melts() {
     let folder = tempfile::tempdir().unwrap();
-    // More than fell, on three days of February and March; on another day nobody could see it.
+    // More than fell, on three days of February and March; on another day it could not be seen.
     let seen = [(50, Some(400.0)), (57, Some(450.0)), (64, Some(480.0)), (71, None)];
     let definition = definition(folder.path(), THAW, ("snow_water_equivalent", "mm"), &seen);
     let filter = filter();
@@ -135,7 +135,7 @@ fn snow_that_was_seen_is_there_when_it_melts() {
     };
     let (seen, doubted) = (run("0.01"), run("10.0"));
 
-    let rows = told(seen.path(), "snow_water_equivalent");
+    let rows = ledger(seen.path(), "snow_water_equivalent");
     assert_eq!(rows.len(), 3, "the row without a value is none");
     for ([observed, predicted, innovation], gained) in rows {
         assert!(innovation > 0.0, "more was seen than the model had");
@@ -173,7 +173,7 @@ fn ground_that_was_seen_between_the_snow_has_less_to_melt() {
     };
     let (seen, doubted) = (run("0.02"), run("1.0"));
 
-    let rows = told(seen.path(), "snow_covered_fraction");
+    let rows = ledger(seen.path(), "snow_covered_fraction");
     assert_eq!(rows.len(), 3, "the row without a value is none");
     for ([observed, predicted, innovation], gained) in rows {
         assert!((observed - 0.2).abs() < 1e-12 && predicted <= 1.0 && innovation < 0.0, "{observed} {predicted}");
@@ -222,7 +222,7 @@ fn soil_that_was_seen_corrects_once_its_climate_is_known() {
         store
     };
     let (whole, twice) = (run(&[DAYS]), run(&[65, DAYS]));
-    let rows = told(whole.path(), "soil_moisture");
+    let rows = ledger(whole.path(), "soil_moisture");
     // Days 70 to the last; those before only taught.
     assert_eq!(rows.len() as i64, DAYS - 69);
     for ([observed, predicted, innovation], gained) in &rows[1..4] {
@@ -232,6 +232,6 @@ fn soil_that_was_seen_corrects_once_its_climate_is_known() {
             assert_eq!(*mm > 0.0, name == "soil_store", "{name} gained {mm} mm");
         }
     }
-    assert_eq!(told(twice.path(), "soil_moisture"), rows, "what was learned stands in the snapshot");
+    assert_eq!(ledger(twice.path(), "soil_moisture"), rows, "what was learned stands in the snapshot");
     assert_eq!(means(twice.path()), means(whole.path()));
 }

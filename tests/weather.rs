@@ -1,4 +1,4 @@
-//! A weather forecast's members drive the forecast's, from when it has come until its end; nobody knows it before.
+//! A weather forecast's members drive the forecast's, from when it has come until its end; it is not known before.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
@@ -82,7 +82,7 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
     for ((issued, scenario, [mean, high]), (_, _, [dry, dry_high])) in with.iter().zip(&without) {
         assert_eq!(scenario, if *issued < came.plus_s(-6 * HOUR) { "zero" } else { "members" }, "{issued}");
         if *issued < came {
-            assert_eq!((mean, high), (dry, dry_high), "{issued}: nobody knows it yet");
+            assert_eq!((mean, high), (dry, dry_high), "{issued}: it is not known yet");
         } else {
             // Half of the members meet 48 mm of rain.
             assert!(*mean > 1.5 * dry && *high > 2.0 * dry_high, "{issued}: {mean} [{high}] and {dry} [{dry_high}]");
@@ -90,7 +90,7 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
     }
     assert!(with.iter().any(|(issued, ..)| *issued >= came) && with.iter().any(|(issued, ..)| *issued < came));
 
-    // Kept in the snapshot: whoever goes on from one says the same.
+    // In the snapshot: a restart says the same.
     let twice = run("members", &["2014-09-20T06:00:00Z", end]);
     assert_eq!(said(twice.path()), with);
     for words in ["ask for is not there: no more rain is assumed", "ask for is there"] {

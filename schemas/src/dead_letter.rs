@@ -124,7 +124,7 @@ pub struct DeadLettersBuilder {
 }
 
 impl DeadLettersBuilder {
-    /// No letters yet.
+    /// No dead letters yet.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -142,10 +142,10 @@ impl DeadLettersBuilder {
         self.ingest_time.append_value(letter.ingest_time.0);
     }
 
-    /// The letters so far; the builder is empty afterwards.
+    /// The dead letters so far; the builder is empty afterwards.
     ///
     /// # Errors
-    /// [`SchemaError::Arrow`] when the letters are larger than one Arrow column can hold.
+    /// [`SchemaError::Arrow`] when the dead letters are larger than one Arrow column can hold.
     pub fn finish(&mut self) -> Result<DeadLetters, SchemaError> {
         assemble(
             Contract::DeadLetter,

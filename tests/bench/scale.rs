@@ -128,7 +128,7 @@ fn pauses(broker: &Broker, folder: &Path) {
                 let from = times.len().checked_sub(since + 1)?;
                 times[from..].windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64()).max_by(f64::total_cmp)
             })
-            // Whoever kept its process waits no longer than usual.
+            // A partition that kept its process waits no longer than usual.
             .filter(|wait| *wait > 0.3)
             .collect();
         waits.sort_by(f64::total_cmp);

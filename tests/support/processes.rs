@@ -57,7 +57,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// A test that fails leaves nobody behind.
+    /// A test that fails leaves no process behind.
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());

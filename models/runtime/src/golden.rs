@@ -45,8 +45,8 @@ pub fn check_golden(runtime: &Runtime, package: &Package) -> Result<Vec<Differen
     copy("step.forcing", &get("step.forcing")?.values, model.forcing_mut())?;
     let fluxes = model.step(&mut state)?;
     compare("step.discharge", fluxes.discharge_mm, &get("step.discharge")?.values);
-    let told = [("step.evapotranspiration", fluxes.evapotranspiration_mm), ("step.outflow", fluxes.outflow_mm)];
-    for (name, found) in told {
+    let optional = [("step.evapotranspiration", fluxes.evapotranspiration_mm), ("step.outflow", fluxes.outflow_mm)];
+    for (name, found) in optional {
         if let Some(found) = found {
             compare(name, found, &get(name)?.values);
         }

@@ -104,11 +104,11 @@ impl Graph {
 
     /// The numbers of an output of the last run.
     pub(crate) fn output(&self, name: &str) -> &[f32] {
-        self.told(name).unwrap_or(&[])
+        self.optional_output(name).unwrap_or(&[])
     }
 
     /// The same, when the graph was bound to give it.
-    pub(crate) fn told(&self, name: &str) -> Option<&[f32]> {
+    pub(crate) fn optional_output(&self, name: &str) -> Option<&[f32]> {
         self.outputs.get(name).map(Vec::as_slice)
     }
 }

@@ -144,17 +144,17 @@ impl TrainStep {
             (RATE.to_owned(), vec![1]),
             (COUNT.to_owned(), vec![1]),
         ];
-        let mut told = vec![(LOSS.to_owned(), vec![1])];
+        let mut expected = vec![(LOSS.to_owned(), vec![1])];
         for (name, tensor) in &weights {
             given.push((name.clone(), tensor.shape.clone()));
-            told.push((format!("{name}.next"), tensor.shape.clone()));
+            expected.push((format!("{name}.next"), tensor.shape.clone()));
             for moment in MOMENTS {
                 given.push((format!("{name}.{moment}"), tensor.shape.clone()));
-                told.push((format!("{name}.{moment}.next"), tensor.shape.clone()));
+                expected.push((format!("{name}.{moment}.next"), tensor.shape.clone()));
             }
         }
         let path = file(package, "train_step.onnx")?;
-        let graph = Graph::new(runtime, &path, &fixed, &borrowed(&given), &borrowed(&told))?;
+        let graph = Graph::new(runtime, &path, &fixed, &borrowed(&given), &borrowed(&expected))?;
         let zeros: BTreeMap<String, Vec<f32>> =
             weights.iter().map(|(name, tensor)| (name.clone(), vec![0.0; tensor.values.len()])).collect();
         Ok(Self { graph, weights, moments: [zeros.clone(), zeros], count: 0.0 })

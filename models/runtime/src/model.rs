@@ -55,8 +55,8 @@ impl Model {
             (package.card().state_rows(), package.card().inputs.len(), catchments.len(), members);
         let weights: BTreeMap<&str, Tensor> = package.gathered(catchments);
         let (state, flow): (&[usize], &[usize]) = (&[rows, c, m], &[c, m]);
-        let told = [EVAPOTRANSPIRATION, OUTFLOW].into_iter().filter(|o| package.card().gives(o)).map(|o| (o, flow));
-        let outputs: Vec<_> = [(STATE_NEXT, state), (DISCHARGE, flow)].into_iter().chain(told).collect();
+        let fluxes = [EVAPOTRANSPIRATION, OUTFLOW].into_iter().filter(|o| package.card().gives(o)).map(|o| (o, flow));
+        let outputs: Vec<_> = [(STATE_NEXT, state), (DISCHARGE, flow)].into_iter().chain(fluxes).collect();
         let step = Graph::new(
             runtime,
             &package.file("step.onnx"),
@@ -165,8 +165,8 @@ impl Model {
         state.copy_from_slice(self.step.output(STATE_NEXT));
         Ok(Fluxes {
             discharge_mm: self.step.output(DISCHARGE),
-            evapotranspiration_mm: self.step.told(EVAPOTRANSPIRATION),
-            outflow_mm: self.step.told(OUTFLOW),
+            evapotranspiration_mm: self.step.optional_output(EVAPOTRANSPIRATION),
+            outflow_mm: self.step.optional_output(OUTFLOW),
         })
     }
 
@@ -192,7 +192,7 @@ impl Model {
     /// Quantiles `[T, 19, C, M]` of levels 0.05 to 0.95 of the last rollout's discharge, mm a step, if the model gives them.
     #[must_use]
     pub fn rollout_quantiles(&self) -> Option<&[f32]> {
-        self.rollout.told(QUANTILES)
+        self.rollout.optional_output(QUANTILES)
     }
 
     /// The state `[S, C, M]` at the end of the last rollout.

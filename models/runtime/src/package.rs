@@ -148,7 +148,7 @@ impl Package {
         Ok(Selection { places, attributes: Vec::new() })
     }
 
-    /// Any catchments, told apart by `attributes` `[A, C]` in the card's order and units.
+    /// Any catchments, described by `attributes` `[A, C]` in the card's order and units.
     ///
     /// # Errors
     /// [`RuntimeError::Attributes`] when their number does not fit, one is no finite number, or the package takes none.

@@ -181,11 +181,11 @@ impl Ground<'_> {
     }
 
     fn balance(&self, trace: &Trace) -> Probe {
-        let told = self.holds_water() && self.package.card().gives("outflow");
+        let balances = self.holds_water() && self.package.card().gives("outflow");
         Probe {
             name: PROBES[0],
-            holds: told.then_some(trace.imbalance_mm <= BALANCE_MM),
-            found: if told {
+            holds: balances.then_some(trace.imbalance_mm <= BALANCE_MM),
+            found: if balances {
                 format!("largest error {:.1e} mm a step", trace.imbalance_mm)
             } else {
                 "keeps no account of water".to_owned()
@@ -282,7 +282,7 @@ impl Ground<'_> {
     fn doubled_area(&self, ordinary: &Trace) -> Result<Probe, RuntimeError> {
         const NAME: &str = PROBES[6];
         let Some(area) = self.package.card().attributes.iter().position(|a| a.name == AREA) else {
-            return Ok(Probe { name: NAME, holds: Some(true), found: "is not told the area".to_owned() });
+            return Ok(Probe { name: NAME, holds: Some(true), found: "does not use the area".to_owned() });
         };
         let mut doubled = self.catchments.clone();
         let count = doubled.len();

@@ -154,8 +154,8 @@ impl Pipeline {
     /// How far ahead weather may be known, in seconds: as far as forecasts look, or as sources tell.
     #[must_use]
     pub fn foresight_s(&self) -> i64 {
-        let told = self.sources.values().map(|source| -source.delay.seconds()).max();
-        self.forecast.horizon.seconds().max(told.unwrap_or(0))
+        let foresight_s = self.sources.values().map(|source| -source.delay.seconds()).max();
+        self.forecast.horizon.seconds().max(foresight_s.unwrap_or(0))
     }
 
     fn parse(mut table: Table) -> Result<Self, Vec<Problem>> {

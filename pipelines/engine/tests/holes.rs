@@ -167,7 +167,7 @@ async fn whose_a_lost_message_was_is_told_by_those_around_it() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_read_is_cut_from_the_end() {
+async fn what_has_not_been_read_is_cut_from_the_end() {
     let (store, known) = damaged(&[8, 9], Corruption::Cut).await;
     let known = Extent { end: 8, producers: [("a".to_owned(), 8)].into(), ..known };
     let log = open(&store);
@@ -179,7 +179,7 @@ async fn what_nobody_has_read_is_cut_from_the_end() {
 }
 
 #[tokio::test]
-async fn what_a_reader_has_read_is_lost_although_nobody_says_whose_it_was() {
+async fn what_a_reader_has_read_is_lost_although_its_producer_is_not_known() {
     let (store, known) = damaged(&[8, 9], Corruption::Deleted).await;
     let known = Extent { producers: Default::default(), ..known };
     let log = gone_on(&store, &known).await;

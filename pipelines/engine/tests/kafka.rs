@@ -22,7 +22,7 @@ use rdkafka::{
     producer::{FutureProducer, FutureRecord},
 };
 
-const LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
+const DEAD_LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
 
 /// One node for all tests that do not harm it.
 fn address() -> Option<String> {
@@ -58,18 +58,22 @@ async fn two_owners_of_one_partition_append_every_message_once() {
     ours.create_topics(1).await.unwrap();
     // Both are the same producer: a zombie and its successor.
     for sequence in 1..=6 {
-        let (one, other) =
-            tokio::join!(ours.append(LETTERS, message("p", sequence)), theirs.append(LETTERS, message("p", sequence)));
+        let (one, other) = tokio::join!(
+            ours.append(DEAD_LETTERS, message("p", sequence)),
+            theirs.append(DEAD_LETTERS, message("p", sequence))
+        );
         let appended = [one.unwrap(), other.unwrap()];
         assert!(
             appended.contains(&Appended::At(sequence - 1)) && appended.contains(&Appended::Already),
             "{appended:?}"
         );
     }
-    assert_eq!(theirs.bounds(LETTERS).await.unwrap().end, 6);
-    assert_eq!(ours.bounds(LETTERS).await.unwrap().end, 6);
+    assert_eq!(theirs.bounds(DEAD_LETTERS).await.unwrap().end, 6);
+    assert_eq!(ours.bounds(DEAD_LETTERS).await.unwrap().end, 6);
     for position in 0..6 {
-        let Some(Entry::Record(record)) = ours.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+        let Some(Entry::Record(record)) = ours.read(DEAD_LETTERS, position).await.unwrap() else {
+            panic!("{position}")
+        };
         assert_eq!((record.position, record.rows_before), (position, position));
     }
 }
@@ -80,13 +84,13 @@ async fn who_waits_in_one_process_hears_of_what_another_appends() {
     let options = options(&address, "waits");
     let (ours, theirs) = (open(&options), open(&options));
     ours.create_topics(1).await.unwrap();
-    assert!(ours.read(LETTERS, 0).await.unwrap().is_none());
-    let (waited, appended) = tokio::join!(ours.wait(LETTERS, 0), async {
+    assert!(ours.read(DEAD_LETTERS, 0).await.unwrap().is_none());
+    let (waited, appended) = tokio::join!(ours.wait(DEAD_LETTERS, 0), async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        theirs.append(LETTERS, message("p", 1)).await
+        theirs.append(DEAD_LETTERS, message("p", 1)).await
     });
     assert_eq!((waited.unwrap(), appended.unwrap()), ((), Appended::At(0)));
-    assert!(matches!(ours.read(LETTERS, 0).await.unwrap(), Some(Entry::Record(_))));
+    assert!(matches!(ours.read(DEAD_LETTERS, 0).await.unwrap(), Some(Entry::Record(_))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,16 +116,16 @@ async fn what_cannot_be_appended_is_refused_with_its_reason() {
     let Some(address) = address() else { return };
     let options = options(&address, "refused");
     let log = open(&options);
-    let absent = log.append(LETTERS, message("p", 1)).await.unwrap_err();
+    let absent = log.append(DEAD_LETTERS, message("p", 1)).await.unwrap_err();
     assert!(!absent.is_retryable(), "{absent}");
-    let absent = log.read(LETTERS, 0).await.unwrap_err().to_string();
+    let absent = log.read(DEAD_LETTERS, 0).await.unwrap_err().to_string();
     assert!(absent.contains("nilometer topics create"), "{absent}");
     log.create_topics(1).await.unwrap();
     let batch = dead_letters(&random_text(2 << 20), 1);
     let large = Message { time: Timestamp(0), producer: "p", sequence: 1, batch };
-    let refused = log.append(LETTERS, large).await.unwrap_err();
+    let refused = log.append(DEAD_LETTERS, large).await.unwrap_err();
     assert!(matches!(refused, LogError::TooLarge { accepted, .. } if accepted == 1 << 20), "{refused}");
-    assert_eq!(log.append(LETTERS, message("p", 1)).await.unwrap(), Appended::At(0), "the next is taken");
+    assert_eq!(log.append(DEAD_LETTERS, message("p", 1)).await.unwrap(), Appended::At(0), "the next is taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -136,14 +140,14 @@ async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
     for sequence in 1..=40 {
         let text = if sequence == 20 { random_text(2 << 20) } else { "small".to_owned() };
         let message = Message { batch: dead_letters(&text, 1), ..message("owner", sequence) };
-        appending.push(log.hand_over(LETTERS, message, &chain).await.unwrap());
+        appending.push(log.hand_over(DEAD_LETTERS, message, &chain).await.unwrap());
     }
     let heard = futures::future::join_all(appending).await;
     let failed = heard.iter().position(Result::is_err).unwrap();
     assert!(failed < 20 && heard[failed..].iter().all(Result::is_err), "{heard:?}");
-    let last = log.last_sequence(LETTERS, "owner").await.unwrap().unwrap_or(0).cast_unsigned();
+    let last = log.last_sequence(DEAD_LETTERS, "owner").await.unwrap().unwrap_or(0).cast_unsigned();
     assert_eq!(last, failed as u64, "a hole could not be filled any more");
-    assert_eq!(log.append(LETTERS, message("owner", last + 1)).await.unwrap(), Appended::At(last));
+    assert_eq!(log.append(DEAD_LETTERS, message("owner", last + 1)).await.unwrap(), Appended::At(last));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,9 +158,9 @@ async fn a_partition_that_is_released_while_messages_are_on_their_way_loses_none
     log.create_topics(1).await.unwrap();
     let (chain, mut appending) = (Chain::default(), Vec::new());
     for sequence in 1..=4 * EACH {
-        appending.push(log.hand_over(LETTERS, message("owner", sequence), &chain).await.unwrap());
+        appending.push(log.hand_over(DEAD_LETTERS, message("owner", sequence), &chain).await.unwrap());
         if sequence.is_multiple_of(EACH) {
-            log.release(LETTERS.number);
+            log.release(DEAD_LETTERS.number);
         }
     }
     let appended = futures::future::try_join_all(appending).await.unwrap();
@@ -171,24 +175,24 @@ async fn what_is_copied_keeps_its_position_and_its_damage() {
     let store = std::sync::Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
     let embedded = EmbeddedLog::new(store, "log", &Metrics::unregistered());
     for sequence in 1..=6 {
-        embedded.append(LETTERS, message("p", sequence)).await.unwrap();
+        embedded.append(DEAD_LETTERS, message("p", sequence)).await.unwrap();
     }
-    embedded.trim(LETTERS, 2).await.unwrap();
+    embedded.trim(DEAD_LETTERS, 2).await.unwrap();
     std::fs::write(folder.path().join("log/dead_letter.v1/0/00000000000000000003.arrow"), b"torn").unwrap();
     let log = open(&options);
     log.create_topics(1).await.unwrap();
-    assert_eq!(log.copy_from(&embedded, LETTERS).await.unwrap(), 4);
-    assert_eq!(log.copy_from(&embedded, LETTERS).await.unwrap(), 0, "a second copy finds everything");
-    assert_eq!(log.bounds(LETTERS).await.unwrap(), Bounds { start: 2, end: 6 });
+    assert_eq!(log.copy_from(&embedded, DEAD_LETTERS).await.unwrap(), 4);
+    assert_eq!(log.copy_from(&embedded, DEAD_LETTERS).await.unwrap(), 0, "a second copy finds everything");
+    assert_eq!(log.bounds(DEAD_LETTERS).await.unwrap(), Bounds { start: 2, end: 6 });
     for position in [2, 4, 5] {
-        let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+        let Some(Entry::Record(record)) = log.read(DEAD_LETTERS, position).await.unwrap() else { panic!("{position}") };
         assert_eq!((record.position, record.rows_before), (position, position));
     }
-    let Some(Entry::Damaged(damage)) = log.read(LETTERS, 3).await.unwrap() else { panic!("3 is damaged") };
+    let Some(Entry::Damaged(damage)) = log.read(DEAD_LETTERS, 3).await.unwrap() else { panic!("3 is damaged") };
     assert_eq!(&damage.bytes[..], b"torn");
-    assert_eq!(log.append(LETTERS, message("p", 6)).await.unwrap(), Appended::Already);
-    assert_eq!(log.append(LETTERS, message("p", 7)).await.unwrap(), Appended::At(6));
-    let foreign = log.copy_from(&embedded, LETTERS).await.unwrap_err();
+    assert_eq!(log.append(DEAD_LETTERS, message("p", 6)).await.unwrap(), Appended::Already);
+    assert_eq!(log.append(DEAD_LETTERS, message("p", 7)).await.unwrap(), Appended::At(6));
+    let foreign = log.copy_from(&embedded, DEAD_LETTERS).await.unwrap_err();
     assert!(foreign.to_string().contains("2 to 7") && foreign.to_string().contains("2 to 6"), "{foreign}");
 }
 
@@ -212,11 +216,11 @@ async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, faul
     let (written, mut progress) = tokio::sync::watch::channel(0);
     let over = AtomicBool::new(false);
     let writing = async {
-        // One more behind the last fault, so that whoever waits for it sees the end.
+        // One more behind the last fault, so that a reader that waits for it sees the end.
         loop {
             let last = over.load(Ordering::Relaxed);
             let sequence = *written.borrow() + 1;
-            log.append(LETTERS, message("p", sequence)).await.unwrap();
+            log.append(DEAD_LETTERS, message("p", sequence)).await.unwrap();
             written.send_replace(sequence);
             if last {
                 break sequence;
@@ -226,8 +230,10 @@ async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, faul
     let reading = async {
         let mut position = 0;
         while !over.load(Ordering::Relaxed) {
-            log.wait(LETTERS, position).await.unwrap();
-            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+            log.wait(DEAD_LETTERS, position).await.unwrap();
+            let Some(Entry::Record(record)) = log.read(DEAD_LETTERS, position).await.unwrap() else {
+                panic!("{position}")
+            };
             assert_eq!((record.position, record.rows_before), (position, position));
             position += 1;
         }
@@ -246,7 +252,7 @@ async fn write_and_read_through(options: &KafkaOptions, mut broker: Broker, faul
         broker
     };
     let (written, (), _broker) = tokio::join!(writing, reading, faulting);
-    assert_eq!(open(options).bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: written });
+    assert_eq!(open(options).bounds(DEAD_LETTERS).await.unwrap(), Bounds { start: 0, end: written });
 }
 
 /// Twenty messages more: a fault meets a log that is at work, and the log gets over it.
@@ -300,9 +306,9 @@ async fn a_snapshot_of_another_log_is_refused() {
     let options = options(&address, "beyond");
     let log = open(&options);
     log.create_topics(1).await.unwrap();
-    log.append(LETTERS, message("p", 1)).await.unwrap();
-    assert!(log.read(LETTERS, 1).await.unwrap().is_none(), "the end may be waited at");
-    for refused in [log.read(LETTERS, 2).await.unwrap_err(), log.wait(LETTERS, 7).await.unwrap_err()] {
+    log.append(DEAD_LETTERS, message("p", 1)).await.unwrap();
+    assert!(log.read(DEAD_LETTERS, 1).await.unwrap().is_none(), "the end may be waited at");
+    for refused in [log.read(DEAD_LETTERS, 2).await.unwrap_err(), log.wait(DEAD_LETTERS, 7).await.unwrap_err()] {
         assert!(refused.to_string().contains("ends at 1") && refused.to_string().contains("log copy"), "{refused}");
     }
 }
@@ -318,16 +324,18 @@ async fn a_message_of_another_program_is_passed_over_wherever_it_stands() {
     for sequence in 1..=3 {
         let record = FutureRecord::<(), str>::to("poison.dead_letter.v1").partition(0).payload("not ours");
         other.send(record, Duration::from_secs(30)).await.unwrap();
-        assert_eq!(log.append(LETTERS, message("p", sequence)).await.unwrap(), Appended::At(sequence - 1));
+        assert_eq!(log.append(DEAD_LETTERS, message("p", sequence)).await.unwrap(), Appended::At(sequence - 1));
     }
     let record = FutureRecord::<(), str>::to("poison.dead_letter.v1").partition(0).payload("at the end");
     other.send(record, Duration::from_secs(30)).await.unwrap();
-    // Whoever opens it anew finds its way as well.
+    // A new client finds its way as well.
     for log in [log, open(&options)] {
-        assert_eq!(log.bounds(LETTERS).await.unwrap(), Bounds { start: 0, end: 3 });
-        assert_eq!(log.last_sequence(LETTERS, "p").await.unwrap(), Some(3));
+        assert_eq!(log.bounds(DEAD_LETTERS).await.unwrap(), Bounds { start: 0, end: 3 });
+        assert_eq!(log.last_sequence(DEAD_LETTERS, "p").await.unwrap(), Some(3));
         for position in [2, 0, 1] {
-            let Some(Entry::Record(record)) = log.read(LETTERS, position).await.unwrap() else { panic!("{position}") };
+            let Some(Entry::Record(record)) = log.read(DEAD_LETTERS, position).await.unwrap() else {
+                panic!("{position}")
+            };
             assert_eq!((record.position, record.rows_before), (position, position));
         }
     }

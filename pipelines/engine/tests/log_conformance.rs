@@ -11,7 +11,7 @@ use nilometer_engine::{
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 
-const LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
+const DEAD_LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
 
 fn on_disk(folder: &tempfile::TempDir) -> EmbeddedLog {
     let store = LocalFileSystem::new_with_prefix(folder.path()).unwrap();
@@ -24,7 +24,7 @@ fn segment(folder: &tempfile::TempDir, position: u64) -> PathBuf {
 
 async fn append(log: &EmbeddedLog, sequence: i64) -> Appended {
     let message = Message { time: Timestamp(0), producer: "p", sequence, batch: dead_letters("p", 2) };
-    log.append(LETTERS, message).await.unwrap()
+    log.append(DEAD_LETTERS, message).await.unwrap()
 }
 
 #[tokio::test]
@@ -50,8 +50,8 @@ async fn a_torn_last_segment_is_cut_kept_aside_and_written_again() {
     for length in [0, 1, whole.len() / 2, whole.len() - 1] {
         std::fs::write(segment(&folder, 2), &whole[..length]).unwrap();
         let log = on_disk(&folder);
-        assert_eq!(log.bounds(LETTERS).await.unwrap().end, 2, "cut at {length} bytes");
-        assert_eq!(log.last_sequence(LETTERS, "p").await.unwrap(), Some(2));
+        assert_eq!(log.bounds(DEAD_LETTERS).await.unwrap().end, 2, "cut at {length} bytes");
+        assert_eq!(log.last_sequence(DEAD_LETTERS, "p").await.unwrap(), Some(2));
         assert_eq!(append(&log, 3).await, Appended::At(2), "the producer appends it again");
         assert!(folder.path().join("log/torn/dead_letter.v1/0/00000000000000000002.arrow").exists());
     }
@@ -68,18 +68,23 @@ async fn damage_in_the_middle_is_reported_with_its_bytes_and_its_row_count_is_kn
     bytes[100] ^= 0x40;
     std::fs::write(segment(&folder, 1), &bytes).unwrap();
     let log = on_disk(&folder);
-    let Some(Entry::Damaged(damage)) = log.read(LETTERS, 1).await.unwrap() else { panic!("position 1 is damaged") };
+    let Some(Entry::Damaged(damage)) = log.read(DEAD_LETTERS, 1).await.unwrap() else {
+        panic!("position 1 is damaged")
+    };
     assert_eq!(damage.bytes, bytes);
     assert!(
         damage.detail.contains("00000000000000000001.arrow") && damage.detail.contains("checksum"),
         "{}",
         damage.detail
     );
-    let Some(Entry::Record(behind)) = log.read(LETTERS, 2).await.unwrap() else { panic!("position 2 is intact") };
+    let Some(Entry::Record(behind)) = log.read(DEAD_LETTERS, 2).await.unwrap() else { panic!("position 2 is intact") };
     assert_eq!(behind.rows_before, 4, "the two rows of the damaged segment are still counted");
 
     std::fs::remove_file(segment(&folder, 1)).unwrap();
-    assert!(matches!(log.read(LETTERS, 1).await.unwrap(), Some(Entry::Damaged(_))), "a lost segment is damage too");
+    assert!(
+        matches!(log.read(DEAD_LETTERS, 1).await.unwrap(), Some(Entry::Damaged(_))),
+        "a lost segment is damage too"
+    );
 }
 
 #[tokio::test]
@@ -88,7 +93,7 @@ async fn two_logs_over_one_folder_never_take_one_position_twice() {
     let (ours, theirs) = (on_disk(&folder), on_disk(&folder));
     assert_eq!(append(&ours, 1).await, Appended::At(0));
     let message = |sequence| Message { time: Timestamp(0), producer: "q", sequence, batch: dead_letters("q", 1) };
-    assert_eq!(theirs.append(LETTERS, message(1)).await.unwrap(), Appended::At(1));
+    assert_eq!(theirs.append(DEAD_LETTERS, message(1)).await.unwrap(), Appended::At(1));
     assert_eq!(append(&ours, 2).await, Appended::At(2));
-    assert_eq!(theirs.append(LETTERS, message(1)).await.unwrap(), Appended::Already);
+    assert_eq!(theirs.append(DEAD_LETTERS, message(1)).await.unwrap(), Appended::Already);
 }

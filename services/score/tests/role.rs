@@ -197,7 +197,7 @@ fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_
     let hour = |time: i64| Timestamp(time).seconds_since(from) / HOUR;
     let mut series: BTreeMap<(String, i64), BTreeMap<i64, [f64; 2]>> = BTreeMap::new();
     let (mut judged, mut revised, mut briers) = (0, 0, 0);
-    let mut told: BTreeMap<(String, i64), [u64; 4]> = BTreeMap::new();
+    let mut newest_counts: BTreeMap<(String, i64), [u64; 4]> = BTreeMap::new();
     for rows in &scores {
         for row in 0..rows.len() {
             let name = rows.catchment().value(row);
@@ -234,7 +234,7 @@ fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_
                 counts.value(row).as_any().downcast_ref::<UInt64Array>().unwrap().iter().flatten().sum::<u64>()
             });
             let counted = [floods[0], floods[1], floods[2], rows.peaks().value(row)];
-            let before = told.insert((name.to_owned(), lead), counted).unwrap_or_default();
+            let before = newest_counts.insert((name.to_owned(), lead), counted).unwrap_or_default();
             assert!(counted.iter().zip(before).all(|(now, before)| *now >= before), "{name}: {before:?}, {counted:?}");
             if again {
                 revised += 1;
@@ -256,11 +256,11 @@ fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_
     assert_eq!(total("nilometer_score_revised_total"), f64::from(revised));
     assert_eq!(total("nilometer_score_thresholds_total"), briers as f64);
     assert!(total("nilometer_score_covered_total") < judged as f64);
-    let of_gauge = |lead: i64| told[&(GAUGES[0].to_owned(), lead)];
+    let of_gauge = |lead: i64| newest_counts[&(GAUGES[0].to_owned(), lead)];
     let [hits, misses, ..] = of_gauge(1);
-    assert!(hits > 0 && hits + misses <= 4, "a flood every 57 hours, some hidden by gaps: {told:?}");
-    assert!(of_gauge(1)[1] + of_gauge(1)[2] <= of_gauge(LEADS)[1] + of_gauge(LEADS)[2], "{told:?}");
-    assert_eq!(told[&(GAUGES[1].to_owned(), 1)], [0; 4], "no thresholds");
+    assert!(hits > 0 && hits + misses <= 4, "a flood every 57 hours, some hidden by gaps: {newest_counts:?}");
+    assert!(of_gauge(1)[1] + of_gauge(1)[2] <= of_gauge(LEADS)[1] + of_gauge(LEADS)[2], "{newest_counts:?}");
+    assert_eq!(newest_counts[&(GAUGES[1].to_owned(), 1)], [0; 4], "no thresholds");
     let counted: u64 = (1..=LEADS).map(|lead| of_gauge(lead)[..3].iter().sum::<u64>()).sum();
     assert!(total("nilometer_score_floods_total") >= counted as f64 && counted > 0);
 }

@@ -23,13 +23,13 @@ pub(crate) fn package(
     }
     for input in &card.inputs {
         // What the gauge read a step before is an observation, not a forcing.
-        let fed = FEEDBACK.contains(&input.name.as_str());
+        let feedback = FEEDBACK.contains(&input.name.as_str());
         let delivers = |source: &SourceDefinition| {
             let delivers = source.variable().name() == input.name && !source.foresees();
-            if fed { source.observes_discharge() } else { delivers }
+            if feedback { source.observes_discharge() } else { delivers }
         };
         if !sources.values().any(delivers) {
-            let name = if fed { Variable::Discharge.name() } else { &input.name };
+            let name = if feedback { Variable::Discharge.name() } else { &input.name };
             say(format!("{} needs {name}, which no source delivers", card.name));
         }
     }
