@@ -177,3 +177,36 @@ fn gauges_come_and_go_and_the_horizon_grows_without_a_trace_in_the_others() {
     let step = ["time.step=12h", "time.tick=12h"];
     refused(&replay(&after, &changed, &step).output().unwrap(), &["time.step"]);
 }
+
+/// Days before the change, and after it.
+const SHORT: [i64; 2] = [40, 12];
+
+#[test]
+fn every_method_of_assimilation_goes_on_in_those_that_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    write_tables(folder.path());
+    let [before, after] = SHORT;
+    let first = definition(folder.path(), "first", &["g0", "g1", "g2"], "3d", before);
+    let whole = definition(folder.path(), "whole", &["g0", "g1", "g2"], "3d", before + after);
+    let then = definition(folder.path(), "then", &["g4", "g2", "g0"], "3d", before + after);
+    for (method, members) in [("variational", 1), ("output", 1), ("enkf", 8), ("denkf", 8), ("particle", 8)] {
+        let set = [
+            format!("assimilation.method={method}"),
+            format!("assimilation.members={members}"),
+            "assimilation.output_updating=false".to_owned(),
+        ];
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        let (steady, changed) = (folder.path().join(format!("{method}-1")), folder.path().join(format!("{method}-2")));
+        for (store, last) in [(&steady, &whole), (&changed, &then)] {
+            succeed(replay(&first, store, &set));
+            succeed(replay(last, store, &set));
+        }
+        let (expected, found) = (forecasts(&steady, before), forecasts(&changed, before));
+        let mut compared = 0;
+        for (key, numbers) in expected.iter().filter(|((catchment, ..), _)| catchment != "g1") {
+            assert_eq!(&found[key], numbers, "{method}: {key:?}");
+            compared += 1;
+        }
+        assert_eq!(compared, 2 * 3 * usize::try_from(after).unwrap(), "{method}");
+    }
+}
