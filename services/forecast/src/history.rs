@@ -10,7 +10,7 @@ const DAY_S: i64 = 86_400;
 #[derive(Clone)]
 pub(crate) struct History {
     step_s: i64,
-    years: i64,
+    years: usize,
     width: usize,
     slots: i64,
     numbers: Vec<f32>,
@@ -21,10 +21,9 @@ pub(crate) struct History {
 impl History {
     /// Knows nothing yet. `width` is F·C, `ahead_s` how far forecasts look.
     pub(crate) fn new(step_s: i64, years: u32, width: usize, ahead_s: i64) -> Self {
-        let years = i64::from(years);
-        let slots = (years * 366 * DAY_S + ahead_s) / step_s + 2;
+        let slots = (i64::from(years) * 366 * DAY_S + ahead_s) / step_s + 2;
         let numbers = vec![f32::NAN; usize::try_from(slots).unwrap_or(0) * width];
-        Self { step_s, years, width, slots, numbers, newest: Timestamp::MIN }
+        Self { step_s, years: years as usize, width, slots, numbers, newest: Timestamp::MIN }
     }
 
     /// Takes in the step that ends at `time`, the one behind the newest: of each row of `[F, C]` what is known of it.
@@ -36,32 +35,42 @@ impl History {
         self.newest = time;
     }
 
-    /// How far to go back, in seconds, to each past year in which a catchment's weather of `(from, until]` is all known; the newest year first. Of each
-    /// of `catchments`, since one that was added later knows less.
-    pub(crate) fn years(&self, catchments: usize, from: Timestamp, until: Timestamp) -> Vec<Vec<i64>> {
-        let back_s = |year: i64| {
-            let days = (year * 146_097 + 200) / 400;
-            (days * DAY_S + self.step_s / 2) / self.step_s * self.step_s
-        };
+    /// The past years, 0 for the last, in which a catchment's weather of `(from, until]` is all known, the newest first. Of each of `catchments`, since one
+    /// that was added later knows less.
+    pub(crate) fn years(&self, catchments: usize, from: Timestamp, until: Timestamp) -> Vec<Vec<usize>> {
+        let mut years = vec![Vec::new(); catchments];
         let first = from.plus_s(self.step_s);
-        let known = |catchment: usize, back_s: &i64| {
-            let times = std::iter::successors(Some(first), |at| Some(at.plus_s(self.step_s)));
-            let rows = || (catchment..self.width).step_by(catchments);
-            times
-                .take_while(|at| *at <= until)
-                .all(|at| rows().all(|row| self.value(at.plus_s(-back_s), row).is_some()))
-        };
-        let of_catchment = |catchment| (1..=self.years).map(back_s).filter(|back_s| known(catchment, back_s)).collect();
-        (0..catchments).map(of_catchment).collect()
+        let times =
+            || std::iter::successors(Some(first), |at| Some(at.plus_s(self.step_s))).take_while(|at| *at <= until);
+        for year in 0..self.years {
+            let mut known = vec![true; catchments];
+            for time in times() {
+                let Some(forcing) = self.at(time, year) else {
+                    known.fill(false);
+                    break;
+                };
+                for of_input in forcing.chunks_exact(catchments) {
+                    known.iter_mut().zip(of_input).for_each(|(known, value)| *known &= !value.is_nan());
+                }
+            }
+            years.iter_mut().zip(known).filter(|(_, known)| *known).for_each(|(years, _)| years.push(year));
+        }
+        years
     }
 
-    /// A row of the forcing `[F, C]` of the step that ends at `time`, if it is known.
-    pub(crate) fn value(&self, time: Timestamp, row: usize) -> Option<f32> {
+    /// Of each past year, 0 for the last, the forcing `[F, C]` of the step that ended at this time of it, NaN where it is not known; none beyond what is
+    /// remembered.
+    pub(crate) fn of_years(&self, time: Timestamp) -> impl Iterator<Item = Option<&[f32]>> {
+        (0..self.years).map(move |year| self.at(time, year))
+    }
+
+    fn at(&self, time: Timestamp, year: usize) -> Option<&[f32]> {
+        let days = ((year as i64 + 1) * 146_097 + 200) / 400;
+        let back_s = (days * DAY_S + self.step_s / 2) / self.step_s * self.step_s;
+        let time = time.plus_s(-back_s);
         let oldest = self.newest.plus_s(-(self.slots - 1) * self.step_s);
-        if time > self.newest || time < oldest {
-            return None;
-        }
-        Some(self.numbers[self.slot(time) + row]).filter(|value| !value.is_nan())
+        let slot = (oldest..=self.newest).contains(&time).then(|| self.slot(time))?;
+        Some(&self.numbers[slot..slot + self.width])
     }
 
     /// Adds the column of what is remembered of each of `catchments` `[step, F]`, the newest step first and no further back than anything is known.
@@ -121,45 +130,39 @@ mod tests {
         let mut history = History::new(SIX_HOURS, 3, 2, 10 * DAY_S);
         let now = after(&mut history, 0, 2 * 1_461);
         let ahead = now.plus_s(10 * DAY_S);
-        let years = history.years(2, now, ahead);
         // Two years back lies the beginning, and what came before it is not known.
-        assert_eq!(years, [[365 * DAY_S, 730 * DAY_S], [365 * DAY_S, 730 * DAY_S]]);
-        let then = history.value(now.plus_s(SIX_HOURS - years[0][0]), 0).unwrap();
+        assert_eq!(history.years(2, now, ahead), [[0, 1], [0, 1]]);
+        let then = history.at(now.plus_s(SIX_HOURS), 0).unwrap()[0];
         assert!((then - (2.0 * 1_461.0 - 1_460.0)).abs() < 1e-6, "{then:?}");
-        assert_eq!(history.value(now.plus_s(SIX_HOURS), 0), None, "tomorrow is not known");
-        assert_eq!(History::new(SIX_HOURS, 3, 2, DAY_S).years(2, now, ahead), [[0_i64; 0]; 2]);
-        history.remember(now.plus_s(SIX_HOURS), |row| (row == 0).then_some(1.0));
-        assert_eq!(history.value(now.plus_s(SIX_HOURS), 1), None, "what never came is not known");
+        assert_eq!(history.at(now.plus_s(366 * DAY_S), 0), None, "next year's weather is not known");
+        assert_eq!(History::new(SIX_HOURS, 3, 2, DAY_S).years(2, now, ahead), [[0_usize; 0]; 2]);
     }
 
     #[test]
     fn a_gap_in_one_catchment_costs_the_others_nothing() {
         let mut history = History::new(SIX_HOURS, 3, 2, 10 * DAY_S);
         let now = after(&mut history, 0, 1_461);
-        let gap = now.plus_s(SIX_HOURS);
-        history.remember(gap, |row| (row == 0).then_some(1.0));
+        history.remember(now.plus_s(SIX_HOURS), |row| (row == 0).then_some(1.0));
         let later = after(&mut history, 1_462, 1_460);
         let years = history.years(2, later.plus_s(-SIX_HOURS), later.plus_s(DAY_S));
-        assert!(years[0].contains(&(365 * DAY_S)), "{years:?}");
-        assert!(!years[1].contains(&(365 * DAY_S)), "{years:?}");
+        assert!(years[0].contains(&0) && !years[1].contains(&0), "{years:?}");
     }
 
     #[test]
     fn a_snapshot_goes_on_where_it_was_taken_and_old_years_are_forgotten() {
         let mut history = History::new(SIX_HOURS, 1, 2, DAY_S);
         let now = after(&mut history, 0, 3 * 1_461);
-        assert_eq!(history.years(2, now, now.plus_s(DAY_S)), [[365 * DAY_S]; 2]);
-        assert!(history.value(now.plus_s(-730 * DAY_S), 0).is_none());
+        assert_eq!(history.years(2, now, now.plus_s(DAY_S)), [[0], [0]]);
+        assert!(history.at(now, 1).is_none());
         let mut columns = ColumnsBuilder::new(["a", "b"]);
         history.store(2, &mut columns);
         let columns = columns.finish().unwrap();
         // Longer forecasts and other catchments: the ring has another length, and one catchment was not there.
         let mut again = History::new(SIX_HOURS, 1, 3, 20 * DAY_S);
         again.restore(&columns.keyed(["b", "new", "a"]), now);
-        let then = now.plus_s(-365 * DAY_S);
-        let values = [0, 1, 2].map(|row| again.value(then, row));
-        assert_eq!(values, [history.value(then, 1), None, history.value(then, 0)]);
-        assert!(values[0].is_some());
+        let (then, before) = (again.at(now, 0).unwrap(), history.at(now, 0).unwrap());
+        assert_eq!((then[0], then[2]), (before[1], before[0]));
+        assert!(then[1].is_nan());
         assert!(again.numbers.iter().filter(|number| !number.is_nan()).count() > 2 * 1_461);
     }
 }

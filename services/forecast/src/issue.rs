@@ -95,8 +95,8 @@ pub(crate) struct Weather<'a> {
 
 /// Weather of which each member meets another.
 pub(crate) enum MemberWeather<'a> {
-    /// of past years, and of each catchment how far back each lies in seconds
-    PastYears(&'a History, Vec<Vec<i64>>),
+    /// of past years, and of each catchment which of them it knows
+    PastYears(&'a History, Vec<Vec<usize>>),
     /// of the members of a weather forecast
     Forecasts(&'a WeatherForecasts),
 }
@@ -114,10 +114,13 @@ impl Weather<'_> {
     ) {
         let Some(of_members) = &self.members else { return };
         let (members, catchments, ahead) = (layout.shape.members, layout.shape.catchments, valid_time > issue_time);
-        let series: Vec<_> = match of_members {
-            MemberWeather::PastYears(..) => Vec::new(),
-            MemberWeather::Forecasts(weather) => (0..members).map(|member| weather.in_turn(member)).collect(),
-        };
+        let (mut of_years, mut series) = (Vec::new(), Vec::new());
+        match of_members {
+            // What lies behind the issue time is no past year's.
+            MemberWeather::PastYears(..) if !ahead => return,
+            MemberWeather::PastYears(history, _) => of_years.extend(history.of_years(valid_time)),
+            MemberWeather::Forecasts(weather) => series.extend((0..members).map(|member| weather.in_turn(member))),
+        }
         for (row, mean) in forcing.iter_mut().enumerate() {
             let (input, catchment) = (row / catchments, row % catchments);
             // Also of a step that is over, as long as no observation of it has come.
@@ -125,9 +128,10 @@ impl Weather<'_> {
                 continue;
             }
             let own = |member: usize| match of_members {
-                MemberWeather::PastYears(history, years) => {
-                    let years = Some(&years[catchment]).filter(|years| ahead && !years.is_empty())?;
-                    history.value(valid_time.plus_s(-years[member % years.len()]), row)
+                MemberWeather::PastYears(_, years) => {
+                    let years = &years[catchment];
+                    let year = years.get(member.checked_rem(years.len())?)?;
+                    Some(of_years[*year]?[row]).filter(|value| !value.is_nan())
                 }
                 MemberWeather::Forecasts(_) => series[member][input]?.known(valid_time, 0, catchment),
             };
