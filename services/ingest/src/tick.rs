@@ -88,7 +88,7 @@ impl Intake {
                         self.reject(dead_letter, &mut dead_letters);
                     }
                     if table.rows.variable.is_forcing() && layout.forecast.is_some() {
-                        let (rows, impossible) = foreseen(&table.rows)?;
+                        let (rows, impossible) = weather_forecasts(&table.rows)?;
                         self.used(batch, rows.len() as u64, newest(rows.valid_time()));
                         for dead_letter in impossible {
                             self.reject(dead_letter, &mut dead_letters);
@@ -196,7 +196,7 @@ fn as_forcings(rows: &Observations) -> Result<Forcings, IngestError> {
 }
 
 /// Rows of a weather forecast, and those that cannot be on Earth. Nothing has been observed yet that they could be checked against.
-fn foreseen(rows: &RawRows) -> Result<(Forcings, Vec<DeadLetterRow>), IngestError> {
+fn weather_forecasts(rows: &RawRows) -> Result<(Forcings, Vec<DeadLetterRow>), IngestError> {
     let (mut forcings, mut impossible) = (ForcingsBuilder::new(), Vec::new());
     let range = possible_range_over(rows.variable, rows.period_s);
     for row in 0..rows.len() {

@@ -60,15 +60,15 @@ pub(crate) fn sources(
             );
             problems.push(Problem { path: key.clone(), message });
         }
-        let foreseen = forecast.filter(|f| f.scenario == Scenario::Perfect);
-        if foreseen.is_some() && of_folder && source.variable() == Variable::Discharge && source.delay.seconds() > 0 {
+        let of_perfect = forecast.filter(|f| f.scenario == Scenario::Perfect);
+        if of_perfect.is_some() && of_folder && source.variable() == Variable::Discharge && source.delay.seconds() > 0 {
             let message = format!(
                 "is {}: with forecast.scenario = \"perfect\" no step waits for its gauge, so accepted is 0s, or another scenario",
                 source.delay
             );
             problems.push(Problem { path: key.clone(), message });
         }
-        let perfect = foreseen.filter(|_| source.variable() == Variable::Precipitation && !source.foresees());
+        let perfect = of_perfect.filter(|_| source.variable() == Variable::Precipitation && !source.foresees());
         if let Some(forecast) = perfect
             && source.delay.seconds() > -forecast.horizon.seconds()
         {
