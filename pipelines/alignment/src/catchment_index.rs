@@ -20,7 +20,6 @@ pub struct CatchmentIndex {
     /// hash maps, never iterated: their order would reach the output
     place_of_catchment: HashMap<String, usize>,
     places_of_station: HashMap<String, Vec<usize>>,
-    operators: Vec<DischargeOperator>,
     /// of each catchment whose gauge is rated
     ratings: Vec<Option<Rated>>,
     error_factors: ErrorFactors,
@@ -41,16 +40,8 @@ impl CatchmentIndex {
     /// # Errors
     /// [`AssimilationError::Value`] where an error parameter is outside its range, which the definition's checks refuse.
     pub fn new(pipeline: &Pipeline) -> Result<Self, AssimilationError> {
-        let (options, step_s) = (&pipeline.assimilation, pipeline.time.step.seconds());
-        let operator = |catchment: &Catchment| {
-            let m3_s_per_mm = catchment.m3_s_per_mm(step_s);
-            DischargeOperator::new(
-                options.discharge_epsilon_mm * m3_s_per_mm,
-                options.discharge_relative_error,
-                options.discharge_absolute_error_mm * m3_s_per_mm,
-            )
-        };
-        let operators: Vec<_> = pipeline.catchments.iter().map(operator).collect::<Result<_, _>>()?;
+        let options = &pipeline.assimilation;
+        let operators = discharge_operators(pipeline)?;
         let rated = |(catchment, operator): (&Catchment, &DischargeOperator)| {
             let Some(ratings) = pipeline.ratings.get(catchment.station()) else { return Ok(None) };
             let operator = StageOperator::new(*operator, options.stage_error_m)?;
@@ -72,7 +63,6 @@ impl CatchmentIndex {
             place_of_catchment: pipeline.catchments.iter().enumerate().map(|(i, c)| (c.id.clone(), i)).collect(),
             places_of_station,
             ratings: pipeline.catchments.iter().zip(&operators).map(rated).collect::<Result<_, AssimilationError>>()?,
-            operators,
             error_factors: ErrorFactors::new(options.error_factors)?,
             assimilated: std::iter::once(Variable::Discharge).chain(stores).collect(),
         })
@@ -118,12 +108,6 @@ impl CatchmentIndex {
     #[must_use]
     pub fn places_of_station(&self, station: &str) -> &[usize] {
         self.places_of_station.get(station).map_or(&[], Vec::as_slice)
-    }
-
-    /// What compares discharges in the logarithm, a catchment each.
-    #[must_use]
-    pub fn operators(&self) -> &[DischargeOperator] {
-        &self.operators
     }
 
     /// What each row of a batch of `forcing.v1` says.
@@ -221,4 +205,21 @@ impl CatchmentIndex {
         let variances = rated.ok().zip(measured.ok());
         variances.map_or(1.0, |(rated, measured)| (rated.log_discharge.error_variance / measured.error_variance).sqrt())
     }
+}
+
+/// What compares discharges in the logarithm, of each catchment of a checked definition.
+///
+/// # Errors
+/// [`AssimilationError::Value`] where an error parameter is outside its range, which the definition's checks refuse.
+pub fn discharge_operators(pipeline: &Pipeline) -> Result<Vec<DischargeOperator>, AssimilationError> {
+    let (options, step_s) = (&pipeline.assimilation, pipeline.time.step.seconds());
+    let operator = |catchment: &Catchment| {
+        let m3_s_per_mm = catchment.m3_s_per_mm(step_s);
+        DischargeOperator::new(
+            options.discharge_epsilon_mm * m3_s_per_mm,
+            options.discharge_relative_error,
+            options.discharge_absolute_error_mm * m3_s_per_mm,
+        )
+    };
+    pipeline.catchments.iter().map(operator).collect()
 }

@@ -18,7 +18,7 @@ mod step_alignment;
 mod step_readings;
 mod weather_forecasts;
 
-pub use catchment_index::CatchmentIndex;
+pub use catchment_index::{CatchmentIndex, discharge_operators};
 pub use content::{ForcingContent, ObservationContent};
 pub use observation::{Observation, Subject};
 pub use step_alignment::{Fate, PeriodForcing, StepAlignment, StepForcing, Waiting};

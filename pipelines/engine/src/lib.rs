@@ -78,5 +78,5 @@ pub use metrics::{Metrics, StageMetrics};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, Shares};
-pub use snapshot::{Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots};
+pub use snapshot::{Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots, Versioned};
 pub use thread::off_reactor;

@@ -10,6 +10,7 @@
 //! messages are lost goes on from an older one ([`resuming_at`](Snapshots::resuming_at)).
 
 mod columns;
+mod versioned;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use columns::{Columns, ColumnsBuilder, KeyedColumns};
+pub use versioned::Versioned;
 
 const CONTENT: &str = "nilometer.snapshot";
 /// What the log held; earlier versions did not say.

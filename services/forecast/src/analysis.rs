@@ -204,15 +204,17 @@ impl Analysis {
 
     /// Adds the columns of what a model's filter has learned: its inflation, what the members predicted for the gauge and when, and what stores have
     /// taught.
-    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
+    pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder, members: usize) {
         if let Some(inflation) = &self.adaptive_inflation {
             columns.f32(&format!("{name}.inflation"), |catchment| [inflation.factors()[catchment]]);
         }
         let times: Vec<i64> = self.stored.times_us().collect();
         columns.i64(&format!("{name}.predicted.time"), |_| times.clone());
         columns.f32(&format!("{name}.predicted"), |catchment| {
-            let members = times.iter().filter_map(|time| self.stored.members(*time, catchment));
-            members.flatten().copied().collect::<Vec<_>>()
+            // What a catchment that is new would have predicted is not known.
+            let unknown = vec![f32::NAN; members];
+            let of_time = |time: &i64| self.stored.members(*time, catchment).unwrap_or(&unknown).to_vec();
+            times.iter().flat_map(of_time).collect::<Vec<_>>()
         });
         self.stores.iter().for_each(|store| store.store(name, columns));
     }
@@ -230,11 +232,11 @@ impl Analysis {
             inflation.restore(&factors)?;
         }
         let (time, predicted) = (format!("{name}.predicted.time"), format!("{name}.predicted"));
-        let of = |catchment| Some((rows.i64(&time, catchment)?, rows.f32(&predicted, catchment)?));
+        let whole = |(times, predicted): &(&[i64], &[f32])| predicted.len() == times.len() * members;
+        let of = |catchment| Some((rows.i64(&time, catchment)?, rows.f32(&predicted, catchment)?)).filter(whole);
         let stored: Vec<Option<(&[i64], &[f32])>> = (0..catchments).map(of).collect();
         let times = stored.iter().flatten().map(|(times, _)| *times).max_by_key(|times| times.len());
         for (at, time) in times.unwrap_or_default().iter().enumerate() {
-            // What a catchment that is new would have predicted is not known.
             let of_catchment = |stored: &Option<(&[i64], &[f32])>| {
                 let known = stored.and_then(|(_, predicted)| predicted.get(at * members..(at + 1) * members));
                 known.map_or_else(|| vec![f32::NAN; members], <[f32]>::to_vec)

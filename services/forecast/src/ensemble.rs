@@ -288,7 +288,7 @@ impl EnsembleState {
             window.store(name, columns);
         }
         if let Some(analysis) = &self.analysis {
-            analysis.store(name, columns);
+            analysis.store(name, columns, members);
         }
     }
 

@@ -173,10 +173,17 @@ impl Ensembles {
         self.each().zip(self.names()).for_each(|(state, name)| state.store(&name, columns));
     }
 
-    /// Takes up what [`Ensembles::store`] gave of the catchments that were there after `steps` steps, for the time at which the states have begun.
-    pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>, steps: u64) -> Result<(), ForecastError> {
+    /// Takes up what [`Ensembles::store`] gave of the catchments that were there after `steps` steps, for the time at which the states have begun;
+    /// `serves` says of which models.
+    pub(crate) fn restore(
+        &mut self,
+        rows: &KeyedColumns<'_>,
+        steps: u64,
+        serves: &[bool],
+    ) -> Result<(), ForecastError> {
         let names = self.names();
-        self.members.iter_mut().zip(names).try_for_each(|((_, state), name)| state.restore(&name, rows, steps))
+        let states = self.members.iter_mut().zip(names).zip(serves);
+        states.filter(|(_, serves)| **serves).try_for_each(|(((_, state), name), _)| state.restore(&name, rows, steps))
     }
 
     /// A name for each model: that of its card, and a number where several have it.

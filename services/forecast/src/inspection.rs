@@ -9,7 +9,7 @@ use nilometer_schemas::Timestamp;
 
 use crate::{
     ForecastError,
-    state::{Identity, Stored, StoredState},
+    state::{Identity, Stored, StoredState, current},
 };
 
 /// The newest snapshot of a partition.
@@ -74,10 +74,10 @@ impl Inspection {
     /// Opens the newest snapshot; none where there is none.
     ///
     /// # Errors
-    /// [`ForecastError::Snapshot`] where none can be read, [`ForecastError::EarlierVersion`] where it is of a version that has no names.
+    /// [`ForecastError::Snapshot`] where none can be read, [`ForecastError::EarlierVersion`] or [`ForecastError::LaterVersion`] where it is of another version.
     pub async fn newest(snapshots: &Snapshots) -> Result<Option<Self>, ForecastError> {
         let Some(found) = snapshots.newest::<Stored>().await? else { return Ok(None) };
-        Ok(Some(Self { stored: found.content.state()?, columns: found.columns }))
+        Ok(Some(Self { stored: *current(found.content)?, columns: found.columns }))
     }
 
     /// Identifiers of the catchments, in the order of their rows.

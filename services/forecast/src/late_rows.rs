@@ -2,6 +2,7 @@
 //! at their own time.
 
 use nilometer_alignment::{ForcingContent, Observation, ObservationContent, PeriodForcing, Subject};
+use nilometer_engine::Partition;
 use nilometer_schemas::{Contract, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,13 @@ pub(crate) struct LateRow {
     /// the tick that brought it
     pub(crate) arrived: Timestamp,
     pub(crate) content: LateContent,
+}
+
+impl LateRow {
+    /// Where it stands in the log, of a partition's number.
+    pub(crate) fn locator(&self, partition: u32) -> String {
+        format!("{}@{}#{}", Partition::new(self.content.topic(), partition), self.at.0, self.at.1)
+    }
 }
 
 /// What a late row says.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use nilometer_alignment::discharge_operators;
 use nilometer_assimilation::{
     Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, Purpose,
     UpdatableRow, catchment_streams, stream_number,
@@ -202,7 +203,7 @@ impl Layout {
                 .map(|f| options.discharge_absolute_error_mm * f)
                 .collect(),
             m3_s_per_mm,
-            operators: operators(pipeline)?,
+            operators: discharge_operators(pipeline)?,
             river: River::new(pipeline)?,
             multiplier: Ar1::new(1.0, options.precipitation_tau.seconds() as f64)?,
             perturbation: PrecipitationPerturbation::new(
@@ -226,19 +227,6 @@ impl Layout {
             store_noise_mm: if control { 0.0 } else { options.store_noise_mm },
         })
     }
-}
-
-/// What compares discharges in the logarithm, a catchment each.
-pub(crate) fn operators(pipeline: &Pipeline) -> Result<Vec<DischargeOperator>, ForecastError> {
-    let (options, step_s) = (&pipeline.assimilation, pipeline.time.step.seconds());
-    let operator = |m3_s_per_mm: f64| {
-        DischargeOperator::new(
-            options.discharge_epsilon_mm * m3_s_per_mm,
-            options.discharge_relative_error,
-            options.discharge_absolute_error_mm * m3_s_per_mm,
-        )
-    };
-    Ok(pipeline.catchments.iter().map(|c| operator(c.m3_s_per_mm(step_s))).collect::<Result<_, _>>()?)
 }
 
 fn regime(options: ErrorOptions) -> ErrorRegime {

@@ -113,11 +113,24 @@ pub enum ForecastError {
         /// what else can be done
         remedy: String,
     },
-    /// the state was kept by a build that did not name its columns
+    /// the state was kept by an earlier build
     #[error(
-        "the snapshots of role forecast in log.store are of an earlier version, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/forecast and start again, and the state is made anew from the log, or with another log.store by a hindcast"
+        "the snapshots of role forecast in log.store are of version {version}, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/forecast and start again, and the state is made anew from the log, or with another log.store by a hindcast"
     )]
-    EarlierVersion,
+    EarlierVersion {
+        /// of the snapshot
+        version: u64,
+    },
+    /// the state was kept by a later build
+    #[error(
+        "the snapshots of role forecast in log.store are of version {version}; accepted is {accepted}: use the build that wrote them"
+    )]
+    LaterVersion {
+        /// of the snapshot
+        version: u64,
+        /// of this build
+        accepted: u64,
+    },
     /// the computing thread died
     #[error("the computing thread ended early")]
     Thread(#[from] tokio::task::JoinError),

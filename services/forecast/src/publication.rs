@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, RecordBatch, TimestampMicrosecondArray},
+    array::{Array as _, BooleanArray, RecordBatch, TimestampMicrosecondArray},
     compute::{concat_batches, filter_record_batch},
 };
 use nilometer_engine::Columns;
@@ -15,7 +15,7 @@ use crate::{
     accounts::Refusal,
     late_rows::{About, LateRow, LateRows},
     setting::Setting,
-    state::{Outputs, StoredState},
+    state::{Outputs, Stored},
 };
 
 /// What goes out of a tick.
@@ -24,7 +24,7 @@ pub(crate) struct Publication {
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// snapshots that ticks taken again have led to, by ordinal: they replace those that knew nothing of the late rows
-    pub(crate) snapshots: Vec<(i64, StoredState, Columns)>,
+    pub(crate) snapshots: Vec<(i64, Stored, Columns)>,
 }
 
 /// What ticks taken again lead to, until the tick that brought the late rows.
@@ -32,7 +32,7 @@ pub(crate) struct Publication {
 pub(crate) struct Pending {
     dead_letters: Vec<DeadLetterRow>,
     analyses: Vec<Analyses>,
-    snapshots: Vec<(i64, StoredState, Columns)>,
+    snapshots: Vec<(i64, Stored, Columns)>,
 }
 
 impl Pending {
@@ -57,7 +57,7 @@ impl Pending {
     }
 
     /// Keeps a snapshot of a tick that is taken again.
-    pub(crate) fn keep_snapshot(&mut self, ordinal: i64, state: StoredState, columns: Columns) {
+    pub(crate) fn keep_snapshot(&mut self, ordinal: i64, state: Stored, columns: Columns) {
         self.snapshots.push((ordinal, state, columns));
     }
 
@@ -96,20 +96,10 @@ fn of_late_rows(
     };
     let mask: BooleanArray = (0..rows.len()).map(|row| Some(is_late(row))).collect();
     let kept = filter_record_batch(rows.batch(), &mask)?;
-    let (at, field) = kept.schema_ref().column_with_name("analysis_time").unzip();
-    let (Some(at), Some(_)) = (at, field) else { unreachable!("analysis.v1 has an analysis time") };
-    let mut columns = kept.columns().to_vec();
+    let (at, mut columns) = (kept.schema_ref().index_of("analysis_time")?, kept.columns().to_vec());
     let times = TimestampMicrosecondArray::from(vec![to.0; kept.num_rows()]);
-    let times: ArrayRef = Arc::new(times.with_timezone_opt(timezone(&kept, at)));
-    columns[at] = times;
+    columns[at] = Arc::new(times.with_data_type(columns[at].data_type().clone()));
     Ok(Analyses::try_from(RecordBatch::try_new(kept.schema(), columns)?)?)
-}
-
-fn timezone(batch: &RecordBatch, column: usize) -> Option<Arc<str>> {
-    match batch.column(column).data_type() {
-        arrow::datatypes::DataType::Timestamp(_, timezone) => timezone.clone(),
-        _ => None,
-    }
 }
 
 fn joined(analyses: Vec<Analyses>) -> Result<Option<Analyses>, ForecastError> {

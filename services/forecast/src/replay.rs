@@ -21,7 +21,7 @@ use crate::{
     ForecastError,
     late_rows::LateRow,
     setting::Setting,
-    state::{Identity, Outputs, PartitionState, Stored},
+    state::{Identity, Outputs, PartitionState, Stored, current},
     tick::{Inputs, Positions, Tick},
 };
 
@@ -73,7 +73,7 @@ struct Rewind {
 }
 
 impl Replay {
-    /// Goes on from the newest snapshot, or begins. Layout of the state that are named in `accept_loss` begin anew where it does not fit.
+    /// Goes on from the newest snapshot, or begins. Parts of the state that are named in `accept_loss` begin anew where it does not fit.
     pub(crate) async fn resume(
         setting: Arc<Setting>,
         log: Arc<dyn Log>,
@@ -86,7 +86,7 @@ impl Replay {
         let begun = setting.clone();
         let mut state = off_reactor(move || PartitionState::new(begun, &runtime, models).map(Box::new)).await??;
         if let Some(Snapshot { content, columns, .. }) = newest {
-            let stored = content.state()?;
+            let stored = current(content)?;
             let misfits = state.identity().misfits(&stored.identity);
             for misfit in &misfits {
                 if misfit.part.is_none_or(|part| !accept_loss.iter().any(|accepted| accepted == part)) {
@@ -100,7 +100,8 @@ impl Replay {
                 );
             }
             tracing::info!(tick = %stored.progress.tick, state_time = %stored.progress.state_time, "resuming from a snapshot");
-            state.restore(stored, &columns)?;
+            stored.report_changes(setting.index.catchments());
+            state.restore(*stored, &columns)?;
         }
         let inputs = inputs(&setting, &log, state.progress.positions);
         Ok(Self { identity: state.identity(), setting, log, snapshots, inputs, state: Some(state), rewind: None })
@@ -118,7 +119,7 @@ impl Replay {
             self.go_back(base, late, tick.time).await?;
             return Ok(Taken::WentBack);
         }
-        let unplaced = late.iter().map(|row| self.locator(row)).collect();
+        let unplaced = late.iter().map(|row| row.locator(self.setting.partition)).collect();
         let outputs = self.compute(move |state| state.step(&tick)).await?;
         match self.rewind.take_if(|rewind| outputs.tick >= rewind.to) {
             Some(rewind) => {
@@ -172,7 +173,7 @@ impl Replay {
         let (known, tick) = (self.state().late_rows().rows().to_vec(), self.state().progress.tick);
         let (identity, catchments) = (&self.identity, self.setting.index.catchments());
         let serves = |found: &Snapshot<Stored>| {
-            let stored = found.content.as_state().filter(|stored| *identity == stored.identity);
+            let stored = found.content.current().filter(|stored| *identity == stored.identity);
             stored.is_some_and(|stored| stored.serves(catchments, late, &known))
         };
         if let Some(found) = self.snapshots.newest_before::<Stored>(oldest.0, serves).await? {
@@ -197,7 +198,7 @@ impl Replay {
                     Base::Beginning => state.begin_anew()?,
                     Base::Snapshot(found) => {
                         let (stored, columns) = *found;
-                        state.restore(stored.state()?, &columns)?;
+                        state.restore(*current(stored)?, &columns)?;
                     }
                 }
                 state.accounts.put_back(unpublished);
@@ -211,12 +212,6 @@ impl Replay {
         rewind.from = from;
         tracing::info!(%from, to = %rewind.to, rows, "rewinding");
         Ok(())
-    }
-
-    /// Where a late row stands in the log.
-    fn locator(&self, row: &LateRow) -> String {
-        let partition = Partition::new(row.content.topic(), self.setting.partition);
-        format!("{partition}@{}#{}", row.at.0, row.at.1)
     }
 }
 
@@ -243,6 +238,6 @@ pub async fn needed_from(
     ordinal: Option<i64>,
 ) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
-    let positions = snapshot.and_then(|s| Some(s.content.as_state()?.progress.positions));
+    let positions = snapshot.and_then(|s| Some(s.content.current()?.progress.positions));
     Ok(positions.map(|p| [(Contract::Forcing, p.forcing), (Contract::Observation, p.observation)]))
 }

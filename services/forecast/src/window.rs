@@ -7,9 +7,8 @@ use nilometer_assimilation::{
     Bounds, ControlRow, Innovation, RowIncrement, Variational, VariationalOptions, VariationalReport,
 };
 use nilometer_definitions::{Alignment, Pipeline};
-use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
-
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
+use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
 
 use crate::{ForecastError, layout::Layout};
 
@@ -185,7 +184,7 @@ impl Window {
     /// observed and its weight.
     pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
         columns.i64(&format!("{name}.window.steps"), |catchment| [self.filled[catchment] as i64]);
-        for (part, numbers) in self.layout() {
+        for (part, numbers) in self.series() {
             let of_catchment = |catchment| numbers.iter().skip(catchment).step_by(self.catchments).copied();
             columns.f32(&format!("{name}.window.{part}"), |catchment| of_catchment(catchment).collect::<Vec<_>>());
         }
@@ -214,7 +213,8 @@ impl Window {
         }
     }
 
-    fn layout(&self) -> [(&'static str, &[f32]); 4] {
+    /// What is kept of each catchment, by name.
+    fn series(&self) -> [(&'static str, &[f32]); 4] {
         [("state", &self.begin), ("forcing", &self.forcing), ("observed", &self.observed), ("weight", &self.weight)]
     }
 }

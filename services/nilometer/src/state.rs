@@ -57,23 +57,29 @@ pub async fn show(address: &str) -> Result<String> {
 pub async fn diff(address: &str, pipeline: &Pipeline) -> Result<(String, ExitCode)> {
     let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
     let (parts, mut text, mut code) = (Partitioning::new(pipeline), String::new(), 0);
-    for (partition, state) in inspect(address).await? {
+    let states = inspect(address).await?;
+    for partition in parts.numbers().filter(|number| !states.contains_key(number)) {
+        writeln!(text, "partition {partition}: new, all of its catchments begin with their initial state")?;
+    }
+    for (partition, state) in states {
         let Some(part) = parts.part(partition) else {
             writeln!(text, "partition {partition}: no catchment of the definition; its state is left alone")?;
             continue;
         };
         let differences = state.differences(part, &models);
+        let mut of_partition = 0;
         let gone = differences.iter().filter(|difference| matches!(difference.effect, Effect::Goes(_))).count();
         for difference in &differences {
             writeln!(text, "partition {partition}: {} {}", difference.subject, difference.effect)?;
-            code = code.max(match difference.effect {
+            of_partition = of_partition.max(match difference.effect {
                 Effect::Begins | Effect::Goes(_) => 0,
                 Effect::BeginsAnew { .. } => ACCEPT,
                 Effect::Refused { .. } => REFUSED,
             });
         }
         let stay = state.catchments().len() - gone;
-        if code < ACCEPT {
+        code = code.max(of_partition);
+        if of_partition < ACCEPT {
             writeln!(text, "partition {partition}: {stay} catchments go on as they are")?;
         }
     }

@@ -50,30 +50,35 @@ pub enum ScoreError {
     /// a score that must be defined is not
     #[error("a forecast cannot be scored")]
     Statistics(#[from] StatisticsError),
-    /// the snapshot is of another time step
+    /// the snapshot is of another pipeline
     #[error(
-        "the store's scores are of a time.step of {found_s} s, the definition says {expected_s} s; accepted is the same, or another log.store"
+        "the store's scores are of {key}: {found}; the definition says {expected}; accepted is the same, or another log.store"
     )]
-    OtherStep {
-        /// of the snapshot, s
-        found_s: i64,
-        /// of the definition, s
-        expected_s: i64,
+    OtherPipeline {
+        /// key of the definition
+        key: &'static str,
+        /// of the snapshot
+        found: i64,
+        /// of the definition
+        expected: i64,
     },
-    /// the snapshot was kept by a build that did not name its columns
+    /// the snapshot was kept by an earlier build
     #[error(
-        "the snapshots of role score in log.store are of an earlier version, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/score and start again, and what the log still has is scored anew"
+        "the snapshots of role score in log.store are of version {version}, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/score and start again, and what the log still has is scored anew"
     )]
-    EarlierVersion,
+    EarlierVersion {
+        /// of the snapshot
+        version: u64,
+    },
     /// the snapshot was kept by a later build
     #[error(
-        "the snapshots of role score in log.store are of version {found}; accepted is {accepted}: use the build that wrote them"
+        "the snapshots of role score in log.store are of version {version}; accepted is {accepted}: use the build that wrote them"
     )]
-    Version {
+    LaterVersion {
         /// of the snapshot
-        found: u32,
+        version: u64,
         /// of this build
-        accepted: u32,
+        accepted: u64,
     },
     /// columns cannot be assembled
     #[error("a snapshot cannot be assembled")]

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use nilometer_alignment::{Fate, Waiting};
-use nilometer_engine::Partition;
 use nilometer_schemas::{Reason, Timestamp};
 
 use super::{PartitionState, StoredState, admission::text_dead_letter};
@@ -70,9 +69,7 @@ impl PartitionState {
             self.accounts.settle(fate, caused, |reason| {
                 let what = row.content.described(self.setting.index.catchment(row.content.catchment()));
                 let detail = format!("{what}, valid at {}, which came at {}", row.content.valid_time(), row.arrived);
-                let partition = Partition::new(row.content.topic(), self.setting.partition);
-                let locator = format!("{partition}@{}#{}", row.at.0, row.at.1);
-                Ok(text_dead_letter(reason, locator, detail, time))
+                Ok(text_dead_letter(reason, row.locator(self.setting.partition), detail, time))
             })?;
         }
         self.late_rows = late_rows;

@@ -23,7 +23,7 @@ use nilometer_schemas::{Analyses, AnalysesBuilder, Forecasts, Timestamp, Variabl
 use serde::{Deserialize, Serialize};
 
 pub use self::stored::ENSEMBLE;
-pub(crate) use self::stored::{Identity, Misfit, Stored, StoredState};
+pub(crate) use self::stored::{Identity, Misfit, Stored, StoredState, current};
 use crate::{
     ForecastError,
     accounts::{Accounts, Refusal},
@@ -52,6 +52,20 @@ pub(crate) struct Progress {
     pub(crate) positions: Positions,
     /// issue time of the newest forecast
     issued: Option<Timestamp>,
+}
+
+impl From<Timestamp> for Progress {
+    /// Before the first tick, of ensembles that begin at a time.
+    fn from(state_time: Timestamp) -> Self {
+        Self {
+            tick: Timestamp::MIN,
+            state_time,
+            steps: 0,
+            filled_steps: 0,
+            positions: Positions::default(),
+            issued: None,
+        }
+    }
 }
 
 /// The state of a partition's catchments.
@@ -91,14 +105,7 @@ impl PartitionState {
         let weather = models.first().card().weather();
         let variables: Vec<Variable> = weather.map(|input| input.name.parse()).collect::<Result<_, _>>()?;
         Ok(Self {
-            progress: Progress {
-                tick: Timestamp::MIN,
-                state_time: setting.begin(),
-                steps: 0,
-                filled_steps: 0,
-                positions: Positions::default(),
-                issued: None,
-            },
+            progress: Progress::from(setting.begin()),
             alignment: StepAlignment::new(step_s, &variables, catchments),
             weather: WeatherForecasts::new(step_s, &variables, catchments),
             late_rows: LateRows::default(),
@@ -115,27 +122,25 @@ impl PartitionState {
         })
     }
 
-    /// Goes back to the state before the first tick; the graphs stay.
+    /// Goes back to the state before the first tick.
     pub(crate) fn begin_anew(&mut self) -> Result<(), ForecastError> {
+        self.begin_at(self.setting.begin())
+    }
+
+    /// A state that has learned nothing and whose ensembles begin at `time`; the graphs stay.
+    fn begin_at(&mut self, time: Timestamp) -> Result<(), ForecastError> {
         let setting = self.setting.clone();
-        let (pipeline, begin) = (&setting.pipeline, setting.begin());
+        let pipeline = &setting.pipeline;
         let (step_s, catchments) = (pipeline.time.step.seconds(), setting.index.len());
         let variables = self.alignment.variables().to_vec();
-        self.progress = Progress {
-            tick: Timestamp::MIN,
-            state_time: begin,
-            steps: 0,
-            filled_steps: 0,
-            positions: Positions::default(),
-            issued: None,
-        };
+        self.progress = Progress::from(time);
         self.alignment = StepAlignment::new(step_s, &variables, catchments);
         self.weather = WeatherForecasts::new(step_s, &variables, catchments);
         self.late_rows = LateRows::default();
         self.step_readings = StepReadings::default();
         self.first_guess = vec![FirstGuessCheck::default(); catchments];
         self.accounts = Accounts::default();
-        self.ensembles.begin(&self.models, pipeline, begin)?;
+        self.ensembles.begin(&self.models, pipeline, time)?;
         self.history = history(pipeline, variables.len());
         self.postprocessing = Postprocessing::new(pipeline, setting.leads.steps);
         Ok(())

@@ -3,24 +3,25 @@
 //! Numbers are in named columns, a row a catchment; the rest is in the manifest. Catchments are found by their identifier, so a definition may add
 //! and remove some: those that stay go on, and one that is new begins with its initial state.
 
+use std::collections::BTreeMap;
+
 use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Balance, Columns, ColumnsBuilder};
+use nilometer_engine::{Balance, Columns, ColumnsBuilder, Versioned};
 use nilometer_runtime::{Member, Mixture};
 use nilometer_schemas::{DeadLetterRow, Reason};
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Serialize};
 
 use super::{PartitionState, Progress};
 use crate::{ForecastError, PRODUCER, late_rows::LateRows};
 
-/// What this build writes. It reads this and, of earlier ones, those that `StoredState::deserialize` names.
-const VERSION: u32 = 2;
+/// What this build writes and reads. A version that follows reads this one too.
+pub(crate) const VERSION: u64 = 2;
 
 /// Everything of a state but its numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StoredState {
-    version: u32,
     pub(crate) identity: Identity,
     /// identifiers, in the order of every catchment axis here
     pub(crate) catchments: Vec<String>,
@@ -49,49 +50,21 @@ struct StoredModel {
     step_sha256: String,
 }
 
-/// A stored state of a version that can be read, or the sentence that says why it is none.
-#[derive(Debug, Clone)]
-pub(crate) enum Stored {
-    State(Box<StoredState>),
-    Earlier,
-}
+/// A state in a snapshot: of this version, or of another.
+pub(crate) type Stored = Versioned<Box<StoredState>, VERSION>;
 
-impl<'de> Deserialize<'de> for Stored {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = serde_json::Value::deserialize(deserializer)?;
-        let version = value.get("version").map(serde_json::Value::as_u64);
-        match version {
-            // Before versions were written, numbers were kept by position.
-            None if value.get("identity").is_some() => Ok(Self::Earlier),
-            Some(Some(version)) if version == u64::from(VERSION) => {
-                Ok(Self::State(serde_json::from_value(value).map_err(D::Error::custom)?))
-            }
-            found => Err(D::Error::custom(format!("version {found:?} of a state; accepted is {VERSION}"))),
-        }
-    }
-}
-
-impl Stored {
-    /// The state, or an error that says what to do with an earlier version.
-    pub(crate) fn state(self) -> Result<StoredState, ForecastError> {
-        match self {
-            Self::State(state) => Ok(*state),
-            Self::Earlier => Err(ForecastError::EarlierVersion),
-        }
-    }
-
-    /// The state, where it is of a version that can be read.
-    pub(crate) fn as_state(&self) -> Option<&StoredState> {
-        match self {
-            Self::State(state) => Some(state),
-            Self::Earlier => None,
-        }
+/// The state, or an error that says what to do with another version.
+pub(crate) fn current(stored: Stored) -> Result<Box<StoredState>, ForecastError> {
+    match stored {
+        Versioned::Current(state) => Ok(state),
+        Versioned::Other(version) if version < VERSION => Err(ForecastError::EarlierVersion { version }),
+        Versioned::Other(version) => Err(ForecastError::LaterVersion { version, accepted: VERSION }),
     }
 }
 
 impl PartitionState {
     /// As a snapshot keeps it.
-    pub(crate) fn store(&mut self) -> Result<(StoredState, Columns), ForecastError> {
+    pub(crate) fn store(&mut self) -> Result<(Stored, Columns), ForecastError> {
         self.forget_late_rows();
         let mut columns = ColumnsBuilder::new(self.setting.index.catchments().iter().map(String::as_str));
         self.ensembles.store(&mut columns);
@@ -99,8 +72,7 @@ impl PartitionState {
             history.store(self.setting.index.len(), &mut columns);
         }
         self.postprocessing.store(&mut columns);
-        let manifest = StoredState {
-            version: VERSION,
+        let state = StoredState {
             identity: self.identity(),
             catchments: self.setting.index.catchments().to_vec(),
             progress: self.progress,
@@ -111,17 +83,17 @@ impl PartitionState {
             first_guess: self.first_guess.clone(),
             balance: self.accounts.balance.clone(),
         };
-        Ok((manifest, columns.finish()?))
+        Ok((Versioned::Current(Box::new(state)), columns.finish()?))
     }
 
     /// Goes on from a stored state. Catchments that it does not have begin anew at its time.
     pub(crate) fn restore(&mut self, stored: StoredState, columns: &Columns) -> Result<(), ForecastError> {
-        self.begin_anew()?;
+        let time = stored.progress.state_time;
+        self.begin_at(time)?;
         let setting = self.setting.clone();
         let rows = columns.keyed(setting.index.catchments().iter().map(String::as_str));
-        let time = stored.progress.state_time;
-        self.ensembles.begin(&self.models, &setting.pipeline, time)?;
-        self.ensembles.restore(&rows, stored.progress.steps)?;
+        let serves = stored.identity.serving(&self.identity());
+        self.ensembles.restore(&rows, stored.progress.steps, &serves)?;
         if let Some(history) = &mut self.history {
             history.restore(&rows, time);
         }
@@ -130,14 +102,9 @@ impl PartitionState {
         self.accounts.balance = stored.balance;
         for (removed, catchment) in stored.catchments.iter().enumerate() {
             if setting.index.place_of_catchment(catchment).is_none() {
-                tracing::warn!(catchment, "a catchment is gone: its state is forgotten");
                 self.refuse_waiting(&stored.progress, catchment, stored.alignment.pending_of(removed));
             }
         }
-        let added = from.iter().zip(setting.index.catchments()).filter(|(from, _)| from.is_none());
-        added.for_each(
-            |(_, catchment)| tracing::warn!(catchment, %time, "a catchment is new: it begins with its initial state"),
-        );
         self.progress = stored.progress;
         self.alignment = stored.alignment.select(&from);
         self.weather = stored.weather.select(&from);
@@ -194,6 +161,12 @@ impl Identity {
         (self.models_in_words(), self.members)
     }
 
+    /// Of each model of `other` whether the ensemble of this identity is one that it can go on from.
+    fn serving(&self, other: &Self) -> Vec<bool> {
+        let alike = self.members == other.members;
+        other.models.iter().map(|model| alike && self.models.contains(model)).collect()
+    }
+
     /// What of a stored state a state of this identity cannot go on from.
     pub(crate) fn misfits(&self, stored: &Self) -> Vec<Misfit> {
         let numbers = [
@@ -241,8 +214,19 @@ impl StoredState {
 
     /// The place of each of `catchments` on the catchment axes here; none of one that is new.
     pub(super) fn places_of(&self, catchments: &[String]) -> Vec<Option<usize>> {
-        let place = |catchment: &String| self.catchments.iter().position(|stored| stored == catchment);
-        catchments.iter().map(place).collect()
+        let places: BTreeMap<&String, usize> =
+            self.catchments.iter().enumerate().map(|(place, catchment)| (catchment, place)).collect();
+        catchments.iter().map(|catchment| places.get(catchment).copied()).collect()
+    }
+
+    /// Says which catchments of a definition are new, and which are gone.
+    pub(crate) fn report_changes(&self, catchments: &[String]) {
+        let gone = self.catchments.iter().filter(|stored| !catchments.contains(stored));
+        gone.for_each(|catchment| tracing::warn!(catchment, "a catchment is gone: its state is forgotten"));
+        let added = catchments.iter().zip(self.places_of(catchments)).filter(|(_, place)| place.is_none());
+        added.for_each(|(catchment, _)| {
+            tracing::warn!(catchment, "a catchment is new: it begins with its initial state")
+        });
     }
 }
 

@@ -18,7 +18,7 @@ use nilometer_schemas::{
 use nilometer_statistics::{RunningScore, crps_quantiles};
 
 pub use self::stored::needed_from;
-use self::stored::{Stored, first_mark};
+use self::stored::{Stored, current, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
@@ -79,6 +79,7 @@ struct Role {
     /// a station may be that of several catchments
     places_of_station: HashMap<String, Vec<usize>>,
     step_s: i64,
+    partitions: u32,
     leads: usize,
     patience_s: i64,
     snapshot_every: u32,
@@ -154,7 +155,7 @@ impl Role {
             places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
         }
         let newest = dependencies.snapshots.newest::<Stored>().await?;
-        let stored = newest.map(|found| Ok::<_, ScoreError>((found.content.scores()?, found.columns))).transpose()?;
+        let stored = newest.map(|found| Ok::<_, ScoreError>((current(found.content)?, found.columns))).transpose()?;
         let mark = match &stored {
             Some((scores, _)) => scores.mark,
             None => first_mark(&dependencies).await?,
@@ -171,6 +172,7 @@ impl Role {
             floods: Floods::new(&thresholds, leads, step_s),
             thresholds,
             step_s,
+            partitions: pipeline.log.partitions,
             leads,
             patience_s: pipeline.forecast.lateness.seconds().max(PATIENCE_S),
             snapshot_every: pipeline.log.snapshot_every,

@@ -1,7 +1,7 @@
 //! Stored: the scores as a snapshot keeps them, and how the role goes on from one.
 
 use nilometer_engine::{
-    Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots,
+    Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots, Versioned,
 };
 use nilometer_schemas::{Contract, Flag, Reason, Timestamp};
 use nilometer_statistics::RunningScore;
@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::{Dependencies, Reading, Role};
 use crate::{ScoreError, waiting::Mark};
 
-/// What this build writes and reads.
-const VERSION: u32 = 2;
+/// What this build writes and reads. A version that follows reads this one too.
+const VERSION: u64 = 2;
 
 /// Everything of the role that a snapshot keeps besides its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredScores {
-    version: u32,
     step_s: i64,
+    partitions: u32,
     catchments: Vec<String>,
     /// last tick that was completed
     pub(super) tick: Timestamp,
@@ -28,33 +28,28 @@ pub(super) struct StoredScores {
     pub(super) origin: u64,
 }
 
-/// Stored scores of a version that can be read, or of an earlier one.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Stored {
-    Scores(StoredScores),
-    /// numbers were kept by position
-    Earlier {
-        #[serde(rename = "identity")]
-        _identity: String,
-    },
-}
+/// Scores in a snapshot: of this version, or of another.
+pub(super) type Stored = Versioned<StoredScores, VERSION>;
 
-impl Stored {
-    pub(super) fn scores(self) -> Result<StoredScores, ScoreError> {
-        match self {
-            Self::Scores(scores) if scores.version == VERSION => Ok(scores),
-            Self::Scores(scores) => Err(ScoreError::Version { found: scores.version, accepted: VERSION }),
-            Self::Earlier { .. } => Err(ScoreError::EarlierVersion),
-        }
+/// The scores, or an error that says what to do with another version.
+pub(super) fn current(stored: Stored) -> Result<StoredScores, ScoreError> {
+    match stored {
+        Versioned::Current(scores) => Ok(scores),
+        Versioned::Other(version) if version < VERSION => Err(ScoreError::EarlierVersion { version }),
+        Versioned::Other(version) => Err(ScoreError::LaterVersion { version, accepted: VERSION }),
     }
 }
 
 impl Role {
     /// Goes on from stored scores: catchments, lead times and thresholds that they do not have begin to count.
     pub(super) fn restore(&mut self, stored: StoredScores, columns: &Columns) -> Result<(), ScoreError> {
-        if stored.step_s != self.step_s {
-            return Err(ScoreError::OtherStep { found_s: stored.step_s, expected_s: self.step_s });
+        let (step_s, partitions) = (self.step_s, self.partitions);
+        for (key, found, expected) in
+            [("time.step in s", stored.step_s, step_s), ("log.partitions", stored.partitions.into(), partitions.into())]
+        {
+            if found != expected {
+                return Err(ScoreError::OtherPipeline { key, found, expected });
+            }
         }
         tracing::info!(tick = %stored.tick, "scores resume");
         let rows = columns.keyed(self.catchments.iter().map(String::as_str));
@@ -138,15 +133,15 @@ impl Role {
             recent(catchment).map(|(_, reading)| i64::from(reading.flag as u8)).collect::<Vec<_>>()
         });
         let columns = columns.finish()?;
-        let stored = StoredScores {
-            version: VERSION,
+        let stored: Stored = Versioned::Current(StoredScores {
             step_s: self.step_s,
+            partitions: self.partitions,
             catchments: self.catchments.clone(),
             tick: self.tick,
             mark,
             balance: self.balance.clone(),
             origin: self.origin,
-        };
+        });
         outbox.settle().await?;
         self.dependencies.snapshots.save(self.tick.0, &stored, &columns).await?;
         self.dependencies.metrics.stage.snapshots.inc();
@@ -181,7 +176,7 @@ pub async fn needed_from(
     ordinal: Option<i64>,
 ) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
-    let needed = snapshot.and_then(|s| s.content.scores().ok()).map(|scores| scores.mark);
+    let needed = snapshot.and_then(|s| Some(s.content.current()?.mark));
     Ok(needed.map(|m| [(Contract::Forecast, m.forecast), (Contract::Observation, m.observation)]))
 }
 

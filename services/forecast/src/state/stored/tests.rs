@@ -37,12 +37,12 @@ async fn snapshot(version: u32) -> Snapshot<Stored> {
 #[tokio::test]
 async fn version_2_is_read_and_written_as_it_is() {
     let Snapshot { content, columns, .. } = snapshot(2).await;
-    let stored = content.state().unwrap();
+    let stored = current(content).unwrap();
     let mut state = state(&[]);
     assert!(state.identity().misfits(&stored.identity).is_empty());
-    let json = |stored: &StoredState| serde_json::to_value(stored).unwrap();
-    let before = json(&stored);
-    state.restore(stored, &columns).unwrap();
+    let json = |stored: &Stored| serde_json::to_value(stored).unwrap();
+    let before = json(&Versioned::Current(stored.clone()));
+    state.restore(*stored, &columns).unwrap();
     assert_eq!(state.progress.tick, "2013-10-21".parse::<Timestamp>().unwrap());
     let (again, columns_again) = state.store().unwrap();
     assert_eq!(json(&again), before);
@@ -59,7 +59,7 @@ async fn version_2_is_read_and_written_as_it_is() {
 #[tokio::test]
 async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balance_closes() {
     let Snapshot { content, columns, .. } = snapshot(2).await;
-    let mut stored = content.state().unwrap();
+    let mut stored = current(content).unwrap();
     let waiting = nilometer_alignment::PeriodForcing {
         variable: nilometer_schemas::Variable::Precipitation,
         catchment: 1,
@@ -73,7 +73,7 @@ async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balanc
     (stored.balance.received, stored.balance.pending) = (stored.balance.received + 1, stored.balance.pending + 1);
     stored.catchments[1] = "gone".to_owned();
     let mut state = state(&[]);
-    state.restore(stored, &columns).unwrap();
+    state.restore(*stored, &columns).unwrap();
     let dead_letters = state.accounts.take_dead_letters();
     assert_eq!(dead_letters.len(), 1);
     let dead_letter = &dead_letters[0].dead_letter;
@@ -88,7 +88,7 @@ async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balanc
 
 #[tokio::test]
 async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
-    let stored = snapshot(2).await.content.state().unwrap();
+    let stored = current(snapshot(2).await.content).unwrap();
     let misfits = state(&["assimilation.members=6"]).identity().misfits(&stored.identity);
     let found: Vec<_> = misfits.iter().map(|m| (m.key, m.part, m.found.as_str(), m.expected.as_str())).collect();
     assert_eq!(found, [("assimilation.members", Some(ENSEMBLE), "4", "6")]);
@@ -97,12 +97,40 @@ async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
 }
 
 #[tokio::test]
+async fn an_ensemble_of_other_members_begins_anew_with_its_water_and_calibration_stays() {
+    let Snapshot { content, columns, .. } = snapshot(2).await;
+    let stored = *current(content).unwrap();
+    let (time, steps) = (stored.progress.state_time, stored.progress.steps);
+    let mut state = state(&["assimilation.members=6"]);
+    state.restore(stored, &columns).unwrap();
+    let (residual_mm, tolerance_mm) = state.budget_residual_mm();
+    assert!(residual_mm < tolerance_mm, "the water of the ensemble before is not counted: {residual_mm} mm");
+    let (again, numbers) = state.store().unwrap();
+    let (rows, before) = (numbers.keyed(["g0"]), columns.keyed(["g0"]));
+    assert_eq!(rows.f32("calibration.learned", 0), before.f32("calibration.learned", 0));
+    assert_eq!(rows.i64("exphydro-local.predicted.time", 0), Some(&[][..]), "nothing is predicted by six members yet");
+    assert_eq!(rows.f64("exphydro-local.water_budget.precipitation_mm", 0), Some(&[0.0][..]));
+    let again = current(again).unwrap();
+    assert_eq!((again.progress.state_time, again.progress.steps), (time, steps));
+}
+
+#[tokio::test]
+async fn an_ensemble_of_another_graph_of_the_same_name_begins_anew() {
+    let Snapshot { content, columns, .. } = snapshot(2).await;
+    let mut stored = *current(content).unwrap();
+    stored.identity.models[0].step_sha256 = "of another graph".to_owned();
+    let mut state = state(&[]);
+    assert_eq!(state.identity().misfits(&stored.identity)[0].key, "model.package");
+    state.restore(stored, &columns).unwrap();
+    let (_, numbers) = state.store().unwrap();
+    let soil = |columns: &Columns| columns.keyed(["g0"]).f32("exphydro-local.soil_store", 0).unwrap().to_vec();
+    assert_ne!(soil(&numbers), soil(&columns));
+}
+
+#[tokio::test]
 async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accepted() {
-    let error = snapshot(1).await.content.state().unwrap_err().to_string();
-    assert!(
-        error.contains("of an earlier version") && error.contains("remove the folder snapshots/forecast"),
-        "{error}"
-    );
-    let later = serde_json::from_str::<Stored>(r#"{ "version": 3 }"#).unwrap_err().to_string();
-    assert!(later.contains('3') && later.contains("accepted is 2"), "{later}");
+    let error = current(snapshot(1).await.content).unwrap_err().to_string();
+    assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/forecast"), "{error}");
+    let later = current(Versioned::Other(3)).unwrap_err().to_string();
+    assert!(later.contains("version 3") && later.contains("accepted is 2"), "{later}");
 }

@@ -19,8 +19,8 @@ async fn snapshot(version: u32) -> Snapshot<Stored> {
 #[tokio::test]
 async fn version_2_is_read() {
     let Snapshot { content, columns, .. } = snapshot(2).await;
-    let scores = content.scores().unwrap();
-    assert_eq!((scores.step_s, scores.catchments.len()), (86_400, 2));
+    let scores = current(content).unwrap();
+    assert_eq!((scores.step_s, scores.partitions, scores.catchments.len()), (86_400, 1, 2));
     let rows = columns.keyed(["g1", "g0"]);
     assert_eq!(rows.f64("running", 0).unwrap().len(), 3 * 7, "three lead times");
     assert_eq!(rows.f64("floods.thresholds_m3_s", 1), Some(&[4.0][..]));
@@ -31,6 +31,6 @@ async fn version_2_is_read() {
 
 #[tokio::test]
 async fn version_1_is_refused_with_what_to_do() {
-    let error = snapshot(1).await.content.scores().unwrap_err().to_string();
-    assert!(error.contains("of an earlier version") && error.contains("remove the folder snapshots/score"), "{error}");
+    let error = current(snapshot(1).await.content).unwrap_err().to_string();
+    assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/score"), "{error}");
 }

@@ -1,0 +1,78 @@
+//! Versioned: the content of a snapshot, or of which other version it is.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _};
+use serde_json::{Map, Value};
+
+/// The key of the version beside the content's own.
+const KEY: &str = "version";
+
+/// Content that says its version: `V` is what a build writes, and reads as `T`. Content of another version is no damage, so that the role that
+/// meets it can say what to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Versioned<T, const V: u64> {
+    /// content of version `V`
+    Current(T),
+    /// content of another version; 1 where it says none
+    Other(u64),
+}
+
+impl<T, const V: u64> Versioned<T, V> {
+    /// The content, where it is of version `V`.
+    pub const fn current(&self) -> Option<&T> {
+        match self {
+            Self::Current(content) => Some(content),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl<T: Serialize, const V: u64> Serialize for Versioned<T, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::Error as _;
+        let (version, content) = match self {
+            Self::Current(content) => (V, serde_json::to_value(content).map_err(S::Error::custom)?),
+            Self::Other(version) => (*version, Value::Object(Map::new())),
+        };
+        let Value::Object(mut fields) = content else { return Err(S::Error::custom("versioned content has fields")) };
+        fields.insert(KEY.to_owned(), version.into());
+        fields.serialize(serializer)
+    }
+}
+
+impl<'de, T: DeserializeOwned, const V: u64> Deserialize<'de> for Versioned<T, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?;
+        let version = match fields.remove(KEY) {
+            None => 1,
+            Some(found) => found.as_u64().ok_or_else(|| D::Error::custom(format!("{KEY} is {found}, no number")))?,
+        };
+        if version != V {
+            return Ok(Self::Other(version));
+        }
+        serde_json::from_value(Value::Object(fields)).map(Self::Current).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Content {
+        flow: f64,
+    }
+
+    #[test]
+    fn content_of_this_version_is_read_and_another_is_named() {
+        let written = Versioned::<_, 2>::Current(Content { flow: 0.1 });
+        let text = serde_json::to_string(&written).unwrap();
+        assert_eq!(text, r#"{"flow":0.1,"version":2}"#);
+        let read = |text: &str| serde_json::from_str::<Versioned<Content, 2>>(text);
+        assert_eq!(read(&text).unwrap(), written);
+        assert_eq!(read(r#"{"identity":"of a build before"}"#).unwrap(), Versioned::Other(1));
+        assert_eq!(read(r#"{"version":3,"stage":1}"#).unwrap(), Versioned::Other(3));
+        assert!(read(r#"{"version":2}"#).is_err(), "that is damage");
+        assert!(read(r#"{"version":"x"}"#).is_err());
+    }
+}
