@@ -1,9 +1,5 @@
 //! Bad input gets a dead letter with its bytes and a reason; the run goes on and every row is accounted for.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -11,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::support::{archived, cance, definition, nilometer, root, succeed, window};
 use nilometer_schemas::{DeadLetters, Forecasts, Observations};
-use support::{archived, cance, definition, nilometer, root, succeed, window};
 use tiff::{
     encoder::{TiffEncoder, colortype::Gray32},
     tags::Tag,

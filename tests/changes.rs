@@ -1,10 +1,6 @@
 //! A definition that changes under a pipeline with a year of history: gauges come and go, the horizon grows, and those that stay are forecast to
 //! the last bit as in a run that never changed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -13,12 +9,12 @@ use std::{
     process::Command,
 };
 
-use nilometer_schemas::{DeadLetters, Forecasts, QUANTILE_LEVELS, Timestamp};
-use support::{
+use crate::support::{
     archived, files, nilometer, refused, root,
     sections::{filter, table},
     succeed,
 };
+use nilometer_schemas::{DeadLetters, Forecasts, QUANTILE_LEVELS, Timestamp};
 
 /// 2013-10-01.
 const BEGIN: Timestamp = Timestamp(1_380_585_600_000_000);

@@ -1,12 +1,8 @@
 //! The commands as people meet them: what is wrong is said with its place and a remedy.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{fs, process::Command};
 
-use support::{cance, definition, nilometer, refused, root, start, succeed, window};
+use crate::support::{cance, definition, nilometer, refused, root, start, succeed, window};
 
 #[test]
 fn config_prints_the_definition_that_validates() {

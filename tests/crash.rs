@@ -1,9 +1,5 @@
 //! A process that is killed at any moment and started again gives what an undisturbed one gives.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     fmt::Write as _,
     fs,
@@ -13,11 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use arrow::array::Array;
-use nilometer_schemas::{Forecasts, Timestamp};
-use support::{
+use crate::support::{
     Arbitrary, archived, cance, data_beside, definition, files, nilometer, refused, same, start, succeed, window,
 };
+use arrow::array::Array;
+use nilometer_schemas::{Forecasts, Timestamp};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 /// Long enough that the twentieth start still has something to do when it is killed.
@@ -206,7 +202,11 @@ fn a_full_disk_is_named_and_what_was_written_before_it_is_whole() {
         let run = nilometer("replay", &definition(), &window(&disk, FROM, to));
         let mut small = Command::new("unshare");
         small.args(["--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"]).args([&disk, &left]);
-        small.arg(kilobytes.to_string()).arg(run.get_program()).args(run.get_args()).current_dir(support::root());
+        small
+            .arg(kilobytes.to_string())
+            .arg(run.get_program())
+            .args(run.get_args())
+            .current_dir(crate::support::root());
         let output = small.output().unwrap();
         if output.status.code() == Some(125) || String::from_utf8_lossy(&output.stderr).contains("unshare") {
             let _ = writeln!(std::io::stderr(), "SKIPPED: no small disk can be mounted here (unshare, tmpfs)");

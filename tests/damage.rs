@@ -1,10 +1,6 @@
 //! What is lost of a log is appended again by its producer, at the positions that it had, or it is said: whatever the topic, wherever it was, and
 //! however it was lost.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -13,13 +9,13 @@ use std::{
     process::{Command, Output},
 };
 
-use nilometer_engine::conformance::Corruption;
-use nilometer_schemas::{DeadLetters, Timestamp};
-use support::{
+use crate::support::{
     archived, files, nilometer, refused, root, same,
     sections::{filter, weather_and_flow},
     succeed,
 };
+use nilometer_engine::conformance::Corruption;
+use nilometer_schemas::{DeadLetters, Timestamp};
 
 const GAUGES: [(&str, f64); 2] = [("V3524010", 381.7), ("V3515010", 107.0)];
 const HOURS: i64 = 12;

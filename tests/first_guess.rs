@@ -1,14 +1,12 @@
 //! A gauge that reads something else than before: its readings are suspect in the light of the forecast, then its gauge is shifted, and the state
 //! is not dragged along. A true flood passes.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{fmt::Write as _, fs, ops::Range, path::Path};
 
+use crate::support::{
+    archived, cance, definition, files, means, nilometer, refused, rivers::rivers, same, succeed, window,
+};
 use nilometer_schemas::{Analyses, Flag, Timestamp};
-use support::{archived, cance, definition, files, means, nilometer, refused, rivers::rivers, same, succeed, window};
 
 const HOURS: i64 = 130;
 const BEGIN: &str = "2014-10-08T00:00:00Z";

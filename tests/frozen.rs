@@ -1,17 +1,14 @@
 //! Archives that stay as they are: a short replay of the Cance, and a hindcast of twelve small catchments. What each column holds is hashed,
 //! and compared with what `tests/frozen/*.json` keep. A change of them is a change of the numbers, and its commit says why.
 //!
-//! `NILOMETER_FREEZE=1 cargo test --package nilometer --test frozen` writes the files anew.
+//! `NILOMETER_FREEZE=1 cargo test --package nilometer --test integration frozen` writes the files anew.
 //!
 //! ONNX Runtime and the C library choose other instructions on other processors, which round otherwise. There the hashes say nothing, and the
 //! mean and the mean square of each column are compared instead.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 
+use crate::support::{archived, cance, definition, nilometer, rivers::rivers, root, succeed, window};
 use arrow::{
     array::{Array, ArrayData, Float32Array, Float64Array, RecordBatch},
     compute::{cast, concat},
@@ -19,7 +16,6 @@ use arrow::{
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use support::{archived, cance, definition, nilometer, rivers::rivers, root, succeed, window};
 
 /// Relative; a forecast's rounding is larger than that of a float32, because what it has learned goes on from it.
 const TOLERANCE: f64 = 1e-3;

@@ -1,10 +1,6 @@
 //! Many catchments from one folder: `hindcast` runs them all, `verify` scores them, and what is wrong with the folder or the model is
 //! said before the first row.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -14,14 +10,14 @@ use std::{
     sync::Arc,
 };
 
-use arrow::array::{Int32Array, RecordBatch};
-use nilometer_schemas::{Scores, Timestamp};
-use sha2::{Digest, Sha256};
-use support::{
+use crate::support::{
     Means, archived, camels,
     folder::{BASINS, COLUMNS, DAYS, FIRST_DAY, Folder, keys, weather, write},
     means, refused, root, succeed,
 };
+use arrow::array::{Int32Array, RecordBatch};
+use nilometer_schemas::{Scores, Timestamp};
+use sha2::{Digest, Sha256};
 
 fn hindcast(folder: &Path, package: &Path, out: &Path, more: &[&str]) -> Command {
     hindcast_to("1990-04-20", folder, package, out, more)
@@ -68,7 +64,7 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     let parted = tempfile::tempdir().unwrap();
     succeed(hindcast(folder.path(), &zoo("dhbv"), parted.path(), &["--set", "log.partitions=3"]));
     for (key, of_one) in &means {
-        for (time, value) in &support::means(parted.path())[key] {
+        for (time, value) in &crate::support::means(parted.path())[key] {
             // To the rounding of float32, which another batch makes in another order.
             assert!((value - of_one[time]).abs() <= 1e-4 * value, "{key:?} {time}: {value} and {}", of_one[time]);
         }

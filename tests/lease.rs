@@ -1,12 +1,8 @@
 //! A store has one owner: a second one is refused by name, a dead one is not waited for, and what only reads makes nothing.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{fs, path::Path, process::Command};
 
-use support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
+use crate::support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 const TO: &str = "2014-10-08T05:00:00Z";

@@ -1,9 +1,5 @@
 //! Operations: files that grow while the services run, with the wall clock.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     fmt::Write as _,
     fs::{self, OpenOptions},
@@ -13,9 +9,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use crate::support::{archived, cance, nilometer, root, sections::files_of_one_gauge, start, succeed};
 use nilometer_schemas::{DeadLetters, Forecasts, Observations, Timestamp};
 use sha2::{Digest, Sha256};
-use support::{archived, cance, nilometer, root, sections::files_of_one_gauge, start, succeed};
 
 const GAUGE: &str = "V3517010";
 

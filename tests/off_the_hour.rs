@@ -1,14 +1,10 @@
 //! Gauges that read between the hours: their readings are held against what was predicted for their time, forecasts are judged by what lies between
 //! them, and intervals learn from it.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{fs, path::Path};
 
+use crate::support::{archived, cance, data_beside, definition, nilometer, refused, succeed, window};
 use nilometer_schemas::{Analyses, Scores};
-use support::{archived, cance, data_beside, definition, nilometer, refused, succeed, window};
 
 const GAUGE: &str = "V3515010";
 const HOUR: i64 = 3_600;

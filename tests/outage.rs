@@ -1,21 +1,13 @@
 //! A fortnight of operations on a virtual clock: files come hour by hour, the services are away for an hour, six, three days or ten. What they
 //! forecast in the end, and what they would have forecast meanwhile, is that of services that were never away, to the last bit.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-#[path = "support/operations.rs"]
-mod operations;
-mod support;
-#[path = "support/worlds.rs"]
-mod worlds;
-
 use std::io::Write as _;
 
+use crate::support::operations::{Left, Operation, World, operate, operate_on};
+use crate::support::root;
+use crate::support::worlds::{HOUR_S, begin, days, grids, tables};
 use nilometer_engine::{Broker, CatchUp, KafkaOptions};
 use nilometer_schemas::Timestamp;
-use operations::{Left, Operation, World, operate, operate_on};
-use support::root;
-use worlds::{HOUR_S, begin, days, grids, tables};
 
 /// Holds what lives with outages leave to what an undisturbed one does.
 fn compare(world: &World, outages: &[Operation]) {

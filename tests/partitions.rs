@@ -1,26 +1,22 @@
 //! Partitions of a log, shared by processes: whole rivers go to each, and wherever they go their forecasts are the same.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
 };
 
-use arrow::array::AsArray as _;
-use nilometer_engine::{Broker, Partition};
-use nilometer_schemas::Contract;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use support::{
+use crate::support::{
     files, means, nilometer,
     processes::{Process, create_topics, until, watermarks},
     refused,
     rivers::rivers,
     same, succeed,
 };
+use arrow::array::AsArray as _;
+use nilometer_engine::{Broker, Partition};
+use nilometer_schemas::Contract;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const RIVERS: usize = 24;
 const PARTITIONS: u32 = 12;

@@ -1,19 +1,15 @@
 //! Roles as processes of their own, with the log on a real Apache Kafka: they give what one process with the embedded log gives, also
 //! when they and the broker are killed.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use nilometer_engine::{Broker, Partition};
-use nilometer_schemas::Contract;
-use support::{
+use crate::support::{
     Arbitrary, cance, definition, files, nilometer,
     processes::{Process, create_topics, subcommand, watermarks},
     refused, same, succeed, window,
 };
+use nilometer_engine::{Broker, Partition};
+use nilometer_schemas::Contract;
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 const ROLES: [&str; 4] = ["ingest", "forecast", "score", "publish"];

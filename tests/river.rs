@@ -1,14 +1,10 @@
 //! A gauge at the mouth of a river is news of the catchments above it whose own gauges are silent.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 
+use crate::support::{archived, cance, definition, nilometer, root, succeed};
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::crps_quantiles;
-use support::{archived, cance, definition, nilometer, root, succeed};
 
 const LEAD_S: i64 = 6 * 3_600;
 

@@ -1,15 +1,11 @@
 //! Log, snapshots and archive on S3: a run there leaves what it leaves in a folder, also when it was killed on the way.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
+use crate::support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
 use futures::TryStreamExt as _;
 use nilometer_engine::Bucket;
 use object_store::{ObjectStore, ObjectStoreExt as _};
-use support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 const TO: &str = "2014-10-10T23:00:00Z";

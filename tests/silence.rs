@@ -1,9 +1,5 @@
 //! Sources that give nothing are said, and what each has given can be asked for.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     fmt::Write as _,
     fs,
@@ -11,15 +7,15 @@ use std::{
     process::{Command, Output},
 };
 
+use crate::support::{nilometer, refused, root, sections::files_of_one_gauge, succeed};
 use nilometer_schemas::Timestamp;
-use support::{nilometer, refused, root, sections::files_of_one_gauge, succeed};
 
 const FROM: &str = "2014-10-25T00:00:00Z";
 const HOURS: i64 = 24;
 
 /// Whether there is a runtime for models here; said loudly where there is none.
 fn can_run() -> bool {
-    support::cance().is_some()
+    crate::support::cance().is_some()
 }
 
 fn at(hour: i64) -> Timestamp {

@@ -1,14 +1,6 @@
 //! Every role on a scheduler with a seed, over a log in memory that answers late and whose store fails: which role goes on is drawn, where one
 //! is killed is drawn, which call of the store fails, before or after it was done, is drawn. Whatever was drawn, the archive is that of a quiet run.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
-#[path = "support/distant.rs"]
-mod distant;
-#[path = "support/shaken.rs"]
-mod shaken;
-mod support;
-
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -21,7 +13,12 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use distant::Distant;
+use crate::support::distant::Distant;
+use crate::support::shaken::Shaken;
+use crate::support::{
+    Arbitrary, root,
+    sections::{filter, weather_and_flow},
+};
 use futures::TryStreamExt as _;
 use nilometer_connectors::{Arrival, Window};
 use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
@@ -34,11 +31,6 @@ use nilometer_score::ScoreMetrics;
 use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
-};
-use shaken::Shaken;
-use support::{
-    Arbitrary, root,
-    sections::{filter, weather_and_flow},
 };
 
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];

@@ -1,14 +1,10 @@
 //! Six-hourly gauges with gaps, and the weather of past years: `hindcast`, `verify` and `replay` over the layout of the Northwest River
 //! Forecast Center.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{collections::BTreeSet, process::Command};
 
+use crate::support::{archived, folder::six_hourly, means, refused, root, succeed};
 use nilometer_schemas::{Analyses, Forecasts};
-use support::{archived, folder::six_hourly, means, refused, root, succeed};
 
 #[test]
 fn six_hourly_gauges_are_forecast_and_scored_with_their_gaps() {

@@ -1,14 +1,10 @@
 //! A gauge that reports stage: its station's rating curve makes it discharge, and all behind it is as if it had been measured.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{fmt::Write as _, fs, path::Path};
 
+use crate::support::{archived, cance, data_beside, definition, means, nilometer, refused, succeed, window};
 use arrow::array::Array;
 use nilometer_schemas::{Analyses, Forecasts, Observations, STAGE_LEVELS};
-use support::{archived, cance, data_beside, definition, means, nilometer, refused, succeed, window};
 
 const GAUGE: &str = "V3515010";
 const H0_M: f64 = 0.2;

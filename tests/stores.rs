@@ -1,21 +1,17 @@
 //! What is seen of a store moves the model's: snow, and with it the flood of its melt; soil, once its climate has been learned.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::support::{archived, folder, means, nilometer, refused, root, succeed};
 use arrow::{
     array::{Array, AsArray},
     datatypes::Float64Type,
 };
 use nilometer_schemas::{Analyses, Timestamp};
-use support::{archived, folder, means, nilometer, refused, root, succeed};
 
 const DAYS: i64 = 100;
 

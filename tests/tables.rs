@@ -1,18 +1,14 @@
 //! Tables as agencies deliver them, from the file to the forecast.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
 
+use crate::support::{archived, means, nilometer, root, succeed, window};
 use arrow::array::Array;
 use nilometer_schemas::{Flag, Observations, Timestamp};
-use support::{archived, means, nilometer, root, succeed, window};
 
 const STATION: &str = "G1";
 const HOUR_S: i64 = 3_600;
@@ -51,7 +47,7 @@ fn pipeline(folder: &Path, from: Timestamp, hours: i64, gauge: &Gauge) -> PathBu
              period = \"1h\"\ndelay = \"-24h\"\n"
         )
     };
-    let cance = fs::read_to_string(support::definition()).unwrap();
+    let cance = fs::read_to_string(crate::support::definition()).unwrap();
     let section = |name: &str| {
         let begin = cance.find(&format!("\n[{name}]")).unwrap() + 1;
         let end = cance[begin..].find("\n[").map_or(cance.len(), |at| begin + at);

@@ -1,13 +1,9 @@
 //! A weather forecast's members drive the forecast's, from when it has come until its end; it is not known before.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-mod support;
-
 use std::{fmt::Write as _, fs, path::Path};
 
+use crate::support::{archived, cance, data_beside, definition, nilometer, refused, succeed, window};
 use nilometer_schemas::{DeadLetters, Forecasts, Timestamp};
-use support::{archived, cance, data_beside, definition, nilometer, refused, succeed, window};
 
 const HOUR: i64 = 3_600;
 const ISSUED: &str = "2014-09-20T00:00:00Z";

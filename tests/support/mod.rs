@@ -4,13 +4,17 @@
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "each test uses a part; a test fails where it cannot go on"
+    reason = "a benchmark uses a part; a test fails where it cannot go on"
 )]
 
+pub mod distant;
 pub mod folder;
+pub mod operations;
 pub mod processes;
 pub mod rivers;
 pub mod sections;
+pub mod shaken;
+pub mod worlds;
 
 use std::io::Write as _;
 use std::{

@@ -1,7 +1,5 @@
 //! Operations on a virtual clock: files come tick by tick, the ingest and the forecast role run, and are away when a test says so.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use arrow::array::RecordBatch;

@@ -1,7 +1,5 @@
 //! What operations may read: radar and first-line tables, daily tables, hourly tables with a weather forecast.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
 use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
@@ -9,12 +7,11 @@ use nilometer_runtime::Mixture;
 use nilometer_schemas::Timestamp;
 use parquet::arrow::ArrowWriter;
 
-use crate::{
+use super::{
+    cance, definition,
     operations::World,
-    support::{
-        cance, definition, root,
-        sections::{filter, table, weather_and_flow},
-    },
+    root,
+    sections::{filter, table, weather_and_flow},
 };
 
 pub const HOUR_S: i64 = 3_600;

@@ -1,0 +1,29 @@
+//! The pipeline as a user runs it, end to end: one binary, a file a concern.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
+
+mod support;
+
+mod bad_input;
+mod changes;
+mod commands;
+mod crash;
+mod damage;
+mod first_guess;
+mod frozen;
+mod hindcast;
+mod lease;
+mod live;
+mod off_the_hour;
+mod outage;
+mod partitions;
+mod processes;
+mod river;
+mod s3;
+mod silence;
+mod simulation;
+mod six_hourly;
+mod stage;
+mod stores;
+mod tables;
+mod weather;
