@@ -12,7 +12,8 @@ use std::{
     time::Instant,
 };
 
-use nilometer_runtime::{Batch, Model, Package, Provider, Runtime, Selection, TrainStep};
+use nilometer_packages::{Package, Provider, Selection};
+use nilometer_runtime::{Batch, Model, Runtime, TrainStep};
 
 /// Regional packages: a learned one, whose recurrence PyTorch has as one fused operator, and one with physics in the loop.
 const PACKAGES: [&str; 2] = ["lstm", "hybrid-regional"];
@@ -52,7 +53,7 @@ fn fill(forcing: &mut [f32], t: usize, catchments: usize, members: usize) {
 
 /// The catchments of the golden vectors, over and over.
 fn catchments(package: &Package, count: usize) -> Selection {
-    let bytes = std::fs::read(package.file("golden.safetensors")).unwrap();
+    let bytes = package.bytes("golden.safetensors").to_vec();
     let golden = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let attributes = golden.tensor("attributes").unwrap();
     let (rows, known) = (attributes.shape()[0], attributes.shape()[1]);

@@ -18,7 +18,8 @@ use nilometer_assimilation::{
 };
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
-use nilometer_runtime::{Model, Package, Provider, Runtime};
+use nilometer_packages::{Package, Provider};
+use nilometer_runtime::{Model, Runtime};
 use nilometer_schemas::{
     Contract, Flag, ForcingRow, ForcingsBuilder, ObservationRow, ObservationsBuilder, Timestamp, Variable,
 };
@@ -263,7 +264,7 @@ async fn observation_to_forecast() {
         snapshots: Snapshots::new(store, "snapshots", "forecast", 2),
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
         reload: tokio::sync::watch::channel(0).1,
-        models: nilometer_runtime::Mixture::load(&pipeline.model.package).unwrap(),
+        models: nilometer_packages::Mixture::load(&pipeline.model.package).unwrap(),
         metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
         accept_state_loss: Vec::new(),

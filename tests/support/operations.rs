@@ -10,7 +10,8 @@ use nilometer_engine::{
 };
 use nilometer_forecast::ForecastMetrics;
 use nilometer_ingest::{Decoding, Lines};
-use nilometer_runtime::{Mixture, Provider, Runtime};
+use nilometer_packages::{Mixture, Provider};
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, DeadLetters, Forecasts, Observations, Timestamp};
 use nilometer_transforms::{
     AverageOptions, Averager, FlowDirections, Gauge, Span, TraceOptions,

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 use nilometer_schemas::Timestamp;
 use parquet::arrow::ArrowWriter;
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    Batch, Gradient, Model, Package, Runtime, RuntimeError, Selection, Tensor, TrainStep, package::read_tensors,
-};
+use nilometer_packages::{Package, PackageError, Selection, Tensor, read_tensors};
+
+use crate::{Batch, Gradient, Model, Runtime, RuntimeError, TrainStep};
+
+const GOLDEN: &str = "golden.safetensors";
 
 /// The largest difference of one output from its golden vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,17 +24,17 @@ pub struct Difference {
 /// # Errors
 /// [`RuntimeError`] when the golden file is unreadable or does not fit the card.
 pub fn check_golden(runtime: &Runtime, package: &Package) -> Result<Vec<Difference>, RuntimeError> {
-    let path = package.file("golden.safetensors");
-    let golden = read_tensors(&path)?;
+    let golden = golden_vectors(package)?;
+    let path = package.path(GOLDEN);
     let get = |name: &str| {
         golden
             .get(name)
-            .ok_or_else(|| RuntimeError::Package { path: path.clone(), problems: vec![format!("no tensor {name}")] })
+            .ok_or_else(|| PackageError::Package { path: path.clone(), problems: vec![format!("no tensor {name}")] })
     };
     let forcing = get("rollout.forcing")?;
     let [horizon, _, catchments, members] = forcing.shape[..] else {
         let problems = vec![format!("rollout.forcing has shape {:?}, accepted is [T, F, C, M]", forcing.shape)];
-        return Err(RuntimeError::Package { path, problems });
+        return Err(PackageError::Package { path, problems }.into());
     };
     let mut model = Model::new(runtime, package, &golden_catchments(package, &golden, catchments)?, members, horizon)?;
     let mut differences = Vec::new();
@@ -81,15 +83,15 @@ fn check_derivatives(
     if ["gradient.onnx", "train_step.onnx"].iter().all(|graph| package.sha256(graph).is_empty()) {
         return Ok(Vec::new());
     }
-    let path = package.file("golden.safetensors");
-    let absent = |name: &str| RuntimeError::Package { path: path.clone(), problems: vec![format!("no tensor {name}")] };
+    let path = package.path(GOLDEN);
+    let absent = |name: &str| PackageError::Package { path: path.clone(), problems: vec![format!("no tensor {name}")] };
     let forcing = golden.get("gradient.forcing").ok_or_else(|| absent("gradient.forcing"))?;
     let epsilon = golden.get("gradient.epsilon").and_then(|t| t.values.first());
     let epsilon = *epsilon.ok_or_else(|| absent("gradient.epsilon"))?;
     let get = |name: &str| golden.get(name).map_or(&[][..], |t| t.values.as_slice());
     let [steps, _, catchments, members] = forcing.shape[..] else {
         let problems = vec![format!("gradient.forcing has shape {:?}, accepted is [T, F, C, M]", forcing.shape)];
-        return Err(RuntimeError::Package { path, problems });
+        return Err(PackageError::Package { path, problems }.into());
     };
     let selection = golden_catchments(package, golden, catchments)?;
     let limit = package.card().gradient_tolerance;
@@ -148,6 +150,11 @@ fn distance(found: &[f32], expected: &[f32]) -> f64 {
     if apart == 0.0 { 0.0 } else { apart / length }
 }
 
+/// The tensors of the package's golden file.
+pub(crate) fn golden_vectors(package: &Package) -> Result<BTreeMap<String, Tensor>, RuntimeError> {
+    Ok(read_tensors(&package.path(GOLDEN), package.bytes(GOLDEN))?)
+}
+
 /// The first `catchments` of the card, or those of the golden attributes.
 pub(crate) fn golden_catchments(
     package: &Package,
@@ -155,8 +162,8 @@ pub(crate) fn golden_catchments(
     catchments: usize,
 ) -> Result<Selection, RuntimeError> {
     match golden.get("attributes") {
-        Some(attributes) => package.describe(catchments, attributes.values.clone()),
-        None => package.select(package.card().catchments.get(..catchments).unwrap_or_default()),
+        Some(attributes) => Ok(package.describe(catchments, attributes.values.clone())?),
+        None => Ok(package.select(package.card().catchments.get(..catchments).unwrap_or_default())?),
     }
 }
 

@@ -1,13 +1,14 @@
 //! One graph with its tensors: inputs written in place, outputs allocated once.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
+use nilometer_packages::{Package, PackageError, Tensor};
 use ort::{
     session::{IoBinding, Session},
     value::{Tensor as OrtTensor, ValueType},
 };
 
-use crate::{Runtime, RuntimeError, Tensor};
+use crate::{Runtime, RuntimeError};
 
 /// A session bound to tensors of fixed shapes.
 pub(crate) struct Graph {
@@ -21,16 +22,17 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Loads a graph and binds it. `weights` are written once; `inputs` and `outputs` name the others with their shapes.
+    /// Loads a graph of a package and binds it. `weights` are written once; `inputs` and `outputs` name the others with their shapes.
     pub(crate) fn new(
         runtime: &Runtime,
-        path: &Path,
+        package: &Package,
+        file: &str,
         weights: &BTreeMap<&str, Tensor>,
         inputs: &[(&str, &[usize])],
         outputs: &[(&str, &[usize])],
     ) -> Result<Self, RuntimeError> {
-        let name = path.display().to_string();
-        let session = runtime.session(path)?;
+        let name = package.path(file).display().to_string();
+        let session = runtime.session(&name, package.bytes(file))?;
         check_signature(&name, &session, weights, inputs, outputs)?;
         let ort = |e: ort::Error| RuntimeError::Ort { what: name.clone(), detail: e.to_string() };
         let mut binding = session.create_binding().map_err(ort)?;
@@ -147,5 +149,5 @@ fn check_signature(
     for (wanted, _) in outputs.iter().filter(|(n, _)| !session.outputs().iter().any(|o| o.name() == *n)) {
         problems.push(format!("the graph does not give {wanted}"));
     }
-    if problems.is_empty() { Ok(()) } else { Err(RuntimeError::Package { path: name.into(), problems }) }
+    if problems.is_empty() { Ok(()) } else { Err(PackageError::Package { path: name.into(), problems }.into()) }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use nilometer_packages::{Package, PackageError, Selection, Tensor};
+
 use crate::{
-    Package, Runtime, RuntimeError, Selection, Tensor,
+    Runtime, RuntimeError,
     graph::Graph,
     model::{FORCING, STATE, check_length},
 };
@@ -54,7 +56,8 @@ impl Gradient {
         let (state, forcing, flow) = ([rows, c, m], [steps, inputs, c, m], [steps, c]);
         let graph = Graph::new(
             runtime,
-            &file(package, "gradient.onnx")?,
+            require(package, "gradient.onnx")?,
+            "gradient.onnx",
             &package.gathered(catchments),
             &[(STATE, &state), (FORCING, &forcing), (OBSERVED, &flow), (WEIGHT, &flow), (EPSILON, &[1])],
             &[(LOSS, &[c, m]), (STATE_GRADIENT, &state), (FORCING_GRADIENT, &forcing)],
@@ -153,8 +156,8 @@ impl TrainStep {
                 expected.push((format!("{name}.{moment}.next"), tensor.shape.clone()));
             }
         }
-        let path = file(package, "train_step.onnx")?;
-        let graph = Graph::new(runtime, &path, &fixed, &borrowed(&given), &borrowed(&expected))?;
+        let package = require(package, "train_step.onnx")?;
+        let graph = Graph::new(runtime, package, "train_step.onnx", &fixed, &borrowed(&given), &borrowed(&expected))?;
         let zeros: BTreeMap<String, Vec<f32>> =
             weights.iter().map(|(name, tensor)| (name.clone(), vec![0.0; tensor.values.len()])).collect();
         Ok(Self { graph, weights, moments: [zeros.clone(), zeros], count: 0.0 })
@@ -214,12 +217,13 @@ fn borrowed(shapes: &[(String, Vec<usize>)]) -> Vec<(&str, &[usize])> {
     shapes.iter().map(|(name, shape)| (name.as_str(), shape.as_slice())).collect()
 }
 
-fn file(package: &Package, graph: &str) -> Result<std::path::PathBuf, RuntimeError> {
+/// The package, if it has the graph.
+fn require<'a>(package: &'a Package, graph: &str) -> Result<&'a Package, RuntimeError> {
     if package.sha256(graph).is_empty() {
         let problems = vec![format!("the package has no {graph}; accepted is one that the exporter wrote with it")];
-        return Err(RuntimeError::Package { path: package.file(graph), problems });
+        return Err(PackageError::Package { path: package.path(graph), problems }.into());
     }
-    Ok(package.file(graph))
+    Ok(package)
 }
 
 fn write(graph: &mut Graph, what: &'static str, from: &[f32]) -> Result<(), RuntimeError> {

@@ -7,13 +7,13 @@
 //! ```
 //!
 //! Invariants:
-//! - a package is used only if every file has the hash that its card states, every weight the shape, and every graph the card's rows;
 //! - graphs are code, weights are data: weights enter as graph inputs and are gathered for the catchments at hand;
 //! - one [`Model`] owns its sessions; inputs and outputs are allocated once and reused;
 //! - a provider that was asked for and is not there is an error, never a silent fall-back.
 //!
 //! ```no_run
-//! use nilometer_runtime::{Model, Package, Provider, Runtime};
+//! use nilometer_packages::{Package, Provider};
+//! use nilometer_runtime::{Model, Runtime};
 //!
 //! let runtime = Runtime::open(None, &[Provider::Cpu])?;
 //! let package = Package::load("models/zoo/hybrid-cance".as_ref())?;
@@ -26,77 +26,29 @@
 //! # Ok::<(), nilometer_runtime::RuntimeError>(())
 //! ```
 
-mod card;
 mod golden;
 mod graph;
 mod learning;
 mod library;
-mod mixture;
 mod model;
-mod package;
 mod probes;
-mod signature;
 
 use std::path::PathBuf;
 
-pub use card::{Attribute, Card, FEEDBACK, Input, Output, Skill, State, Training, Weight};
+use nilometer_packages::{PackageError, Provider};
+
 pub use golden::{Difference, check_golden};
 pub use learning::{Batch, Gradient, Slopes, TrainStep};
-pub use library::{CudaReport, Provider, Runtime};
-pub use mixture::{Member, Mixture};
+pub use library::{CudaReport, Runtime};
 pub use model::{Fluxes, Model};
-pub use package::{Package, Selection, Tensor};
 pub use probes::{PROBES, Probe, probe};
 
 /// Why a model cannot be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
-    /// a file of the package cannot be read
-    #[error("{path}: cannot be read")]
-    Read {
-        /// the file
-        path: PathBuf,
-        /// why not
-        #[source]
-        source: std::io::Error,
-    },
-    /// the card is not TOML of a card's shape
-    #[error("{path}: not a model card")]
-    Card {
-        /// the card
-        path: PathBuf,
-        /// where and why
-        #[source]
-        source: Box<toml::de::Error>,
-    },
-    /// the card or a file contradicts itself or the card; every problem is listed
-    #[error("{path}: {}", problems.join("; "))]
-    Package {
-        /// the package's folder
-        path: PathBuf,
-        /// what is wrong, each with what is accepted
-        problems: Vec<String>,
-    },
-    /// a catchment that the package has no parameters for
-    #[error("model {model} has no parameters for catchment {catchment:?}; it has {known}")]
-    UnknownCatchment {
-        /// package name
-        model: String,
-        /// the catchment asked for
-        catchment: String,
-        /// those that it has
-        known: String,
-    },
-    /// attributes that do not fit the package
-    #[error("model {model}: {given}; accepted is one finite number a catchment for each of its attributes: {wanted}")]
-    Attributes {
-        /// package name
-        model: String,
-        /// what came
-        given: String,
-        /// the card's attributes
-        wanted: String,
-    },
+    /// the package is not what its card says, or does not fit what it is used for
+    #[error(transparent)]
+    Package(#[from] PackageError),
     /// ONNX Runtime's shared library is nowhere
     #[error(
         "ONNX Runtime's shared library cannot be loaded: {detail}; set model.library in the pipeline definition or ORT_DYLIB_PATH, or run ops/setup, which fetches it"

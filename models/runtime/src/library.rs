@@ -1,39 +1,18 @@
 //! ONNX Runtime's shared library and its execution providers.
 
 use std::{
-    fmt,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
+use nilometer_packages::Provider;
 use ort::{
     environment::Environment,
     ep,
     session::{Session, builder::GraphOptimizationLevel},
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::RuntimeError;
-
-/// Where graphs run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Provider {
-    /// the processor
-    Cpu,
-    /// an NVIDIA GPU
-    Cuda,
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-        })
-    }
-}
 
 /// The loaded library. A process has one; opening it again gives the same.
 #[derive(Clone)]
@@ -71,8 +50,8 @@ impl Runtime {
     }
 
     /// A session on the first provider asked for. No fall-back: what cannot be had is an error.
-    pub(crate) fn session(&self, graph: &Path) -> Result<Session, RuntimeError> {
-        let ort = |detail: String| RuntimeError::Ort { what: graph.display().to_string(), detail };
+    pub(crate) fn session(&self, name: &str, graph: &[u8]) -> Result<Session, RuntimeError> {
+        let ort = |detail: String| RuntimeError::Ort { what: name.to_owned(), detail };
         // Scan graphs gain nothing from threads within an operator; parallelism is across partitions.
         let mut builder = Session::builder(&self.environment)
             .and_then(|b| Ok(b.with_optimization_level(GraphOptimizationLevel::Level3)?))
@@ -89,7 +68,7 @@ impl Runtime {
                     }
                 })?;
         }
-        builder.commit_from_file(graph).map_err(|e| ort(e.to_string()))
+        builder.commit_from_memory(graph).map_err(|e| ort(e.to_string()))
     }
 }
 
@@ -107,7 +86,7 @@ pub enum CudaReport {
 impl Runtime {
     /// Asks ONNX Runtime to place a whole graph on CUDA, without the processor to fall back on.
     #[must_use]
-    pub fn cuda_report(&self, graph: &Path) -> CudaReport {
+    pub fn cuda_report(&self, graph: &[u8]) -> CudaReport {
         let with_cuda = Session::builder(&self.environment)
             .and_then(|b| Ok(b.with_execution_providers([ep::CUDA::default().build().error_on_failure()])?));
         match with_cuda {
@@ -115,7 +94,7 @@ impl Runtime {
             Ok(builder) => match builder
                 .with_config_entry("session.disable_cpu_ep_fallback", "1")
                 .map_err(|e| e.to_string())
-                .and_then(|mut b| b.commit_from_file(graph).map_err(|e| e.to_string()))
+                .and_then(|mut b| b.commit_from_memory(graph).map_err(|e| e.to_string()))
             {
                 Ok(_) => CudaReport::All,
                 Err(e) => CudaReport::FallsBack(first_line(&e)),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Package, Runtime, RuntimeError, Selection, Tensor, graph::Graph};
+use nilometer_packages::{Package, PackageError, Selection, Tensor};
+
+use crate::{Runtime, RuntimeError, graph::Graph};
 
 pub(crate) const STATE: &str = "state";
 pub(crate) const FORCING: &str = "forcing";
@@ -59,7 +61,8 @@ impl Model {
         let outputs: Vec<_> = [(STATE_NEXT, state), (DISCHARGE, flow)].into_iter().chain(fluxes).collect();
         let step = Graph::new(
             runtime,
-            &package.file("step.onnx"),
+            package,
+            "step.onnx",
             &weights,
             &[(STATE, state), (FORCING, &[inputs, c, m])],
             &outputs,
@@ -71,14 +74,15 @@ impl Model {
         }
         let rollout = Graph::new(
             runtime,
-            &package.file("rollout.onnx"),
+            package,
+            "rollout.onnx",
             &weights,
             &[(STATE, &[rows, c, m]), (FORCING, &[horizon, inputs, c, m])],
             &rolled,
         )?;
         let mut initial = Vec::with_capacity(rows * c * m);
         for block in package.card().state_row_blocks() {
-            for catchment in &catchments.places {
+            for catchment in catchments.places() {
                 let value = block.initial.get(*catchment).or_else(|| block.initial.first()).copied().unwrap_or(0.0);
                 initial.extend(std::iter::repeat_n(value, m));
             }
@@ -108,7 +112,7 @@ impl Model {
         if problems.is_empty() {
             Ok(())
         } else {
-            Err(RuntimeError::Package { path: package.file("card.toml"), problems })
+            Err(PackageError::Package { path: package.path("card.toml"), problems }.into())
         }
     }
 

@@ -4,7 +4,12 @@
 
 use std::f64::consts::TAU;
 
-use crate::{Model, Package, Runtime, RuntimeError, Selection, golden::golden_catchments, package::read_tensors};
+use nilometer_packages::{Package, Selection};
+
+use crate::{
+    Model, Runtime, RuntimeError,
+    golden::{golden_catchments, golden_vectors},
+};
 
 /// The answer to one question.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,7 +76,7 @@ struct Trace {
 /// # Errors
 /// [`RuntimeError`] when the package cannot be run at all.
 pub fn probe(runtime: &Runtime, package: &Package) -> Result<Vec<Probe>, RuntimeError> {
-    let golden = read_tensors(&package.file("golden.safetensors"))?;
+    let golden = golden_vectors(package)?;
     let count = golden.get("step.state").and_then(|t| t.shape.get(1)).copied().unwrap_or_default();
     let storage = package.card().state_row_blocks().map(|b| b.storage.map_or(0.0, f64::from)).collect();
     let ground = Ground { runtime, package, catchments: golden_catchments(package, &golden, count)?, storage };
@@ -286,7 +291,7 @@ impl Ground<'_> {
         };
         let mut doubled = self.catchments.clone();
         let count = doubled.len();
-        for value in &mut doubled.attributes[area * count..][..count] {
+        for value in &mut doubled.attributes_mut()[area * count..][..count] {
             *value *= 2.0;
         }
         let trace = self.run_for(STEPS, &doubled, ordinary.members, |t, member| Weather {

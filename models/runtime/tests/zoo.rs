@@ -7,9 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nilometer_runtime::{
-    Batch, Mixture, Model, Package, Provider, Runtime, RuntimeError, TrainStep, check_golden, probe,
-};
+use nilometer_packages::{Mixture, Package, PackageError, Provider};
+use nilometer_runtime::{Batch, Model, Runtime, TrainStep, check_golden, probe};
 
 fn zoo() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../zoo")
@@ -28,7 +27,7 @@ fn runtime() -> Runtime {
 }
 
 /// A copy of a package in which one file is changed.
-fn changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> (tempfile::TempDir, Result<Package, RuntimeError>) {
+fn changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> (tempfile::TempDir, Result<Package, PackageError>) {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(zoo().join("hybrid-cance")).unwrap() {
         let entry = entry.unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use nilometer_connectors::{FolderOptions, TableFormat, TableOptions, TimeOption};
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 use nilometer_schemas::Variable;
 use nilometer_transforms::check::CheckOptions;
 use toml::{Table, Value};

@@ -6,7 +6,7 @@ use nilometer_connectors::{
     FolderOptions,
     folder::{FolderCatchment, FolderColumn, Inventory},
 };
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 use nilometer_transforms::Span;
 
 use crate::{Catchment, Downstream, ForecastOptions, Scenario, SourceDefinition, SourceKind};

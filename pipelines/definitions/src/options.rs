@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use nilometer_engine::{CatchUp, KafkaOptions};
-use nilometer_runtime::{Attribute, Provider};
+use nilometer_packages::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::{Alignment, Span};
 use schemars::JsonSchema;

@@ -11,7 +11,7 @@ use nilometer_connectors::{
     FolderLayout, FolderOptions, GeotiffOptions, StationOption, TableOptions,
     folder::{FolderColumn, Inventory},
 };
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 use nilometer_schemas::Variable;
 use nilometer_transforms::{Span, check::CheckOptions};
 use serde::de::DeserializeOwned;

@@ -7,7 +7,7 @@ use nilometer_assimilation::{
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
-use nilometer_runtime::Card;
+use nilometer_packages::Card;
 use nilometer_schemas::{Timestamp, Variable};
 
 use crate::{

@@ -4,7 +4,8 @@ use nilometer_alignment::Observation;
 use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
-use nilometer_runtime::{Mixture, Runtime};
+use nilometer_packages::Mixture;
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{Forecasts, Timestamp};
 
 use crate::{

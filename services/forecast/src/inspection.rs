@@ -4,7 +4,7 @@ use std::fmt;
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, Columns, Snapshots};
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 use nilometer_schemas::Timestamp;
 
 use crate::{

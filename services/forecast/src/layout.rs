@@ -8,7 +8,7 @@ use nilometer_assimilation::{
     UpdatableRow, catchment_streams, stream_number,
 };
 use nilometer_definitions::{Alignment, AssimilationMethod, ErrorOptions, Pipeline};
-use nilometer_runtime::{Card, FEEDBACK};
+use nilometer_packages::{Card, FEEDBACK};
 use nilometer_schemas::{Timestamp, Variable};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};

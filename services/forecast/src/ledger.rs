@@ -3,7 +3,7 @@
 use nilometer_alignment::Observation;
 use nilometer_assimilation::{DischargeOperator, Innovation};
 use nilometer_definitions::Catchment;
-use nilometer_runtime::Package;
+use nilometer_packages::Package;
 use nilometer_schemas::{AnalysesBuilder, AnalysisRow, Timestamp};
 
 use crate::{

@@ -49,6 +49,7 @@ mod window;
 
 use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_packages::PackageError;
 use nilometer_runtime::RuntimeError;
 use nilometer_schemas::SchemaError;
 use nilometer_statistics::StatisticsError;
@@ -70,6 +71,9 @@ pub enum ForecastError {
     /// the model cannot be loaded or run
     #[error("the model cannot go on")]
     Model(#[from] RuntimeError),
+    /// the model package does not serve
+    #[error("the model package does not serve")]
+    Package(#[from] PackageError),
     /// the filter refused its inputs
     #[error("the assimilation cannot go on")]
     Assimilation(#[from] AssimilationError),

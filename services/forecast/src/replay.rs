@@ -14,7 +14,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use nilometer_engine::{
     Columns, Input, Log, Partition, Position, Snapshot, SnapshotError, Snapshots, Stop, off_reactor,
 };
-use nilometer_runtime::{Mixture, Runtime};
+use nilometer_packages::Mixture;
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
 
 use crate::{

@@ -6,7 +6,8 @@ use nilometer_definitions::Pipeline;
 use nilometer_engine::{
     Appended, Balance, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor,
 };
-use nilometer_runtime::{Mixture, Runtime};
+use nilometer_packages::Mixture;
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Timestamp};
 use tokio::sync::watch;
 

@@ -8,7 +8,7 @@ use nilometer_assimilation::{
 };
 use nilometer_definitions::{Pipeline, SoilMoistureOptions};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
-use nilometer_runtime::Card;
+use nilometer_packages::Card;
 use nilometer_schemas::{Timestamp, Variable};
 
 use crate::{ForecastError, layout::Layout};

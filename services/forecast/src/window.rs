@@ -8,7 +8,8 @@ use nilometer_assimilation::{
 };
 use nilometer_definitions::{Alignment, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
-use nilometer_runtime::{Gradient, Model, Package, Runtime, Selection};
+use nilometer_packages::{Package, Selection};
+use nilometer_runtime::{Gradient, Model, Runtime};
 
 use crate::{ForecastError, layout::Layout};
 

@@ -8,7 +8,8 @@ use std::path::Path;
 use nilometer_alignment::Observation;
 use nilometer_definitions::Pipeline;
 use nilometer_forecast::EnsembleState;
-use nilometer_runtime::{Package, Provider, Runtime};
+use nilometer_packages::{Package, Provider};
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{Flag, Timestamp, Variable};
 
 const HOURS: usize = 240;

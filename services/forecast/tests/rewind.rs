@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
 use nilometer_forecast::{Dependencies, ForecastMetrics};
-use nilometer_runtime::{Mixture, Provider, Runtime};
+use nilometer_packages::{Mixture, Provider};
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{
     Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ObservationRow, ObservationsBuilder,
     Timestamp, Variable,

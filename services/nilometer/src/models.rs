@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use nilometer_runtime::{CudaReport, Mixture, PROBES, Package, Provider, Runtime, check_golden, probe};
+use nilometer_packages::{Mixture, Package, Provider};
+use nilometer_runtime::{CudaReport, PROBES, Runtime, check_golden, probe};
 
 /// What a folder that can be a model holds.
 const CARDS: [&str; 2] = ["blend.toml", "card.toml"];
@@ -99,7 +100,7 @@ fn check_package(runtime: &Runtime, package: &Package, text: &mut String, failed
         }
     }
     for graph in card.sha256.keys().filter(|file| file.ends_with(".onnx")) {
-        let (holds, found) = match runtime.cuda_report(&package.file(graph)) {
+        let (holds, found) = match runtime.cuda_report(package.bytes(graph)) {
             CudaReport::All => (Some(true), "every node has a CUDA kernel".to_owned()),
             // Slower, not wrong: no reason to refuse the package.
             CudaReport::FallsBack(why) => (None, format!("nodes would fall back from CUDA: {why}")),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::Snapshots;
 use nilometer_forecast::{Effect, Inspection};
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 use object_store::{ObjectStore, path::Path};
 
 use crate::storage::{self, SNAPSHOTS};

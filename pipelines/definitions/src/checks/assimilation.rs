@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use nilometer_assimilation::{ErrorFactors, RiverDistances, RiverReach};
-use nilometer_runtime::Mixture;
+use nilometer_packages::Mixture;
 
 use crate::{AssimilationMethod, AssimilationOptions, Catchment, Problem, TimeOptions};
 

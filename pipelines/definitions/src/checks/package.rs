@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nilometer_runtime::{FEEDBACK, Package};
+use nilometer_packages::{FEEDBACK, Package};
 use nilometer_schemas::Variable;
 
 use super::SHOWN;

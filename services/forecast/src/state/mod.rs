@@ -18,7 +18,8 @@ use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
 use nilometer_definitions::{Pipeline, Scenario};
 use nilometer_engine::Balance;
-use nilometer_runtime::{Mixture, Runtime};
+use nilometer_packages::Mixture;
+use nilometer_runtime::Runtime;
 use nilometer_schemas::{Analyses, AnalysesBuilder, Forecasts, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 

@@ -9,7 +9,7 @@ use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, Columns, ColumnsBuilder, Versioned};
-use nilometer_runtime::{Member, Mixture};
+use nilometer_packages::{Member, Mixture};
 use nilometer_schemas::{DeadLetterRow, Reason};
 use serde::{Deserialize, Serialize};
 

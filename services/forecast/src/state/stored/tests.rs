@@ -6,7 +6,8 @@ use std::{fs, path::Path, sync::Arc};
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Snapshot, Snapshots};
-use nilometer_runtime::{Mixture, Provider, Runtime};
+use nilometer_packages::{Mixture, Provider};
+use nilometer_runtime::Runtime;
 use nilometer_schemas::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory};
 

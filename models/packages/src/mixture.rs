@@ -1,13 +1,19 @@
 //! Several packages that speak with one voice: each runs by itself, what they say is mixed by weight.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    FEEDBACK, Package, RuntimeError, Skill, Training,
-    package::{hex, read_text},
+    FEEDBACK, Package, PackageError, Skill, Training,
+    files::{Files, name_in_store},
+    package::{hex, text},
 };
 
 const BLEND: &str = "blend.toml";
@@ -20,6 +26,8 @@ pub struct Mixture {
     name: String,
     version: String,
     sha256: String,
+    content_sha256: String,
+    files: BTreeMap<String, Arc<[u8]>>,
     members: Vec<Member>,
 }
 
@@ -65,22 +73,35 @@ impl Mixture {
     /// Reads a folder with a `blend.toml`, or else the one package that it is, and verifies all of it.
     ///
     /// # Errors
-    /// [`RuntimeError`] names the file and lists every problem found in it.
-    pub fn load(folder: &Path) -> Result<Self, RuntimeError> {
-        let path = folder.join(BLEND);
-        if !path.exists() {
-            let package = Package::load(folder)?;
+    /// [`PackageError`] names the file and lists every problem found in it.
+    pub fn load(folder: &Path) -> Result<Self, PackageError> {
+        Self::read(Files::Folder(folder))
+    }
+
+    /// As [`Mixture::load`], of files that lie in memory as [`Mixture::files`] gives them; `origin` names them in messages.
+    ///
+    /// # Errors
+    /// As [`Mixture::load`].
+    pub fn of_files(origin: &Path, files: &BTreeMap<String, Arc<[u8]>>) -> Result<Self, PackageError> {
+        Self::read(Files::Memory(origin, files))
+    }
+
+    fn read(files: Files<'_>) -> Result<Self, PackageError> {
+        let path = files.path(Path::new(BLEND));
+        if files.read(Path::new(BLEND)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            let package = Package::read(files, Path::new(""))?;
             let (name, version) = (package.card().name.clone(), package.card().version.clone());
             let sha256 = package.weights_sha256().to_owned();
-            return Ok(Self { name, version, sha256, members: vec![Member { weight: 1.0, package }] });
+            let files = package.files().clone();
+            return Ok(Self::new(name, version, sha256, files, vec![Member { weight: 1.0, package }]));
         }
-        let text = read_text(&path)?;
+        let text = text(files, Path::new(BLEND))?;
         let card: Card = toml::from_str(&text)
-            .map_err(|source| RuntimeError::Card { path: path.clone(), source: Box::new(source) })?;
+            .map_err(|source| PackageError::Card { path: path.clone(), source: Box::new(source) })?;
         let mut problems = Vec::new();
         let mut members = Vec::new();
         for named in &card.members {
-            let package = Package::load(&folder.join(&named.package))?;
+            let package = Package::read(files, &named.package)?;
             if package.weights_sha256() != named.weights_sha256 {
                 problems.push(format!(
                     "{} has weights {}, the blend was fitted for {}: fit it again, or restore them",
@@ -118,9 +139,29 @@ impl Mixture {
             }
         }
         if !problems.is_empty() {
-            return Err(RuntimeError::Package { path, problems });
+            return Err(PackageError::Package { path, problems });
         }
-        Ok(Self { name: card.name, version: card.version, sha256: hex(&Sha256::digest(text.as_bytes())), members })
+        let sha256 = hex(&Sha256::digest(text.as_bytes()));
+        let mut all = BTreeMap::from([(BLEND.to_owned(), Arc::from(text.into_bytes()))]);
+        for (named, member) in card.members.iter().zip(&members) {
+            let files = member.package.files().iter();
+            all.extend(files.map(|(file, bytes)| (name_in_store(&named.package.join(file)), bytes.clone())));
+        }
+        Ok(Self::new(card.name, card.version, sha256, all, members))
+    }
+
+    fn new(
+        name: String,
+        version: String,
+        sha256: String,
+        files: BTreeMap<String, Arc<[u8]>>,
+        members: Vec<Member>,
+    ) -> Self {
+        let mut contents = Sha256::new();
+        for (file, bytes) in &files {
+            contents.update(format!("{}  {file}\n", hex(&Sha256::digest(bytes))));
+        }
+        Self { name, version, sha256, content_sha256: hex(&contents.finalize()), files, members }
     }
 
     /// Whose forecasts they are.
@@ -139,6 +180,18 @@ impl Mixture {
     #[must_use]
     pub fn weights_sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// SHA-256 of all files: of the lines that `sha256sum` prints of them, sorted by file name. It names the package in a store.
+    #[must_use]
+    pub fn content_sha256(&self) -> &str {
+        &self.content_sha256
+    }
+
+    /// Every file by its name in a store, cards among them.
+    #[must_use]
+    pub const fn files(&self) -> &BTreeMap<String, Arc<[u8]>> {
+        &self.files
     }
 
     /// The packages.

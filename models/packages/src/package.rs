@@ -2,19 +2,18 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
 
-use crate::{Card, RuntimeError, signature::Signature};
+use crate::{Card, PackageError, files::Files, signature::Signature};
 
-const CARD: &str = "card.toml";
+pub(crate) const CARD: &str = "card.toml";
 const WEIGHTS: &str = "weights.safetensors";
-/// A file of a package, protocol buffers' own limit.
-const LARGEST_FILE_BYTES: u64 = 2 << 30;
 
 /// A named array of float32, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +28,9 @@ pub struct Tensor {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Selection {
     /// where each lies on the weights' catchment axis
-    pub(crate) places: Vec<usize>,
+    places: Vec<usize>,
     /// `[A, C]`, empty where the package takes none
-    pub(crate) attributes: Vec<f32>,
+    attributes: Vec<f32>,
 }
 
 impl Selection {
@@ -41,6 +40,17 @@ impl Selection {
         self.places.len()
     }
 
+    /// The attributes `[A, C]`, in the card's order and units.
+    pub fn attributes_mut(&mut self) -> &mut [f32] {
+        &mut self.attributes
+    }
+
+    /// Where each lies on the weights' catchment axis.
+    #[must_use]
+    pub fn places(&self) -> &[usize] {
+        &self.places
+    }
+
     /// Whether there is no catchment.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -48,11 +58,17 @@ impl Selection {
     }
 }
 
-/// A verified model package.
+/// A verified model package. A copy shares its contents.
 #[derive(Debug, Clone)]
-pub struct Package {
-    folder: PathBuf,
+pub struct Package(Arc<Contents>);
+
+#[derive(Debug)]
+struct Contents {
+    /// folder or key, for messages
+    origin: PathBuf,
     card: Card,
+    /// the card among them
+    files: BTreeMap<String, Arc<[u8]>>,
     weights: BTreeMap<String, Tensor>,
 }
 
@@ -60,29 +76,37 @@ impl Package {
     /// Reads a folder and verifies it: the card, the hash of every file, the rows of every graph, the shape of every weight.
     ///
     /// # Errors
-    /// [`RuntimeError`] names the file and lists every problem found in it.
-    pub fn load(folder: &Path) -> Result<Self, RuntimeError> {
-        let path = folder.join(CARD);
-        let text = read_text(&path)?;
+    /// [`PackageError`] names the file and lists every problem found in it.
+    pub fn load(folder: &Path) -> Result<Self, PackageError> {
+        Self::read(Files::Folder(folder), Path::new(""))
+    }
+
+    /// As [`Package::load`], from the folder `below` of `files`.
+    pub(crate) fn read(files: Files<'_>, below: &Path) -> Result<Self, PackageError> {
+        let (path, text) = (files.path(&below.join(CARD)), text(files, &below.join(CARD))?);
         let card: Card =
-            toml::from_str(&text).map_err(|source| RuntimeError::Card { path, source: Box::new(source) })?;
+            toml::from_str(&text).map_err(|source| PackageError::Card { path, source: Box::new(source) })?;
         let mut problems = card.problems();
         for required in ["step.onnx", "rollout.onnx", WEIGHTS] {
             if !card.sha256.contains_key(required) {
                 problems.push(format!("the card has no sha256 for {required}"));
             }
         }
+        let mut found = BTreeMap::from([(CARD.to_owned(), Arc::from(text.into_bytes()))]);
         for (file, expected) in &card.sha256 {
-            match read_file(&folder.join(file)) {
-                Ok(bytes) => problems.extend(file_problems(file, &bytes, expected, &card)),
+            match files.read(&below.join(file)) {
+                Ok(bytes) => {
+                    problems.extend(file_problems(file, &bytes, expected, &card));
+                    found.insert(file.clone(), bytes);
+                }
                 Err(e) => problems.push(format!("{file} is on the card but cannot be read: {e}")),
             }
         }
-        let refuse = |problems| RuntimeError::Package { path: folder.to_owned(), problems };
+        let origin = files.path(below);
         if !problems.is_empty() {
-            return Err(refuse(problems));
+            return Err(PackageError::Package { path: origin, problems });
         }
-        let weights = read_tensors(&folder.join(WEIGHTS))?;
+        let weights = read_tensors(&origin.join(WEIGHTS), &found[WEIGHTS])?;
         for weight in &card.weights {
             match weights.get(&weight.name) {
                 None => problems.push(format!("{WEIGHTS} has no {}", weight.name)),
@@ -101,13 +125,17 @@ impl Package {
         for name in weights.keys().filter(|name| !card.weights.iter().any(|w| w.name == **name)) {
             problems.push(format!("{WEIGHTS} has {name}, which the card does not list"));
         }
-        if problems.is_empty() { Ok(Self { folder: folder.to_owned(), card, weights }) } else { Err(refuse(problems)) }
+        if problems.is_empty() {
+            Ok(Self(Arc::new(Contents { origin, card, files: found, weights })))
+        } else {
+            Err(PackageError::Package { path: origin, problems })
+        }
     }
 
     /// The card.
     #[must_use]
-    pub const fn card(&self) -> &Card {
-        &self.card
+    pub fn card(&self) -> &Card {
+        &self.0.card
     }
 
     /// SHA-256 of the weights file: which weights made a forecast.
@@ -119,29 +147,40 @@ impl Package {
     /// SHA-256 of a file of the package, empty for one that the card does not list.
     #[must_use]
     pub fn sha256(&self, file: &str) -> &str {
-        self.card.sha256.get(file).map_or("", String::as_str)
+        self.0.card.sha256.get(file).map_or("", String::as_str)
     }
 
-    /// A file of the package.
+    /// The name of a file of the package in messages.
     #[must_use]
-    pub fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.0.origin.join(file)
+    }
+
+    /// The bytes of a file of the package, none of one that the card does not list.
+    #[must_use]
+    pub fn bytes(&self, file: &str) -> &[u8] {
+        self.0.files.get(file).map_or(&[], |bytes| bytes)
+    }
+
+    /// Every file, the card among them, by name.
+    pub(crate) fn files(&self) -> &BTreeMap<String, Arc<[u8]>> {
+        &self.0.files
     }
 
     /// The catchments of these names, which the package has parameters for. One may be named more than once.
     ///
     /// # Errors
-    /// [`RuntimeError::UnknownCatchment`] for one that the card does not list, [`RuntimeError::Attributes`] when the package
+    /// [`PackageError::UnknownCatchment`] for one that the card does not list, [`PackageError::Attributes`] when the package
     /// tells catchments apart by attributes.
-    pub fn select<S: AsRef<str>>(&self, catchments: &[S]) -> Result<Selection, RuntimeError> {
-        if !self.card.attributes.is_empty() {
+    pub fn select<S: AsRef<str>>(&self, catchments: &[S]) -> Result<Selection, PackageError> {
+        if !self.0.card.attributes.is_empty() {
             return Err(self.wants_attributes("none are given".to_owned()));
         }
         let place = |wanted: &str| {
-            self.card.catchments.iter().position(|c| c == wanted).ok_or_else(|| RuntimeError::UnknownCatchment {
-                model: self.card.name.clone(),
+            self.0.card.catchments.iter().position(|c| c == wanted).ok_or_else(|| PackageError::UnknownCatchment {
+                model: self.0.card.name.clone(),
                 catchment: wanted.to_owned(),
-                known: shortened(&self.card.catchments),
+                known: shortened(&self.0.card.catchments),
             })
         };
         let places = catchments.iter().map(|wanted| place(wanted.as_ref())).collect::<Result<_, _>>()?;
@@ -151,9 +190,9 @@ impl Package {
     /// Any catchments, described by `attributes` `[A, C]` in the card's order and units.
     ///
     /// # Errors
-    /// [`RuntimeError::Attributes`] when their number does not fit, one is no finite number, or the package takes none.
-    pub fn describe(&self, catchments: usize, attributes: Vec<f32>) -> Result<Selection, RuntimeError> {
-        let wanted = &self.card.attributes;
+    /// [`PackageError::Attributes`] when their number does not fit, one is no finite number, or the package takes none.
+    pub fn describe(&self, catchments: usize, attributes: Vec<f32>) -> Result<Selection, PackageError> {
+        let wanted = &self.0.card.attributes;
         if wanted.is_empty() {
             return Err(self.wants_attributes(format!("{} are given", attributes.len())));
         }
@@ -169,23 +208,24 @@ impl Package {
         Ok(Selection { places: (0..catchments).collect(), attributes })
     }
 
-    fn wants_attributes(&self, given: String) -> RuntimeError {
-        let names: Vec<String> = self.card.attributes.iter().map(|a| a.name.clone()).collect();
-        RuntimeError::Attributes { model: self.card.name.clone(), given, wanted: names.join(", ") }
+    fn wants_attributes(&self, given: String) -> PackageError {
+        let names: Vec<String> = self.0.card.attributes.iter().map(|a| a.name.clone()).collect();
+        PackageError::Attributes { model: self.0.card.name.clone(), given, wanted: names.join(", ") }
     }
 
     /// What a graph takes for these catchments beside state and forcing: every weight, gathered along its catchment axis, and the
     /// attributes.
-    pub(crate) fn gathered(&self, selection: &Selection) -> BTreeMap<&str, Tensor> {
+    pub fn gathered(&self, selection: &Selection) -> BTreeMap<&str, Tensor> {
         let catchments = &selection.places;
-        let attributes = (!self.card.attributes.is_empty()).then(|| {
-            let shape = vec![self.card.attributes.len(), catchments.len()];
+        let attributes = (!self.0.card.attributes.is_empty()).then(|| {
+            let shape = vec![self.0.card.attributes.len(), catchments.len()];
             ("attributes", Tensor { shape, values: selection.attributes.clone() })
         });
-        self.card
+        self.0
+            .card
             .weights
             .iter()
-            .filter_map(|w| Some((w.name.as_str(), self.weights.get(&w.name)?, w.catchment_axis)))
+            .filter_map(|w| Some((w.name.as_str(), self.0.weights.get(&w.name)?, w.catchment_axis)))
             .map(|(name, tensor, axis)| (name, axis.map_or_else(|| tensor.clone(), |a| gather(tensor, a, catchments))))
             .chain(attributes)
             .collect()
@@ -209,21 +249,11 @@ fn file_problems(file: &str, bytes: &[u8], sha256: &str, card: &Card) -> Vec<Str
     }
 }
 
-/// The bytes of a regular file of at most [`LARGEST_FILE_BYTES`]: a device or a pipe would never end.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs::metadata(path)?;
-    let refused = match file.len() {
-        _ if !file.is_file() => "not a regular file".to_owned(),
-        bytes if bytes > LARGEST_FILE_BYTES => format!("{bytes} bytes, accepted are at most {LARGEST_FILE_BYTES}"),
-        _ => return fs::read(path),
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidData, refused))
-}
-
 /// The text of a card.
-pub(crate) fn read_text(path: &Path) -> Result<String, RuntimeError> {
-    let text = |bytes| String::from_utf8(bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
-    read_file(path).and_then(text).map_err(|source| RuntimeError::Read { path: path.to_owned(), source })
+pub(crate) fn text(files: Files<'_>, file: &Path) -> Result<String, PackageError> {
+    let text =
+        |bytes: Arc<[u8]>| String::from_utf8(bytes.to_vec()).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e));
+    files.read(file).and_then(text).map_err(|source| PackageError::Read { path: files.path(file), source })
 }
 
 /// The first few names of a long list.
@@ -250,11 +280,13 @@ fn gather(tensor: &Tensor, axis: usize, indices: &[usize]) -> Tensor {
     Tensor { shape, values }
 }
 
-/// Every tensor of a safetensors file, which must all be float32.
-pub(crate) fn read_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, RuntimeError> {
-    let bytes = read_file(path).map_err(|source| RuntimeError::Read { path: path.to_owned(), source })?;
-    let refuse = |problem: String| RuntimeError::Package { path: path.to_owned(), problems: vec![problem] };
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| refuse(format!("not a safetensors file: {e}")))?;
+/// Every tensor of a safetensors file, which must all be float32; `path` names it in messages.
+///
+/// # Errors
+/// [`PackageError::Package`] says what is wrong with it.
+pub fn read_tensors(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Tensor>, PackageError> {
+    let refuse = |problem: String| PackageError::Package { path: path.to_owned(), problems: vec![problem] };
+    let file = SafeTensors::deserialize(bytes).map_err(|e| refuse(format!("not a safetensors file: {e}")))?;
     file.tensors()
         .into_iter()
         .map(|(name, view)| {
