@@ -38,27 +38,15 @@
 //! # Ok::<(), nilometer_schemas::SchemaError>(())
 //! ```
 
-mod analyses;
-mod batches;
-mod builders;
-mod contract;
-mod dead_letter;
+mod columns;
+mod contracts;
 mod evolution;
 mod flag;
-mod scores;
 mod time;
 mod variable;
 
-pub use analyses::{AnalysesBuilder, AnalysisRow};
-pub use batches::{Analyses, DeadLetters, Forcings, Forecasts, Grids, Observations, Scores};
-pub use builders::{
-    ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, GridField, GridsBuilder, ObservationRow,
-    ObservationsBuilder, StageForecast,
-};
-pub use contract::{Contract, QUANTILE_LEVELS, STAGE_LEVELS, TIME_LABEL, quantile_column, stage_column};
-pub use dead_letter::{DeadLetterRow, DeadLettersBuilder, Reason};
+pub use contracts::*;
 pub use flag::Flag;
-pub use scores::{ScoreRow, ScoresBuilder, ThresholdScore};
 pub use time::{Timestamp, duration_us};
 pub use variable::{Unit, Variable};
 

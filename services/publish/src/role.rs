@@ -6,10 +6,7 @@ use nilometer_engine::{
     Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, SnapshotError, Snapshots,
     StageMetrics, Stop, next_entry, to_ipc,
 };
-use nilometer_schemas::{
-    Analyses, Contract, DeadLetterRow, DeadLetters, DeadLettersBuilder, Forcings, Forecasts, Grids, Observations,
-    Reason, SchemaError, Scores, Timestamp,
-};
+use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Reason, SchemaError, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 
@@ -83,15 +80,7 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
     kept.balance.received += lost + rows;
     kept.balance.reject(Reason::DamagedSegment, lost);
     let (time, position) = (record.time, record.position);
-    let batch = match dependencies.partition.contract {
-        Contract::Observation => Observations::try_from(record.batch.clone()).map(Observations::into_batch),
-        Contract::Grid => Grids::try_from(record.batch.clone()).map(Grids::into_batch),
-        Contract::Forcing => Forcings::try_from(record.batch.clone()).map(Forcings::into_batch),
-        Contract::Forecast => Forecasts::try_from(record.batch.clone()).map(Forecasts::into_batch),
-        Contract::Analysis => Analyses::try_from(record.batch.clone()).map(Analyses::into_batch),
-        Contract::Score => Scores::try_from(record.batch.clone()).map(Scores::into_batch),
-        Contract::DeadLetter => DeadLetters::try_from(record.batch.clone()).map(DeadLetters::into_batch),
-    };
+    let batch = dependencies.partition.contract.accept(record.batch.clone());
     match batch {
         Err(error) => {
             tracing::error!(%error, position, "a message does not keep its contract and is not published; it stays in the log");
@@ -121,7 +110,7 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
         Contract::Forecast => "publish_forecast",
         Contract::Analysis => "publish_analysis",
         Contract::Score => "publish_score",
-        Contract::Observation | Contract::Grid | Contract::Forcing | Contract::DeadLetter => return Ok(()),
+        _ => return Ok(()),
     };
     let mut dead_letters = DeadLettersBuilder::new();
     dead_letters.push(&DeadLetterRow {

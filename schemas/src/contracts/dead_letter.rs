@@ -1,11 +1,14 @@
 //! Dead letters: what could not be used keeps its bytes and gets a reason.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
-use arrow::array::{BinaryBuilder, StringBuilder, TimestampMicrosecondBuilder, UInt64Builder};
 use serde::{Deserialize, Serialize};
 
-use crate::{Contract, DeadLetters, SchemaError, Timestamp, builders::assemble};
+use super::contract;
+use crate::{
+    Contract, SchemaError, Timestamp,
+    columns::{Bytes, ReasonName, Text, Time, UInt64},
+};
 
 /// Why something could not be used. The spelling is the value of metric labels and of the column `reason`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,13 +44,15 @@ pub enum Reason {
     DamagedSegment,
     /// a message that does not keep its contract
     BrokenContract,
+    /// weights that cannot be gone on with
+    UnusableModel,
     /// a reading that is suspect, or whose gauge is shifted, where checks.suspect leaves it out; the ledger keeps it, not a dead letter
     Suspect,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Undecodable,
         Self::HeaderChanged,
         Self::BadTime,
@@ -63,6 +68,7 @@ impl Reason {
         Self::Superseded,
         Self::DamagedSegment,
         Self::BrokenContract,
+        Self::UnusableModel,
         Self::Suspect,
     ];
 
@@ -85,6 +91,7 @@ impl Reason {
             Self::Superseded => "superseded",
             Self::DamagedSegment => "damaged_segment",
             Self::BrokenContract => "broken_contract",
+            Self::UnusableModel => "unusable_model",
             Self::Suspect => "suspect",
         }
     }
@@ -93,6 +100,32 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+contract! {
+    /// What could not be used, with the bytes and the reason.
+    DeadLetters,
+    /// One dead letter, borrowing its words and bytes.
+    BorrowedDeadLetter, BorrowedDeadLettersBuilder: Contract::DeadLetter, checked by accept_all;
+    beside {}
+    columns of row {
+        /// source or role that gave up on it
+        source: Text,
+        /// where it was: file and line, topic and position
+        locator: Text,
+        /// machine-readable reason, see [`Reason`]
+        reason: ReasonName,
+        /// the sentence for people
+        detail: Text,
+        /// rows that the bytes stand for
+        rows: UInt64,
+        /// media type of the bytes
+        content_type: Text,
+        /// the bytes as they came
+        bytes: Bytes,
+        /// when it was given up
+        ingest_time: Time,
     }
 }
 
@@ -110,56 +143,40 @@ pub struct DeadLetterRow {
     pub ingest_time: Timestamp,
 }
 
-/// Builds [`DeadLetters`].
+/// Builds [`DeadLetters`] row by row.
 #[derive(Debug, Default)]
-pub struct DeadLettersBuilder {
-    source: StringBuilder,
-    locator: StringBuilder,
-    reason: StringBuilder,
-    detail: StringBuilder,
-    rows: UInt64Builder,
-    content_type: StringBuilder,
-    bytes: BinaryBuilder,
-    ingest_time: TimestampMicrosecondBuilder,
-}
+pub struct DeadLettersBuilder(BorrowedDeadLettersBuilder);
 
 impl DeadLettersBuilder {
-    /// No dead letters yet.
+    /// No rows yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self(BorrowedDeadLettersBuilder::new())
     }
 
-    /// Adds a letter.
-    pub fn push(&mut self, letter: &DeadLetterRow) {
-        self.source.append_value(&letter.source);
-        self.locator.append_value(&letter.locator);
-        self.reason.append_value(letter.reason.name());
-        self.detail.append_value(&letter.detail);
-        self.rows.append_value(letter.rows);
-        self.content_type.append_value(letter.content_type);
-        self.bytes.append_value(&letter.bytes);
-        self.ingest_time.append_value(letter.ingest_time.0);
+    /// Adds a row.
+    pub fn push(&mut self, row: &DeadLetterRow) {
+        self.0.push(BorrowedDeadLetter {
+            source: &row.source,
+            locator: &row.locator,
+            reason: row.reason,
+            detail: &row.detail,
+            rows: row.rows,
+            content_type: row.content_type,
+            bytes: &row.bytes,
+            ingest_time: row.ingest_time,
+        });
     }
 
-    /// The dead letters so far; the builder is empty afterwards.
+    /// The rows so far; the builder is empty afterwards.
     ///
     /// # Errors
-    /// [`SchemaError::Arrow`] when the dead letters are larger than one Arrow column can hold.
+    /// [`SchemaError::Arrow`] when they are larger than one Arrow column can hold.
     pub fn finish(&mut self) -> Result<DeadLetters, SchemaError> {
-        assemble(
-            Contract::DeadLetter,
-            vec![
-                Arc::new(self.source.finish()),
-                Arc::new(self.locator.finish()),
-                Arc::new(self.reason.finish()),
-                Arc::new(self.detail.finish()),
-                Arc::new(self.rows.finish()),
-                Arc::new(self.content_type.finish()),
-                Arc::new(self.bytes.finish()),
-                Arc::new(self.ingest_time.finish().with_timezone("UTC")),
-            ],
-        )?
-        .try_into()
+        self.0.finish()
     }
+}
+
+const fn accept_all(_: &DeadLetters) -> Result<(), SchemaError> {
+    Ok(())
 }
