@@ -11,12 +11,13 @@ use std::{
 };
 
 use crate::support::{
-    Means, archived, camels,
+    Means, archived,
     folder::{BASINS, COLUMNS, DAYS, FIRST_DAY, Folder, keys, weather, write},
     means, refused, root, succeed,
 };
 use arrow::array::{Int32Array, RecordBatch};
 use nilometer_schemas::{Scores, Timestamp};
+use nilometer_testing::camels;
 use sha2::{Digest, Sha256};
 
 fn hindcast(folder: &Path, package: &Path, out: &Path, more: &[&str]) -> Command {

@@ -9,9 +9,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::support::{archived, cance, nilometer, root, sections::files_of_one_gauge, start, succeed};
-use nilometer_schemas::{DeadLetters, Forecasts, Observations, Timestamp};
-use sha2::{Digest, Sha256};
+use crate::support::{archived, cance, nilometer, refused, root, sections::files_of_one_gauge, start, succeed};
+use nilometer_packages::Mixture;
+use nilometer_schemas::{DeadLetters, Forecasts, Models, Observations, Timestamp};
+use nilometer_testing::{copy_package, scale_weights};
 
 const GAUGE: &str = "V3517010";
 
@@ -227,21 +228,15 @@ fn hashes(store: &Path) -> Vec<String> {
         .collect()
 }
 
-/// Writes other weights into a package's folder; gives their hash.
-fn train_on(package: &Path, factor: f32) -> String {
-    let hex = |bytes: &[u8]| Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect::<String>();
-    let (weights, card) = (package.join("weights.safetensors"), package.join("card.toml"));
-    let old = fs::read(&weights).unwrap();
-    let header = 8 + usize::try_from(u64::from_le_bytes(old[..8].try_into().unwrap())).unwrap();
-    let scaled = old[header..].as_chunks::<4>().0.iter().flat_map(|b| (f32::from_le_bytes(*b) * factor).to_le_bytes());
-    let new: Vec<u8> = old[..header].iter().copied().chain(scaled).collect();
-    fs::write(&weights, &new).unwrap();
-    fs::write(&card, fs::read_to_string(&card).unwrap().replace(&hex(&old), &hex(&new))).unwrap();
-    hex(&new)
+/// Announces a package to a pipeline's store.
+fn publish(package: &Path, store: &Path, reason: &str) -> std::process::Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.args(["models", "publish"]).arg(package).arg("--store").arg(store).args(["--reason", reason]);
+    command.output().unwrap()
 }
 
 #[test]
-fn a_hangup_swaps_the_weights_between_two_steps_and_refuses_damaged_ones() {
+fn published_weights_are_in_force_from_a_tick_on_and_stay_over_a_restart() {
     if cance().is_none() {
         return;
     }
@@ -249,32 +244,59 @@ fn a_hangup_swaps_the_weights_between_two_steps_and_refuses_damaged_ones() {
     let (data, store, package) =
         (folder.path().join("data"), folder.path().join("store"), folder.path().join("hybrid-cance"));
     fs::create_dir(&data).unwrap();
-    fs::create_dir(&package).unwrap();
-    for file in fs::read_dir(root().join("models/zoo/hybrid-cance")).unwrap().flatten() {
-        fs::copy(file.path(), package.join(file.file_name())).unwrap();
-    }
+    copy_package("hybrid-cance", &package);
     let now = this_hour();
     for (name, value) in [("rain", 2.0), ("evapotranspiration", 0.05), ("flow", 1.0)] {
         fs::write(data.join(format!("{name}.csv")), format!("time,value\n{now},{value}\n")).unwrap();
     }
     let file = folder.path().join("live.toml");
     fs::write(&file, definition(folder.path(), now.plus_s(-3_600))).unwrap();
-    let hang_up = |process: &Child| {
-        assert!(Command::new("kill").args(["-HUP", &process.id().to_string()]).status().unwrap().success());
-    };
+    let run = || start(nilometer("run", &file, &[]));
 
-    let mut process = start(nilometer("run", &file, &[format!("model.package={}", package.display())]));
+    let mut process = run();
     until(&mut process, "a forecast", || !hashes(&store).is_empty());
-    let new = train_on(&package, 1.001);
-    hang_up(&process);
+    let new = scale_weights(&package, 1.001);
+    let published = publish(&package, &store, "a test");
+    assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
+    assert!(String::from_utf8_lossy(&published.stdout).contains("announcement 2: in force from its next tick on"));
     until(&mut process, "a forecast by the new weights", || hashes(&store).last() == Some(&new));
-    fs::write(package.join("weights.safetensors"), "damaged").unwrap();
-    hang_up(&process);
+    terminate(process);
+    let rows: Vec<_> = archived(&store, "model.v1").into_iter().map(|batch| Models::try_from(batch).unwrap()).collect();
+    let said = |row: usize| (rows[row].author().value(0).to_owned(), rows[row].reason().value(0).to_owned());
+    assert_eq!(said(0), ("definition".to_owned(), "the definition names it".to_owned()));
+    assert_eq!((said(1).1.as_str(), rows[1].weights_sha256().value(0)), ("a test", new.as_str()));
+
+    // The definition names the old weights still, and what was published since stays in force.
+    let count = hashes(&store).len();
+    let mut process = run();
+    until(&mut process, "forecasts after the restart", || hashes(&store).len() > count + 2);
+    let by_weights = hashes(&store);
+    assert!(by_weights.iter().skip_while(|hash| **hash != new).all(|hash| *hash == new), "old weights never come back");
+
+    // What cannot be used is refused at once, or becomes a dead letter where only the store's copy is damaged.
+    refused(
+        &publish(&root().join("models/zoo/exphydro-cance"), &store, "another model"),
+        &["is another model than hybrid-cance", "accepted are other weights of the same graphs"],
+    );
+    scale_weights(&package, 1.001);
+    assert!(publish(&package, &store, "damaged on its way").status.success());
+    let damaged = Mixture::load(&package).unwrap().content_sha256().to_owned();
+    fs::write(store.join("models").join(&damaged).join("weights.safetensors"), "damaged").unwrap();
+    let refusals = || {
+        let letters = archived(&store, "dead_letter.v1").into_iter().map(|b| DeadLetters::try_from(b).unwrap());
+        letters
+            .flat_map(|rows| rows.detail().iter().map(|d| d.unwrap().to_owned()).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let mut last = String::new();
+    until(&mut process, "a dead letter, or the weights", || {
+        last = refusals().pop().unwrap_or_default();
+        last.contains("weights.safetensors") || hashes(&store).last() != Some(&new)
+    });
     let count = hashes(&store).len();
     until(&mut process, "forecasts after that", || hashes(&store).len() > count + 2);
     terminate(process);
-    let hashes = hashes(&store);
-    assert_eq!(hashes.last(), Some(&new), "what is damaged is not used");
-    assert!(hashes.iter().skip_while(|h| **h != new).all(|h| *h == new), "old weights never come back");
+    assert!(last.contains("weights.safetensors has SHA-256"), "{last}");
+    assert_eq!(hashes(&store).last(), Some(&new), "what is damaged is not used");
     assert_eq!(observed(&store).len(), 1, "no row is lost or read twice");
 }

@@ -23,12 +23,13 @@ use futures::TryStreamExt as _;
 use nilometer_connectors::{Arrival, Window};
 use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
-use nilometer_forecast::ForecastMetrics;
+use nilometer_forecast::{ForecastMetrics, Packages};
 use nilometer_ingest::{Decoding, Lines};
-use nilometer_packages::{Mixture, Provider};
+use nilometer_packages::{Announcement, Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
+use nilometer_testing::scaled;
 use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
@@ -50,6 +51,8 @@ struct World {
     pipeline: Arc<Pipeline>,
     runtime: Runtime,
     models: Mixture,
+    /// the same with other weights, in force from the middle of the window on
+    retrained: Mixture,
     _data: tempfile::TempDir,
 }
 
@@ -103,7 +106,8 @@ fn world() -> Option<World> {
     );
     Some(World {
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
-        models: Mixture::load(&pipeline.model.package).unwrap(),
+        models: pipeline.models.clone(),
+        retrained: scaled("exphydro-cance", 1.01),
         pipeline,
         _data: data,
     })
@@ -152,6 +156,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
             let dependencies = nilometer_ingest::Dependencies {
                 log,
                 snapshots,
+                packages: PackageStore::new(store.clone()),
                 sources,
                 lines: Lines { decodings, ratings: BTreeMap::new(), rules, averager },
                 clock: Clock::Replay { from: pipeline.time.from, to: pipeline.time.to, every_s: 3_600, speed: None },
@@ -168,7 +173,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 snapshots: snapshots.reaching(6 * 3_600_000_000),
                 runtime: world.runtime.clone(),
                 models: world.models.clone(),
-                reload: tokio::sync::watch::channel(0).1,
+                packages: Packages::new(PackageStore::new(store.clone()), &world.models),
                 metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
                 partition: 0,
                 accept_state_loss: Vec::new(),
@@ -215,12 +220,23 @@ struct Done {
     failed: u64,
 }
 
+/// The definition's models from the first tick on, and the others from the middle.
+async fn announce(world: &World, packages: &PackageStore) {
+    let middle = world.pipeline.time.from.plus_s(HOURS / 2 * 3_600);
+    for (models, from) in [(&world.models, None), (&world.retrained, Some(middle))] {
+        packages.publish(models).await.unwrap();
+        let announcement = Announcement::of(models, "a test".to_owned(), "simulation".to_owned(), Timestamp(0));
+        packages.announce(&Announcement { from, ..announcement }).await.unwrap();
+    }
+}
+
 /// Lets the roles go on in the order that a seed draws, and kills as the seed draws until `kills` is used up. No seed: one after the
 /// other, and nothing fails.
 async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
     let shaken = Shaken::new(seed);
     let store: Arc<dyn ObjectStore> = Arc::new(shaken.clone());
     let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
+    announce(world, &PackageStore::new(shaken.store.clone())).await;
     let (mut log, mut actors, mut done) = (open(), cast(), Done::default());
     let mut arbitrary = Arbitrary(seed.unwrap_or(0));
     let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
@@ -312,6 +328,8 @@ fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
     runtime.block_on(async {
         let (quiet, _) = play(&world, None, 0).await;
         assert_eq!(quiet.archive.keys().filter(|key| key.contains("forecast.v1")).count() as i64, HOURS);
+        let ticks = &quiet.watermarks["observation.v1"];
+        assert_eq!(quiet.watermarks["model.v1"], [ticks[0], ticks[ticks.len() / 2]]);
         assert!(["score.v1", "dead_letter.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
         let mut all = Done::default();
         let mut seed = 0;

@@ -261,10 +261,13 @@ async fn observation_to_forecast() {
     let stop = lifecycle.next_role();
     let dependencies = nilometer_forecast::Dependencies {
         log: log.clone(),
-        snapshots: Snapshots::new(store, "snapshots", "forecast", 2),
+        snapshots: Snapshots::new(store.clone(), "snapshots", "forecast", 2),
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
-        reload: tokio::sync::watch::channel(0).1,
-        models: nilometer_packages::Mixture::load(&pipeline.model.package).unwrap(),
+        packages: nilometer_forecast::Packages::new(
+            nilometer_packages::PackageStore::new(store.clone()),
+            &pipeline.models,
+        ),
+        models: pipeline.models.clone(),
         metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
         accept_state_loss: Vec::new(),

@@ -16,7 +16,6 @@ pub mod sections;
 pub mod shaken;
 pub mod worlds;
 
-use std::io::Write as _;
 use std::{
     collections::BTreeMap,
     fs,
@@ -29,35 +28,7 @@ use bytes::Bytes;
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// The workspace.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
-/// The Cance data, or `None` (said loudly) where `ops/setup` has not fetched them.
-pub fn cance() -> Option<PathBuf> {
-    let folder = root().join(".cache/cance");
-    if folder.join(".complete").exists() {
-        return Some(folder);
-    }
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is absent; run ops/setup", folder.display());
-    None
-}
-
-/// A folder with CAMELS-US, or `None` (said loudly): `NILOMETER_CAMELS` names it, else it is looked for beside the checkout.
-pub fn camels() -> Option<PathBuf> {
-    let named = std::env::var_os("NILOMETER_CAMELS").map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| root().join("../shared/data/camels_us"));
-    if folder.join("basin_inventory.csv").exists() {
-        return Some(folder);
-    }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {} is absent; set NILOMETER_CAMELS to a folder in the CAMELS layout",
-        folder.display()
-    );
-    None
-}
+pub use nilometer_testing::{cance, root};
 
 /// A folder that has the Cance's rain and evapotranspiration, and a copy of its discharge, so that other files can lie beside them.
 pub fn data_beside(cance: &Path) -> tempfile::TempDir {

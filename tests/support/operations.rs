@@ -8,9 +8,9 @@ use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
 use nilometer_engine::{
     CatchUp, Clock, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Lifecycle, Log, Metrics, Partition, Snapshots, WallTime,
 };
-use nilometer_forecast::ForecastMetrics;
+use nilometer_forecast::{ForecastMetrics, Packages};
 use nilometer_ingest::{Decoding, Lines};
-use nilometer_packages::{Mixture, Provider};
+use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, DeadLetters, Forecasts, Observations, Timestamp};
 use nilometer_transforms::{
@@ -146,6 +146,7 @@ impl Services<'_> {
         let dependencies = nilometer_ingest::Dependencies {
             log: self.log(),
             snapshots: self.snapshots("ingest"),
+            packages: PackageStore::new(self.store.clone()),
             sources,
             lines,
             clock: Clock::Wall { every_s, catch_up: self.operation.catch_up, time },
@@ -168,7 +169,7 @@ impl Services<'_> {
             snapshots: self.snapshots("forecast").reaching(lateness_us),
             runtime: self.world.runtime.clone(),
             models: self.world.models.clone(),
-            reload: watch::channel(0).1,
+            packages: Packages::new(PackageStore::new(self.store.clone()), &self.world.models),
             metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
             partition: 0,
             accept_state_loss: Vec::new(),

@@ -11,6 +11,7 @@ mod mixture;
 mod package;
 mod provider;
 mod signature;
+mod store;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use card::{Attribute, Card, FEEDBACK, Input, Output, Skill, State, Training,
 pub use mixture::{Member, Mixture};
 pub use package::{Package, Selection, Tensor, read_tensors};
 pub use provider::Provider;
+pub use store::{Announcement, DEFINITION, MODELS, PackageStore, PackageStoreError};
 
 /// Why a package cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -42,13 +42,13 @@ fn note(at: &str, table: &Table, keys: &mut BTreeSet<String>) {
 }
 
 /// Every warning about a valid definition.
-pub(crate) fn warnings(pipeline: &Pipeline, models: &Mixture, folder: Option<&Folder>, given: &Given) -> Vec<Problem> {
+pub(crate) fn warnings(pipeline: &Pipeline, folder: Option<&Folder>, given: &Given) -> Vec<Problem> {
     let mut warnings = Vec::new();
     let mut say = |path: String, message: String| warnings.push(Problem { path, message });
     assimilation(pipeline, given, &mut say);
     forecast(pipeline, given, &mut say);
-    sources(pipeline, models, given, &mut say);
-    catchments(pipeline, models, folder, &mut say);
+    sources(pipeline, &pipeline.models, given, &mut say);
+    catchments(pipeline, &pipeline.models, folder, &mut say);
     checks(pipeline, given, &mut say);
     if let Some(folder) = folder {
         unknown_basins(folder, &mut say);

@@ -55,6 +55,8 @@ pub struct Pipeline {
     pub ratings: BTreeMap<String, Ratings>,
     /// the model package
     pub model: ModelOptions,
+    /// what it holds, verified
+    pub models: Mixture,
     /// the ensemble
     pub assimilation: AssimilationOptions,
     /// the forecasts
@@ -267,6 +269,7 @@ impl Pipeline {
                     station_checks,
                     ratings,
                     model,
+                    models,
                     assimilation,
                     forecast,
                     log,
@@ -274,7 +277,7 @@ impl Pipeline {
                     serve,
                     warnings: Vec::new(),
                 };
-                pipeline.warnings = effect::warnings(&pipeline, &models, folder.as_ref(), &given);
+                pipeline.warnings = effect::warnings(&pipeline, folder.as_ref(), &given);
                 Ok(pipeline)
             }
             _ => Err(problems),

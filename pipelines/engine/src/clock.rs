@@ -150,7 +150,9 @@ async fn until(tick: Timestamp, every_s: i64, now: impl Fn() -> Timestamp) {
     }
 }
 
-pub(crate) fn now() -> Timestamp {
+/// The time of the wall clock.
+#[must_use]
+pub fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }

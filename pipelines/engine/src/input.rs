@@ -89,6 +89,28 @@ impl Input {
         Ok(())
     }
 
+    /// Where the input ends for now.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn end(&self) -> Result<u64, LogError> {
+        Ok(self.log.bounds(self.partition).await?.end)
+    }
+
+    /// Has the next message at hand if one lies before `end`, which is waited for.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn look_until(&mut self, end: u64) -> Result<(), LogError> {
+        while self.head.is_none() && self.at() < end {
+            match self.log.read(self.partition, self.at()).await? {
+                Some(entry) => self.receive(entry),
+                None => self.log.wait(self.partition, self.at()).await?,
+            }
+        }
+        Ok(())
+    }
+
     /// Position of the message that is fetched next.
     const fn at(&self) -> u64 {
         self.position.next + self.damage.len() as u64

@@ -29,8 +29,6 @@ contract! {
         author: Text,
         /// number of the announcement that this row is of
         announcement: UInt64,
-        /// when it was announced
-        announced_time: Time,
         /// when the row reached us
         ingest_time: Time,
     }

@@ -10,7 +10,7 @@
 //! `role.rs` takes a tick from the log to the log; `state/mod.rs` is the one step in between, each line of it a verb with a file of its name.
 //!
 //! Invariants:
-//! - the state, and so every forecast, is a function of the log and the weights alone: noise is drawn from streams keyed by
+//! - the state, and so every forecast, is a function of the log and of the packages that it names alone: noise is drawn from streams keyed by
 //!   (seed, purpose, time), inputs are taken in the order of their watermarks, and no clock is read;
 //! - a step is taken with its forcing when that is complete, with a filled one when it has waited long enough, and every
 //!   forecast says how many steps were filled;
@@ -33,6 +33,7 @@ mod layout;
 mod ledger;
 mod metrics;
 mod outstanding;
+mod packages;
 mod postprocess;
 mod publication;
 mod replay;
@@ -49,7 +50,7 @@ mod window;
 
 use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};
-use nilometer_packages::PackageError;
+use nilometer_packages::{PackageError, PackageStoreError};
 use nilometer_runtime::RuntimeError;
 use nilometer_schemas::SchemaError;
 use nilometer_statistics::StatisticsError;
@@ -58,6 +59,7 @@ pub use budget::WaterBudget;
 pub use ensemble::EnsembleState;
 pub use inspection::{Difference, Effect, Inspection};
 pub use metrics::ForecastMetrics;
+pub use packages::Packages;
 pub use replay::needed_from;
 pub use role::{Dependencies, run};
 pub use state::ENSEMBLE;
@@ -74,6 +76,19 @@ pub enum ForecastError {
     /// the model package does not serve
     #[error("the model package does not serve")]
     Package(#[from] PackageError),
+    /// the store of the packages failed
+    #[error("the models in log.store cannot be read")]
+    PackageStore(#[from] PackageStoreError),
+    /// the weights that the state goes on with are of no use
+    #[error(
+        "the state in log.store goes on with the model package {package_sha256}: {why}; accepted is that package, or another log.store"
+    )]
+    PackageGone {
+        /// which package
+        package_sha256: String,
+        /// why it is of no use
+        why: String,
+    },
     /// the filter refused its inputs
     #[error("the assimilation cannot go on")]
     Assimilation(#[from] AssimilationError),
@@ -140,7 +155,17 @@ pub enum ForecastError {
     Thread(#[from] tokio::task::JoinError),
 }
 
+/// An error with what led to it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 impl ForecastError {
+    /// Whether a package is at fault, and not what runs it.
+    const fn is_of_package(&self) -> bool {
+        matches!(self, Self::Package(_) | Self::Misfit { .. } | Self::Model(RuntimeError::Package(_)))
+    }
+
     /// The state does not fit the definition, which can be accepted where only a part of it does not.
     fn misfit(misfit: &state::Misfit) -> Self {
         let remedy = match misfit.part {

@@ -30,7 +30,7 @@ pub struct ForecastMetrics {
     pub(crate) suspect_readings: IntCounter,
     /// by station: 1 while its gauge is shifted, else 0
     gauge_shift: IntGaugeVec,
-    /// weights that were read again, by what became of them: `taken` or `refused`
+    /// weights that the log put in force, by what became of them: `taken` or `refused`
     pub(crate) weight_swaps: IntCounterVec,
 }
 
@@ -89,7 +89,7 @@ impl ForecastMetrics {
                 &["station"],
             )?,
             weight_swaps: IntCounterVec::new(
-                opts("weight_swaps_total", "weights that were read again, taken or refused"),
+                opts("weight_swaps_total", "weights that the log put in force, taken or refused"),
                 &["outcome"],
             )?,
         };

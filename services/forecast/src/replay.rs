@@ -19,10 +19,10 @@ use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
 
 use crate::{
-    ForecastError,
+    ForecastError, Packages,
     late_rows::LateRow,
     setting::Setting,
-    state::{Identity, Outputs, PartitionState, Stored, current},
+    state::{Identity, MODEL, Outputs, PartitionState, Stored, current},
     tick::{Inputs, Positions, Tick},
 };
 
@@ -32,6 +32,9 @@ pub(crate) struct Replay {
     identity: Identity,
     log: Arc<dyn Log>,
     snapshots: Snapshots,
+    packages: Packages,
+    /// the definition's, which are in force until the log names others
+    models: Mixture,
     inputs: Inputs,
     /// none only while a thread computes with it
     state: Option<Box<PartitionState>>,
@@ -81,11 +84,13 @@ impl Replay {
         snapshots: Snapshots,
         runtime: Runtime,
         models: Mixture,
+        packages: Packages,
         accept_loss: &[String],
     ) -> Result<Self, ForecastError> {
         let newest = snapshots.newest::<Stored>().await?;
-        let begun = setting.clone();
-        let mut state = off_reactor(move || PartitionState::new(begun, &runtime, models).map(Box::new)).await??;
+        let (begun, of_definition) = (setting.clone(), models.clone());
+        let mut state =
+            off_reactor(move || PartitionState::new(begun, &runtime, of_definition).map(Box::new)).await??;
         if let Some(Snapshot { content, columns, .. }) = newest {
             let stored = current(content)?;
             let misfits = state.identity().misfits(&stored.identity);
@@ -102,10 +107,18 @@ impl Replay {
             }
             tracing::info!(tick = %stored.progress.tick, state_time = %stored.progress.state_time, "resuming from a snapshot");
             stored.report_changes(setting.index.catchments());
+            // With another model accepted the ensemble begins anew, on the definition's.
+            if misfits.iter().all(|misfit| misfit.key != MODEL)
+                && let Some(package_sha256) = &stored.package_sha256
+            {
+                state.go_on_with(in_force(&packages, package_sha256).await?)?;
+            }
             state.restore(*stored, &columns)?;
         }
         let inputs = inputs(&setting, &log, state.progress.positions);
-        Ok(Self { identity: state.identity(), setting, log, snapshots, inputs, state: Some(state), rewind: None })
+        let identity = state.identity();
+        let state = Some(state);
+        Ok(Self { setting, identity, log, snapshots, packages, models, inputs, state, rewind: None })
     }
 
     /// Reads the next tick; none at the end of the inputs.
@@ -119,6 +132,10 @@ impl Replay {
         if let Some(base) = self.base(&late).await? {
             self.go_back(base, late, tick.time).await?;
             return Ok(Taken::WentBack);
+        }
+        let mut tick = tick;
+        for change in tick.models.iter_mut().flat_map(|message| message.rows.iter_mut().flatten()) {
+            change.models = self.packages.load(&change.package_sha256).await?;
         }
         let unplaced = late.iter().map(|row| row.locator(self.setting.partition)).collect();
         let outputs = self.compute(move |state| state.step(&tick)).await?;
@@ -164,7 +181,7 @@ impl Replay {
     }
 
     /// Where each topic is read on.
-    pub(crate) fn places(&self) -> [(Partition, u64); 2] {
+    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
         self.inputs.places()
     }
 
@@ -192,9 +209,18 @@ impl Replay {
     /// Takes up an older state, with the late rows that it does not know.
     async fn go_back(&mut self, base: Base, late: Vec<LateRow>, tick: Timestamp) -> Result<(), ForecastError> {
         let (was, rows) = (self.state().progress.state_time, late.len());
+        let package_sha256 = match &base {
+            Base::Beginning => None,
+            Base::Snapshot(found) => found.0.current().and_then(|stored| stored.package_sha256.clone()),
+        };
+        let models = match package_sha256 {
+            Some(package_sha256) => in_force(&self.packages, &package_sha256).await?,
+            None => self.models.clone(),
+        };
         let from = self
             .compute(move |state| {
                 let (known, unpublished) = (state.late_rows().rows().to_vec(), state.accounts.take_dead_letters());
+                state.go_on_with(models)?;
                 match base {
                     Base::Beginning => state.begin_anew()?,
                     Base::Snapshot(found) => {
@@ -222,9 +248,16 @@ enum Base {
     Snapshot(Box<(Stored, Columns)>),
 }
 
+/// The models that a stored state goes on with.
+async fn in_force(packages: &Packages, package_sha256: &str) -> Result<Mixture, ForecastError> {
+    let package_gone = |why| ForecastError::PackageGone { package_sha256: package_sha256.to_owned(), why };
+    packages.load(package_sha256).await?.map_err(package_gone)
+}
+
 fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs {
     let input = |contract, position| Input::new(log.clone(), Partition::new(contract, setting.partition), position);
     Inputs {
+        models: input(Contract::Model, positions.model),
         forcings: input(Contract::Forcing, positions.forcing),
         observations: input(Contract::Observation, positions.observation),
     }
@@ -237,8 +270,9 @@ fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs
 pub async fn needed_from(
     snapshots: &Snapshots,
     ordinal: Option<i64>,
-) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
+) -> Result<Option<[(Contract, Position); 3]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
     let positions = snapshot.and_then(|s| Some(s.content.current()?.progress.positions));
-    Ok(positions.map(|p| [(Contract::Forcing, p.forcing), (Contract::Observation, p.observation)]))
+    Ok(positions
+        .map(|p| [(Contract::Model, p.model), (Contract::Forcing, p.forcing), (Contract::Observation, p.observation)]))
 }

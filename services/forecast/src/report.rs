@@ -5,11 +5,12 @@ use std::sync::Arc;
 use nilometer_definitions::Scenario;
 use nilometer_schemas::{Timestamp, Variable};
 
-use crate::{ForecastMetrics, first_guess::Change, setting::Setting};
+use crate::{ForecastMetrics, first_guess::Change, setting::Setting, tick::ModelContent};
 
 /// What happened in a tick.
 #[derive(Default)]
 pub(crate) struct Report {
+    pub(crate) swaps: Vec<Swap>,
     pub(crate) steps: Vec<StepReport>,
     pub(crate) filled_steps: u64,
     pub(crate) state_lag_s: f64,
@@ -17,6 +18,14 @@ pub(crate) struct Report {
     pub(crate) shifted: Vec<bool>,
     /// weather that a forecast met
     pub(crate) scenario: Option<Scenario>,
+}
+
+/// Weights that took the place of others, or did not.
+pub(crate) struct Swap {
+    /// SHA-256 of the weights before
+    pub(crate) from: String,
+    pub(crate) to: ModelContent,
+    pub(crate) refused: Option<String>,
 }
 
 /// What happened in a step.
@@ -47,6 +56,7 @@ impl Reporter {
     }
 
     pub(crate) fn show(&mut self, tick: Timestamp, report: &Report) {
+        report.swaps.iter().for_each(|swap| self.show_swap(tick, swap));
         report.steps.iter().for_each(|step| self.show_step(step, report.filled_steps));
         self.metrics.filled_steps.set(i64::try_from(report.filled_steps).unwrap_or(i64::MAX));
         self.metrics.state_lag_s.set(report.state_lag_s);
@@ -56,6 +66,21 @@ impl Reporter {
         if let Some(scenario) = report.scenario {
             self.show_weather(tick, scenario);
         }
+    }
+
+    fn show_swap(&self, tick: Timestamp, Swap { from, to, refused }: &Swap) {
+        let ModelContent { name, version, weights_sha256, reason, author, .. } = to;
+        let outcome = match refused {
+            None => {
+                tracing::info!(model = name, version, from, to = weights_sha256, reason, author, %tick, "weights swapped");
+                "taken"
+            }
+            Some(why) => {
+                tracing::error!(model = name, version, why, reason, author, %tick, "the weights stay as they were");
+                "refused"
+            }
+        };
+        self.metrics.weight_swaps.with_label_values(&[outcome]).inc();
     }
 
     fn show_step(&mut self, report: &StepReport, filled_steps: u64) {

@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{
-    Appended, Balance, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor,
-};
+use nilometer_engine::{Appended, Balance, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Timestamp};
-use tokio::sync::watch;
 
 use crate::{
-    ForecastError, ForecastMetrics, PRODUCER,
+    ForecastError, ForecastMetrics, PRODUCER, Packages,
     publication::{Pending, Publication},
     replay::{Replay, Rewound, Taken},
     report::Reporter,
@@ -27,10 +24,10 @@ pub struct Dependencies {
     pub snapshots: Snapshots,
     /// ONNX Runtime
     pub runtime: Runtime,
-    /// the verified model, or several that are mixed
+    /// the definition's, which are in force until the log names others
     pub models: Mixture,
-    /// changes when the weights are to be read again
-    pub reload: watch::Receiver<u64>,
+    /// those that the log names
+    pub packages: Packages,
     /// its metrics
     pub metrics: ForecastMetrics,
     /// the partition that it owns
@@ -47,7 +44,6 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
     let (mut role, mut replay) = Role::resume(pipeline, dependencies).await?;
     let mut pending = Pending::default();
     while let Some(tick) = role.outbox.meanwhile(replay.next_tick(&stop)).await?? {
-        role.reload_weights(&mut replay).await?;
         match role.outbox.meanwhile(replay.take(tick)).await?? {
             Taken::WentBack => pending = Pending::default(),
             Taken::Again { outputs, to, unplaced, snapshot } => {
@@ -83,7 +79,6 @@ struct Role {
     setting: Arc<Setting>,
     log: Arc<dyn Log>,
     snapshots: Snapshots,
-    reload: watch::Receiver<u64>,
     metrics: ForecastMetrics,
     reporter: Reporter,
     outbox: Outbox,
@@ -94,12 +89,19 @@ struct Role {
 
 impl Role {
     async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<(Self, Replay), ForecastError> {
-        let Dependencies { log, snapshots, runtime, models, reload, metrics, partition, accept_state_loss } =
+        let Dependencies { log, snapshots, runtime, models, packages, metrics, partition, accept_state_loss } =
             dependencies;
         let setting = Arc::new(Setting::new(pipeline, partition)?);
-        let replay =
-            Replay::resume(setting.clone(), log.clone(), snapshots.clone(), runtime, models, &accept_state_loss)
-                .await?;
+        let replay = Replay::resume(
+            setting.clone(),
+            log.clone(),
+            snapshots.clone(),
+            runtime,
+            models,
+            packages,
+            &accept_state_loss,
+        )
+        .await?;
         let saved = replay.state().progress.tick;
         if saved > Timestamp::MIN {
             metrics.stage.reached(saved);
@@ -116,44 +118,9 @@ impl Role {
             setting,
             log,
             snapshots,
-            reload,
             metrics,
         };
         Ok((role, replay))
-    }
-
-    /// Goes on with the weights of the package as it is now, where that is asked for. What cannot be used is said, and the old ones stay.
-    async fn reload_weights(&mut self, replay: &mut Replay) -> Result<(), ForecastError> {
-        if replay.is_rewinding() || !self.reload.has_changed().unwrap_or(false) {
-            return Ok(());
-        }
-        // What the old weights made is kept first: a crash repeats from here on the new ones.
-        self.reload.mark_unchanged();
-        self.save(replay).await?;
-        let folder = self.setting.pipeline.model.package.clone();
-        let before = replay.state().models().weights_sha256().to_owned();
-        let loaded = off_reactor(move || Mixture::load(&folder)).await?;
-        let swapped = match loaded {
-            Ok(models) => replay.compute(|state| state.swap_weights(models)).await,
-            Err(error) => Err(error.into()),
-        };
-        let outcome = match swapped {
-            Ok(()) => {
-                let models = replay.state().models();
-                let after = replay.state().progress.tick;
-                tracing::info!(model = models.name(), from = before, to = models.weights_sha256(), %after, "weights swapped");
-                "taken"
-            }
-            Err(error) => {
-                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |e| e.source());
-                let why = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-                let folder = self.setting.pipeline.model.package.display();
-                tracing::error!(%folder, why, "the weights stay as they were");
-                "refused"
-            }
-        };
-        self.metrics.weight_swaps.with_label_values(&[outcome]).inc();
-        Ok(())
     }
 
     /// Hands over what goes out of a tick: the dead letters first, and they are waited for, so that nothing is used before what was refused
@@ -162,7 +129,7 @@ impl Role {
         &mut self,
         tick: Timestamp,
         publication: Publication,
-        inputs: [(Partition, u64); 2],
+        inputs: [(Partition, u64); 3],
     ) -> Result<(), ForecastError> {
         let Publication { forecasts, analyses, dead_letters, snapshots } = publication;
         self.publish_dead_letters(tick, &dead_letters).await?;

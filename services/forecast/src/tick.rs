@@ -3,7 +3,8 @@
 use arrow::array::RecordBatch;
 use nilometer_alignment::{CatchmentIndex, ForcingContent, ObservationContent};
 use nilometer_engine::{Input, Lost, Partition, Position, Record, Stop};
-use nilometer_schemas::{SchemaError, Timestamp};
+use nilometer_packages::Mixture;
+use nilometer_schemas::{Models, SchemaError, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ForecastError;
@@ -11,6 +12,8 @@ use crate::ForecastError;
 /// Rows of one tick.
 pub(crate) struct Tick {
     pub(crate) time: Timestamp,
+    /// what is in force from it on
+    pub(crate) models: Vec<Received<ModelContent>>,
     pub(crate) forcings: Vec<Received<ForcingContent>>,
     pub(crate) observations: Vec<Received<ObservationContent>>,
     /// messages that cannot be read
@@ -27,10 +30,26 @@ pub(crate) struct Received<T> {
     pub(crate) rows: Result<Vec<T>, SchemaError>,
 }
 
+/// What a row of model.v1 says.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelContent {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) package_sha256: String,
+    pub(crate) weights_sha256: String,
+    pub(crate) weight: f64,
+    pub(crate) reason: String,
+    pub(crate) author: String,
+    /// the models, once they are loaded; or why they are of no use
+    pub(crate) models: Result<Mixture, String>,
+}
+
 /// Where the inputs of a partition are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Positions {
+    #[serde(default)]
+    pub(crate) model: Position,
     pub(crate) forcing: Position,
     pub(crate) observation: Position,
 }
@@ -47,8 +66,10 @@ impl<T> Received<T> {
     }
 }
 
-/// The two topics that a partition is forecast from.
+/// The topics that a partition is forecast from.
 pub(crate) struct Inputs {
+    /// has no message in most ticks
+    pub(crate) models: Input,
     pub(crate) forcings: Input,
     pub(crate) observations: Input,
 }
@@ -63,33 +84,63 @@ impl Inputs {
         let first = self.forcings.next_time(stop).await?;
         let second = self.observations.next_time(stop).await?;
         let Some(time) = first.into_iter().chain(second).min().filter(|_| !stop.is_now()) else { return Ok(None) };
-        let forcings = take(&mut self.forcings, time, |batch| index.forcings(batch)).await?;
-        let observations = take(&mut self.observations, time, |batch| index.observations(batch)).await?;
+        // Those of a tick are in the log before its other rows.
+        let end = self.models.end().await?;
+        let models = take(&mut self.models, time, Some(end), read_models).await?;
+        let forcings = take(&mut self.forcings, time, None, |batch| index.forcings(batch)).await?;
+        let observations = take(&mut self.observations, time, None, |batch| index.observations(batch)).await?;
         let mut lost = Vec::new();
-        for input in [&mut self.forcings, &mut self.observations] {
+        for input in [&mut self.models, &mut self.forcings, &mut self.observations] {
             let partition = input.partition();
             lost.extend(input.take_lost().into_iter().map(|lost| (partition, lost)));
         }
-        let positions = Positions { forcing: self.forcings.position(), observation: self.observations.position() };
-        Ok(Some(Tick { time, forcings, observations, lost, positions }))
+        let positions = Positions {
+            model: self.models.position(),
+            forcing: self.forcings.position(),
+            observation: self.observations.position(),
+        };
+        Ok(Some(Tick { time, models, forcings, observations, lost, positions }))
     }
 
     /// Where each topic is read on.
-    pub(crate) fn places(&self) -> [(Partition, u64); 2] {
-        [&self.forcings, &self.observations].map(Input::place)
+    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
+        [&self.models, &self.forcings, &self.observations].map(Input::place)
     }
 }
 
-/// The messages of an input up to `time`.
+/// The rows of a message of model.v1. Nothing is loaded yet.
+fn read_models(batch: &RecordBatch) -> Result<Vec<ModelContent>, SchemaError> {
+    let rows = Models::try_from(batch.clone())?;
+    let content = |row: usize| ModelContent {
+        name: rows.name().value(row).to_owned(),
+        version: rows.version().value(row).to_owned(),
+        package_sha256: rows.package_sha256().value(row).to_owned(),
+        weights_sha256: rows.weights_sha256().value(row).to_owned(),
+        weight: rows.weight().value(row),
+        reason: rows.reason().value(row).to_owned(),
+        author: rows.author().value(row).to_owned(),
+        models: Err("it is not loaded".to_owned()),
+    };
+    Ok((0..rows.len()).map(content).collect())
+}
+
+/// The messages of an input up to `time`; those before position `until` are waited for where it is named.
 async fn take<T>(
     input: &mut Input,
     time: Timestamp,
+    until: Option<u64>,
     read: impl Fn(&RecordBatch) -> Result<Vec<T>, SchemaError>,
 ) -> Result<Vec<Received<T>>, ForecastError> {
     let (partition, mut messages) = (input.partition(), Vec::new());
+    if let Some(end) = until {
+        input.look_until(end).await?;
+    }
     while let Some(Record { position, batch, .. }) = input.take(time) {
         messages.push(Received { partition, position, rows: read(&batch), batch });
-        input.look().await?;
+        match until {
+            Some(end) => input.look_until(end).await?,
+            None => input.look().await?,
+        }
     }
     Ok(messages)
 }

@@ -7,13 +7,14 @@ use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
-use nilometer_forecast::{Dependencies, ForecastMetrics};
-use nilometer_packages::{Mixture, Provider};
+use nilometer_forecast::{Dependencies, ForecastMetrics, Packages};
+use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{
-    Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ObservationRow, ObservationsBuilder,
-    Timestamp, Variable,
+    Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
+    ObservationRow, ObservationsBuilder, Timestamp, Variable,
 };
+use nilometer_testing::scaled;
 use object_store::{ObjectStore, memory::InMemory};
 use proptest::prelude::*;
 use tokio::runtime::Runtime as Tokio;
@@ -153,8 +154,8 @@ fn start(
         log: Arc::new(EmbeddedLog::new(store.clone(), "log", &metrics)),
         snapshots: Snapshots::new(store.clone(), "snapshots", "forecast", 2).reaching(lateness_us),
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
-        models: Mixture::load(&pipeline.model.package).unwrap(),
-        reload: tokio::sync::watch::channel(0).1,
+        models: pipeline.models.clone(),
+        packages: Packages::new(PackageStore::new(store.clone()), &pipeline.models),
         metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
         partition: 0,
         accept_state_loss: Vec::new(),
@@ -174,10 +175,39 @@ struct Left {
 }
 
 fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<Rain>, kill_after: &[usize]) -> Left {
+    live_with(pipeline, rows, rain_late, kill_after, None)
+}
+
+/// With models that are in force from an hour on.
+fn live_with(
+    pipeline: &Arc<Pipeline>,
+    rows: &[Gauged],
+    rain_late: Option<Rain>,
+    kill_after: &[usize],
+    swap: Option<(i64, &Mixture)>,
+) -> Left {
     Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
         write(&log, pipeline.time.from, rows, rain_late).await;
+        if let Some((hour, models)) = swap {
+            PackageStore::new(store.clone()).publish(models).await.unwrap();
+            let time = pipeline.time.from.plus_s(hour * HOUR);
+            let mut row = ModelsBuilder::new();
+            row.push(ModelRow {
+                name: models.name(),
+                version: models.version(),
+                package_sha256: models.content_sha256(),
+                weights_sha256: models.weights_sha256(),
+                weight: 1.0,
+                reason: "a test",
+                author: "test",
+                announcement: 1,
+                ingest_time: time,
+            });
+            let message = Message { time, producer: "ingest", sequence: 1, batch: row.finish().unwrap().into_batch() };
+            log.append(Partition::new(Contract::Model, 0), message).await.unwrap();
+        }
         for polls in kill_after {
             // Dropped at an await, as a killed process ends between two writes.
             let mut role = pin!(start(pipeline, &store));
@@ -265,6 +295,39 @@ fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
     assert_eq!(late.ledger.len(), punctual.ledger.len());
     assert_eq!((late.dead_letters, punctual.dead_letters), (vec![], vec![]));
     assert_eq!((late.balance.late, late.balance.used), (0, punctual.balance.used));
+}
+
+#[test]
+fn a_rewind_swaps_the_weights_where_they_were_swapped() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let mut rows = on_time();
+    rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 36;
+    let other = scaled(pipeline.models.name(), 1.01);
+    let with = |rows: &[Gauged], kills: &[usize], swap| live_with(&pipeline, rows, None, kills, swap);
+    let (never, punctual) = (with(&on_time(), &[], None), with(&on_time(), &[], Some((33, &other))));
+    // The state goes back behind the swap, and to the weights of then.
+    let late = with(&rows, &[70, 130, 300], Some((33, &other)));
+    let until = |left: &Left, hour: i64| {
+        let before = pipeline.time.from.plus_s(hour * HOUR).0;
+        since(left, &pipeline, 0).into_iter().filter(|row| row.0 < before).collect::<Vec<_>>()
+    };
+    assert_eq!(until(&punctual, 33), until(&never, 33));
+    assert_ne!(since(&punctual, &pipeline, 33), since(&never, &pipeline, 33));
+    assert_eq!(since(&late, &pipeline, 36), since(&punctual, &pipeline, 36));
+    assert_eq!(late.balance, punctual.balance);
+    assert!(!late.superseding.is_empty() && late.dead_letters.is_empty());
+}
+
+#[test]
+fn weights_of_another_model_are_a_dead_letter_and_the_ones_before_stay() {
+    let Some(pipeline) = pipeline(&[]) else { return };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/zoo/exphydro-cance");
+    let other = Mixture::load(&root).unwrap();
+    let refused = live_with(&pipeline, &on_time(), None, &[], Some((33, &other)));
+    let never = live(&pipeline, &on_time(), None, &[]);
+    assert_eq!(since(&refused, &pipeline, 0), since(&never, &pipeline, 0));
+    assert_eq!(refused.dead_letters, [("unusable_model".to_owned(), 1)]);
+    assert_eq!(refused.balance.rejected_rows(), 1);
 }
 
 #[test]

@@ -9,10 +9,13 @@
 //! A tick's message carries the tick as its watermark and is appended to every partition even when it has no rows, so that a role that reads
 //! several topics knows that nothing earlier is still to come.
 //!
+//! What is announced of models (`announcements.rs`) goes to model.v1 before the other rows of its tick, and only when there is something.
+//!
 //! Invariants:
 //! - rows received = used + rejected, every rejected row in a dead letter with its bytes;
 //! - a tick is appended once a topic and partition, whatever crashes: its sequence is the tick.
 
+mod announcements;
 mod role;
 mod route;
 mod tally;
@@ -20,6 +23,7 @@ mod tick;
 
 use nilometer_connectors::SourceError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_packages::PackageStoreError;
 use nilometer_schemas::SchemaError;
 use nilometer_transforms::AverageError;
 
@@ -42,6 +46,9 @@ pub enum IngestError {
     /// a grid does not fit the catchments
     #[error("grids cannot be averaged")]
     Average(#[from] AverageError),
+    /// the announced models cannot be read
+    #[error("the announced models cannot be read")]
+    Packages(#[from] PackageStoreError),
     /// the log failed
     #[error("the log cannot go on")]
     Log(#[from] LogError),

@@ -9,17 +9,19 @@ use nilometer_engine::{
     Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
     StageMetrics, Stop, off_reactor, queue,
 };
-use nilometer_schemas::{Contract, Timestamp};
+use nilometer_packages::PackageStore;
+use nilometer_schemas::{Contract, Models, Timestamp};
 use nilometer_transforms::RawBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     IngestError, Intake, Lines,
+    announcements::Announcements,
     route::route,
     tick::{Rows, dead_letters_batch},
 };
 
-const PRODUCER: &str = "ingest";
+pub(crate) const PRODUCER: &str = "ingest";
 /// Ticks that are read ahead of the one that is decoded.
 const READ_AHEAD: usize = 4;
 
@@ -29,6 +31,8 @@ pub struct Dependencies {
     pub log: Arc<dyn Log>,
     /// where its cursors and memory are kept
     pub snapshots: Snapshots,
+    /// the models that are announced
+    pub packages: PackageStore,
     /// what is read, in the order in which a tick takes them
     pub sources: Vec<Box<dyn Source>>,
     /// how it is decoded
@@ -64,6 +68,9 @@ struct Kept {
     intake: Intake,
     /// the tick after it, where sources may have grown since
     planned: Option<Planned>,
+    /// announcements that the log has rows of
+    #[serde(default)]
+    announcements: u64,
 }
 
 /// A tick as it was read.
@@ -78,7 +85,8 @@ struct ReadTick {
 /// # Errors
 /// [`IngestError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
-    let Dependencies { log, snapshots, sources, lines, clock, snapshot_every, growing, metrics, parts } = dependencies;
+    let Dependencies { log, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
+        dependencies;
     let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
     let stage = metrics.stage(PRODUCER);
     if let Some(tick) = kept.tick {
@@ -89,6 +97,9 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), stage: stage.clone() };
     let reader = tokio::spawn(reader.run(kept.clone(), sender, stop.clone()));
+    let planned = kept.planned.as_ref().map(|planned| planned.look.tick);
+    let next = kept.announcements + 1;
+    let mut announcements = Announcements::new(packages, next, &*log, parts.numbers(), planned, growing).await?;
     let outbox = Outbox::new(log.clone());
     let mut writer =
         Writer { log, outbox, snapshots, lines: Some(lines), stage, parts, dead_letters: DeadLetterLog::new(PRODUCER) };
@@ -101,11 +112,12 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
             writer.save(&kept).await?;
         }
         let rows = writer.decode(&mut kept, batches).await?;
-        writer.append(look.tick, rows).await?;
+        writer.append(look.tick, announcements.rows(look.tick).await?, rows).await?;
         kept.intake.sources.show(&metrics);
         kept.tick = Some(look.tick);
         kept.cursors = cursors;
         kept.planned = None;
+        kept.announcements = announcements.next() - 1;
         since_save += 1;
         if since_save >= snapshot_every && !growing {
             writer.save(&kept).await?;
@@ -252,7 +264,7 @@ impl Reader {
 }
 
 /// An error with what led to it.
-fn in_full(error: &dyn std::error::Error) -> String {
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
     std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
@@ -281,9 +293,15 @@ impl Writer {
         rows
     }
 
-    /// Hands a tick over to the log: the dead letters first, and they are waited for, so that nothing is used before what was refused beside it is
-    /// known.
-    async fn append(&mut self, tick: Timestamp, rows: Rows) -> Result<(), IngestError> {
+    /// Hands a tick over to the log: the models and the dead letters first, and they are waited for. So whoever has the tick's rows finds the models
+    /// that are in force for it, and nothing is used before what was refused beside it is known.
+    async fn append(&mut self, tick: Timestamp, models: Models, rows: Rows) -> Result<(), IngestError> {
+        if !models.is_empty() {
+            for number in self.parts.numbers() {
+                let message = message(tick, models.batch().clone());
+                self.outbox.meanwhile(self.log.append(Partition::new(Contract::Model, number), message)).await??;
+            }
+        }
         if !rows.dead_letters.is_empty() {
             let dead_letters = Partition::new(Contract::DeadLetter, self.parts.first());
             let message = message(tick, dead_letters_batch(&rows.dead_letters)?.into_batch());

@@ -6,10 +6,11 @@ use anyhow::{Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, Lease, Lifecycle, Log, Metrics, Shares, Stop, Use};
+use nilometer_forecast::Packages;
+use nilometer_packages::PackageStore;
 use nilometer_schemas::Timestamp;
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
     task::JoinSet,
 };
 
@@ -18,7 +19,7 @@ use crate::{
     flow::RoleKind,
     http::{self, Health},
     intake::Mode,
-    mending, progress, retention,
+    mending, progress, publishing, retention,
     roles::{self, Roles},
     stage::{self, Progress, Work, complete_behind},
     storage, topics,
@@ -110,10 +111,13 @@ impl Run {
                 Arc::new(log)
             }
         };
-        let models = mine.contains(&RoleKind::Forecast).then(|| roles::models(&pipeline)).transpose()?;
+        let packages = PackageStore::new(store.clone());
+        if mine.contains(&RoleKind::Ingest) {
+            publishing::announce_definition(&packages, &pipeline.models).await?;
+        }
+        let runtime = mine.contains(&RoleKind::Forecast).then(|| roles::runtime(&pipeline)).transpose()?;
         let roles = Roles {
             parts: Partitioning::new(&pipeline),
-            pipeline,
             clock,
             mode,
             store,
@@ -121,10 +125,12 @@ impl Run {
             kafka,
             metrics,
             exposition,
-            reload: reload_on_signal(),
             resume,
-            models,
+            models: Packages::new(packages.clone(), &pipeline.models),
+            packages,
+            runtime,
             accept_state_loss: accept.accept_state_loss,
+            pipeline,
         };
         Ok(Self { stages: mine, roles: Arc::new(roles), lease })
     }
@@ -277,18 +283,4 @@ async fn stop_on_signal(lifecycle: Arc<Lifecycle>, shared: bool) {
         tracing::warn!("stopping at once");
         lifecycle.stop_now();
     });
-}
-
-/// SIGHUP asks for the weights to be read again.
-fn reload_on_signal() -> watch::Receiver<u64> {
-    let (sender, receiver) = watch::channel(0);
-    tokio::spawn(async move {
-        let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-            return tracing::warn!("SIGHUP cannot be received; a restart reads the weights again");
-        };
-        while hangup.recv().await.is_some() && !sender.is_closed() {
-            sender.send_modify(|asked| *asked += 1);
-        }
-    });
-    receiver
 }

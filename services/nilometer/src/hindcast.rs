@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use nilometer_connectors::{FolderSeries, folder::Gap};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Clock, Use};
+use nilometer_packages::MODELS;
 use nilometer_schemas::{Contract, SchemaError, Timestamp};
 
 use crate::{
@@ -70,6 +71,11 @@ impl Options {
     }
 }
 
+/// Folders of a package store beside the packages.
+const MODEL_FOLDERS: [&str; 2] = ["announcements", "taken"];
+/// Length of the name of a package's folder.
+const SHA256_DIGITS: usize = 64;
+
 /// Replays the window into `out`, which is emptied of an earlier run first.
 ///
 /// # Errors
@@ -97,12 +103,15 @@ async fn begin_empty(pipeline: &Pipeline, out: &str) -> Result<()> {
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
     let roles = flow::APPENDS.map(|(name, _)| name).to_vec();
     for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles)] {
-        only_ours(&*storage::below(&store, part), folders, &format!("{part} of {out}")).await?;
+        only_ours(&*storage::below(&store, part), |folder| folders.contains(&folder), &format!("{part} of {out}"))
+            .await?;
     }
+    let of_models = |folder: &str| MODEL_FOLDERS.contains(&folder) || folder.len() == SHA256_DIGITS;
+    only_ours(&*storage::below(&store, MODELS), of_models, &format!("{MODELS} of {out}")).await?;
     if let Some(kafka) = &pipeline.log.kafka {
         topics::begin_empty(kafka, pipeline.log.partitions).await?;
     }
-    for part in [LOG, SNAPSHOTS, ARCHIVE] {
+    for part in [LOG, SNAPSHOTS, ARCHIVE, MODELS] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
     Ok(())
@@ -195,10 +204,9 @@ fn say(gap: &Gap, folder: &FolderSeries) -> String {
 }
 
 /// Refuses what another program may have put there.
-async fn only_ours(store: &dyn object_store::ObjectStore, folders: &[&str], what: &str) -> Result<()> {
+async fn only_ours(store: &dyn object_store::ObjectStore, ours: impl Fn(&str) -> bool, what: &str) -> Result<()> {
     use futures::TryStreamExt;
     let keys: Vec<_> = store.list(None).map_ok(|o| o.location).try_collect().await?;
-    let ours = |folder: &str| folders.contains(&folder);
     match keys.iter().find(|key| key.parts().count() < 2 || !key.parts().next().is_some_and(|f| ours(f.as_ref()))) {
         Some(foreign) => bail!(
             "{what} holds {foreign}, which is no part of a store; accepted is a new or empty folder, or an earlier run's"

@@ -11,6 +11,7 @@ mod intake;
 mod mending;
 mod models;
 mod progress;
+mod publishing;
 mod reference;
 mod report;
 mod retention;
@@ -248,6 +249,23 @@ enum Models {
         /// folder of the package
         package: PathBuf,
     },
+    /// Put a package into the store of a pipeline, which goes on with it from its next tick on
+    Publish {
+        /// folder of the package or the blend
+        package: PathBuf,
+        /// the store, as log.store names it
+        #[arg(long)]
+        store: String,
+        /// why it takes the place of the one before; stays in the log
+        #[arg(long)]
+        reason: String,
+        /// who says so; stays in the log
+        #[arg(long, env = "USER", default_value = "unknown")]
+        author: String,
+        /// event time of the first tick from which on it may be in force; the next one when absent
+        #[arg(long)]
+        from: Option<Timestamp>,
+    },
     /// Run golden vectors and physics probes
     Check {
         /// folder of the package
@@ -439,6 +457,10 @@ async fn perform(command: Command) -> Result<()> {
             let text = match command {
                 Models::List { zoo } => models::list(&zoo)?,
                 Models::Show { package } => models::show(&package)?,
+                Models::Publish { package, store, reason, author, from } => {
+                    let request = publishing::Request { package: &package, store: &store, reason, author, from };
+                    publishing::publish(request).await?
+                }
                 Models::Check { package, library } => models::check(&package, library.as_deref())?,
             };
             print!("{text}");

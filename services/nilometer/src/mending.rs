@@ -334,7 +334,7 @@ async fn newest_record(snapshots: &Snapshots, ordinals: &[i64]) -> Result<Option
 /// What a role reads.
 fn inputs(name: &str, number: u32) -> Vec<Partition> {
     let contracts: &[Contract] = match name {
-        "forecast" => &[Contract::Forcing, Contract::Observation],
+        "forecast" => &[Contract::Model, Contract::Forcing, Contract::Observation],
         "score" => &[Contract::Forecast, Contract::Observation],
         _ => return published(name).map(|contract| Partition::new(contract, number)).into_iter().collect(),
     };

@@ -6,13 +6,12 @@ use anyhow::{Context, Result};
 use nilometer_connectors::Source;
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Balance, Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
-use nilometer_forecast::ForecastMetrics;
-use nilometer_packages::Mixture;
+use nilometer_forecast::{ForecastMetrics, Packages};
+use nilometer_packages::PackageStore;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::Contract;
 use nilometer_score::ScoreMetrics;
 use object_store::ObjectStore;
-use tokio::sync::watch;
 
 use crate::{
     coverage,
@@ -38,12 +37,14 @@ pub struct Roles {
     pub kafka: Option<Arc<KafkaLog>>,
     pub metrics: Metrics,
     pub exposition: Exposition,
-    /// changes when the weights are to be read again
-    pub reload: watch::Receiver<u64>,
     /// the snapshot that a role goes on from, and its newest, where what it had appended since is lost
     pub resume: BTreeMap<RoleName, (i64, i64)>,
-    /// read before the first partition is taken; none where this process does not forecast
-    pub models: Option<(Runtime, Mixture)>,
+    /// the models of the store, for ingest
+    pub packages: PackageStore,
+    /// the same, each loaded once
+    pub models: Packages,
+    /// opened before the first partition is taken; none where this process does not forecast
+    pub runtime: Option<Runtime>,
     /// parts of the state that may begin anew
     pub accept_state_loss: Vec<String>,
 }
@@ -96,6 +97,7 @@ impl Roles {
         let dependencies = nilometer_ingest::Dependencies {
             log: self.log.clone(),
             snapshots: self.snapshots("ingest", self.parts.first()),
+            packages: self.packages.clone(),
             sources,
             lines,
             clock: self.clock.clone(),
@@ -109,13 +111,13 @@ impl Roles {
     }
 
     fn forecast(&self, part: &Arc<Pipeline>, number: u32, metrics: &Metrics, stop: &Stop) -> Result<Role> {
-        let (runtime, models) = self.models.clone().context("this process has no models")?;
+        let runtime = self.runtime.clone().context("this process has no ONNX Runtime")?;
         let dependencies = nilometer_forecast::Dependencies {
             log: self.log.clone(),
             snapshots: self.forecast_snapshots(number),
             runtime,
-            models,
-            reload: self.reload.clone(),
+            models: self.pipeline.models.clone(),
+            packages: self.models.clone(),
             metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry())?,
             partition: number,
             accept_state_loss: self.accept_state_loss.clone(),
@@ -197,19 +199,17 @@ impl Roles {
 /// The first thing that cannot be made.
 pub fn rehearse(pipeline: &Pipeline) -> Result<Vec<Box<dyn Source>>> {
     let (sources, _) = intake(pipeline, Mode::Replay)?;
-    let (runtime, models) = models(pipeline)?;
-    for member in models.members() {
+    let runtime = runtime(pipeline)?;
+    for member in pipeline.models.members() {
         nilometer_forecast::EnsembleState::new(&runtime, &member.package, pipeline, 1, pipeline.time.from)?;
     }
     Ok(sources)
 }
 
-/// The verified models, and what runs them.
+/// What runs the models.
 ///
 /// # Errors
-/// What is wrong with the package or with ONNX Runtime.
-pub fn models(pipeline: &Pipeline) -> Result<(Runtime, Mixture)> {
-    let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
-    let runtime = Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?;
-    Ok((runtime, models))
+/// What is wrong with ONNX Runtime.
+pub fn runtime(pipeline: &Pipeline) -> Result<Runtime> {
+    Ok(Runtime::open(pipeline.model.library.as_deref(), &pipeline.model.providers)?)
 }

@@ -3,11 +3,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::Snapshots;
 use nilometer_forecast::{Effect, Inspection};
-use nilometer_packages::Mixture;
 use object_store::{ObjectStore, path::Path};
 
 use crate::storage::{self, SNAPSHOTS};
@@ -53,9 +52,8 @@ pub async fn show(address: &str) -> Result<String> {
 /// What becomes of each partition's state under a definition.
 ///
 /// # Errors
-/// When there is no store or no state, it cannot be read, or the model package is not usable.
+/// When there is no store or no state, it cannot be read.
 pub async fn diff(address: &str, pipeline: &Pipeline) -> Result<(String, ExitCode)> {
-    let models = Mixture::load(&pipeline.model.package).context("the model package is not usable")?;
     let (parts, mut text, mut code) = (Partitioning::new(pipeline), String::new(), 0);
     let states = inspect(address).await?;
     for partition in parts.numbers().filter(|number| !states.contains_key(number)) {
@@ -66,7 +64,7 @@ pub async fn diff(address: &str, pipeline: &Pipeline) -> Result<(String, ExitCod
             writeln!(text, "partition {partition}: no catchment of the definition; its state is left alone")?;
             continue;
         };
-        let differences = state.differences(part, &models);
+        let differences = state.differences(part, &pipeline.models);
         let mut of_partition = 0;
         let gone = differences.iter().filter(|difference| matches!(difference.effect, Effect::Goes(_))).count();
         for difference in &differences {

@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 /// The key of the version beside the content's own.
 const KEY: &str = "version";
 
-/// Content that says its version: `V` is what a build writes, and reads as `T`. Content of another version is no damage, so that the role that
-/// meets it can say what to do.
+/// Content that says its version: `V` is what a build writes, and it reads `OLDEST` to `V` as `T`, whose fields that came later have defaults. Content
+/// of another version is no damage, so that the role that meets it can say what to do.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Versioned<T, const V: u64> {
-    /// content of version `V`
+pub enum Versioned<T, const V: u64, const OLDEST: u64 = V> {
+    /// content of a version that is read
     Current(T),
     /// content of another version; 1 where it says none
     Other(u64),
 }
 
-impl<T, const V: u64> Versioned<T, V> {
-    /// The content, where it is of version `V`.
+impl<T, const V: u64, const OLDEST: u64> Versioned<T, V, OLDEST> {
+    /// The content, where it is of a version that is read.
     pub const fn current(&self) -> Option<&T> {
         match self {
             Self::Current(content) => Some(content),
@@ -26,7 +26,7 @@ impl<T, const V: u64> Versioned<T, V> {
     }
 }
 
-impl<T: Serialize, const V: u64> Serialize for Versioned<T, V> {
+impl<T: Serialize, const V: u64, const OLDEST: u64> Serialize for Versioned<T, V, OLDEST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::Error as _;
         let (version, content) = match self {
@@ -39,14 +39,14 @@ impl<T: Serialize, const V: u64> Serialize for Versioned<T, V> {
     }
 }
 
-impl<'de, T: DeserializeOwned, const V: u64> Deserialize<'de> for Versioned<T, V> {
+impl<'de, T: DeserializeOwned, const V: u64, const OLDEST: u64> Deserialize<'de> for Versioned<T, V, OLDEST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
         let version = match fields.remove(KEY) {
             None => 1,
             Some(found) => found.as_u64().ok_or_else(|| D::Error::custom(format!("{KEY} is {found}, no number")))?,
         };
-        if version != V {
+        if !(OLDEST..=V).contains(&version) {
             return Ok(Self::Other(version));
         }
         serde_json::from_value(Value::Object(fields)).map(Self::Current).map_err(D::Error::custom)
@@ -73,6 +73,8 @@ mod tests {
         assert_eq!(read(r#"{"identity":"of a build before"}"#).unwrap(), Versioned::Other(1));
         assert_eq!(read(r#"{"version":3,"stage":1}"#).unwrap(), Versioned::Other(3));
         assert!(read(r#"{"version":2}"#).is_err(), "that is damage");
+        let both = serde_json::from_str::<Versioned<Content, 3, 2>>(&text).unwrap();
+        assert_eq!(both, Versioned::Current(Content { flow: 0.1 }));
         assert!(read(r#"{"version":"x"}"#).is_err());
     }
 }

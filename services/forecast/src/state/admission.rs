@@ -147,7 +147,7 @@ impl PartitionState {
     }
 
     /// A whole message that breaks its contract.
-    fn refuse_message<T>(
+    pub(super) fn refuse_message<T>(
         &mut self,
         message: &Received<T>,
         error: &SchemaError,
@@ -189,7 +189,7 @@ fn described_observation(batch: &RecordBatch, row: usize, state_time: Timestamp)
     Ok(format!("{variable} of {station} at {valid_time} is {value}; the state has reached {state_time}"))
 }
 
-fn row_dead_letter<T>(
+pub(super) fn row_dead_letter<T>(
     message: &Received<T>,
     row: usize,
     reason: Reason,

@@ -9,6 +9,7 @@
 mod admission;
 mod forecast;
 mod late;
+mod models;
 mod steps;
 mod stored;
 
@@ -24,7 +25,7 @@ use nilometer_schemas::{Analyses, AnalysesBuilder, Forecasts, Timestamp, Variabl
 use serde::{Deserialize, Serialize};
 
 pub use self::stored::ENSEMBLE;
-pub(crate) use self::stored::{Identity, Misfit, Stored, StoredState, current};
+pub(crate) use self::stored::{Identity, MODEL, Misfit, Stored, StoredState, current};
 use crate::{
     ForecastError,
     accounts::{Accounts, Refusal},
@@ -150,6 +151,7 @@ impl PartitionState {
     /// Takes in the rows of a tick: every step that is due by then is taken, and a forecast issued where one is due.
     pub(crate) fn step(&mut self, tick: &Tick) -> Result<Outputs, ForecastError> {
         self.admit_lost(tick);
+        tick.models.iter().try_for_each(|message| self.take_models(message, tick.time))?;
         tick.forcings.iter().try_for_each(|message| self.admit_forcings(message, tick.time))?;
         tick.observations.iter().try_for_each(|message| self.admit_observations(message, tick.time))?;
         self.place_late_rows(tick.time)?;
@@ -165,17 +167,6 @@ impl PartitionState {
             dead_letters: self.accounts.take_dead_letters(),
             report: std::mem::take(&mut self.report),
         })
-    }
-
-    /// Goes on with other weights of the same models.
-    pub(crate) fn swap_weights(&mut self, models: Mixture) -> Result<(), ForecastError> {
-        self.ensembles.swap_weights(&models, &self.setting.pipeline)?;
-        self.models = models;
-        Ok(())
-    }
-
-    pub(crate) const fn models(&self) -> &Mixture {
-        &self.models
     }
 
     pub(crate) const fn late_rows(&self) -> &LateRows {

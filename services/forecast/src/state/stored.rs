@@ -17,12 +17,17 @@ use super::{PartitionState, Progress};
 use crate::{ForecastError, PRODUCER, late_rows::LateRows};
 
 /// What this build writes and reads. A version that follows reads this one too.
-pub(crate) const VERSION: u64 = 2;
+pub(crate) const VERSION: u64 = 3;
+/// The oldest version that it reads: 2 has no position of model.v1, and does not say which weights are in force.
+pub(crate) const OLDEST: u64 = 2;
 
 /// Everything of a state but its numbers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct StoredState {
     pub(crate) identity: Identity,
+    /// SHA-256 of the package that is in force
+    #[serde(default)]
+    pub(crate) package_sha256: Option<String>,
     /// identifiers, in the order of every catchment axis here
     pub(crate) catchments: Vec<String>,
     pub(crate) progress: Progress,
@@ -51,13 +56,13 @@ struct StoredModel {
 }
 
 /// A state in a snapshot: of this version, or of another.
-pub(crate) type Stored = Versioned<Box<StoredState>, VERSION>;
+pub(crate) type Stored = Versioned<Box<StoredState>, VERSION, OLDEST>;
 
 /// The state, or an error that says what to do with another version.
 pub(crate) fn current(stored: Stored) -> Result<Box<StoredState>, ForecastError> {
     match stored {
         Versioned::Current(state) => Ok(state),
-        Versioned::Other(version) if version < VERSION => Err(ForecastError::EarlierVersion { version }),
+        Versioned::Other(version) if version < OLDEST => Err(ForecastError::EarlierVersion { version }),
         Versioned::Other(version) => Err(ForecastError::LaterVersion { version, accepted: VERSION }),
     }
 }
@@ -74,6 +79,7 @@ impl PartitionState {
         self.postprocessing.store(&mut columns);
         let state = StoredState {
             identity: self.identity(),
+            package_sha256: Some(self.models.content_sha256().to_owned()),
             catchments: self.setting.index.catchments().to_vec(),
             progress: self.progress,
             alignment: self.alignment.clone(),
@@ -184,7 +190,7 @@ impl Identity {
         let mut misfits: Vec<Misfit> = differs.map(misfit).collect();
         if self.models.iter().any(|model| !stored.models.contains(model)) {
             let (found, expected) = (stored.models_in_words(), self.models_in_words());
-            misfits.push(Misfit { key: "model.package", part: Some(ENSEMBLE), found, expected });
+            misfits.push(Misfit { key: MODEL, part: Some(ENSEMBLE), found, expected });
         }
         misfits
     }
@@ -194,6 +200,9 @@ impl Identity {
         self.models.iter().map(one).collect::<Vec<_>>().join(" and ")
     }
 }
+
+/// The key of a misfit of models.
+pub(crate) const MODEL: &str = "model.package";
 
 /// The part of a state that another model or another number of members cannot go on from.
 pub const ENSEMBLE: &str = "ensemble";

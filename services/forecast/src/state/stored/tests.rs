@@ -6,7 +6,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Snapshot, Snapshots};
-use nilometer_packages::{Mixture, Provider};
+use nilometer_packages::Provider;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory};
@@ -22,7 +22,7 @@ fn state(set: &[&str]) -> PartitionState {
     let set: Vec<String> = set.iter().map(|set| (*set).to_owned()).collect();
     let pipeline =
         Pipeline::load(&frozen().join("definition.toml"), &set).unwrap_or_else(|problems| panic!("{problems}"));
-    let models = Mixture::load(&pipeline.model.package).unwrap();
+    let models = pipeline.models.clone();
     let setting = Arc::new(Setting::new(Arc::new(pipeline), 0).unwrap());
     PartitionState::new(setting, &Runtime::open(None, &[Provider::Cpu]).unwrap(), models).unwrap()
 }
@@ -36,8 +36,18 @@ async fn snapshot(version: u32) -> Snapshot<Stored> {
 }
 
 #[tokio::test]
-async fn version_2_is_read_and_written_as_it_is() {
-    let Snapshot { content, columns, .. } = snapshot(2).await;
+async fn version_2_is_read_and_begins_model_v1_at_its_start() {
+    let stored = current(snapshot(2).await.content).unwrap();
+    assert_eq!(stored.progress.positions.model, Default::default());
+    assert!(stored.package_sha256.is_none());
+    let (two, three) = (snapshot(2).await, snapshot(3).await);
+    assert_eq!(two.columns.names().collect::<Vec<_>>(), three.columns.names().collect::<Vec<_>>());
+    assert_eq!(current(three.content).unwrap().progress.tick, stored.progress.tick);
+}
+
+#[tokio::test]
+async fn version_3_is_read_and_written_as_it_is() {
+    let Snapshot { content, columns, .. } = snapshot(3).await;
     let stored = current(content).unwrap();
     let mut state = state(&[]);
     assert!(state.identity().misfits(&stored.identity).is_empty());
@@ -132,6 +142,6 @@ async fn an_ensemble_of_another_graph_of_the_same_name_begins_anew() {
 async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accepted() {
     let error = current(snapshot(1).await.content).unwrap_err().to_string();
     assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/forecast"), "{error}");
-    let later = current(Versioned::Other(3)).unwrap_err().to_string();
-    assert!(later.contains("version 3") && later.contains("accepted is 2"), "{later}");
+    let later = current(Versioned::Other(VERSION + 1)).unwrap_err().to_string();
+    assert!(later.contains("version 4") && later.contains("accepted is 3"), "{later}");
 }
