@@ -16,7 +16,7 @@ use nilometer_schemas::{Contract, DeadLetters, Forecasts, Observations, Timestam
 use nilometer_transforms::{
     AverageOptions, Averager, FlowDirections, Gauge, Span, TraceOptions,
     check::CheckRules,
-    decode::{self, geotiff::MAX_CELLS},
+    decode::{self, MAX_CELLS},
 };
 use object_store::memory::InMemory;
 use tokio::{sync::watch, task::JoinSet};

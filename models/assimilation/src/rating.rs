@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_cannot_be_told_apart_are_refused() {
+    fn versions_that_cannot_be_distinguished_are_refused() {
         let twice = Ratings::new(vec![curve("1", "2020-01-01"), curve("2", "2021-01-01"), curve("1", "2022-01-01")]);
         assert_eq!(twice.unwrap_err().to_string(), "rating 1 is listed twice; accepted: each once");
         let together = Ratings::new(vec![curve("1", "2020-01-01"), curve("2", "2020-01-01")]).unwrap_err();

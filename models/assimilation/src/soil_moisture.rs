@@ -32,7 +32,7 @@ pub struct SoilMoisturePair {
 /// Koster 2004, Geophys. Res. Lett. 31, L19501), one map for each season of the valid time and one for the year.
 ///
 /// It is fitted on a training window alone, which it remembers, so that it can be kept and its use be checked against
-/// it. Kept as TOML it comes back bit for bit; JSON needs a reader that rounds correctly (`float_roundtrip`). Flagged,
+/// it. As TOML it comes back bit for bit; JSON needs a reader that rounds correctly (`float_roundtrip`). Flagged,
 /// frozen and densely vegetated values are for the caller to leave out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Fit")]

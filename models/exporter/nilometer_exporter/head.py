@@ -7,8 +7,8 @@ It is the published head (causal Conv1D, ELU, 1x1 convolution, clipped at zero),
 * ELU is linear above zero, so discharge keeps growing with q*.
 
 Every catchment has its own weights. The scaling statistics of the training window are folded into the kernels, so the window
-holds plain mm. PET, which the published head also sees, acts through the soil store alone: a daily climatology told the head
-nothing in cross-validation but the date.
+holds plain mm. PET, which the published head also sees, acts through the soil store alone: its daily climatology gave the head
+nothing in cross-validation that the date had not.
 """
 
 from __future__ import annotations

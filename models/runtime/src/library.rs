@@ -8,8 +8,10 @@ use std::{
 use nilometer_packages::Provider;
 use ort::{
     environment::Environment,
-    ep,
-    session::{Session, builder::GraphOptimizationLevel},
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
 };
 
 use crate::RuntimeError;
@@ -59,14 +61,11 @@ impl Runtime {
             .and_then(|b| Ok(b.with_flush_to_zero()?))
             .map_err(|e| ort(e.to_string()))?;
         if self.providers.first() == Some(&Provider::Cuda) {
-            builder =
-                builder.with_execution_providers([ep::CUDA::default().build().error_on_failure()]).map_err(|e| {
-                    RuntimeError::Provider {
-                        provider: Provider::Cuda,
-                        library: self.library.clone(),
-                        detail: e.to_string(),
-                    }
-                })?;
+            builder = on_cuda(builder).map_err(|detail| RuntimeError::Provider {
+                provider: Provider::Cuda,
+                library: self.library.clone(),
+                detail,
+            })?;
         }
         builder.commit_from_memory(graph).map_err(|e| ort(e.to_string()))
     }
@@ -87,10 +86,8 @@ impl Runtime {
     /// Asks ONNX Runtime to place a whole graph on CUDA, without the processor to fall back on.
     #[must_use]
     pub fn cuda_report(&self, graph: &[u8]) -> CudaReport {
-        let with_cuda = Session::builder(&self.environment)
-            .and_then(|b| Ok(b.with_execution_providers([ep::CUDA::default().build().error_on_failure()])?));
-        match with_cuda {
-            Err(e) => CudaReport::Unknown(first_line(&e.to_string())),
+        match Session::builder(&self.environment).map_err(|e| e.to_string()).and_then(on_cuda) {
+            Err(e) => CudaReport::Unknown(first_line(&e)),
             Ok(builder) => match builder
                 .with_config_entry("session.disable_cpu_ep_fallback", "1")
                 .map_err(|e| e.to_string())
@@ -101,6 +98,17 @@ impl Runtime {
             },
         }
     }
+}
+
+/// The builder with CUDA as the provider of every node; or why it cannot be had.
+#[cfg(feature = "cuda")]
+fn on_cuda(builder: SessionBuilder) -> Result<SessionBuilder, String> {
+    builder.with_execution_providers([ort::ep::CUDA::default().build().error_on_failure()]).map_err(|e| e.to_string())
+}
+
+#[cfg(not(feature = "cuda"))]
+fn on_cuda(_: SessionBuilder) -> Result<SessionBuilder, String> {
+    Err("this build has no CUDA; accepted is one with the feature cuda".to_owned())
 }
 
 fn first_line(text: &str) -> String {

@@ -228,7 +228,7 @@ fn a_damaged_file_passes_through_and_decoding_refuses_it() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let text = r#"
         path = "pet/%m%d.tif"
         period = "0s"

@@ -141,7 +141,7 @@ fn sources(pipeline: &Pipeline, models: &Mixture, given: &Given, say: &mut Say<'
             let message = format!("is \"{variable}\", which {} does not take; without effect", models.name());
             say(format!("{key}.variable"), message);
         }
-        if source.foresees() && pipeline.forecast.scenario != Scenario::Members {
+        if source.is_forecast() && pipeline.forecast.scenario != Scenario::Members {
             let scenario = pipeline.forecast.scenario.name();
             let message = format!(
                 "is a weather forecast, which forecast.scenario = \"{scenario}\" does not use; it takes \"members\""

@@ -35,7 +35,7 @@ pub(crate) fn overlaps<'a>(
 ) -> Vec<Overlap<'a>> {
     let mut delivered: BTreeMap<(Variable, &str), (&str, bool)> = BTreeMap::new();
     let mut found = Vec::new();
-    for (name, source) in sources.iter().filter(|(_, source)| !source.foresees()) {
+    for (name, source) in sources.iter().filter(|(_, source)| !source.is_forecast()) {
         // A stage becomes the discharge of its station.
         let quantity = if source.observes_discharge() { Variable::Discharge } else { source.variable() };
         let (places, certain) = places(source, catchments, ratings);

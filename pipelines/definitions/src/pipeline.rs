@@ -102,7 +102,7 @@ impl SourceDefinition {
 
     /// Whether it delivers a weather forecast, and not what was.
     #[must_use]
-    pub const fn foresees(&self) -> bool {
+    pub const fn is_forecast(&self) -> bool {
         matches!(&self.kind, SourceKind::Table(options) if options.forecast.is_some())
     }
 

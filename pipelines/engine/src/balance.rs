@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StageMetrics;
 
-/// Where every row that a stage received has gone. Kept in the stage's snapshot, so that it covers the stage's life,
+/// Where every row that a stage received has gone. It lies in the stage's snapshot, so that it covers the stage's life,
 /// not only the life of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

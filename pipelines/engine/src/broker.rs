@@ -124,7 +124,7 @@ impl Wire {
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-                // Kept open and never answered while it is cut.
+                // Held open and never answered while it is cut.
                 state.carried.extend(near.try_clone());
                 if !state.cut
                     && let Ok(far) = TcpStream::connect(("127.0.0.1", port))

@@ -105,7 +105,7 @@ where
     assert_eq!(log.bounds(here).await?, Bounds { start: 0, end: 3 }, "messages survive a restart");
     assert_eq!(log.last_sequence(here, "a").await?, Some(11), "sequences survive a restart");
     assert_eq!(log.last_sequence(here, "b").await?, Some(1));
-    assert_eq!(log.last_sequence(here, "nobody").await?, None);
+    assert_eq!(log.last_sequence(here, "another").await?, None);
     assert_eq!(
         log.append(here, message("a", 11, 3)).await?,
         Appended::Already,

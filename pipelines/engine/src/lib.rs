@@ -37,7 +37,9 @@ mod dead_letter_log;
 mod embedded;
 mod envelope;
 mod input;
+#[cfg(feature = "kafka")]
 mod kafka;
+mod kafka_options;
 mod lease;
 mod lifecycle;
 mod log;
@@ -67,7 +69,9 @@ pub use dead_letter_log::DeadLetterLog;
 pub use embedded::{EmbeddedLog, Hole, Survey};
 pub use envelope::{EnvelopeError, to_ipc};
 pub use input::{Input, Lost, Position};
-pub use kafka::{KafkaLog, KafkaOptions, TopicProblem};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaLog, TopicProblem};
+pub use kafka_options::KafkaOptions;
 pub use lease::{LIFETIME, Lease, LeaseError, Owner, Use};
 pub use lifecycle::{Lifecycle, Stop};
 pub use log::{
@@ -77,6 +81,6 @@ pub use log::{
 pub use metrics::{Metrics, StageMetrics};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
-pub use shares::{Share, Shares};
+pub use shares::{Share, SharedLog, Shares};
 pub use snapshot::{Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots, Versioned};
 pub use thread::off_reactor;

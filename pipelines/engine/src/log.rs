@@ -306,6 +306,7 @@ impl LogError {
         )
     }
 
+    #[cfg(feature = "kafka")]
     pub(crate) const fn broker(partition: Partition, detail: String, retryable: bool) -> Self {
         Self::Broker { partition, detail, retryable }
     }

@@ -1,6 +1,21 @@
 //! Which partitions of a role this process has: all of them, or those that it was given among others.
 
+use nilometer_schemas::Contract;
 use tokio::sync::{mpsc, oneshot};
+
+use crate::{Log, LogError};
+
+/// A log whose partitions several processes share.
+pub trait SharedLog: Log {
+    /// Joins the processes that share the partitions of `topic` for a role; leaves when what it gives is dropped.
+    ///
+    /// # Errors
+    /// What is wrong with the options, or with the topic.
+    fn join(&self, role: &'static str, topic: Contract) -> Result<Shares, LogError>;
+
+    /// Closes what it has open of these partitions' topics, behind what was handed over; the next use opens them again.
+    fn release(&self, number: u32);
+}
 
 /// What changes.
 #[derive(Debug)]
@@ -36,8 +51,9 @@ impl Shares {
         Self { changes, made_by: Maker::Fixed { _open: sender } }
     }
 
-    /// What others leave us; the group's thread drops the other end of `left` when this process has left.
-    pub(crate) const fn among_others(changes: mpsc::Receiver<Share>, left: oneshot::Receiver<()>) -> Self {
+    /// What others leave us, for a [`SharedLog`]; the group's thread drops the other end of `left` when this process has left.
+    #[must_use]
+    pub const fn among_others(changes: mpsc::Receiver<Share>, left: oneshot::Receiver<()>) -> Self {
         Self { changes, made_by: Maker::Others(left) }
     }
 

@@ -143,7 +143,7 @@ async fn other_rows_do_not_take_the_place_of_the_lost() {
 }
 
 #[tokio::test]
-async fn whose_a_lost_message_was_is_told_by_those_around_it() {
+async fn the_producer_of_a_lost_message_follows_from_those_around_it() {
     let store = Arc::new(InMemory::new());
     let log = open(&store);
     for (producer, sequence) in [("a", 1), ("b", 1), ("a", 2), ("a", 3), ("b", 2), ("b", 3), ("a", 4)] {

@@ -12,7 +12,7 @@ use std::{
 
 use nilometer_engine::{
     Appended, Bounds, Broker, Chain, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Log, LogError, Message, Metrics,
-    Partition,
+    Partition, SharedLog as _,
     conformance::{self, dead_letters},
 };
 use nilometer_schemas::{Contract, Timestamp};

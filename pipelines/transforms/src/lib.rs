@@ -13,7 +13,7 @@
 //!   missing cells that are counted, or dead letters with their bytes and a reason;
 //! - `received = accepted + rejected`, asserted on every batch; a row that was generated (a gap) is counted apart;
 //! - the same bytes and the same state give the same rows, however they are cut into batches in time order;
-//! - memory is bounded: 48 points a series, 16 sets of weights, [`decode::geotiff::MAX_CELLS`] a field.
+//! - memory is bounded: 48 points a series, 16 sets of weights, [`decode::MAX_CELLS`] a field.
 //!
 //! ```
 //! use bytes::Bytes;

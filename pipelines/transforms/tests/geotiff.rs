@@ -7,7 +7,7 @@ use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp, Unit, Variable};
 use nilometer_transforms::{
     GridDecoding, Payload, Range, RawBatch,
-    decode::{DecodeError, geotiff, geotiff::MAX_CELLS, grid, raster},
+    decode::{DecodeError, MAX_CELLS, geotiff, grid, raster},
 };
 use proptest::prelude::*;
 use tiff::{

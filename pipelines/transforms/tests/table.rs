@@ -181,7 +181,7 @@ fn shown(times: &[Timestamp]) -> Vec<String> {
 }
 
 #[test]
-fn the_doubled_hour_is_told_by_the_order_of_rows_or_a_zone_column() {
+fn the_doubled_hour_follows_from_the_order_of_rows_or_a_zone_column() {
     let layout = local("%Y-%m-%d %H:%M", "America/New_York");
     let rows = "2014-11-02 00:00,1\n2014-11-02 01:00,2\n2014-11-02 01:00,3\n2014-11-02 02:00,4\n2014-11-02 01:00,5\n";
     let decoded = table(&lines("time,q", rows, None), &layout);
@@ -207,7 +207,7 @@ fn the_doubled_hour_is_told_by_the_order_of_rows_or_a_zone_column() {
 }
 
 #[test]
-fn wall_clock_columns_are_told_apart_as_lines_are() {
+fn wall_clock_columns_are_distinguished_as_lines_are() {
     let layout = local("rfc3339", "Europe/Paris");
     let wall_ms = [1, 2, 2, 3].map(|hour| Some(1_414_281_600_000 + hour * 3_600_000));
     let rows = RecordBatch::try_from_iter([

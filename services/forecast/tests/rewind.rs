@@ -382,7 +382,7 @@ fn rain_that_comes_after_its_step_was_filled_in_falls_where_it_fell() {
 }
 
 #[test]
-fn late_rain_that_cannot_be_told_apart_from_what_fell_is_kept_as_a_dead_letter() {
+fn late_rain_that_cannot_be_distinguished_from_what_fell_is_kept_as_a_dead_letter() {
     let Some(pipeline) = pipeline(&[]) else { return };
     let (punctual, of_hour) = (live(&pipeline, &on_time(), None, &[]), Rain { repeats: true, ..Rain::late(35, 41) });
     // The same hour again takes the place of the first; two hours at once would count one of them twice.

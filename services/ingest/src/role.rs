@@ -60,7 +60,7 @@ struct Planned {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct IngestState {
     /// last tick that was appended
     tick: Option<Timestamp>,
     /// where each source is after it
@@ -87,40 +87,40 @@ struct ReadTick {
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
     let Dependencies { log, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
         dependencies;
-    let mut kept = snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
+    let mut state = snapshots.newest::<IngestState>().await?.map(|s| s.content).unwrap_or_default();
     let stage = metrics.stage(PRODUCER);
-    if let Some(tick) = kept.tick {
+    if let Some(tick) = state.tick {
         tracing::info!(%tick, "resuming from a snapshot");
         stage.reached(tick);
     }
     let names: Vec<String> = lines.decodings.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), stage: stage.clone() };
-    let reader = tokio::spawn(reader.run(kept.clone(), sender, stop.clone()));
-    let planned = kept.planned.as_ref().map(|planned| planned.look.tick);
-    let next = kept.announcements + 1;
+    let reader = tokio::spawn(reader.run(state.clone(), sender, stop.clone()));
+    let planned = state.planned.as_ref().map(|planned| planned.look.tick);
+    let next = state.announcements + 1;
     let mut announcements = Announcements::new(packages, next, &*log, parts.numbers(), planned, growing).await?;
     let outbox = Outbox::new(log.clone());
     let mut writer =
         Writer { log, outbox, snapshots, lines: Some(lines), stage, parts, dead_letters: DeadLetterLog::new(PRODUCER) };
-    kept.intake.sources.show(&metrics);
+    state.intake.sources.show(&metrics);
     let mut since_save = 0;
     while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
         let ReadTick { look, batches, cursors } = read?;
         if growing {
-            kept.planned = Some(Planned { look, cursors: cursors.clone() });
-            writer.save(&kept).await?;
+            state.planned = Some(Planned { look, cursors: cursors.clone() });
+            writer.save(&state).await?;
         }
-        let rows = writer.decode(&mut kept, batches).await?;
+        let rows = writer.decode(&mut state, batches).await?;
         writer.append(look.tick, announcements.rows(look.tick).await?, rows).await?;
-        kept.intake.sources.show(&metrics);
-        kept.tick = Some(look.tick);
-        kept.cursors = cursors;
-        kept.planned = None;
-        kept.announcements = announcements.next() - 1;
+        state.intake.sources.show(&metrics);
+        state.tick = Some(look.tick);
+        state.cursors = cursors;
+        state.planned = None;
+        state.announcements = announcements.next() - 1;
         since_save += 1;
         if since_save >= snapshot_every && !growing {
-            writer.save(&kept).await?;
+            writer.save(&state).await?;
             since_save = 0;
         }
     }
@@ -130,18 +130,18 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     if !growing {
         // Operations may go on from here: they have to know what has been delivered.
         for source in &mut sources {
-            if let Some(cursor) = kept.cursors.get_mut(source.name()) {
+            if let Some(cursor) = state.cursors.get_mut(source.name()) {
                 *cursor = source.handed_over(cursor);
             }
         }
     }
     if since_save > 0 {
-        writer.save(&kept).await?;
+        writer.save(&state).await?;
     }
-    for source in names.iter().filter(|source| !kept.intake.sources.has_used(source)) {
+    for source in names.iter().filter(|source| !state.intake.sources.has_used(source)) {
         tracing::warn!(source, "the source gave no row that could be used");
     }
-    Ok(kept.intake.balance)
+    Ok(state.intake.balance)
 }
 
 /// Reads the sources tick by tick.
@@ -158,11 +158,11 @@ impl Reader {
     /// Reads every source at every tick and hands over what came; gives the sources back. A full queue holds it back.
     async fn run(
         mut self,
-        kept: Kept,
+        state: IngestState,
         sender: QueueSender<Result<ReadTick, IngestError>>,
         stop: Stop,
     ) -> Vec<Box<dyn Source>> {
-        let Kept { tick: mut last, mut cursors, mut planned, .. } = kept;
+        let IngestState { tick: mut last, mut cursors, mut planned, .. } = state;
         let mut behind = None;
         loop {
             let redo = planned.take();
@@ -279,21 +279,21 @@ struct Writer {
 }
 
 impl Writer {
-    async fn decode(&mut self, kept: &mut Kept, batches: Vec<RawBatch>) -> Result<Rows, IngestError> {
+    async fn decode(&mut self, state: &mut IngestState, batches: Vec<RawBatch>) -> Result<Rows, IngestError> {
         let timer = self.stage.seconds.start_timer();
         let Some(mut lines) = self.lines.take() else { unreachable!("decode gives the lines back") };
-        let mut intake = std::mem::take(&mut kept.intake);
+        let mut intake = std::mem::take(&mut state.intake);
         let (lines, intake, rows) = off_reactor(move || {
             let rows = intake.take(&batches, &mut lines);
             (lines, intake, rows)
         })
         .await?;
-        (self.lines, kept.intake) = (Some(lines), intake);
+        (self.lines, state.intake) = (Some(lines), intake);
         timer.observe_duration();
         rows
     }
 
-    /// Hands a tick over to the log: the models and the dead letters first, and they are waited for. So whoever has the tick's rows finds the models
+    /// Hands a tick over to the log: the models and the dead letters first, and they are waited for. So a reader that has the tick's rows finds the models
     /// that are in force for it, and nothing is used before what was refused beside it is known.
     async fn append(&mut self, tick: Timestamp, models: Models, rows: Rows) -> Result<(), IngestError> {
         if !models.is_empty() {
@@ -328,13 +328,13 @@ impl Writer {
         Ok(self.outbox.hand_over(messages, move |_| stage.done(tick, [])).await?)
     }
 
-    async fn save(&mut self, kept: &Kept) -> Result<(), IngestError> {
+    async fn save(&mut self, state: &IngestState) -> Result<(), IngestError> {
         self.outbox.settle().await?;
-        kept.intake.balance.check(&self.stage)?;
+        state.intake.balance.check(&self.stage)?;
         // A plan comes before the state that follows from it.
-        let time = kept.planned.as_ref().map(|p| p.look.tick).or(kept.tick.map(|t| Timestamp(t.0 + 1)));
+        let time = state.planned.as_ref().map(|p| p.look.tick).or(state.tick.map(|t| Timestamp(t.0 + 1)));
         let Some(time) = time else { return Ok(()) };
-        self.snapshots.save(time.0, kept, &Columns::default()).await?;
+        self.snapshots.save(time.0, state, &Columns::default()).await?;
         self.stage.snapshots.inc();
         Ok(())
     }
@@ -402,7 +402,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_reading_thread_that_dies_ends_the_role_with_an_error() {
         let (sender, mut receiver) = queue("raw", 1, &Metrics::unregistered());
-        let reading = reader(|| panic!("a defect")).run(Kept::default(), sender, Stop::default());
+        let reading = reader(|| panic!("a defect")).run(IngestState::default(), sender, Stop::default());
         let (sources, read) = tokio::join!(reading, receiver.receive());
         assert!(sources.is_empty());
         assert!(matches!(read, Some(Err(IngestError::Thread(_)))));

@@ -88,11 +88,7 @@ impl Run {
         let metrics = Metrics::new(exposition.process())?;
         let store = storage::open(&pipeline.log.store)?;
         let kafka = match &pipeline.log.kafka {
-            Some(options) => {
-                let log = topics::open(options, &metrics)?;
-                topics::require(&log, pipeline.log.partitions).await?;
-                Some(Arc::new(log))
-            }
+            Some(options) => Some(topics::connect(options, pipeline.log.partitions, &metrics).await?),
             None => None,
         };
         let mut resume = BTreeMap::new();

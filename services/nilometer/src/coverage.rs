@@ -55,7 +55,7 @@ pub fn require_weather(pipeline: &Pipeline, mode: Mode, opened: &[Box<dyn Source
 
 fn is_weather(source: &SourceDefinition) -> bool {
     let recurs = matches!(&source.kind, SourceKind::Geotiff(options) if options.recurring.is_some());
-    source.variable().is_forcing() && !source.foresees() && !recurs
+    source.variable().is_forcing() && !source.is_forecast() && !recurs
 }
 
 /// What a source without a row in the window holds, in words.

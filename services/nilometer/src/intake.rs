@@ -13,7 +13,7 @@ use nilometer_schemas::Variable;
 use nilometer_transforms::{
     AverageOptions, Averager, Catchment, FlowDirections, Gauge, Span, TraceOptions,
     check::CheckRules,
-    decode::{self, Station, Stations, geotiff::MAX_CELLS},
+    decode::{self, MAX_CELLS, Station, Stations},
 };
 
 /// Whether sources deliver what happens or what happened.

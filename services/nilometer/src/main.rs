@@ -21,6 +21,7 @@ mod stage;
 mod state;
 mod storage;
 mod store_check;
+#[cfg_attr(not(feature = "kafka"), path = "without_kafka.rs")]
 mod topics;
 mod verify;
 

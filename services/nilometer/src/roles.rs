@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, future::Future, pin::Pin, sync::Arc};
 use anyhow::{Context, Result};
 use nilometer_connectors::Source;
 use nilometer_definitions::{Partitioning, Pipeline};
-use nilometer_engine::{Balance, Clock, KafkaLog, Log, Metrics, Partition, Snapshots, Stop};
+use nilometer_engine::{Balance, Clock, Log, Metrics, Partition, SharedLog, Snapshots, Stop};
 use nilometer_forecast::{ForecastMetrics, Packages};
 use nilometer_packages::PackageStore;
 use nilometer_runtime::Runtime;
@@ -34,7 +34,7 @@ pub struct Roles {
     pub store: Arc<dyn ObjectStore>,
     pub log: Arc<dyn Log>,
     /// the same, where it is on a cluster
-    pub kafka: Option<Arc<KafkaLog>>,
+    pub kafka: Option<Arc<dyn SharedLog>>,
     pub metrics: Metrics,
     pub exposition: Exposition,
     /// the snapshot that a role goes on from, and its newest, where what it had appended since is lost

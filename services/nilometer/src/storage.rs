@@ -4,9 +4,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use nilometer_engine::{Lease, Owner, Use};
-use object_store::{
-    ObjectStore, ObjectStoreExt as _, aws::AmazonS3Builder, local::LocalFileSystem, prefix::PrefixStore,
-};
+use object_store::{ObjectStore, ObjectStoreExt as _, local::LocalFileSystem, prefix::PrefixStore};
 
 /// Partitioning of a store.
 pub const LOG: &str = "log";
@@ -88,16 +86,24 @@ pub async fn user(store: &dyn ObjectStore) -> Option<String> {
 fn attach(address: &str) -> Result<Arc<dyn ObjectStore>> {
     if let Some(bucket_and_prefix) = address.strip_prefix("s3://") {
         let (bucket, prefix) = bucket_and_prefix.split_once('/').unwrap_or((bucket_and_prefix, ""));
-        let store = AmazonS3Builder::from_env()
-            .with_bucket_name(bucket)
-            .build()
-            .with_context(|| format!("{address} cannot be opened"))?;
-        return Ok(Arc::new(PrefixStore::new(store, prefix)));
+        return bucket_store(address, bucket, prefix);
     }
     let folder = folder(address)?.unwrap_or_else(|| Path::new(""));
     let store =
         LocalFileSystem::new_with_prefix(folder).with_context(|| format!("{} cannot be opened", folder.display()))?;
     Ok(Arc::new(store))
+}
+
+#[cfg(feature = "s3")]
+fn bucket_store(address: &str, bucket: &str, prefix: &str) -> Result<Arc<dyn ObjectStore>> {
+    let builder = object_store::aws::AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let store = builder.build().with_context(|| format!("{address} cannot be opened"))?;
+    Ok(Arc::new(PrefixStore::new(store, prefix)))
+}
+
+#[cfg(not(feature = "s3"))]
+fn bucket_store(address: &str, _: &str, _: &str) -> Result<Arc<dyn ObjectStore>> {
+    bail!("{address}: this build has no S3; accepted is one with the feature s3, or a folder")
 }
 
 /// Removes what a kill left of objects that were being written: `NAME#N`, which no listing of ours shows, but readers of the

@@ -1,9 +1,12 @@
 //! The topics of a log on Kafka: made by a command, looked at before every run.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, anyhow, bail};
-use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition, Use};
+use nilometer_engine::{Bounds, EmbeddedLog, KafkaLog, KafkaOptions, Log, Metrics, Partition, SharedLog, Use};
 use nilometer_schemas::Contract;
 
 use crate::storage;
@@ -12,11 +15,21 @@ use crate::storage;
 const ABSENT_AFTER: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// The log that a definition's `log.kafka` names, which can be written to.
+///
+/// # Errors
+/// What is wrong with an option, or with the topics.
+pub async fn connect(options: &KafkaOptions, partitions: u32, metrics: &Metrics) -> Result<Arc<dyn SharedLog>> {
+    let log = open(options, metrics)?;
+    require(&log, partitions).await?;
+    Ok(Arc::new(log))
+}
+
 /// The log that a definition's `log.kafka` names.
 ///
 /// # Errors
 /// What is wrong with an option.
-pub fn open(options: &KafkaOptions, metrics: &Metrics) -> Result<KafkaLog> {
+fn open(options: &KafkaOptions, metrics: &Metrics) -> Result<KafkaLog> {
     KafkaLog::new(options, metrics).map_err(|problem| anyhow!("{problem}"))
 }
 
@@ -44,7 +57,7 @@ pub async fn check(options: &KafkaOptions, partitions: u32) -> Result<String> {
 ///
 /// # Errors
 /// Everything that is wrong with its topics.
-pub async fn require(log: &KafkaLog, partitions: u32) -> Result<()> {
+async fn require(log: &KafkaLog, partitions: u32) -> Result<()> {
     let begun = Instant::now();
     let problems = loop {
         match log.check_topics(partitions).await {

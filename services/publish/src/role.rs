@@ -33,7 +33,7 @@ pub struct Dependencies {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct PublishState {
     next: u64,
     rows: u64,
     time: Timestamp,
@@ -45,23 +45,23 @@ struct Kept {
 /// # Errors
 /// [`PublishError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, PublishError> {
-    let mut kept = dependencies.snapshots.newest::<Kept>().await?.map(|s| s.content).unwrap_or_default();
-    dependencies.metrics.reached(kept.time);
-    dependencies.metrics.at(dependencies.partition, kept.next);
+    let mut state = dependencies.snapshots.newest::<PublishState>().await?.map(|s| s.content).unwrap_or_default();
+    dependencies.metrics.reached(state.time);
+    dependencies.metrics.at(dependencies.partition, state.next);
     let mut since_save = 0;
-    while let Some(entry) = next_entry(&*dependencies.log, dependencies.partition, kept.next, &stop).await? {
+    while let Some(entry) = next_entry(&*dependencies.log, dependencies.partition, state.next, &stop).await? {
         let timer = dependencies.metrics.seconds.start_timer();
         match entry {
-            Entry::Record(record) => publish(&dependencies, &mut kept, record).await?,
+            Entry::Record(record) => publish(&dependencies, &mut state, record).await?,
             // Its rows are counted when the message behind it tells how many there were.
-            Entry::Damaged(damage) => kept.next = damage.position + 1,
+            Entry::Damaged(damage) => state.next = damage.position + 1,
         }
         timer.observe_duration();
         dependencies.metrics.messages.inc();
-        dependencies.metrics.at(dependencies.partition, kept.next);
+        dependencies.metrics.at(dependencies.partition, state.next);
         since_save += 1;
         if since_save >= dependencies.snapshot_every {
-            save(&dependencies, &kept).await?;
+            save(&dependencies, &state).await?;
             since_save = 0;
         }
         if stop.is_now() {
@@ -69,22 +69,22 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Publ
         }
     }
     if since_save > 0 {
-        save(&dependencies, &kept).await?;
+        save(&dependencies, &state).await?;
     }
-    Ok(kept.balance)
+    Ok(state.balance)
 }
 
-async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -> Result<(), PublishError> {
-    let lost = record.rows_before.saturating_sub(kept.rows);
+async fn publish(dependencies: &Dependencies, state: &mut PublishState, record: Record) -> Result<(), PublishError> {
+    let lost = record.rows_before.saturating_sub(state.rows);
     let rows = record.batch.num_rows() as u64;
-    kept.balance.received += lost + rows;
-    kept.balance.reject(Reason::DamagedSegment, lost);
+    state.balance.received += lost + rows;
+    state.balance.reject(Reason::DamagedSegment, lost);
     let (time, position) = (record.time, record.position);
     let batch = dependencies.partition.contract.accept(record.batch.clone());
     match batch {
         Err(error) => {
             tracing::error!(%error, position, "a message does not keep its contract and is not published; it stays in the log");
-            kept.balance.reject(Reason::BrokenContract, rows);
+            state.balance.reject(Reason::BrokenContract, rows);
             refuse(dependencies, &record, &error).await?;
         }
         Ok(batch) if rows > 0 => {
@@ -92,12 +92,16 @@ async fn publish(dependencies: &Dependencies, kept: &mut Kept, record: Record) -
             let bytes = to_parquet(&batch).map_err(|source| PublishError::Parquet { key: key.to_string(), source })?;
             let stored = dependencies.archive.put(&key, bytes.into()).await;
             stored.map_err(|source| PublishError::Store { key: key.to_string(), source })?;
-            kept.balance.used += rows;
+            state.balance.used += rows;
         }
         Ok(_) => {}
     }
-    *kept =
-        Kept { next: position + 1, rows: record.rows_before + rows, time, balance: std::mem::take(&mut kept.balance) };
+    *state = PublishState {
+        next: position + 1,
+        rows: record.rows_before + rows,
+        time,
+        balance: std::mem::take(&mut state.balance),
+    };
     dependencies.metrics.reached(time);
     Ok(())
 }
@@ -132,9 +136,9 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
     Ok(())
 }
 
-async fn save(dependencies: &Dependencies, kept: &Kept) -> Result<(), PublishError> {
-    kept.balance.check(&dependencies.metrics)?;
-    dependencies.snapshots.save(kept.next.cast_signed(), kept, &Columns::default()).await?;
+async fn save(dependencies: &Dependencies, state: &PublishState) -> Result<(), PublishError> {
+    state.balance.check(&dependencies.metrics)?;
+    dependencies.snapshots.save(state.next.cast_signed(), state, &Columns::default()).await?;
     dependencies.metrics.snapshots.inc();
     Ok(())
 }
@@ -144,6 +148,6 @@ async fn save(dependencies: &Dependencies, kept: &Kept) -> Result<(), PublishErr
 /// # Errors
 /// What the snapshots' store says.
 pub async fn needed_from(snapshots: &Snapshots, ordinal: Option<i64>) -> Result<Option<Position>, SnapshotError> {
-    let snapshot = snapshots.readable_or_oldest::<Kept>(ordinal).await?;
+    let snapshot = snapshots.readable_or_oldest::<PublishState>(ordinal).await?;
     Ok(snapshot.map(|s| Position { next: s.content.next, rows: s.content.rows }))
 }

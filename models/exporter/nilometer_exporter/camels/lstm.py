@@ -1,4 +1,4 @@
-"""A regional LSTM: one set of weights for all catchments, told apart by their attributes (Kratzert et al. 2019).
+"""A regional LSTM: one set of weights for all catchments, distinguished by their attributes (Kratzert et al. 2019).
 
 A network of the attributes says once for each catchment how strongly every input and hidden state counts, where its gates stand
 and where its head begins: catchments differ in more than an offset. The head gives the mean and quantiles that cannot cross: a
@@ -106,8 +106,8 @@ def remember(weights: Weights, prepared: Mapping[str, Array], forcing: Array, st
             root = jnp.sqrt(before + SMALL)
             entering += [root / deviation, missing_scaled, (root - jnp.sqrt(last[0] + SMALL)) / deviation]
         entering = jnp.concatenate([hidden, every(jnp.concatenate(entering), networks)], axis=1)
-        told = jnp.tanh(inward @ (prepared["inward"] * entering) + gates)
-        part = lambda i: jax.lax.slice_in_dim(told, i * size, (i + 1) * size, axis=1)  # noqa: E731
+        gated = jnp.tanh(inward @ (prepared["inward"] * entering) + gates)
+        part = lambda i: jax.lax.slice_in_dim(gated, i * size, (i + 1) * size, axis=1)  # noqa: E731
         opened = lambda i: 0.5 * part(i) + 0.5  # noqa: E731
         memory = opened(1) * memory + opened(0) * part(2)
         hidden = opened(3) * jnp.tanh(memory)

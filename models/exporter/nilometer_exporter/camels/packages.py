@@ -36,7 +36,7 @@ SUMMARIES = {
     "exphydro-local": "EXP-HYDRO (P-RNN) alone, each catchment's own parameters.",
     "conv-local": "The convolution of the hybrid without its physical part, each catchment's own weights.",
 }
-# Physics probes that `nilometer models check` finds wanting: what a network learned, not what it was told.
+# Physics probes that `nilometer models check` finds wanting: what a network learned, not what was imposed on it.
 # Those that take the area as an attribute have learned from it.
 AREA = "doubled area leaves mm unchanged"
 KNOWN_FAILURES: dict[str, tuple[str, ...]] = {

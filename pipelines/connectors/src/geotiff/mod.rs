@@ -8,7 +8,7 @@ use std::{
 };
 
 use nilometer_schemas::{Timestamp, Unit, Variable};
-use nilometer_transforms::{Conversion, GridDecoding, Range, Span, decode::geotiff::MAX_CELLS};
+use nilometer_transforms::{Conversion, GridDecoding, Range, Span, decode::MAX_CELLS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

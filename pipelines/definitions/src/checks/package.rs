@@ -25,7 +25,7 @@ pub(crate) fn package(
         // What the gauge read a step before is an observation, not a forcing.
         let feedback = FEEDBACK.contains(&input.name.as_str());
         let delivers = |source: &SourceDefinition| {
-            let delivers = source.variable().name() == input.name && !source.foresees();
+            let delivers = source.variable().name() == input.name && !source.is_forecast();
             if feedback { source.observes_discharge() } else { delivers }
         };
         if !sources.values().any(delivers) {

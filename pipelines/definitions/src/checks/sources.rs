@@ -40,7 +40,7 @@ pub(crate) fn sources(
             (true, _) => "source.forcing_delay".to_owned(),
             (false, _) => format!("source.{name}.delay"),
         };
-        if source.foresees() && source.delay.seconds() < 0 {
+        if source.is_forecast() && source.delay.seconds() < 0 {
             let message =
                 format!("is {}: a forecast is not known before it is made, so accepted is 0s or more", source.delay);
             problems.push(Problem { path: key.clone(), message });
@@ -68,7 +68,7 @@ pub(crate) fn sources(
             );
             problems.push(Problem { path: key.clone(), message });
         }
-        let perfect = of_perfect.filter(|_| source.variable() == Variable::Precipitation && !source.foresees());
+        let perfect = of_perfect.filter(|_| source.variable() == Variable::Precipitation && !source.is_forecast());
         if let Some(forecast) = perfect
             && source.delay.seconds() > -forecast.horizon.seconds()
         {
@@ -84,7 +84,8 @@ pub(crate) fn sources(
             "is 1; with forecast.scenario = \"past_years\" each member meets another year, so accepted is 2 or more";
         problems.push(Problem { path: "assimilation.members".to_owned(), message: message.to_owned() });
     }
-    if forecast.is_some_and(|f| f.scenario == Scenario::Members) && !sources.values().any(SourceDefinition::foresees) {
+    if forecast.is_some_and(|f| f.scenario == Scenario::Members) && !sources.values().any(SourceDefinition::is_forecast)
+    {
         let message = "is \"members\", and no source delivers a weather forecast; accepted with a table whose forecast = { issue_time, member } names its columns";
         problems.push(Problem { path: "forecast.scenario".to_owned(), message: message.to_owned() });
     }

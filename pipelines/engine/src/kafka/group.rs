@@ -15,17 +15,13 @@ use rdkafka::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::KafkaLog;
-use crate::{LogError, Partition, Share, Shares};
+use crate::{LogError, Partition, Share, SharedLog, Shares};
 
 /// Between two looks at whether the member has left.
 const POLL: Duration = Duration::from_millis(100);
 
-impl KafkaLog {
-    /// Joins the processes that share the partitions of `topic` for a role; leaves when what it gives is dropped.
-    ///
-    /// # Errors
-    /// What is wrong with the options, or with the topic.
-    pub fn join(&self, role: &'static str, topic: Contract) -> Result<Shares, LogError> {
+impl SharedLog for KafkaLog {
+    fn join(&self, role: &'static str, topic: Contract) -> Result<Shares, LogError> {
         let fail = |error: &dyn std::fmt::Display| {
             LogError::broker(Partition::new(topic, 0), format!("the group of {role} cannot be joined: {error}"), false)
         };
@@ -44,6 +40,10 @@ impl KafkaLog {
         });
         started.map_err(|error| fail(&error))?;
         Ok(Shares::among_others(receiver, left))
+    }
+
+    fn release(&self, number: u32) {
+        self.close(number);
     }
 }
 

@@ -31,7 +31,6 @@ use std::{
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 
-pub use self::settings::KafkaOptions;
 pub use self::topics::TopicProblem;
 use self::{
     message::Sealed,
@@ -39,7 +38,7 @@ use self::{
     settings::Settings,
     writer::{Owner, Thread, WHOLE_ROOM_KIB, Writer},
 };
-use crate::{Appended, Appending, Bounds, Chain, Entry, Log, LogError, Message, Metrics, Partition};
+use crate::{Appended, Appending, Bounds, Chain, Entry, KafkaOptions, Log, LogError, Message, Metrics, Partition};
 
 /// A log on a Kafka cluster; see the module's text.
 pub struct KafkaLog {
@@ -74,8 +73,7 @@ impl KafkaLog {
         })
     }
 
-    /// Closes what it has open of these partitions' topics, behind what was handed over; the next use opens them again.
-    pub fn release(&self, number: u32) {
+    fn close(&self, number: u32) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         let gone: Vec<_> = cursors.extract_if(|partition, _| partition.number == number).collect();
         drop(cursors);

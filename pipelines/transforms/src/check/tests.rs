@@ -187,7 +187,7 @@ fn limits_of_a_gauge_are_none_of_the_weather() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_and_unknown_keys_are_refused() {
+fn every_problem_is_reported_at_once_and_unknown_keys_are_refused() {
     let text = "gross_range = { min = 5.0, max = 1.0 }\nspike = { threshold = 0.0 }\nrate = { max_per_hour = -1.0 }\n\
                 flat_line = { count = 1, tolerance = 0.0 }\ngap = { step = \"0s\" }";
     let wrong: CheckOptions = toml::from_str(text).unwrap();

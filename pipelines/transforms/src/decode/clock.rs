@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_begins_in_the_doubled_hour_is_told_by_what_follows() {
+    fn a_window_that_begins_in_the_doubled_hour_follows_from_what_follows() {
         assert_eq!(read("1:00 1:00 2:00"), "05:00 06:00 07:00");
         assert_eq!(read("1:30 2:00 3:00"), "06:30 07:00 08:00");
         assert_eq!(read("1:15 1:30 1:45 1:00 2:00"), "05:15 05:30 05:45 06:00 07:00");

@@ -1,7 +1,9 @@
 //! From bytes to values. Whatever cannot be read becomes an error or a dead letter, never a panic.
 
 mod clock;
-pub mod geotiff;
+mod field;
+#[cfg(feature = "geotiff")]
+mod geotiff;
 pub mod layout;
 mod qualifier;
 mod stations;
@@ -10,7 +12,7 @@ mod time;
 
 use nilometer_schemas::{DeadLetterRow, Grids, Reason};
 
-pub use geotiff::{DecodeError, GridDecoding, Range, geotiff, raster};
+pub use field::{DecodeError, GridDecoding, MAX_CELLS, Range, geotiff, raster};
 pub use layout::{ForecastLayout, StationLayout, TableLayout, TextLayout, TimeLayout};
 pub use qualifier::QualifierFlag;
 pub use stations::{Station, Stations};

@@ -10,7 +10,7 @@ use arrow::{
 };
 use nilometer_schemas::{Reason, Timestamp};
 
-use super::{Cell, DecodedTable, Forecast, Origin, Refusal, Rows, Said, bad_time};
+use super::{Cell, DecodedTable, Forecast, Origin, Refusal, RowContent, Rows, bad_time};
 use crate::{
     Columns, RawBatch,
     decode::{
@@ -58,7 +58,7 @@ pub(super) fn decode(batch: &RawBatch, columns: &Columns, layout: &TableLayout) 
             let cell = |column: Option<usize>| column.map_or_else(String::new, |i| render_cell(&columns.rows, i, row));
             bad_time(format!("{} {}", cell(column), cell(found.zone)).trim_end(), problem)
         };
-        let read = || -> Result<Said<'_>, Refusal> {
+        let read = || -> Result<RowContent<'_>, Refusal> {
             let station = match (&station, &layout.station) {
                 (Some(names), _) if names.is_null(row) => {
                     return Err((Reason::UnknownStation, "station is null".to_owned()));
@@ -79,7 +79,7 @@ pub(super) fn decode(batch: &RawBatch, columns: &Columns, layout: &TableLayout) 
             };
             let qualifier = qualifier.as_ref().filter(|q| q.is_valid(row)).map(|q| q.value(row).trim());
             let qualifier = qualifier.filter(|q| !q.is_empty());
-            Ok(Said { station, time, value: values.cell(row), qualifier, forecast })
+            Ok(RowContent { station, time, value: values.cell(row), qualifier, forecast })
         };
         let line = columns.first_row + row as u64;
         match read().and_then(|said| rows.push(line, said)) {

@@ -202,8 +202,8 @@ enum Cell<'a> {
     Word(&'a str),
 }
 
-/// What a row says, but for its line.
-struct Said<'a> {
+/// The content of a row, without its line.
+struct RowContent<'a> {
     station: &'a str,
     time: Timestamp,
     value: Cell<'a>,
@@ -229,22 +229,23 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn push(&mut self, line: u64, said: Said<'_>) -> Result<(), Refusal> {
+    fn push(&mut self, line: u64, content: RowContent<'_>) -> Result<(), Refusal> {
         let layout = self.layout;
-        let station = layout.stations.of(said.station);
-        let (mut value, word) = self.value(&said.value, said.station, station)?;
-        let qualifier = said.qualifier.or(word);
+        let station = layout.stations.of(content.station);
+        let (mut value, word) = self.value(&content.value, content.station, station)?;
+        let qualifier = content.qualifier.or(word);
         let says = qualifier.and_then(|qualifier| worst(&layout.qualifier_flags, qualifier));
         if says == Some(QualifierFlag::Missing) {
             value = None;
         }
-        self.station.append_value(station.map_or(said.station, |station| &station.name));
-        self.time.push(said.time);
+        self.station.append_value(station.map_or(content.station, |station| &station.name));
+        self.time.push(content.time);
         self.value.push(value);
         self.qualifier.append_option(qualifier);
         self.qualifier_flag.push(says.map(QualifierFlag::flag));
-        self.forecast.push(said.forecast);
-        self.ingest_time.push(self.arrival(Some(said.forecast.map_or(said.time, |forecast| forecast.issue_time))));
+        self.forecast.push(content.forecast);
+        self.ingest_time
+            .push(self.arrival(Some(content.forecast.map_or(content.time, |forecast| forecast.issue_time))));
         self.line.push(line);
         Ok(())
     }
@@ -424,7 +425,7 @@ fn push_line(
             Some(Forecast { issue_time, member })
         }
     };
-    rows.push(line, Said { station, time, value, qualifier, forecast })
+    rows.push(line, RowContent { station, time, value, qualifier, forecast })
 }
 
 fn text_cell<'a>(cells: &'a Cells<'_>, index: usize) -> Result<&'a str, Refusal> {

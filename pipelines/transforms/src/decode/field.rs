@@ -1,0 +1,131 @@
+//! Fields: how the samples of a grid file become values, whatever its format.
+
+use nilometer_schemas::{Reason, Unit, Variable};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Conversion, ConvertError, RasterGrid, check::possible_range_over, grid::same_crs};
+
+/// Cells that a file may hold by default (a 0.05° global grid has 26 million).
+pub const MAX_CELLS: u64 = 64_000_000;
+/// No compression that we read packs more than this many bytes into one: LZW's longest string is 4096 bytes.
+pub(super) const MAX_COMPRESSION: u64 = 4096;
+
+/// An inclusive range in a variable's canonical unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Range {
+    /// smallest value inside
+    pub min: f64,
+    /// largest value inside
+    pub max: f64,
+}
+
+impl Range {
+    /// Whether a value lies inside.
+    #[must_use]
+    pub const fn contains(&self, value: f64) -> bool {
+        self.min <= value && value <= self.max
+    }
+}
+
+/// How the samples of a source's files become values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GridDecoding {
+    /// what the field is about
+    pub variable: Variable,
+    /// unit of `sample × scale`
+    pub unit: Unit,
+    /// factor on the samples
+    pub scale: f64,
+    /// possible values in the variable's canonical unit; a cell outside becomes missing and is counted
+    pub valid_range: Option<Range>,
+    /// coordinate reference system, where the files do not name it or name it vaguely
+    pub crs: Option<String>,
+    /// cells that a file may hold at most
+    pub max_cells: u64,
+}
+
+/// Why a file is not a field that we can use.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum DecodeError {
+    /// Not a TIFF, truncated, or of a kind that the decoder does not know.
+    #[error("not a readable TIFF")]
+    Tiff(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// This build has no decoder of the format.
+    #[error("this build does not read GeoTIFF; accepted is one with the feature geotiff")]
+    Absent,
+    /// Larger than allowed, or than its own bytes can hold.
+    #[error(
+        "header promises {width} x {height} cells in {bytes} bytes; accepted are at most {max_cells} cells and {MAX_COMPRESSION} bytes of samples a byte"
+    )]
+    TooLarge { width: u32, height: u32, bytes: usize, max_cells: u64 },
+    /// No cells, or not one band.
+    #[error("{width} x {height} cells with {samples} samples each; accepted is one band with at least one cell")]
+    Bands { width: u32, height: u32, samples: u64 },
+    /// The place is absent or not a north-up grid.
+    #[error("tag {tag} is {found}; accepted is {accepted}")]
+    Place { tag: &'static str, found: String, accepted: &'static str },
+    /// The reference system is not the configured one.
+    #[error("file is in {found}; expected {expected} as the source's crs says")]
+    Crs { found: String, expected: String },
+    /// The configured unit does not fit.
+    #[error(transparent)]
+    Unit(#[from] ConvertError),
+}
+
+impl DecodeError {
+    /// The reason of the dead letter.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Crs { .. } => Reason::GridShape,
+            Self::Tiff(_)
+            | Self::Absent
+            | Self::TooLarge { .. }
+            | Self::Bands { .. }
+            | Self::Place { .. }
+            | Self::Unit(_) => Reason::Undecodable,
+        }
+    }
+}
+
+/// Reads a field: `value = sample × scale`, converted to the variable's canonical unit (rates × `period_s`). No-data and
+/// non-finite samples, and values outside `valid_range` (when there is none: impossible ones), are missing.
+///
+/// # Errors
+/// [`DecodeError`].
+pub fn geotiff(bytes: &[u8], decoding: &GridDecoding, period_s: i64) -> Result<RasterGrid, DecodeError> {
+    let conversion = Conversion::new(decoding.unit, decoding.variable, period_s)?.scaled(decoding.scale);
+    let mut field = read(bytes, decoding.max_cells, &|sample| conversion.apply(sample))?;
+    if let Some(crs) = &decoding.crs {
+        if !same_crs(crs, &field.georeference.crs) {
+            return Err(DecodeError::Crs { found: field.georeference.crs, expected: crs.clone() });
+        }
+        field.georeference.crs.clone_from(crs);
+    }
+    let range = decoding.valid_range.unwrap_or_else(|| possible_range_over(decoding.variable, period_s));
+    for value in field.values.iter_mut().filter(|v| v.is_finite() && !range.contains(f64::from(**v))) {
+        *value = f32::NAN;
+        field.out_of_range_cells += 1;
+    }
+    field.missing_cells += field.out_of_range_cells;
+    Ok(field)
+}
+
+/// Reads a file's samples as they are: flow directions, masks.
+///
+/// # Errors
+/// [`DecodeError`], as [`geotiff`].
+pub fn raster(bytes: &[u8], max_cells: u64) -> Result<RasterGrid, DecodeError> {
+    read(bytes, max_cells, &|sample| sample)
+}
+
+#[cfg(feature = "geotiff")]
+use super::geotiff::read;
+
+#[cfg(not(feature = "geotiff"))]
+fn read(_: &[u8], _: u64, _: &dyn Fn(f64) -> f64) -> Result<RasterGrid, DecodeError> {
+    Err(DecodeError::Absent)
+}
