@@ -26,4 +26,5 @@ mod six_hourly;
 mod stage;
 mod stores;
 mod tables;
+mod verification;
 mod weather;

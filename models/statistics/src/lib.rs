@@ -66,6 +66,7 @@ mod rank;
 mod running;
 mod series;
 mod threshold;
+mod verification;
 
 pub use baseline::{Climatology, Persistence, day_of_year};
 pub use calibration::{CALIBRATED_LEVELS, Calibrator, Issued, STANDARD_NORMAL};
@@ -82,3 +83,4 @@ pub use rank::{Flatness, flatness, pit_of_members, pit_of_quantiles, rank, seede
 pub use running::RunningScore;
 pub use series::{Paired, mean, paired};
 pub use threshold::{BrierParts, brier_parts, brier_score, exceedance_of_members, exceedance_of_quantiles};
+pub use verification::{Newest, climate_of_day, counts, day_that_ends};

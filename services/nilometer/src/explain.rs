@@ -10,10 +10,9 @@ use std::{
 use anyhow::{Result, bail};
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Float64Type;
+use nilometer_archive::visit;
 use nilometer_schemas::{Analyses, Contract, Forecasts, Timestamp, Variable};
 use object_store::ObjectStore;
-
-use crate::report;
 
 const DAY_S: i64 = 86_400;
 
@@ -36,7 +35,7 @@ pub async fn explain(request: &Request) -> Result<String> {
     let mut analysed_at = Timestamp::MIN;
     let mut others = Vec::new();
     let around = Some((request.time.plus_s(-2 * DAY_S), request.time.plus_s(30 * DAY_S)));
-    report::visit(&*request.archive, Contract::Analysis, around, |batch| {
+    visit(&*request.archive, Contract::Analysis, around, |batch| {
         let rows = Analyses::try_from(batch)?;
         for row in (0..rows.len()).filter(|row| rows.station().value(*row) == request.station) {
             let valid_time = Timestamp(rows.valid_time().value(row));
@@ -48,7 +47,7 @@ pub async fn explain(request: &Request) -> Result<String> {
                 others.push(valid_time.to_string());
             }
         }
-        Ok(())
+        Ok::<_, anyhow::Error>(())
     })
     .await?;
     if moved.is_empty() {
@@ -127,7 +126,7 @@ async fn say_forecasts(request: &Request, catchment: &str, analysed_at: Timestam
     let (mut before, mut behind) = ((Timestamp::MIN, Outlook::new()), (Timestamp(i64::MAX), Outlook::new()));
     let mut reason = None;
     let around = Some((analysed_at.plus_s(-30 * DAY_S), analysed_at.plus_s(30 * DAY_S)));
-    report::visit(&*request.archive, Contract::Forecast, around, |batch| {
+    visit(&*request.archive, Contract::Forecast, around, |batch| {
         let rows = Forecasts::try_from(batch)?;
         for row in (0..rows.len()).filter(|row| rows.catchment().value(*row) == catchment) {
             let issue_time = Timestamp(rows.issue_time().value(row));
@@ -150,7 +149,7 @@ async fn say_forecasts(request: &Request, catchment: &str, analysed_at: Timestam
             let numbers = [rows.mean(), rows.quantile(0.05), rows.quantile(0.95)].map(|column| column.value(row));
             outlook.insert(Timestamp(rows.valid_time().value(row)), numbers);
         }
-        Ok(())
+        Ok::<_, anyhow::Error>(())
     })
     .await?;
     if behind.1.is_empty() {

@@ -11,16 +11,14 @@ use arrow::{
     array::{Array, StringArray},
     ipc::reader::StreamReader,
 };
+use nilometer_archive::visit;
 use nilometer_definitions::{Partitioning, Pipeline, SourceDefinition};
 use nilometer_engine::Snapshots;
 use nilometer_ingest::{SourceTallies, SourceTally};
 use nilometer_schemas::{Contract, DeadLetters, Reason, Timestamp};
 use object_store::ObjectStore;
 
-use crate::{
-    report,
-    storage::{self, ARCHIVE, SNAPSHOTS},
-};
+use crate::storage::{self, ARCHIVE, SNAPSHOTS};
 
 /// The table, a line a source.
 ///
@@ -90,7 +88,7 @@ fn silent_since(source: &SourceDefinition, pipeline: &Pipeline, tally: &SourceTa
 /// Rows that the roles behind ingest refused, by the source that they came from and reason.
 async fn refused_behind_ingest(archive: &dyn ObjectStore) -> Result<BTreeMap<String, BTreeMap<Reason, u64>>> {
     let mut refused: BTreeMap<String, BTreeMap<Reason, u64>> = BTreeMap::new();
-    report::visit(archive, Contract::DeadLetter, None, |batch| {
+    visit(archive, Contract::DeadLetter, None, |batch| {
         let dead_letters = DeadLetters::try_from(batch)?;
         for row in (0..dead_letters.len()).filter(|row| dead_letters.content_type().value(*row) == ROWS) {
             let name = dead_letters.reason().value(row);
@@ -99,7 +97,7 @@ async fn refused_behind_ingest(archive: &dyn ObjectStore) -> Result<BTreeMap<Str
                 *refused.entry(source).or_default().entry(reason).or_default() += 1;
             }
         }
-        Ok(())
+        Ok::<_, anyhow::Error>(())
     })
     .await?;
     Ok(refused)

@@ -11,12 +11,10 @@
 //! - a message that does not keep its contract becomes a dead letter with its bytes;
 //! - rows received = used + rejected.
 
-mod archive;
 mod role;
 
 use nilometer_engine::{BalanceError, LogError, SnapshotError};
 
-pub use archive::{object_key, to_parquet};
 pub use role::{Dependencies, needed_from, run};
 
 /// Why the role cannot go on.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nilometer_archive::{object_key, to_parquet};
 use nilometer_engine::{
     Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, SnapshotError, Snapshots,
     StageMetrics, Stop, next_entry, to_ipc,
@@ -10,10 +11,7 @@ use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Reason, Sch
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    PublishError,
-    archive::{object_key, to_parquet},
-};
+use crate::PublishError;
 
 /// What the role needs from outside.
 pub struct Dependencies {

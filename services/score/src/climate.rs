@@ -2,17 +2,10 @@
 
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
-use nilometer_statistics::quantiles_of_sorted;
+use nilometer_statistics::{climate_of_day, day_that_ends};
 
-const DAY_US: i64 = 86_400_000_000;
-/// Years that count.
-const YEARS: i64 = 10;
-/// Days on either side of a day of the year whose values count as its climate.
-const HALF_WINDOW: i64 = 15;
 /// Days that are remembered.
 const DAYS: usize = 3_700;
-/// Fewer values are no climate.
-const FEWEST: usize = 31;
 
 /// The newest value of each day, `[C, DAYS]` round and round; NaN where there is none.
 pub(crate) struct Climate {
@@ -47,19 +40,13 @@ impl Climate {
         catchment: usize,
         valid_time: Timestamp,
     ) -> Option<[f64; QUANTILE_LEVELS.len()]> {
-        let (today, newest) = (day(valid_time), self.newest[catchment]);
-        self.near.clear();
-        for year in 1..=YEARS {
-            let then = today - (year * 146_097 + 200) / 400;
-            let known = (then - HALF_WINDOW..=then + HALF_WINDOW).filter(|d| *d <= newest && *d > newest - DAYS as i64);
-            self.near.extend(known.map(|d| f64::from(self.values[at(catchment, d)])).filter(|v| !v.is_nan()));
-        }
-        if self.near.len() < FEWEST {
-            return None;
-        }
-        self.near.sort_unstable_by(f64::total_cmp);
-        let mut quantiles = [0.0; QUANTILE_LEVELS.len()];
-        quantiles_of_sorted(&self.near, &QUANTILE_LEVELS, &mut quantiles).ok().map(|()| quantiles)
+        let (newest, mut quantiles) = (self.newest[catchment], [0.0; QUANTILE_LEVELS.len()]);
+        let (values, near) = (&self.values, &mut self.near);
+        let value_of_day = |day: i64| {
+            let value = (day <= newest && day > newest - DAYS as i64).then(|| f64::from(values[at(catchment, day)]));
+            value.filter(|value| !value.is_nan())
+        };
+        climate_of_day(day(valid_time), value_of_day, &QUANTILE_LEVELS, near, &mut quantiles).ok()?.map(|()| quantiles)
     }
 
     fn set(&mut self, catchment: usize, day: i64, value: f32) {
@@ -93,7 +80,7 @@ impl Climate {
 
 /// The day whose period ends at a time, counted from 1970.
 const fn day(time: Timestamp) -> i64 {
-    (time.0 - 1).div_euclid(DAY_US)
+    day_that_ends(time.0)
 }
 
 fn at(catchment: usize, day: i64) -> usize {
@@ -103,6 +90,8 @@ fn at(catchment: usize, day: i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY_US: i64 = 86_400_000_000;
 
     fn noon(day: i64) -> Timestamp {
         Timestamp(day * DAY_US + DAY_US / 2)

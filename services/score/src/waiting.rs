@@ -7,6 +7,7 @@ use std::{
 
 use nilometer_engine::Position;
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
+use nilometer_statistics::Newest;
 use serde::{Deserialize, Serialize};
 
 /// Where both topics are read from.
@@ -17,16 +18,13 @@ pub(crate) struct Mark {
     pub(crate) observation: Position,
 }
 
-/// The newest value of a gauge, m³ s⁻¹, and its time; NaN before the first.
-pub(crate) type Newest = (Timestamp, f32);
-
 /// What the rows of one message have in common.
 pub(crate) struct Issued {
     pub(crate) issue_time: Timestamp,
     pub(crate) model: Arc<str>,
     pub(crate) weights_sha256: Arc<str>,
     pub(crate) scenario: Arc<str>,
-    /// newest value of each gauge that was known then
+    /// newest value of each gauge that was known then, m³ s⁻¹
     pub(crate) newest: Arc<[Newest]>,
     /// where to read on from to meet this message again
     pub(crate) mark: Mark,

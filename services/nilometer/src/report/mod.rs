@@ -1,6 +1,5 @@
 //! The report: how good the archived forecasts were, as a table, a CSV and plots.
 
-mod archive;
 mod plot;
 mod scores;
 
@@ -12,13 +11,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use nilometer_archive::{Forecast, Forecasted, Readings, StageOutlook, readings};
 use nilometer_assimilation::Ratings;
 use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
-use archive::{Forecast, Forecasted, RoleKind};
-pub use archive::{Observed, observed, visit};
 use plot::Hydrograph;
 use scores::{LeadScores, peaks, score};
 
@@ -51,8 +49,8 @@ pub struct Request {
 /// # Errors
 /// When the archive holds nothing of the window, or a file cannot be written.
 pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
-    let observed = observed(&request.archive, request.from, request.to).await?;
-    let forecasts = archive::forecasted(&request.archive, request.from, request.to).await?;
+    let observed = readings(&*request.archive, Timestamp::MIN, request.to).await?;
+    let forecasts = nilometer_archive::forecasts(&*request.archive, request.from, request.to).await?;
     if forecasts.is_empty() {
         bail!(
             "the archive holds no forecast issued between {} and {}; replay the window first",
@@ -61,7 +59,7 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
         );
     }
     let open_loop = match &request.open_loop {
-        Some(store) => Some(archive::forecasted(store, request.from, request.to).await?),
+        Some(store) => Some(nilometer_archive::forecasts(&**store, request.from, request.to).await?),
         None => None,
     };
     fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
@@ -72,12 +70,15 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
         "catchment,lead_time_s,pairs,nse,nse_without_assimilation,nse_persistence,crps_m3_s,crps_persistence_m3_s,coverage_90\n",
     );
     for catchment in &pipeline.catchments {
-        let nothing = Default::default();
+        let nothing = Readings::default();
         let read = observed.get(catchment.station()).unwrap_or(&nothing);
+        let mut aligned = pipeline.time.align.series(&read.discharge_m3_s, pipeline.time.step.seconds());
+        aligned.retain(|time, _| *time >= request.from);
         let gauge = Gauge {
             id: &catchment.id,
             ratings: pipeline.ratings.get(catchment.station()),
-            observed: &pipeline.time.align.series(read, pipeline.time.step.seconds()),
+            readings: read,
+            observed: &aligned,
             forecasts: &forecasts,
             open_loop: open_loop.as_ref(),
         };
@@ -89,7 +90,7 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     fs::write(&scores, csv).with_context(|| format!("{} cannot be written", scores.display()))?;
     writeln!(
         text,
-        "\nCRPS is taken from the {} quantiles; that of persistence is its mean absolute error.",
+        "\nCRPS is taken from the {} quantiles. Persistence is the newest reading that had arrived at the issue time; its CRPS is its mean absolute error.",
         QUANTILE_LEVELS.len()
     )?;
     writeln!(text, "Written to {}: scores.csv and one hydrograph-*.svg a gauge.", request.out.display())?;
@@ -97,7 +98,7 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
 }
 
 /// Median and 90 % interval, and whether the rating had to be extrapolated for one of the stages.
-fn describe_stage(stage: &RoleKind) -> String {
+fn describe_stage(stage: &StageOutlook) -> String {
     let [low, _, median, _, high] = stage.stage_m;
     let extrapolated = if stage.extrapolated { "*" } else { "" };
     format!("{median:.2} [{low:.2}, {high:.2}]{extrapolated}")
@@ -106,6 +107,9 @@ fn describe_stage(stage: &RoleKind) -> String {
 struct Gauge<'a> {
     id: &'a str,
     ratings: Option<&'a Ratings>,
+    /// as they arrived
+    readings: &'a Readings,
+    /// at the ends of steps
     observed: &'a std::collections::BTreeMap<Timestamp, f64>,
     forecasts: &'a Forecasted,
     open_loop: Option<&'a Forecasted>,
@@ -155,11 +159,13 @@ impl Gauge<'_> {
         let mut line = |name: &str, cells: Vec<String>| {
             writeln!(text, "  {name:<26}{}", cells.iter().map(|c| format!("{c:>9}")).collect::<String>())
         };
-        let scores: Vec<LeadScores> =
-            LEADS_H.iter().map(|lead| score(of(self.forecasts, self.id, *lead), self.observed)).collect();
+        let scores: Vec<LeadScores> = LEADS_H
+            .iter()
+            .map(|lead| score(of(self.forecasts, self.id, *lead), self.observed, self.readings))
+            .collect();
         let open: Vec<Option<f64>> = LEADS_H
             .iter()
-            .map(|lead| self.open_loop.and_then(|all| score(of(all, self.id, *lead), self.observed).nse))
+            .map(|lead| self.open_loop.and_then(|all| score(of(all, self.id, *lead), self.observed, self.readings).nse))
             .collect();
         let row =
             |get: &dyn Fn(&LeadScores) -> Option<f64>, digits| scores.iter().map(|s| show(get(s), digits)).collect();

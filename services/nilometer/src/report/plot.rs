@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use plotters::{coord::Shift, prelude::*};
 
-use super::archive::Forecast;
+use nilometer_archive::Forecast;
 
 const OBSERVED: RGBColor = RGBColor(20, 20, 20);
 const FAN: RGBColor = RGBColor(31, 119, 180);

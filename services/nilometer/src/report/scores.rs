@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use nilometer_archive::{Forecast, Readings};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::{coverage, crps_quantiles, mean, nse};
-
-use super::archive::Forecast;
 
 /// Scores of one catchment at one lead time.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +13,7 @@ pub struct LeadScores {
     pub pairs: usize,
     /// Nash–Sutcliffe efficiency of the mean
     pub nse: Option<f64>,
-    /// the same of persistence: the observation of the issue time
+    /// the same of persistence: the newest reading that had arrived at the issue time
     pub nse_persistence: Option<f64>,
     /// continuous ranked probability score from the quantiles, m³ s⁻¹
     pub crps: Option<f64>,
@@ -24,8 +23,8 @@ pub struct LeadScores {
     pub coverage_90: Option<f64>,
 }
 
-/// Scores forecasts of one lead against `observed`. What cannot be paired, or has no variance, gives `None`.
-pub fn score(forecasts: &[Forecast], observed: &BTreeMap<Timestamp, f64>) -> LeadScores {
+/// Scores forecasts of one lead against `observed`, and persistence by `readings`. What cannot be paired, or has no variance, gives `None`.
+pub fn score(forecasts: &[Forecast], observed: &BTreeMap<Timestamp, f64>, readings: &Readings) -> LeadScores {
     let pairs: Vec<(&Forecast, f64)> =
         forecasts.iter().filter_map(|f| Some((f, *observed.get(&f.valid_time)?))).collect();
     let values: Vec<f64> = pairs.iter().map(|(_, o)| *o).collect();
@@ -35,7 +34,7 @@ pub fn score(forecasts: &[Forecast], observed: &BTreeMap<Timestamp, f64>) -> Lea
     let crps: Option<Vec<f64>> =
         pairs.iter().map(|(f, o)| crps_quantiles(&QUANTILE_LEVELS, &f.quantiles, *o).ok()).collect();
     let (then, persisted): (Vec<f64>, Vec<f64>) =
-        pairs.iter().filter_map(|(f, o)| Some((*o, *observed.get(&f.issue_time)?))).unzip();
+        pairs.iter().filter_map(|(f, o)| Some((*o, readings.persisted_m3_s(f.issue_time)?))).unzip();
     let errors: Vec<f64> = then.iter().zip(&persisted).map(|(o, p)| (o - p).abs()).collect();
     LeadScores {
         pairs: pairs.len(),
@@ -74,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn persistence_is_the_observation_of_the_issue_time() {
+    fn persistence_is_the_newest_reading_at_the_issue_time() {
         let observed = series(&[1.0, 2.0, 4.0, 3.0]);
         let forecasts: Vec<Forecast> = (0..3)
             .map(|i| {
@@ -84,7 +83,7 @@ mod tests {
                 Forecast { issue_time, valid_time, mean: truth, quantiles: [truth; QUANTILE_LEVELS.len()], stage: None }
             })
             .collect();
-        let scores = score(&forecasts, &observed);
+        let scores = score(&forecasts, &observed, &Readings::immediate(observed.clone()));
         assert_eq!((scores.pairs, scores.nse, scores.crps, scores.coverage_90), (3, Some(1.0), Some(0.0), Some(1.0)));
         // Observed 2, 4, 3 against 1, 2, 4: errors 1, 4, 1 over a variance sum of 2.
         assert_eq!(scores.nse_persistence, Some(-2.0));

@@ -14,15 +14,15 @@ use std::{
 use anyhow::{Context, Result, bail};
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::TryStreamExt;
+use nilometer_archive::{ArchiveError, Readings, readings, visit};
 use nilometer_connectors::{FolderLayout, FolderOptions, folder};
 use nilometer_definitions::Alignment;
 use nilometer_schemas::{Contract, Forecasts, QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 use parquet::arrow::ArrowWriter;
 
-use crate::report::{self, Observed};
 use baselines::Baselines;
-use scores::{COVERAGE, CRPS, CRPS_CLIMATOLOGY, CRPS_PERSISTENCE, METRICS, Pairs, Scores};
+use scores::{COVERAGE, METRICS, Pairs, Scores};
 
 /// What to verify.
 pub struct Request {
@@ -76,16 +76,21 @@ struct Row<'a> {
     scores: Scores,
 }
 
+/// Observed discharge by station or catchment, from as early as there is any: the climate is that of the years before.
+type Observed = BTreeMap<String, Readings>;
+
 async fn observations(request: &Request) -> Result<Observed> {
     match &request.observations {
         Some(path) => {
             let leave_out = request.leave_out.iter().cloned().collect();
             let layout = FolderLayout::of(path);
             let options = FolderOptions { layout, path: path.clone(), leave_out, ..FolderOptions::default() };
-            Ok(folder::discharge_m3_s(&options, request.from, request.to)?)
+            let series = folder::discharge_m3_s(&options, Timestamp::MIN, request.to)?;
+            // A folder does not say when a value arrived.
+            Ok(series.into_iter().map(|(station, series)| (station, Readings::immediate(series))).collect())
         }
         None => {
-            let mut observed = report::observed(&request.archive, request.from, request.to).await?;
+            let mut observed = readings(&*request.archive, Timestamp::MIN, request.to).await?;
             observed.retain(|station, _| !request.leave_out.contains(station));
             Ok(observed)
         }
@@ -98,14 +103,13 @@ type ByCatchmentAndLead = BTreeMap<String, BTreeMap<i64, Pairs>>;
 async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
     let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
     let Some(valid_times) = valid_times(request).await? else { return Ok((pairs, unmatched)) };
-    let baselines = Baselines::new(observed, Timestamp(valid_times.first.0.saturating_sub(1)), valid_times.last);
-    let aligned: Observed = observed
-        .iter()
-        .map(|(station, series)| (station.clone(), request.align.series(series, valid_times.step_s)))
-        .collect();
-    report::visit(&*request.archive, Contract::Forecast, None, |batch| {
-        unmatched += add(&Forecasts::try_from(batch)?, request, &aligned, &baselines, &mut pairs);
-        Ok(())
+    let mut baselines = Baselines::new(observed, Timestamp(valid_times.first.0.saturating_sub(1)), valid_times.last);
+    let align = |readings: &Readings| request.align.series(&readings.discharge_m3_s, valid_times.step_s);
+    let aligned: BTreeMap<&str, BTreeMap<Timestamp, f64>> =
+        observed.iter().map(|(station, readings)| (station.as_str(), align(readings))).collect();
+    visit(&*request.archive, Contract::Forecast, None, |batch| {
+        unmatched += add(&Forecasts::try_from(batch)?, request, &aligned, &mut baselines, &mut pairs);
+        Ok::<_, ArchiveError>(())
     })
     .await?;
     Ok((pairs, unmatched))
@@ -122,10 +126,10 @@ struct ValidTimes {
 /// Of the forecasts in the window; none where there are none.
 async fn valid_times(request: &Request) -> Result<Option<ValidTimes>> {
     let mut all = BTreeSet::new();
-    report::visit(&*request.archive, Contract::Forecast, None, |batch| {
+    visit(&*request.archive, Contract::Forecast, None, |batch| {
         let times = Forecasts::try_from(batch)?.valid_time().values().clone();
         all.extend(times.iter().map(|time| Timestamp(*time)).filter(|t| *t > request.from && *t <= request.to));
-        Ok(())
+        Ok::<_, ArchiveError>(())
     })
     .await?;
     let step_s = all.iter().zip(all.iter().skip(1)).map(|(time, next)| next.seconds_since(*time)).min();
@@ -141,8 +145,8 @@ async fn valid_times(request: &Request) -> Result<Option<ValidTimes>> {
 fn add(
     rows: &Forecasts,
     request: &Request,
-    observed: &Observed,
-    baselines: &Baselines<'_>,
+    observed: &BTreeMap<&str, BTreeMap<Timestamp, f64>>,
+    baselines: &mut Baselines<'_>,
     pairs: &mut ByCatchmentAndLead,
 ) -> u64 {
     let columns = QUANTILE_LEVELS.map(|level| rows.quantile(level));
@@ -230,11 +234,10 @@ fn medians(rows: &[Row<'_>], unmatched: u64, out: &Path) -> Result<String> {
         }
         text.push('\n');
     }
-    let below = |score: usize, other: usize| move |r: &Row<'_>| Some(r.scores.values[score]? < r.scores.values[other]?);
     let shares: [(&str, Condition<'_>); 4] = [
         ("share of catchments with NSE < 0", &|r| Some(r.scores.values[0]? < 0.0)),
-        ("… with CRPS below persistence's", &below(CRPS, CRPS_PERSISTENCE)),
-        ("… with CRPS below climatology's", &below(CRPS, CRPS_CLIMATOLOGY)),
+        ("… with CRPS below persistence's", &|r| r.scores.below_persistence),
+        ("… with CRPS below climatology's", &|r| r.scores.below_climatology),
         ("… with 0.85 to 0.95 in the interval", &|r| Some((0.85..=0.95).contains(&r.scores.values[COVERAGE]?))),
     ];
     for (label, holds) in shares {

@@ -29,14 +29,8 @@ pub const METRICS: [(&str, &str); 16] = [
     ("brier_high", "Brier score of the highest 2 %"),
     ("flood_f1", "F1 of floods (the same), 2 steps off"),
 ];
-/// Where scores that are compared stand in [`METRICS`].
-pub const CRPS: usize = 8;
-/// See [`CRPS`].
+/// Where the share in the interval stands in [`METRICS`].
 pub const COVERAGE: usize = 9;
-/// See [`CRPS`].
-pub const CRPS_PERSISTENCE: usize = 12;
-/// See [`CRPS`].
-pub const CRPS_CLIMATOLOGY: usize = 13;
 /// How far apart an observed and a forecast flood may begin, in steps.
 const FLOOD_TOLERANCE: usize = 2;
 /// How far a simulated peak is looked for on either side, in steps.
@@ -49,6 +43,10 @@ pub struct Scores {
     pub pairs: usize,
     /// by [`METRICS`]
     pub values: [Option<f64>; METRICS.len()],
+    /// whether the CRPS of the forecasts that persistence knew a value for is below its own
+    pub below_persistence: Option<bool>,
+    /// the same of the climatology
+    pub below_climatology: Option<bool>,
 }
 
 /// Forecasts and what came, m³ s⁻¹.
@@ -59,7 +57,10 @@ pub struct Pairs {
     widths: Vec<f64>,
     covered: usize,
     persisted: BTreeMap<Timestamp, (f64, f64)>,
-    climatology_crps: Vec<f64>,
+    /// of the forecast and of persistence, of those that both have
+    beside_persistence: [Vec<f64>; 2],
+    /// the same of the climatology
+    beside_climatology: [Vec<f64>; 2],
     brier: Vec<f64>,
 }
 
@@ -75,13 +76,22 @@ impl Pairs {
     ) {
         self.valid.insert(valid_time, (observed, mean));
         let (lower, upper) = (quantiles[0], quantiles[QUANTILE_LEVELS.len() - 1]);
-        self.crps.extend(crps_quantiles(&QUANTILE_LEVELS, quantiles, observed).ok());
+        let crps = crps_quantiles(&QUANTILE_LEVELS, quantiles, observed).ok();
+        self.crps.extend(crps);
         self.widths.push(upper - lower);
         self.covered += usize::from(lower <= observed && observed <= upper);
         if let Some(persisted) = baseline.persisted {
             self.persisted.insert(valid_time, (observed, persisted));
         }
-        self.climatology_crps.extend(baseline.climatology_crps);
+        let of_persistence = baseline.persisted.map(|persisted| (persisted - observed).abs());
+        for (beside, of_baseline) in
+            [(&mut self.beside_persistence, of_persistence), (&mut self.beside_climatology, baseline.climatology_crps)]
+        {
+            if let (Some(crps), Some(of_baseline)) = (crps, of_baseline) {
+                beside[0].push(crps);
+                beside[1].push(of_baseline);
+            }
+        }
         self.brier.extend(baseline.high_flow.and_then(|flood| {
             let exceedance = exceedance_of_quantiles(&QUANTILE_LEVELS, quantiles, flood).ok()?;
             brier_score(&[exceedance], &[observed >= flood]).ok()
@@ -96,9 +106,12 @@ impl Pairs {
         let over_mean = |value: Option<f64>| Some(value? / mean_observed?);
         let count = self.widths.len();
         let (before, persisted): (Vec<f64>, Vec<f64>) = self.persisted.values().copied().unzip();
-        let errors: Vec<f64> = before.iter().zip(&persisted).map(|(o, p)| (o - p).abs()).collect();
+        let below =
+            |[of_forecast, of_baseline]: &[Vec<f64>; 2]| Some(mean(of_forecast).ok()? < mean(of_baseline).ok()?);
         Scores {
             pairs: count,
+            below_persistence: below(&self.beside_persistence),
+            below_climatology: below(&self.beside_climatology),
             values: [
                 nse(&observed, &simulated).ok(),
                 kge_2009(&observed, &simulated).ok(),
@@ -112,8 +125,8 @@ impl Pairs {
                 (count > 0).then(|| self.covered as f64 / count as f64),
                 over_mean(mean(&self.widths).ok()),
                 nse(&before, &persisted).ok(),
-                over_mean(mean(&errors).ok()),
-                over_mean(mean(&self.climatology_crps).ok()),
+                over_mean(mean(&self.beside_persistence[1]).ok()),
+                over_mean(mean(&self.beside_climatology[1]).ok()),
                 mean(&self.brier).ok(),
                 self.flood_f1(),
             ],

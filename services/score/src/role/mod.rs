@@ -15,7 +15,7 @@ use nilometer_schemas::{
     Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
     Variable,
 };
-use nilometer_statistics::{RunningScore, crps_quantiles};
+use nilometer_statistics::{Newest, RunningScore, counts, crps_quantiles};
 
 pub use self::stored::needed_from;
 use self::stored::{Stored, current, first_mark};
@@ -26,7 +26,7 @@ use crate::{
     judge::{judge, judge_thresholds},
     metric_updates::MetricUpdates,
     metrics::class,
-    waiting::{Mark, Newest, Row, Waiting},
+    waiting::{Mark, Row, Waiting},
 };
 
 const PRODUCER: &str = "score";
@@ -180,7 +180,7 @@ impl Role {
             balance: Balance::default(),
             origin: mark.forecast.rows,
             waiting: Waiting::default(),
-            newest: vec![(Timestamp::MIN, f32::NAN); catchments.len()],
+            newest: vec![Newest::default(); catchments.len()],
             alignment: pipeline.time.align,
             recent: vec![Readings::new(); catchments.len()],
             climate: Climate::new(catchments.len()),
@@ -248,10 +248,8 @@ impl Role {
         }
         for (valid_time, of_time) in readings {
             for (catchment, reading) in of_time {
-                let newest = &mut self.newest[catchment];
-                if valid_time >= newest.0 {
-                    *newest = (valid_time, reading.discharge_m3_s as f32);
-                }
+                // As float32, as a snapshot keeps it.
+                self.newest[catchment].take(valid_time.0, f64::from(reading.discharge_m3_s as f32));
                 if !again {
                     self.climate.add(catchment, valid_time, reading.discharge_m3_s);
                 }
@@ -279,9 +277,8 @@ impl Role {
             let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
             for row in 0..rows.len() {
                 let (flag, valid_time) = (rows.flag_of(row), Timestamp(rows.valid_time().value(row)));
-                let known = valid_time <= tick.time
-                    && rows.variable().value(row) == Variable::Discharge.name()
-                    && !matches!(flag, Flag::Fail | Flag::Missing);
+                let known =
+                    valid_time <= tick.time && rows.variable().value(row) == Variable::Discharge.name() && counts(flag);
                 let Some(places) = self.places_of_station.get(rows.station().value(row)).filter(|_| known) else {
                     continue;
                 };
@@ -342,7 +339,7 @@ impl Role {
             if before.is_none() {
                 self.floods.forecast(catchment, lead, valid_time, row.mean);
             }
-            let persisted = f64::from(issued.newest[catchment].1);
+            let persisted = issued.newest[catchment].value();
             let running = &mut self.running[catchment * self.leads + lead];
             match before {
                 None => running.add(observed, mean)?,
@@ -362,7 +359,7 @@ impl Role {
                 pit: judgement.pit,
                 width_90: judgement.width_90,
                 covered_90: judgement.covered_90,
-                crps_persistence: Some((persisted - observed).abs()).filter(|error| error.is_finite()),
+                crps_persistence: persisted.map(|persisted| (persisted - observed).abs()),
                 crps_climatology: crps_climatology.transpose()?,
                 thresholds: &thresholds,
                 peaks,

@@ -4,7 +4,7 @@ use nilometer_engine::{
     Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots, Versioned,
 };
 use nilometer_schemas::{Contract, Flag, Reason, Timestamp};
-use nilometer_statistics::RunningScore;
+use nilometer_statistics::{Newest, RunningScore};
 use serde::{Deserialize, Serialize};
 
 use super::{Dependencies, Reading, Role};
@@ -59,7 +59,7 @@ impl Role {
             if let (Some([time]), Some([value])) =
                 (rows.i64("newest.time", catchment), rows.f32("newest.discharge_m3_s", catchment))
             {
-                *newest = (Timestamp(*time), *value);
+                *newest = Newest::of(*time, f64::from(*value));
             }
             let running = rows.f64("running", catchment).unwrap_or_default().as_chunks().0;
             let own = &mut self.running[catchment * self.leads..][..self.leads];
@@ -117,9 +117,10 @@ impl Role {
         let mut columns = ColumnsBuilder::new(self.catchments.iter().map(String::as_str));
         self.climate.store(&mut columns);
         self.floods.store(&mut columns);
-        let known = |catchment: usize| Some(newest[catchment]).filter(|(time, _)| *time > Timestamp::MIN);
-        columns.i64("newest.time", |catchment| known(catchment).map(|(time, _)| time.0));
-        columns.f32("newest.discharge_m3_s", |catchment| known(catchment).map(|(_, value)| value));
+        let known =
+            |catchment: usize| newest[catchment].value().map(|value| (newest[catchment].valid_time_us(), value));
+        columns.i64("newest.time", |catchment| known(catchment).map(|(time, _)| time));
+        columns.f32("newest.discharge_m3_s", |catchment| known(catchment).map(|(_, value)| value as f32));
         columns.f64("running", |catchment| {
             let own = &self.running[catchment * self.leads..][..self.leads];
             own.iter().flat_map(RunningScore::parts).collect::<Vec<_>>()
