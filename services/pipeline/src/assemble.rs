@@ -48,14 +48,12 @@ pub struct Opening {
 }
 
 /// What a start goes on without.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default)]
 pub struct Accept {
-    /// go on without what the log has lost for good
-    #[arg(long)]
-    accept_loss: bool,
-    /// begin this part of the state anew where the definition no longer fits it: ensemble, after another model or number of members
-    #[arg(long = "accept-state-loss", value_name = "PART", value_delimiter = ',', value_parser = [nilometer_forecast::ENSEMBLE])]
-    accept_state_loss: Vec<String>,
+    /// what the log has lost for good
+    pub loss: bool,
+    /// parts of the state that begin anew where the definition no longer fits them
+    pub state_loss: Vec<String>,
 }
 
 impl Opening {
@@ -102,7 +100,7 @@ impl Run {
             None => {
                 storage::sweep(&pipeline.log.store)?;
                 let (log, goes_back) =
-                    lease.during(mending::open(&store, &metrics, mode == Mode::Replay, accept.accept_loss)).await??;
+                    lease.during(mending::open(&store, &metrics, mode == Mode::Replay, accept.loss)).await??;
                 resume = goes_back;
                 Arc::new(log)
             }
@@ -125,7 +123,7 @@ impl Run {
             models: Packages::new(packages.clone(), &pipeline.models),
             packages,
             runtime,
-            accept_state_loss: accept.accept_state_loss,
+            accept_state_loss: accept.state_loss,
             pipeline,
         };
         Ok(Self { stages: mine, roles: Arc::new(roles), lease })

@@ -8,7 +8,63 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use nilometer_packages::{Mixture, Package, Provider};
+use nilometer_pipeline::{Publication, publish};
 use nilometer_runtime::{CudaReport, PROBES, Runtime, check_golden, probe};
+use nilometer_schemas::Timestamp;
+
+#[derive(clap::Subcommand)]
+pub enum Arguments {
+    /// A line a package
+    List {
+        /// folder of packages
+        #[arg(default_value = "models/zoo")]
+        zoo: PathBuf,
+    },
+    /// The card of a package whose files are what it says
+    Show {
+        /// folder of the package
+        package: PathBuf,
+    },
+    /// Put a package into the store of a pipeline, which goes on with it from its next tick on
+    Publish {
+        /// folder of the package or the blend
+        package: PathBuf,
+        /// the store, as log.store names it
+        #[arg(long)]
+        store: String,
+        /// why it takes the place of the one before; stays in the log
+        #[arg(long)]
+        reason: String,
+        /// who says so; stays in the log
+        #[arg(long, env = "USER", default_value = "unknown")]
+        author: String,
+        /// event time of the first tick from which on it may be in force; the next one when absent
+        #[arg(long)]
+        from: Option<Timestamp>,
+    },
+    /// Run golden vectors and physics probes
+    Check {
+        /// folder of the package
+        package: PathBuf,
+        /// ONNX Runtime's shared library; found as the pipelines find it when absent
+        #[arg(long)]
+        library: Option<PathBuf>,
+    },
+}
+
+pub async fn run(arguments: Arguments) -> Result<()> {
+    let text = match arguments {
+        Arguments::List { zoo } => list(&zoo)?,
+        Arguments::Show { package } => show(&package)?,
+        Arguments::Publish { package, store, reason, author, from } => {
+            let publication = Publication { package: &package, store: &store, reason, author, from };
+            publish(publication).await?
+        }
+        Arguments::Check { package, library } => check(&package, library.as_deref())?,
+    };
+    print!("{text}");
+    Ok(())
+}
 
 /// What a folder that can be a model holds.
 const CARDS: [&str; 2] = ["blend.toml", "card.toml"];
@@ -17,7 +73,7 @@ const CARDS: [&str; 2] = ["blend.toml", "card.toml"];
 ///
 /// # Errors
 /// When the folder cannot be read. A package that does not load is a line that says so.
-pub fn list(folder: &Path) -> Result<String> {
+fn list(folder: &Path) -> Result<String> {
     let mut folders: Vec<PathBuf> = fs::read_dir(folder)
         .with_context(|| format!("{} cannot be read; accepted is a folder of packages", folder.display()))?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -54,7 +110,7 @@ pub fn list(folder: &Path) -> Result<String> {
 ///
 /// # Errors
 /// When the package is not what its card says.
-pub fn show(folder: &Path) -> Result<String> {
+fn show(folder: &Path) -> Result<String> {
     Mixture::load(folder)?;
     let card = CARDS.iter().map(|card| folder.join(card)).find(|path| path.exists());
     let path = card.with_context(|| format!("{} holds no card", folder.display()))?;
@@ -65,7 +121,7 @@ pub fn show(folder: &Path) -> Result<String> {
 ///
 /// # Errors
 /// When a package does not load, a golden vector is missed, or a probe fails that the card does not own up to.
-pub fn check(folder: &Path, library: Option<&Path>) -> Result<String> {
+fn check(folder: &Path, library: Option<&Path>) -> Result<String> {
     let models = Mixture::load(folder)?;
     let runtime = Runtime::open(library, &[Provider::Cpu])?;
     let (mut text, mut failed) = (String::new(), Vec::new());

@@ -106,6 +106,20 @@ fn bucket_store(address: &str, _: &str, _: &str) -> Result<Arc<dyn ObjectStore>>
     bail!("{address}: this build has no S3; accepted is one with the feature s3, or a folder")
 }
 
+/// The archive of the store at `address`, for reading.
+///
+/// # Errors
+/// When the store is not there or has none.
+pub async fn archive(address: &str) -> Result<Arc<dyn ObjectStore>> {
+    Ok(below(&look(address, &[ARCHIVE]).await?, ARCHIVE))
+}
+
+/// Whether the store at `address` is elsewhere than in a folder.
+#[must_use]
+pub fn is_remote(address: &str) -> bool {
+    address.strip_prefix("file://").unwrap_or(address).contains("://")
+}
+
 /// Removes what a kill left of objects that were being written: `NAME#N`, which no listing of ours shows, but readers of the
 /// folder would meet. For the one process that writes here, before it begins.
 ///

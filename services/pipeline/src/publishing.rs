@@ -10,12 +10,14 @@ use nilometer_schemas::Timestamp;
 use crate::storage;
 
 /// What `models publish` is asked for.
-pub struct Request<'a> {
+pub struct Publication<'a> {
     /// folder of the package or the blend
     pub package: &'a Path,
     /// address of the store
     pub store: &'a str,
+    /// why it takes the place of the one before
     pub reason: String,
+    /// who says so
     pub author: String,
     /// the first tick from which on it may be in force
     pub from: Option<Timestamp>,
@@ -25,8 +27,8 @@ pub struct Request<'a> {
 ///
 /// # Errors
 /// When the package is not what its card says, or of another model than what is in force.
-pub async fn publish(request: Request<'_>) -> Result<String> {
-    let Request { package, store, reason, author, from } = request;
+pub async fn publish(publication: Publication<'_>) -> Result<String> {
+    let Publication { package, store, reason, author, from } = publication;
     let models = Mixture::load(package)?;
     let packages = PackageStore::new(storage::look(store, &[storage::LOG, storage::SNAPSHOTS, MODELS]).await?);
     let before = packages.announcements().await?;

@@ -3,7 +3,7 @@
 use nilometer_schemas::Contract;
 
 /// What runs on its own where the log is on Kafka, in the order of the flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoleKind {
     /// sources become rows in the log
     Ingest,
@@ -16,8 +16,11 @@ pub enum RoleKind {
 }
 
 impl RoleKind {
+    /// Every role, in the order of the flow.
     pub const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
 
+    /// Its name on the command line, in metrics and in stores.
+    #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ingest => "ingest",

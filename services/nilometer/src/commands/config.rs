@@ -1,4 +1,4 @@
-//! `nilometer config --reference`: every key of a definition as a page.
+//! `nilometer config`: a definition to start from, or every key of one as a page.
 
 use std::fmt::Write as _;
 
@@ -12,8 +12,22 @@ without a default must be there; one below a table, where that table is. A lengt
 as `2014-11-04T20:00:00Z`, or a day. Units of numbers end the keys' names. `--set KEY=VALUE` overrides any of them.
 ";
 
+/// The definition to start from: complete, commented.
+const EXAMPLE: &str = include_str!("../../../../pipelines/definitions/cance.toml");
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// every key: its type, its default and what it means
+    #[arg(long)]
+    reference: bool,
+}
+
+pub fn run(Arguments { reference }: &Arguments) {
+    if *reference { print!("{}", markdown()) } else { print!("{EXAMPLE}") }
+}
+
 /// The page, in Markdown.
-pub fn markdown() -> String {
+fn markdown() -> String {
     sections().iter().fold(HEAD.to_owned(), |page, section| page + &table(section))
 }
 

@@ -1,0 +1,15 @@
+//! What an archive tells: how good its forecasts were, and why one moved.
+//!
+//! ```text
+//! archive ──readings, forecasts──▶ verify: scores by catchment and lead time, and their medians
+//!    │                      └────▶ report: a table, scores.csv and a plot a gauge of one definition
+//!    └──analysis.v1, forecast.v1──▶ explain: what one observation did
+//! ```
+
+mod explain;
+mod report;
+mod verify;
+
+pub use explain::{Request as Explanation, explain};
+pub use report::{Request as Reporting, report};
+pub use verify::{Request as Verification, verify};

@@ -1,0 +1,85 @@
+//! The commands, a file each with its arguments.
+
+mod config;
+mod definition;
+mod explain;
+mod hindcast;
+mod log;
+mod models;
+mod replay;
+mod report;
+mod run;
+mod sources;
+mod state;
+mod store;
+mod topics;
+mod validate;
+mod verify;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Follow the wall clock: read what arrives, forecast, publish, until SIGTERM
+    Run(run::Arguments),
+    /// Replay the definition's window as live streams, faster than real time; resumes from its snapshot
+    Replay(replay::Arguments),
+    /// Replay a window into a fresh store, without serving: the same code over the same log as operations
+    Hindcast(hindcast::Arguments),
+    /// Score every forecast of an archive: a row a catchment and lead time, and the medians
+    Verify(verify::Arguments),
+    /// Say why a forecast moved: what an observation was held against, what it did to the stores, and the forecasts before and behind it
+    Explain(explain::Arguments),
+    /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
+    Report(report::Arguments),
+    /// Report every problem of a definition, with its path in the file
+    Validate(definition::Definition),
+    /// What the sources of a definition have given
+    #[command(subcommand)]
+    Sources(sources::Arguments),
+    /// Print a commented definition to start from, or with --reference every key that a definition may have
+    Config(config::Arguments),
+    /// Bring the log in log.store to the cluster of log.kafka, with its positions, so that every role goes on from its snapshot
+    #[command(subcommand)]
+    Log(log::Arguments),
+    /// What lies in a store
+    #[command(subcommand)]
+    Store(store::Arguments),
+    /// The state that forecasts go on from
+    #[command(subcommand)]
+    State(state::Arguments),
+    /// The topics of a log on Kafka (section log.kafka)
+    #[command(subcommand)]
+    Topics(topics::Arguments),
+    /// Model packages: which there are, what their cards say, whether golden vectors and physics hold
+    #[command(subcommand)]
+    Models(models::Arguments),
+}
+
+impl Command {
+    /// Does it; the exit code is its own where it has several.
+    pub async fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Run(arguments) => run::run(arguments).await,
+            Self::Replay(arguments) => replay::run(arguments).await,
+            Self::Hindcast(arguments) => hindcast::run(arguments).await,
+            Self::Verify(arguments) => verify::run(arguments).await,
+            Self::Explain(arguments) => explain::run(arguments).await,
+            Self::Report(arguments) => report::run(arguments).await,
+            Self::Validate(definition) => validate::run(&definition),
+            Self::Sources(arguments) => sources::run(arguments).await,
+            Self::Config(arguments) => {
+                config::run(&arguments);
+                Ok(())
+            }
+            Self::Log(arguments) => log::run(arguments).await,
+            Self::Store(arguments) => return store::run(arguments).await,
+            Self::State(arguments) => return state::run(arguments).await,
+            Self::Topics(arguments) => topics::run(arguments).await,
+            Self::Models(arguments) => models::run(arguments).await,
+        }?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
