@@ -136,6 +136,17 @@ mod tests {
     }
 
     #[test]
+    fn scores_of_a_store_before_their_unit_are_read_with_nulls() {
+        let now = crate::Scores::empty().into_batch();
+        let schema = now.schema();
+        let before = schema.fields().len() - 1;
+        let metadata = HashMap::from([(CONTRACT.to_owned(), "score.v1".to_owned())]);
+        let first = Schema::new_with_metadata(schema.fields()[..before].to_vec(), metadata);
+        let batch = RecordBatch::try_new(Arc::new(first), now.columns()[..before].to_vec()).unwrap();
+        assert_eq!(crate::Scores::try_from(batch).unwrap().batch(), &now);
+    }
+
+    #[test]
     fn what_is_no_version_of_a_contract_is_refused() {
         let with = |schema: Schema| {
             let column = schema.fields().last().unwrap().data_type().clone();

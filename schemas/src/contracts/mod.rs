@@ -98,7 +98,7 @@ contracts! {
     /// what each observation did to the state
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was
-    Score = "score.v1", "score.v1", Scores;
+    Score = "score.v1", "score.v2", Scores;
     /// what could not be used, with the bytes and the reason
     DeadLetter = "dead_letter.v1", "dead_letter.v1", DeadLetters;
 }

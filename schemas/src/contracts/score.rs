@@ -4,8 +4,8 @@ use super::{contract, finite};
 use crate::{
     Contract, SchemaError,
     columns::{
-        Boolean, FlagCode, Float64, Float64List, Int64, IssueTime, OptionalFloat64, PeriodEnd, Text, Time, UInt64,
-        UInt64List, VariableName,
+        Boolean, FlagCode, Float64, Float64List, Int64, IssueTime, OptionalFloat64, OptionalText, PeriodEnd, Text,
+        Time, UInt64, UInt64List, VariableName,
     },
 };
 
@@ -85,6 +85,8 @@ contract! {
         model: Text,
         /// SHA-256 of its weights
         weights_sha256: Text,
+        /// the unit of `observed`, `mean`, thresholds, losses and widths; null in rows of version 1, where it is m³ s⁻¹
+        unit: OptionalText = Some(row.variable.unit().name()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Packages: the models that the log names, each loaded once a process.
 
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,19 +11,22 @@ use nilometer_packages::{MODELS, Mixture, PackageStore};
 
 use crate::ForecastError;
 
+/// Packages that are kept in memory: those of a rewind behind a few swaps.
+const LOADED: usize = 8;
+
 /// The models of a store. Copies share what is loaded.
 #[derive(Clone)]
 pub struct Packages {
     store: PackageStore,
-    loaded: Arc<Mutex<BTreeMap<String, Mixture>>>,
+    /// the newest last
+    loaded: Arc<Mutex<VecDeque<Mixture>>>,
 }
 
 impl Packages {
     /// Those of a store, and the definition's own, which are there already.
     #[must_use]
     pub fn new(store: PackageStore, models: &Mixture) -> Self {
-        let loaded = BTreeMap::from([(models.content_sha256().to_owned(), models.clone())]);
-        Self { store, loaded: Arc::new(Mutex::new(loaded)) }
+        Self { store, loaded: Arc::new(Mutex::new(VecDeque::from([models.clone()]))) }
     }
 
     /// The models of this content; or why the store's are of no use.
@@ -31,8 +34,9 @@ impl Packages {
     /// # Errors
     /// [`ForecastError::PackageStore`] when the store fails.
     pub(crate) async fn load(&self, content_sha256: &str) -> Result<Result<Mixture, String>, ForecastError> {
-        if let Some(models) = self.loaded().get(content_sha256) {
-            return Ok(Ok(models.clone()));
+        let loaded = self.loaded().iter().find(|models| models.content_sha256() == content_sha256).cloned();
+        if let Some(models) = loaded {
+            return Ok(Ok(models));
         }
         let files = self.store.fetch(content_sha256).await?;
         let origin = Path::new(MODELS).join(content_sha256);
@@ -47,11 +51,15 @@ impl Packages {
         if models.content_sha256() != content_sha256 {
             return Ok(Err(format!("{MODELS}/{content_sha256} of log.store holds {}", models.content_sha256())));
         }
-        self.loaded().insert(content_sha256.to_owned(), models.clone());
+        let mut loaded = self.loaded();
+        loaded.push_back(models.clone());
+        if loaded.len() > LOADED {
+            loaded.pop_front();
+        }
         Ok(Ok(models))
     }
 
-    fn loaded(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Mixture>> {
+    fn loaded(&self) -> std::sync::MutexGuard<'_, VecDeque<Mixture>> {
         self.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -88,10 +88,13 @@ impl Announcements {
             self.head = self.packages.announcement(self.next).await?;
             self.looked = Some(Instant::now());
         }
-        let Some(head) = &self.head else { return Ok(None) };
+        let in_time = |head: &&Announcement| head.from.is_none_or(|from| from <= tick);
+        if self.head.as_ref().filter(in_time).is_none() {
+            return Ok(None);
+        }
         let due = match self.packages.taken_at(self.next).await? {
             Some(taken) => taken <= tick,
-            None if tick > self.reached && head.from.is_none_or(|from| from <= tick) => {
+            None if tick > self.reached => {
                 self.packages.take(self.next, tick).await?;
                 true
             }
