@@ -97,16 +97,14 @@ impl Input {
         Ok(self.log.bounds(self.partition).await?.end)
     }
 
-    /// Has the next message at hand if one lies before `end`, which is waited for.
+    /// Has the next message at hand if one lies before `end`, which is waited for unless everything is to end now.
     ///
     /// # Errors
-    /// What the log says.
-    pub async fn look_until(&mut self, end: u64) -> Result<(), LogError> {
+    /// What the log says, as where the message is lost and its producer has ended.
+    pub async fn look_until(&mut self, end: u64, stop: &Stop) -> Result<(), LogError> {
         while self.head.is_none() && self.at() < end {
-            match self.log.read(self.partition, self.at()).await? {
-                Some(entry) => self.receive(entry),
-                None => self.log.wait(self.partition, self.at()).await?,
-            }
+            let Some(entry) = next_entry(&*self.log, self.partition, self.at(), stop).await? else { break };
+            self.receive(entry);
         }
         Ok(())
     }

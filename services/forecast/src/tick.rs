@@ -86,7 +86,7 @@ impl Inputs {
         let Some(time) = first.into_iter().chain(second).min().filter(|_| !stop.is_now()) else { return Ok(None) };
         // Those of a tick are in the log before its other rows.
         let end = self.models.end().await?;
-        let models = take(&mut self.models, time, Some(end), read_models).await?;
+        let models = take(&mut self.models, time, Some((end, stop)), read_models).await?;
         let forcings = take(&mut self.forcings, time, None, |batch| index.forcings(batch)).await?;
         let observations = take(&mut self.observations, time, None, |batch| index.observations(batch)).await?;
         let mut lost = Vec::new();
@@ -124,21 +124,21 @@ fn read_models(batch: &RecordBatch) -> Result<Vec<ModelContent>, SchemaError> {
     Ok((0..rows.len()).map(content).collect())
 }
 
-/// The messages of an input up to `time`; those before position `until` are waited for where it is named.
+/// The messages of an input up to `time`; those before the position of `until` are waited for where it is named.
 async fn take<T>(
     input: &mut Input,
     time: Timestamp,
-    until: Option<u64>,
+    until: Option<(u64, &Stop)>,
     read: impl Fn(&RecordBatch) -> Result<Vec<T>, SchemaError>,
 ) -> Result<Vec<Received<T>>, ForecastError> {
     let (partition, mut messages) = (input.partition(), Vec::new());
-    if let Some(end) = until {
-        input.look_until(end).await?;
+    if let Some((end, stop)) = until {
+        input.look_until(end, stop).await?;
     }
     while let Some(Record { position, batch, .. }) = input.take(time) {
         messages.push(Received { partition, position, rows: read(&batch), batch });
         match until {
-            Some(end) => input.look_until(end).await?,
+            Some((end, stop)) => input.look_until(end, stop).await?,
             None => input.look().await?,
         }
     }
