@@ -22,7 +22,7 @@ use crate::{
     ForecastError, Packages,
     late_rows::LateRow,
     setting::Setting,
-    state::{Identity, MODEL, Outputs, PartitionState, Stored, current},
+    state::{Identity, Outputs, PartitionState, Stored, current},
     tick::{Inputs, Positions, Tick},
 };
 
@@ -107,8 +107,8 @@ impl Replay {
             }
             tracing::info!(tick = %stored.progress.tick, state_time = %stored.progress.state_time, "resuming from a snapshot");
             stored.report_changes(setting.index.catchments());
-            // With another model accepted the ensemble begins anew, on the definition's.
-            if misfits.iter().all(|misfit| misfit.key != MODEL)
+            // Of other models, or of fewer, it is the definition's that the state goes on with.
+            if state.identity().has_models_of(&stored.identity)
                 && let Some(package_sha256) = &stored.package_sha256
             {
                 state.go_on_with(in_force(&packages, package_sha256).await?)?;

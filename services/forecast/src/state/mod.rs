@@ -25,7 +25,7 @@ use nilometer_schemas::{Analyses, AnalysesBuilder, Forecasts, Timestamp, Variabl
 use serde::{Deserialize, Serialize};
 
 pub use self::stored::ENSEMBLE;
-pub(crate) use self::stored::{Identity, MODEL, Misfit, Stored, StoredState, current};
+pub(crate) use self::stored::{Identity, Misfit, Stored, StoredState, current};
 use crate::{
     ForecastError,
     accounts::{Accounts, Refusal},

@@ -162,6 +162,11 @@ impl Identity {
         }
     }
 
+    /// Whether both are of the same models, so that other weights of the one are weights of the other.
+    pub(crate) fn has_models_of(&self, other: &Self) -> bool {
+        self.models == other.models
+    }
+
     /// The models, and the number of members.
     pub(crate) fn described(&self) -> (String, usize) {
         (self.models_in_words(), self.members)
@@ -190,7 +195,7 @@ impl Identity {
         let mut misfits: Vec<Misfit> = differs.map(misfit).collect();
         if self.models.iter().any(|model| !stored.models.contains(model)) {
             let (found, expected) = (stored.models_in_words(), self.models_in_words());
-            misfits.push(Misfit { key: MODEL, part: Some(ENSEMBLE), found, expected });
+            misfits.push(Misfit { key: "model.package", part: Some(ENSEMBLE), found, expected });
         }
         misfits
     }
@@ -200,9 +205,6 @@ impl Identity {
         self.models.iter().map(one).collect::<Vec<_>>().join(" and ")
     }
 }
-
-/// The key of a misfit of models.
-pub(crate) const MODEL: &str = "model.package";
 
 /// The part of a state that another model or another number of members cannot go on from.
 pub const ENSEMBLE: &str = "ensemble";

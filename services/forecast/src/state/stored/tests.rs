@@ -103,6 +103,11 @@ async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
     let misfits = state(&["assimilation.members=6"]).identity().misfits(&stored.identity);
     let found: Vec<_> = misfits.iter().map(|m| (m.key, m.part, m.found.as_str(), m.expected.as_str())).collect();
     assert_eq!(found, [("assimilation.members", Some(ENSEMBLE), "4", "6")]);
+    // A blend that has lost a member fits what its other members left, and takes up no weights of the blend.
+    let mut blend = stored.identity.clone();
+    blend.models.push(StoredModel { name: "another".to_owned(), step_sha256: "00".to_owned() });
+    let left = state(&[]).identity();
+    assert!(left.misfits(&blend).is_empty() && !left.has_models_of(&blend) && left.has_models_of(&stored.identity));
     let horizon = state(&["forecast.horizon=5d", "forecast.leads=[1,5]"]).identity().misfits(&stored.identity);
     assert!(horizon.is_empty(), "horizon and lead times may change");
 }
