@@ -63,6 +63,15 @@ impl Announcement {
             from: None,
         }
     }
+
+    /// What of it no row of `model.v1` can say.
+    fn problem(&self) -> Option<String> {
+        let digits = self.package_sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+        if !digits || self.package_sha256.len() != 64 {
+            return Some(format!("package_sha256 is {:?}, no 64 hexadecimal digits", self.package_sha256));
+        }
+        (!(0.0..=1.0).contains(&self.weight)).then(|| format!("weight is {}, not 0 to 1", self.weight))
+    }
 }
 
 /// Why a package store cannot go on.
@@ -107,16 +116,14 @@ impl PackageStore {
         Self { store }
     }
 
-    /// Puts the files of a package below its content's hash; does nothing where they are. The cards are put last, so that what is there is whole.
+    /// Puts the files of a package below its content's hash, also where they are, which mends a damaged one. The cards are put last, so that what is
+    /// there is whole.
     ///
     /// # Errors
     /// What the store says.
     pub async fn publish(&self, models: &Mixture) -> Result<(), PackageStoreError> {
         let folder = folder(models.content_sha256());
-        let there = self.list(&folder).await?;
-        let absent = |name: &&String| !there.contains(&folder.clone().join_all(name));
-        let (cards, files): (Vec<_>, Vec<_>) =
-            models.files().keys().filter(absent).partition(|name| name.ends_with(".toml"));
+        let (cards, files): (Vec<_>, Vec<_>) = models.files().keys().partition(|name| name.ends_with(".toml"));
         for name in files.into_iter().chain(cards) {
             let key = folder.clone().join_all(name);
             let bytes = bytes::Bytes::from_owner(models.files()[name].clone());
@@ -161,7 +168,10 @@ impl PackageStore {
     /// # Errors
     /// What the store says, or that the object is damaged.
     pub async fn announcement(&self, number: u64) -> Result<Option<Announcement>, PackageStoreError> {
-        self.read(&key(ANNOUNCEMENTS, number)).await
+        let key = key(ANNOUNCEMENTS, number);
+        let announcement: Option<Announcement> = self.read(&key).await?;
+        let problem = announcement.as_ref().and_then(Announcement::problem);
+        problem.map_or(Ok(announcement), |detail| Err(PackageStoreError::Damaged { key: key.to_string(), detail }))
     }
 
     /// Every announcement, in the order of their numbers.
@@ -267,6 +277,8 @@ mod tests {
         for name in ["exphydro-cance", "blend"] {
             let models = zoo(name);
             packages.publish(&models).await.unwrap();
+            let damaged = folder(models.content_sha256()).join_all(models.files().keys().next().unwrap());
+            packages.store.put(&damaged, "damaged".into()).await.unwrap();
             packages.publish(&models).await.unwrap();
             let files = packages.fetch(models.content_sha256()).await.unwrap();
             let read = Mixture::of_files("models".as_ref(), &files).unwrap();
@@ -294,9 +306,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_damaged_announcement_is_named() {
-        let store = Arc::new(InMemory::new());
-        store.put(&key(ANNOUNCEMENTS, 1), "{".into()).await.unwrap();
-        let error = PackageStore::new(store).announcement(1).await.unwrap_err().to_string();
-        assert!(error.contains("models/announcements/00000001.json") && error.contains("accepted is"), "{error}");
+        let whole = Announcement::of(&zoo("exphydro-cance"), "a test".to_owned(), "test".to_owned(), Timestamp(0));
+        let heavy = serde_json::to_string(&Announcement { weight: 2.0, ..whole.clone() }).unwrap();
+        let nowhere = serde_json::to_string(&Announcement { package_sha256: "../log".to_owned(), ..whole }).unwrap();
+        for (text, why) in [("{".to_owned(), "EOF"), (heavy, "weight is 2"), (nowhere, "package_sha256 is")] {
+            let store = Arc::new(InMemory::new());
+            store.put(&key(ANNOUNCEMENTS, 1), text.into()).await.unwrap();
+            let error = PackageStore::new(store).announcement(1).await.unwrap_err().to_string();
+            assert!(error.contains("models/announcements/00000001.json: ") && error.contains(why), "{error}");
+            assert!(error.contains("accepted is"), "{error}");
+        }
     }
 }
