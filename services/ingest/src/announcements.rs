@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use nilometer_engine::{Log, Partition};
-use nilometer_packages::{Announcement, PackageStore, PackageStoreError};
+use nilometer_engine::{Log, Partition, StageMetrics};
+use nilometer_packages::{Announcement, MODELS, PackageStore, PackageStoreError};
 use nilometer_schemas::{Contract, ModelRow, Models, ModelsBuilder, Timestamp};
 
-use crate::{IngestError, role::PRODUCER};
+use crate::{IngestError, PRODUCER, in_full};
 
 /// Real time between two looks of a replay, which may make thousands of ticks a second.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ pub(crate) struct Announcements {
     looked: Option<Instant>,
     /// what was said last of a store that cannot be read
     failing: Option<String>,
+    stage: StageMetrics,
 }
 
 impl Announcements {
@@ -37,6 +38,7 @@ impl Announcements {
         numbers: impl Iterator<Item = u32>,
         planned: Option<Timestamp>,
         every_tick: bool,
+        stage: StageMetrics,
     ) -> Result<Self, IngestError> {
         let mut reached = planned.unwrap_or(Timestamp::MIN);
         for number in numbers {
@@ -45,7 +47,7 @@ impl Announcements {
                 reached = reached.max(newest.map_or(Timestamp::MIN, Timestamp));
             }
         }
-        Ok(Self { packages, next, head: None, reached, every_tick, looked: None, failing: None })
+        Ok(Self { packages, next, head: None, reached, every_tick, looked: None, failing: None, stage })
     }
 
     /// The number of the next one.
@@ -64,7 +66,8 @@ impl Announcements {
                     self.next += 1;
                 }
                 Err(error) if self.every_tick && tick > self.reached => {
-                    let why = crate::role::in_full(&error);
+                    let why = in_full(&error);
+                    self.stage.source_failed(MODELS);
                     if self.failing.replace(why.clone()).as_ref() != Some(&why) {
                         tracing::error!(
                             why,
@@ -87,6 +90,7 @@ impl Announcements {
             }
             self.head = self.packages.announcement(self.next).await?;
             self.looked = Some(Instant::now());
+            self.failing = None;
         }
         let in_time = |head: &&Announcement| head.from.is_none_or(|from| from <= tick);
         if self.head.as_ref().filter(in_time).is_none() {
@@ -100,7 +104,6 @@ impl Announcements {
             }
             None => false,
         };
-        self.failing = None;
         if !due {
             return Ok(None);
         }
@@ -150,7 +153,8 @@ mod tests {
     }
 
     async fn announcements(packages: &PackageStore, log: &dyn Log, next: u64) -> Announcements {
-        Announcements::new(packages.clone(), next, log, 0..1, None, true).await.unwrap()
+        let stage = Metrics::unregistered().stage(PRODUCER);
+        Announcements::new(packages.clone(), next, log, 0..1, None, true, stage).await.unwrap()
     }
 
     async fn reasons(announcements: &mut Announcements, tick: i64) -> Vec<String> {

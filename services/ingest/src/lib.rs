@@ -31,6 +31,14 @@ pub use role::{Dependencies, run};
 pub use tally::{SourceTallies, SourceTally};
 pub use tick::{Decoding, Intake, Lines};
 
+/// Name of the role as a producer of messages.
+const PRODUCER: &str = "ingest";
+
+/// An error with what led to it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// Why the role cannot go on. Bad data is never among these.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {

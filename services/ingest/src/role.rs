@@ -15,13 +15,13 @@ use nilometer_transforms::RawBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    IngestError, Intake, Lines,
+    IngestError, Intake, Lines, PRODUCER,
     announcements::Announcements,
+    in_full,
     route::route,
     tick::{Rows, dead_letters_batch},
 };
 
-pub(crate) const PRODUCER: &str = "ingest";
 /// Ticks that are read ahead of the one that is decoded.
 const READ_AHEAD: usize = 4;
 
@@ -99,7 +99,8 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     let reader = tokio::spawn(reader.run(state.clone(), sender, stop.clone()));
     let planned = state.planned.as_ref().map(|planned| planned.look.tick);
     let next = state.announcements + 1;
-    let mut announcements = Announcements::new(packages, next, &*log, parts.numbers(), planned, growing).await?;
+    let mut announcements =
+        Announcements::new(packages, next, &*log, parts.numbers(), planned, growing, stage.clone()).await?;
     let outbox = Outbox::new(log.clone());
     let mut writer =
         Writer { log, outbox, snapshots, lines: Some(lines), stage, parts, dead_letters: DeadLetterLog::new(PRODUCER) };
@@ -261,11 +262,6 @@ impl Reader {
         }
         Ok(all)
     }
-}
-
-/// An error with what led to it.
-pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 struct Writer {
