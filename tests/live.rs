@@ -283,8 +283,8 @@ fn published_weights_are_in_force_from_a_tick_on_and_stay_over_a_restart() {
     let damaged = Mixture::load(&package).unwrap().content_sha256().to_owned();
     fs::write(store.join("models").join(&damaged).join("weights.safetensors"), "damaged").unwrap();
     let refusals = || {
-        let letters = archived(&store, "dead_letter.v1").into_iter().map(|b| DeadLetters::try_from(b).unwrap());
-        letters
+        let dead_letters = archived(&store, "dead_letter.v1").into_iter().map(|b| DeadLetters::try_from(b).unwrap());
+        dead_letters
             .flat_map(|rows| rows.detail().iter().map(|d| d.unwrap().to_owned()).collect::<Vec<_>>())
             .collect::<Vec<_>>()
     };

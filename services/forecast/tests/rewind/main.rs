@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod models;
+
 use std::io::Write as _;
 use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
 
@@ -14,7 +16,6 @@ use nilometer_schemas::{
     Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
     ObservationRow, ObservationsBuilder, Timestamp, Variable,
 };
-use nilometer_testing::scaled;
 use object_store::{ObjectStore, memory::InMemory};
 use proptest::prelude::*;
 use tokio::runtime::Runtime as Tokio;
@@ -295,39 +296,6 @@ fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
     assert_eq!(late.ledger.len(), punctual.ledger.len());
     assert_eq!((late.dead_letters, punctual.dead_letters), (vec![], vec![]));
     assert_eq!((late.balance.late, late.balance.used), (0, punctual.balance.used));
-}
-
-#[test]
-fn a_rewind_swaps_the_weights_where_they_were_swapped() {
-    let Some(pipeline) = pipeline(&[]) else { return };
-    let mut rows = on_time();
-    rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 36;
-    let other = scaled(pipeline.models.name(), 1.01);
-    let with = |rows: &[Gauged], kills: &[usize], swap| live_with(&pipeline, rows, None, kills, swap);
-    let (never, punctual) = (with(&on_time(), &[], None), with(&on_time(), &[], Some((33, &other))));
-    // The state goes back behind the swap, and to the weights of then.
-    let late = with(&rows, &[70, 130, 300], Some((33, &other)));
-    let until = |left: &Left, hour: i64| {
-        let before = pipeline.time.from.plus_s(hour * HOUR).0;
-        since(left, &pipeline, 0).into_iter().filter(|row| row.0 < before).collect::<Vec<_>>()
-    };
-    assert_eq!(until(&punctual, 33), until(&never, 33));
-    assert_ne!(since(&punctual, &pipeline, 33), since(&never, &pipeline, 33));
-    assert_eq!(since(&late, &pipeline, 36), since(&punctual, &pipeline, 36));
-    assert_eq!(late.balance, punctual.balance);
-    assert!(!late.superseding.is_empty() && late.dead_letters.is_empty());
-}
-
-#[test]
-fn weights_of_another_model_are_a_dead_letter_and_the_ones_before_stay() {
-    let Some(pipeline) = pipeline(&[]) else { return };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/zoo/exphydro-cance");
-    let other = Mixture::load(&root).unwrap();
-    let refused = live_with(&pipeline, &on_time(), None, &[], Some((33, &other)));
-    let never = live(&pipeline, &on_time(), None, &[]);
-    assert_eq!(since(&refused, &pipeline, 0), since(&never, &pipeline, 0));
-    assert_eq!(refused.dead_letters, [("unusable_model".to_owned(), 1)]);
-    assert_eq!(refused.balance.rejected_rows(), 1);
 }
 
 #[test]
