@@ -6,6 +6,7 @@ mod field;
 mod geotiff;
 pub mod layout;
 mod qualifier;
+mod raster;
 mod stations;
 pub mod table;
 mod time;
@@ -15,11 +16,12 @@ use nilometer_schemas::{DeadLetterRow, Grids, Reason};
 pub use field::{DecodeError, GridDecoding, MAX_CELLS, Range};
 pub use layout::{ForecastLayout, StationLayout, TableLayout, TextLayout, TimeLayout};
 pub use qualifier::QualifierFlag;
+pub use raster::{geotiff, raster};
 pub use stations::{Station, Stations};
 pub use table::{DecodedTable, RawRows, table};
 pub use time::{BadTime, ReadTime, TimeFormat, Times};
 
-use crate::{Conversion, Payload, RasterGrid, RawBatch, check::possible_range_over, grid::same_crs};
+use crate::{Payload, RawBatch};
 
 /// One decoded field and what was masked in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,43 +53,4 @@ pub fn grid(batch: &RawBatch, decoding: &GridDecoding) -> Result<DecodedGrid, Bo
         .into_grids(decoding.variable, valid_time, period_s, &batch.source, batch.arrival)
         .map_err(|error| refuse(Reason::Undecodable, error.to_string()))?;
     Ok(DecodedGrid { grids, missing_cells, out_of_range_cells })
-}
-
-/// Reads a field: `value = sample × scale`, converted to the variable's canonical unit (rates × `period_s`). No-data and
-/// non-finite samples, and values outside `valid_range` (when there is none: impossible ones), are missing.
-///
-/// # Errors
-/// [`DecodeError`].
-pub fn geotiff(bytes: &[u8], decoding: &GridDecoding, period_s: i64) -> Result<RasterGrid, DecodeError> {
-    let conversion = Conversion::new(decoding.unit, decoding.variable, period_s)?.scaled(decoding.scale);
-    let mut field = read(bytes, decoding.max_cells, &|sample| conversion.apply(sample))?;
-    if let Some(crs) = &decoding.crs {
-        if !same_crs(crs, &field.georeference.crs) {
-            return Err(DecodeError::Crs { found: field.georeference.crs, expected: crs.clone() });
-        }
-        field.georeference.crs.clone_from(crs);
-    }
-    let range = decoding.valid_range.unwrap_or_else(|| possible_range_over(decoding.variable, period_s));
-    for value in field.values.iter_mut().filter(|v| v.is_finite() && !range.contains(f64::from(**v))) {
-        *value = f32::NAN;
-        field.out_of_range_cells += 1;
-    }
-    field.missing_cells += field.out_of_range_cells;
-    Ok(field)
-}
-
-/// Reads a file's samples as they are: flow directions, masks.
-///
-/// # Errors
-/// [`DecodeError`], as [`geotiff`].
-pub fn raster(bytes: &[u8], max_cells: u64) -> Result<RasterGrid, DecodeError> {
-    read(bytes, max_cells, &|sample| sample)
-}
-
-#[cfg(feature = "geotiff")]
-use self::geotiff::read;
-
-#[cfg(not(feature = "geotiff"))]
-fn read(_: &[u8], _: u64, _: &dyn Fn(f64) -> f64) -> Result<RasterGrid, DecodeError> {
-    Err(DecodeError::Absent)
 }
