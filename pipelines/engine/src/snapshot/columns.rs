@@ -24,6 +24,7 @@ pub struct Columns {
 #[derive(Debug)]
 pub struct ColumnsBuilder {
     rows: usize,
+    prefix: String,
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
 }
@@ -33,7 +34,20 @@ impl ColumnsBuilder {
     #[must_use]
     pub fn new<'a>(keys: impl IntoIterator<Item = &'a str>) -> Self {
         let keys = StringArray::from_iter_values(keys);
-        Self { rows: keys.len(), fields: vec![Field::new(KEY, DataType::Utf8, false)], arrays: vec![Arc::new(keys)] }
+        Self {
+            rows: keys.len(),
+            prefix: String::new(),
+            fields: vec![Field::new(KEY, DataType::Utf8, false)],
+            arrays: vec![Arc::new(keys)],
+        }
+    }
+
+    /// Adds the columns that `add` adds, with `prefix` before their names.
+    pub fn with_prefix(&mut self, prefix: &str, add: impl FnOnce(&mut Self)) {
+        let before = self.prefix.len();
+        self.prefix.push_str(prefix);
+        add(self);
+        self.prefix.truncate(before);
     }
 
     /// Adds a column of float32.
@@ -62,7 +76,7 @@ impl ColumnsBuilder {
             lists.append(true);
         }
         let lists = lists.finish();
-        self.fields.push(Field::new(name, lists.data_type().clone(), false));
+        self.fields.push(Field::new(format!("{}{name}", self.prefix), lists.data_type().clone(), false));
         self.arrays.push(Arc::new(lists));
     }
 
@@ -115,7 +129,8 @@ impl Columns {
     #[must_use]
     pub fn keyed<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> KeyedColumns<'_> {
         let rows: BTreeMap<&str, usize> = self.keys().into_iter().enumerate().map(|(row, key)| (key, row)).collect();
-        KeyedColumns { columns: self, rows: keys.into_iter().map(|key| rows.get(key).copied()).collect() }
+        let rows = keys.into_iter().map(|key| rows.get(key).copied()).collect();
+        KeyedColumns { columns: self, prefix: String::new(), rows }
     }
 
     fn numbers<T: ArrowPrimitiveType>(&self, name: &str, row: usize) -> Option<&[T::Native]> {
@@ -130,6 +145,7 @@ impl Columns {
 #[derive(Debug)]
 pub struct KeyedColumns<'a> {
     columns: &'a Columns,
+    prefix: String,
     rows: Vec<Option<usize>>,
 }
 
@@ -146,22 +162,36 @@ impl<'a> KeyedColumns<'a> {
         self.rows.is_empty()
     }
 
+    /// The columns that [`ColumnsBuilder::with_prefix`] added.
+    #[must_use]
+    pub fn with_prefix(&self, prefix: &str) -> Self {
+        Self { columns: self.columns, prefix: format!("{}{prefix}", self.prefix), rows: self.rows.clone() }
+    }
+
+    fn numbers<T: ArrowPrimitiveType>(&self, name: &str, place: usize) -> Option<&'a [T::Native]> {
+        let row = self.rows[place]?;
+        match self.prefix.as_str() {
+            "" => self.columns.numbers::<T>(name, row),
+            prefix => self.columns.numbers::<T>(&format!("{prefix}{name}"), row),
+        }
+    }
+
     /// The numbers of the key at `place` in a column of float32; none where the key is new, or there is no such column.
     #[must_use]
     pub fn f32(&self, name: &str, place: usize) -> Option<&'a [f32]> {
-        self.columns.numbers::<Float32Type>(name, self.rows[place]?)
+        self.numbers::<Float32Type>(name, place)
     }
 
     /// The numbers of the key at `place` in a column of float64; none where the key is new, or there is no such column.
     #[must_use]
     pub fn f64(&self, name: &str, place: usize) -> Option<&'a [f64]> {
-        self.columns.numbers::<Float64Type>(name, self.rows[place]?)
+        self.numbers::<Float64Type>(name, place)
     }
 
     /// The numbers of the key at `place` in a column of integers; none where the key is new, or there is no such column.
     #[must_use]
     pub fn i64(&self, name: &str, place: usize) -> Option<&'a [i64]> {
-        self.columns.numbers::<Int64Type>(name, self.rows[place]?)
+        self.numbers::<Int64Type>(name, place)
     }
 }
 
@@ -182,6 +212,19 @@ mod tests {
         assert_eq!((keyed.f64("store", 0), keyed.f32("other", 0), keyed.f32("store", 1)), (None, None, None));
         assert_eq!(columns.names().collect::<Vec<_>>(), ["store", "flow", "time"]);
         assert!(Columns::default().keys().is_empty());
+    }
+
+    #[test]
+    fn a_prefix_tells_columns_of_one_name_apart() {
+        let mut builder = ColumnsBuilder::new(["a"]);
+        builder.f32("store", |_| [1.0]);
+        builder.with_prefix("shadow.", |builder| builder.f32("store", |_| [2.0]));
+        builder.f32("flow", |_| [3.0]);
+        let columns = builder.finish().unwrap();
+        let keyed = columns.keyed(["a"]);
+        assert_eq!((keyed.f32("store", 0), keyed.f32("flow", 0)), (Some(&[1.0][..]), Some(&[3.0][..])));
+        assert_eq!(keyed.with_prefix("shadow.").f32("store", 0), Some(&[2.0][..]));
+        assert_eq!(keyed.with_prefix("shadow.").f32("flow", 0), None);
     }
 
     #[test]
