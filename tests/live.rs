@@ -229,10 +229,10 @@ fn hashes(store: &Path) -> Vec<String> {
 }
 
 /// Announces a package to a pipeline's store.
-fn publish(package: &Path, store: &Path, reason: &str) -> std::process::Output {
+fn publish(package: &Path, store: &Path, reason: &str, more: &[&str]) -> std::process::Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
     command.args(["models", "publish"]).arg(package).arg("--store").arg(store).args(["--reason", reason]);
-    command.output().unwrap()
+    command.args(more).output().unwrap()
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn published_weights_are_in_force_from_a_tick_on_and_stay_over_a_restart() {
     let mut process = run();
     until(&mut process, "a forecast", || !hashes(&store).is_empty());
     let new = scale_weights(&package, 1.001);
-    let published = publish(&package, &store, "a test");
+    let published = publish(&package, &store, "a test", &[]);
     assert!(published.status.success(), "{}", String::from_utf8_lossy(&published.stderr));
     assert!(String::from_utf8_lossy(&published.stdout).contains("announcement 2: in force from its next tick on"));
     until(&mut process, "a forecast by the new weights", || hashes(&store).last() == Some(&new));
@@ -273,13 +273,21 @@ fn published_weights_are_in_force_from_a_tick_on_and_stay_over_a_restart() {
     let by_weights = hashes(&store);
     assert!(by_weights.iter().skip_while(|hash| **hash != new).all(|hash| *hash == new), "old weights never come back");
 
+    // A model of another graph runs beside it.
+    let other = root().join("models/zoo/exphydro-cance");
+    let published = publish(&other, &store, "to be compared", &["--shadow"]);
+    assert!(String::from_utf8_lossy(&published.stdout).contains("announcement 3: a shadow from its next tick on"));
+    until(&mut process, "a shadow's forecast", || !archived(&store, "shadow_forecast.v1").is_empty());
+    let shadow = Forecasts::try_from(archived(&store, "shadow_forecast.v1").remove(0)).unwrap();
+    assert!(shadow.is_shadow(0) && shadow.model().value(0) == "exphydro-cance");
+
     // What cannot be used is refused at once, or becomes a dead letter where only the store's copy is damaged.
     refused(
-        &publish(&root().join("models/zoo/exphydro-cance"), &store, "another model"),
+        &publish(&other, &store, "another model", &[]),
         &["is another model than hybrid-cance", "accepted are other weights of the same graphs"],
     );
     scale_weights(&package, 1.001);
-    assert!(publish(&package, &store, "damaged on its way").status.success());
+    assert!(publish(&package, &store, "damaged on its way", &[]).status.success());
     let damaged = Mixture::load(&package).unwrap().content_sha256().to_owned();
     fs::write(store.join("models").join(&damaged).join("weights.safetensors"), "damaged").unwrap();
     let refusals = || {

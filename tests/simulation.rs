@@ -38,12 +38,14 @@ use object_store::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 5] = [
+const PUBLISHED: [(&str, Contract); 7] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),
+    ("publish_model", Contract::Model),
+    ("publish_shadow_forecast", Contract::ShadowForecast),
 ];
 
 /// What the roles are made of.
@@ -51,7 +53,7 @@ struct World {
     pipeline: Arc<Pipeline>,
     runtime: Runtime,
     models: Mixture,
-    /// the same with other weights, in force from the middle of the window on
+    /// the same with other weights, a shadow from a third of the window on and in force from its middle on
     retrained: Mixture,
     _data: tempfile::TempDir,
 }
@@ -220,13 +222,18 @@ struct Done {
     failed: u64,
 }
 
-/// The definition's models from the first tick on, and the others from the middle.
+/// The definition's models from the first tick on, and the others as their shadow from a third on; from the middle on the two have changed places.
 async fn announce(world: &World, packages: &PackageStore) {
-    let middle = world.pipeline.time.from.plus_s(HOURS / 2 * 3_600);
-    for (models, from) in [(&world.models, None), (&world.retrained, Some(middle))] {
+    let hour = |hour: i64| Some(world.pipeline.time.from.plus_s(hour * 3_600));
+    let changes = [
+        (&world.models, None, 1.0),
+        (&world.retrained, hour(HOURS / 3), 0.0),
+        (&world.retrained, hour(HOURS / 2), 1.0),
+    ];
+    for (models, from, weight) in changes {
         packages.publish(models).await.unwrap();
         let announcement = Announcement::of(models, "a test".to_owned(), "simulation".to_owned(), Timestamp(0));
-        packages.announce(&Announcement { from, ..announcement }).await.unwrap();
+        packages.announce(&Announcement { from, weight, ..announcement }).await.unwrap();
     }
 }
 
@@ -327,9 +334,11 @@ fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (quiet, _) = play(&world, None, 0).await;
-        assert_eq!(quiet.archive.keys().filter(|key| key.contains("forecast.v1")).count() as i64, HOURS);
+        assert_eq!(quiet.archive.keys().filter(|key| key.contains("/forecast.v1/")).count() as i64, HOURS);
         let ticks = &quiet.watermarks["observation.v1"];
-        assert_eq!(quiet.watermarks["model.v1"], [ticks[0], ticks[ticks.len() / 2]]);
+        assert_eq!(quiet.watermarks["model.v1"], [ticks[0], ticks[ticks.len() / 3], ticks[ticks.len() / 2]]);
+        let shadows = quiet.archive.keys().filter(|key| key.contains("/shadow_forecast.v1/")).count() as i64;
+        assert_eq!(shadows, HOURS - HOURS / 3);
         assert!(["score.v1", "dead_letter.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
         let mut all = Done::default();
         let mut seed = 0;

@@ -272,6 +272,46 @@ lists! {
     CellList, CellLists: &'a [f32], of &'a f32, Float32Builder, DataType::Float32, true, |to, value| to.append_option(value.is_finite().then_some(*value));
 }
 
+/// Real numbers of single precision, or null.
+pub struct OptionalFloat32List;
+
+/// Such lists that are being collected.
+#[derive(Debug)]
+pub struct OptionalFloat32Lists(ListBuilder<Float32Builder>);
+
+impl Default for OptionalFloat32Lists {
+    fn default() -> Self {
+        let item = Arc::new(Field::new_list_field(DataType::Float32, false));
+        Self(ListBuilder::new(Float32Builder::new()).with_field(item))
+    }
+}
+
+impl OptionalFloat32List {
+    pub fn append(to: &mut OptionalFloat32Lists, values: Option<&[f32]>) {
+        to.0.values().append_slice(values.unwrap_or_default());
+        to.0.append(values.is_some());
+    }
+}
+
+impl Column for OptionalFloat32List {
+    type Value<'a> = Option<&'a [f32]>;
+    type Builder = OptionalFloat32Lists;
+    type View<'a> = &'a ListArray;
+
+    fn fields(name: &str) -> Vec<Field> {
+        let item = Arc::new(Field::new_list_field(DataType::Float32, false));
+        vec![Field::new(name, DataType::List(item), true)]
+    }
+
+    fn finish(builder: &mut Self::Builder, columns: &mut Vec<ArrayRef>) {
+        columns.push(Arc::new(builder.0.finish()));
+    }
+
+    fn view<'a>(batch: &'a RecordBatch, name: &str) -> Self::View<'a> {
+        column(batch, name)
+    }
+}
+
 /// The levels of [`QUANTILE_LEVELS`], a column each, m³ s⁻¹.
 pub struct Quantiles;
 

@@ -125,25 +125,21 @@ mod tests {
     }
 
     #[test]
-    fn forecasts_of_a_store_before_stage_are_read_with_nulls() {
-        let now = crate::Forecasts::empty().into_batch();
-        let schema = now.schema();
-        let before = schema.fields().iter().position(|field| field.name() == "stage_q05").unwrap();
-        let metadata = HashMap::from([(CONTRACT.to_owned(), "forecast.v1".to_owned())]);
-        let first = Schema::new_with_metadata(schema.fields()[..before].to_vec(), metadata);
-        let batch = RecordBatch::try_new(Arc::new(first), now.columns()[..before].to_vec()).unwrap();
-        assert_eq!(crate::Forecasts::try_from(batch).unwrap().batch(), &now);
-    }
-
-    #[test]
-    fn scores_of_a_store_before_their_unit_are_read_with_nulls() {
-        let now = crate::Scores::empty().into_batch();
-        let schema = now.schema();
-        let before = schema.fields().len() - 1;
-        let metadata = HashMap::from([(CONTRACT.to_owned(), "score.v1".to_owned())]);
-        let first = Schema::new_with_metadata(schema.fields()[..before].to_vec(), metadata);
-        let batch = RecordBatch::try_new(Arc::new(first), now.columns()[..before].to_vec()).unwrap();
-        assert_eq!(crate::Scores::try_from(batch).unwrap().batch(), &now);
+    fn rows_of_every_earlier_version_are_read_with_nulls() {
+        for (contract, version, first_new) in [
+            (Contract::Forecast, "forecast.v1", "stage_q05"),
+            (Contract::Forecast, "forecast.v2", "member_values"),
+            (Contract::Score, "score.v1", "unit"),
+            (Contract::Score, "score.v2", "shadow"),
+        ] {
+            let now = RecordBatch::new_empty(contract.schema());
+            let schema = now.schema();
+            let before = schema.index_of(first_new).unwrap();
+            let metadata = HashMap::from([(CONTRACT.to_owned(), version.to_owned())]);
+            let then = Schema::new_with_metadata(schema.fields()[..before].to_vec(), metadata);
+            let batch = RecordBatch::try_new(Arc::new(then), now.columns()[..before].to_vec()).unwrap();
+            assert_eq!(contract.accept(batch).unwrap(), now, "{version}");
+        }
     }
 
     #[test]

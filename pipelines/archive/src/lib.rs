@@ -1,9 +1,9 @@
 //! The archive: Parquet objects that anyone can read, by contract and date.
 //!
 //! ```text
-//! message ──object_key, to_parquet──▶ forecast.v1/date=2014-11-04/20141104T200000Z-0.parquet ──visit──▶ batches, in the order of their keys
-//!                                                                                              ├──▶ Readings: what gauges read, as it arrived
-//!                                                                                              └──▶ Forecast, by catchment and lead time
+//! message ──object_key, to_parquet──▶ forecast.v1/date=2014-11-04/20141104T200000Z-0-lstm.parquet ──visit──▶ batches, in the order of their keys
+//!                                                                                                   ├──▶ Readings: what gauges read, as it arrived
+//!                                                                                                   └──▶ Forecast, by catchment and lead time
 //! ```
 //!
 //! Invariants:

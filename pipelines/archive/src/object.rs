@@ -1,6 +1,6 @@
 //! Objects of the archive: Parquet under stable keys.
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use nilometer_engine::Partition;
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::path::Path;
@@ -11,15 +11,29 @@ use parquet::{
     file::properties::WriterProperties,
 };
 
-/// Where the message of a partition with this time and position lies. A forecast is found by its issue time, of which
-/// there is one message; other contracts may have several a tick and carry the position too.
+/// Where the message of a partition with this time and position lies. Forecasts are found by their issue time, of which there is one message, and by
+/// their model; other contracts may have several messages a tick and carry the position.
 #[must_use]
-pub fn object_key(root: &Path, partition: Partition, time: Timestamp, position: u64) -> Path {
+pub fn object_key(root: &Path, partition: Partition, time: Timestamp, position: u64, rows: &RecordBatch) -> Path {
+    let stem = format!("{}-{}", time.compact(), partition.number);
     let name = match partition.contract {
-        Contract::Forecast => format!("{}-{}.parquet", time.compact(), partition.number),
-        _ => format!("{}-{}-{position}.parquet", time.compact(), partition.number),
+        Contract::Forecast | Contract::ShadowForecast => format!("{stem}-{}.parquet", model_of(rows)),
+        _ => format!("{stem}-{position}.parquet"),
     };
     root.clone().join(partition.contract.topic()).join(format!("date={}", time.date())).join(name)
+}
+
+/// The model that a message of forecasts is of.
+fn model_of(rows: &RecordBatch) -> &str {
+    let models = rows.column_by_name("model").and_then(|column| column.as_string_opt::<i32>());
+    models.filter(|models| !models.is_empty()).map_or("", |models| models.value(0))
+}
+
+/// What names the message of forecasts that a key is of, also where an earlier build wrote it, whose keys have no model.
+pub(crate) fn message_of_forecasts(key: &Path) -> Option<&str> {
+    let name = key.filename()?.strip_suffix(".parquet")?;
+    let end = name.match_indices('-').nth(1).map_or(name.len(), |(at, _)| at);
+    Some(&name[..end])
 }
 
 /// The rows as one Parquet file. The same rows give the same bytes.
@@ -38,6 +52,9 @@ pub fn to_parquet(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, StringArray};
     use nilometer_schemas::{DeadLetterRow, DeadLettersBuilder, Reason};
     use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 
@@ -68,7 +85,14 @@ mod tests {
     #[test]
     fn keys_are_stable() {
         let time = "2014-11-04T20:00:00Z".parse().unwrap();
-        let key = object_key(&Path::from("out"), Partition::new(Contract::Forecast, 0), time, 7);
-        assert_eq!(key.as_ref(), "out/forecast.v1/date=2014-11-04/20141104T200000Z-0.parquet");
+        let models = Arc::new(StringArray::from(vec!["lstm-ar"])) as ArrayRef;
+        let rows = RecordBatch::try_from_iter([("model", models)]).unwrap();
+        let key = |contract| object_key(&Path::from("out"), Partition::new(contract, 0), time, 7, &rows);
+        let forecast = key(Contract::Forecast);
+        assert_eq!(forecast.as_ref(), "out/forecast.v1/date=2014-11-04/20141104T200000Z-0-lstm-ar.parquet");
+        assert_eq!(key(Contract::Score).as_ref(), "out/score.v1/date=2014-11-04/20141104T200000Z-0-7.parquet");
+        let earlier = Path::from("out/forecast.v1/date=2014-11-04/20141104T200000Z-0.parquet");
+        assert_eq!(message_of_forecasts(&forecast), Some("20141104T200000Z-0"));
+        assert_eq!(message_of_forecasts(&earlier), Some("20141104T200000Z-0"));
     }
 }

@@ -6,7 +6,7 @@ use nilometer_schemas::{Contract, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::ArchiveError;
+use crate::{ArchiveError, object::message_of_forecasts};
 
 /// Visits every batch of a contract, in key order; of the objects whose date lies in `dates` where there are any. Gives how many objects there
 /// were.
@@ -29,6 +29,10 @@ pub async fn visit<E: From<ArchiveError>>(
     let mut keys: Vec<Path> =
         listed.try_collect().await.map_err(|source| failed(&format!("the archive's {contract}"), source))?;
     keys.sort();
+    // An earlier build may have published a message under a key without the model before a crash, and this one again.
+    if contract == Contract::Forecast {
+        keys.dedup_by(|later, earlier| message_of_forecasts(later) == message_of_forecasts(earlier));
+    }
     for key in &keys {
         let found = store.get(key).await.map_err(|source| failed(key.as_ref(), source))?;
         let bytes = found.bytes().await.map_err(|source| failed(key.as_ref(), source))?;

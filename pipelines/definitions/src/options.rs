@@ -189,6 +189,9 @@ pub struct ForecastOptions {
     /// for a miss; 0 leaves them as the ensemble has them
     #[serde(default)]
     pub calibration_rate: f64,
+    /// whether each row carries the value of every member before calibration, `member_values`; null of a model that runs once, and of a blend
+    #[serde(default)]
+    pub member_values: bool,
     /// whether forecasts are judged as observations come in: `score.v1` and metrics
     #[serde(default = "yes")]
     pub score: bool,

@@ -1,13 +1,13 @@
 //! Forecasts: what we say will happen.
 
-use arrow::array::Float64Array;
+use arrow::array::{Array as _, Float64Array};
 
 use super::{contract, refuse};
 use crate::{
     Contract, SchemaError,
     columns::{
-        Discharge, Int32, Int64, IssueTime, OptionalBoolean, OptionalIssueTime, OptionalText, PeriodEnd, Quantiles,
-        Stages, Text, Time, UInt64, VariableName, column,
+        Discharge, Int32, Int64, IssueTime, OptionalBoolean, OptionalFloat32List, OptionalIssueTime, OptionalText,
+        PeriodEnd, Quantiles, Stages, Text, Time, UInt64, VariableName, column,
     },
 };
 
@@ -38,6 +38,8 @@ contract! {
     beside {
         /// the same in stage, where the gauge has a rating
         stage: Option<StageForecast<'a>>,
+        /// whether a shadow made it
+        shadow: bool,
     }
     columns of row {
         /// catchment identifier
@@ -84,6 +86,10 @@ contract! {
         rating_version: OptionalText = row.stage.map(|stage| stage.rating_version),
         /// whether one of the stages lies outside those at which discharge was measured; null where the gauge has no rating
         rating_extrapolated: OptionalBoolean = row.stage.map(|stage| stage.extrapolated),
+        /// each member's value before calibration; null where members are not carried, and in rows of version 1 and 2
+        member_values: OptionalFloat32List,
+        /// whether a shadow made it, a model that runs beside the one in force; null in rows of version 1 and 2, where none did
+        shadow: OptionalBoolean = Some(row.shadow),
     }
 }
 
@@ -103,6 +109,12 @@ impl Forecasts {
     #[must_use]
     pub fn quantile(&self, level: f64) -> &Float64Array {
         column(self.batch(), &quantile_column(level))
+    }
+
+    /// Whether a shadow made a row.
+    #[must_use]
+    pub fn is_shadow(&self, row: usize) -> bool {
+        self.shadow().is_valid(row) && self.shadow().value(row)
     }
 
     /// The column of the stage of one level of [`STAGE_LEVELS`], m above the gauge's datum; null where the gauge has no rating.

@@ -94,11 +94,13 @@ contracts! {
     /// which weights forecasts are made with
     Model = "model.v1", "model.v1", Models;
     /// what we say will happen
-    Forecast = "forecast.v1", "forecast.v2", Forecasts;
+    Forecast = "forecast.v1", "forecast.v3", Forecasts;
+    /// forecasts of a model that runs beside the one in force
+    ShadowForecast = "shadow_forecast.v1", "forecast.v3", Forecasts;
     /// what each observation did to the state
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was
-    Score = "score.v1", "score.v2", Scores;
+    Score = "score.v1", "score.v3", Scores;
     /// what could not be used, with the bytes and the reason
     DeadLetter = "dead_letter.v1", "dead_letter.v1", DeadLetters;
 }

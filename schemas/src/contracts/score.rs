@@ -4,8 +4,8 @@ use super::{contract, finite};
 use crate::{
     Contract, SchemaError,
     columns::{
-        Boolean, FlagCode, Float64, Float64List, Int64, IssueTime, OptionalFloat64, OptionalText, PeriodEnd, Text,
-        Time, UInt64, UInt64List, VariableName,
+        Boolean, FlagCode, Float64, Float64List, Int64, IssueTime, OptionalBoolean, OptionalFloat64, OptionalText,
+        PeriodEnd, Text, Time, UInt64, UInt64List, VariableName,
     },
 };
 
@@ -19,6 +19,8 @@ contract! {
         pinball: [f64; 3],
         /// what it said of each flood threshold
         thresholds: &'a [ThresholdScore],
+        /// whether a shadow made the forecast
+        shadow: bool,
     }
     columns of row {
         /// catchment identifier
@@ -87,6 +89,8 @@ contract! {
         weights_sha256: Text,
         /// the unit of `observed`, `mean`, thresholds, losses and widths; null in rows of version 1, where it is m³ s⁻¹
         unit: OptionalText = Some(row.variable.unit().name()),
+        /// whether a shadow made the forecast; null in rows of version 1 and 2, where none did
+        shadow: OptionalBoolean = Some(row.shadow),
     }
 }
 

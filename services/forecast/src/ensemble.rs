@@ -27,7 +27,6 @@ const SNOW_STORES: [&str; 2] = ["snow_store", "melt_water_store"];
 /// discharge that the members had at `time`, the recent rain and the discharge that the gauge read at `time` (mm a step, NaN
 /// where it read none); the last two are the same in every member.
 pub struct EnsembleState {
-    name: String,
     pub(crate) numbers: Vec<f32>,
     pub(crate) time: Timestamp,
     pub(crate) budgets: Vec<WaterBudget>,
@@ -60,7 +59,6 @@ impl EnsembleState {
         let variational = pipeline.assimilation.method == AssimilationMethod::Variational;
         let window = variational.then(|| Window::new(runtime, package, &catchments, pipeline)).transpose()?;
         let mut state = Self {
-            name: card.name.clone(),
             numbers: Vec::new(),
             time,
             budgets: Vec::new(),
@@ -264,11 +262,6 @@ impl EnsembleState {
         let localised = observations.iter().copied().map(Localised::at_gauge).collect();
         self.corrections.push(Correction { report, localised });
         Ok(())
-    }
-
-    /// Name of the model.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     /// Adds the columns of the state, each named `name` and the block of rows `[rows, M]`; of the water budget; and of the window or the filter.

@@ -17,6 +17,8 @@ use crate::{
 /// One state a model. All have the same time.
 pub(crate) struct Ensembles {
     members: Vec<(f64, EnsembleState)>,
+    /// of each what its columns are named by
+    names: Vec<String>,
 }
 
 impl Ensembles {
@@ -30,11 +32,20 @@ impl Ensembles {
     ) -> Result<Self, ForecastError> {
         let state = |package| EnsembleState::new(runtime, package, pipeline, horizon, time);
         let members = models.members().iter().map(|m| Ok((m.weight, state(&m.package)?)));
-        Ok(Self { members: members.collect::<Result<_, ForecastError>>()? })
+        let names = names(models.members().iter().map(|member| member.package.card().name.as_str()));
+        Ok(Self { members: members.collect::<Result<_, ForecastError>>()?, names })
     }
 
-    /// Goes on with the weights of `models`, the same models trained on; the states stay as they are. All are taken up, or none.
-    pub(crate) fn swap_weights(&mut self, models: &Mixture, pipeline: &Pipeline) -> Result<(), ForecastError> {
+    /// Names the columns as `other` does, which is of the same graphs.
+    pub(crate) fn take_names_of(&mut self, other: &Self) {
+        self.names.clone_from(&other.names);
+    }
+
+    /// Whether [`Ensembles::swap_weights`] would take up these models.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub(crate) fn check_swap(&self, models: &Mixture, pipeline: &Pipeline) -> Result<(), ForecastError> {
         if models.members().len() != self.members.len() {
             let problem = format!("it has {} models, the state has {}", models.members().len(), self.members.len());
             return Err(ForecastError::Misfit { model: models.name().to_owned(), problems: vec![problem] });
@@ -42,6 +53,12 @@ impl Ensembles {
         for ((_, state), member) in self.members.iter().zip(models.members()) {
             state.check_swap(&member.package, pipeline)?;
         }
+        Ok(())
+    }
+
+    /// Goes on with the weights of `models`, the same models trained on; the states stay as they are. All are taken up, or none.
+    pub(crate) fn swap_weights(&mut self, models: &Mixture, pipeline: &Pipeline) -> Result<(), ForecastError> {
+        self.check_swap(models, pipeline)?;
         for ((weight, state), member) in self.members.iter_mut().zip(models.members()) {
             state.swap_weights(&member.package, pipeline)?;
             *weight = member.weight;
@@ -126,9 +143,10 @@ impl Ensembles {
         self.each().flat_map(EnsembleState::innovations)
     }
 
-    /// A forecast issued at `issue_time`; none when nothing of it goes out.
+    /// A forecast of `models` issued at `issue_time`; none when nothing of it goes out.
     pub(crate) fn issue(
         &mut self,
+        models: &Mixture,
         issue_time: Timestamp,
         leads: &Leads,
         weather: &Weather<'_>,
@@ -154,7 +172,7 @@ impl Ensembles {
         }
         let Some(outlook) = Outlook::mixed(autoregressive) else { return Ok(None) };
         let first = &self.members[0].1;
-        let rows = outlook.issue(issue_time, first.time(), &going_out, postprocessing, about)?;
+        let rows = outlook.issue(models, issue_time, first.time(), &going_out, postprocessing, about)?;
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 
@@ -171,7 +189,7 @@ impl Ensembles {
 
     /// Adds the columns of each model's state, named by the model.
     pub(crate) fn store(&self, columns: &mut ColumnsBuilder) {
-        self.each().zip(self.names()).for_each(|(state, name)| state.store(&name, columns));
+        self.each().zip(&self.names).for_each(|(state, name)| state.store(name, columns));
     }
 
     /// Takes up what [`Ensembles::store`] gave of the catchments that were there after `steps` steps, for the time at which the states have begun;
@@ -182,23 +200,22 @@ impl Ensembles {
         steps: u64,
         serves: &[bool],
     ) -> Result<(), ForecastError> {
-        let names = self.names();
-        let states = self.members.iter_mut().zip(names).zip(serves);
-        states.filter(|(_, serves)| **serves).try_for_each(|(((_, state), name), _)| state.restore(&name, rows, steps))
-    }
-
-    /// A name for each model: that of its card, and a number where several have it.
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for state in self.each() {
-            let same = names.iter().filter(|name| name.split('#').next() == Some(state.name())).count();
-            names.push(if same == 0 { state.name().to_owned() } else { format!("{}#{}", state.name(), same + 1) });
-        }
-        names
+        let states = self.members.iter_mut().zip(&self.names).zip(serves);
+        states.filter(|(_, serves)| **serves).try_for_each(|(((_, state), name), _)| state.restore(name, rows, steps))
     }
 
     /// Largest residual of a water budget, mm.
     pub(crate) fn budget_residual_mm(&self) -> f64 {
         self.each().map(EnsembleState::budget_residual_mm).fold(0.0, f64::max)
     }
+}
+
+/// A name for each model: that of its card, and a number where several have it.
+fn names<'a>(of_cards: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in of_cards {
+        let same = names.iter().filter(|other| other.split('#').next() == Some(name)).count();
+        names.push(if same == 0 { name.to_owned() } else { format!("{name}#{}", same + 1) });
+    }
+    names
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use nilometer_alignment::{StepAlignment, WeatherForecasts};
 use nilometer_assimilation::{Purpose, Ratings};
 use nilometer_definitions::{Catchment, Pipeline, Scenario};
+use nilometer_packages::Mixture;
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 use nilometer_statistics::{STANDARD_NORMAL, quantiles};
 use rand_distr::{Distribution, StandardNormal};
@@ -31,6 +32,8 @@ pub(crate) struct Leads {
     pub(crate) chosen: Vec<u32>,
     pub(crate) from: Timestamp,
     pub(crate) until: Timestamp,
+    /// whether rows carry each member's value
+    pub(crate) member_values: bool,
 }
 
 impl Leads {
@@ -42,6 +45,7 @@ impl Leads {
             chosen: forecast.leads.clone(),
             from: forecast.from.unwrap_or(Timestamp::MIN),
             until: forecast.until.unwrap_or(Timestamp(i64::MAX)),
+            member_values: forecast.member_values,
         }
     }
 
@@ -62,7 +66,7 @@ impl Leads {
         let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= known;
         let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
         let valid = valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect();
-        GoingOut { last_step, valid, until: self.until }
+        GoingOut { last_step, valid, until: self.until, member_values: self.member_values }
     }
 
     fn wants(&self, lead: usize) -> bool {
@@ -74,9 +78,8 @@ impl Leads {
 pub(crate) struct Provenance<'a> {
     pub(crate) catchments: &'a [Catchment],
     pub(crate) ratings: &'a BTreeMap<String, Ratings>,
-    pub(crate) model: &'a str,
-    pub(crate) model_version: &'a str,
-    pub(crate) weights_sha256: &'a str,
+    /// whether it is a shadow's
+    pub(crate) shadow: bool,
     /// weather that each catchment meets
     pub(crate) scenarios: &'a [Scenario],
     pub(crate) filled_steps: u64,
@@ -162,6 +165,7 @@ pub(crate) struct GoingOut {
     valid: Vec<Option<Timestamp>>,
     /// what is valid after this does not go out
     until: Timestamp,
+    member_values: bool,
 }
 
 impl GoingOut {
@@ -251,6 +255,9 @@ impl EnsembleState {
                     }
                 } else {
                     quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
+                    if going_out.member_values {
+                        summary.member_values.clone_from(&measured);
+                    }
                 }
             }
         }
@@ -271,7 +278,11 @@ impl Outlook {
         if outlooks.len() == 0 {
             return Some(mixed);
         }
-        mixed.summaries.iter_mut().for_each(|s| scale(s, first_weight));
+        mixed.summaries.iter_mut().for_each(|s| {
+            scale(s, first_weight);
+            // Members of several models do not count alike.
+            s.member_values.clear();
+        });
         for (weight, other) in outlooks {
             mixed.members += other.members;
             for (into, summary) in mixed.summaries.iter_mut().zip(&other.summaries) {
@@ -289,7 +300,9 @@ impl Outlook {
         let leads = going_out.valid.len();
         for (at, summary) in self.summaries.iter_mut().enumerate() {
             if let Some(valid_time) = going_out.valid[at % leads] {
-                postprocessing.update(valid_time, (at / leads, at % leads), &mut summary.mean, &mut summary.quantiles);
+                let Summary { mean, quantiles, member_values } = summary;
+                let others = quantiles.iter_mut().chain(member_values);
+                postprocessing.update(valid_time, (at / leads, at % leads), mean, others);
             }
         }
     }
@@ -297,6 +310,7 @@ impl Outlook {
     /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught.
     pub(crate) fn issue(
         mut self,
+        models: &Mixture,
         issue_time: Timestamp,
         state_time: Timestamp,
         going_out: &GoingOut,
@@ -304,7 +318,7 @@ impl Outlook {
         about: &Provenance<'_>,
     ) -> Result<Forecasts, ForecastError> {
         let leads = going_out.valid.len();
-        let mut rows = ForecastsBuilder::new();
+        let (mut rows, mut member_values) = (ForecastsBuilder::new(), Vec::new());
         for (catchment, gauged) in about.catchments.iter().enumerate() {
             let ratings = about.ratings.get(gauged.station());
             for (lead, valid_time) in going_out.valid.iter().enumerate().filter_map(|(l, at)| Some((l, (*at)?))) {
@@ -314,6 +328,8 @@ impl Outlook {
                 if valid_time > going_out.until {
                     continue;
                 }
+                member_values.clear();
+                member_values.extend(summary.member_values.iter().map(|value| *value as f32));
                 rows.push(ForecastRow {
                     catchment: &gauged.id,
                     variable: Variable::Discharge,
@@ -325,14 +341,16 @@ impl Outlook {
                     scenario: about.scenarios[catchment].name(),
                     state_time,
                     filled_steps: i32::try_from(about.filled_steps).unwrap_or(i32::MAX),
-                    model: about.model,
-                    model_version: about.model_version,
-                    weights_sha256: about.weights_sha256,
+                    model: models.name(),
+                    model_version: models.version(),
+                    weights_sha256: models.weights_sha256(),
                     observation_position: about.positions.observation.next,
                     forcing_position: about.positions.forcing.next,
                     supersedes: about.supersedes,
                     reason: about.reason,
                     stage: stage_of(ratings, valid_time, &summary.quantiles),
+                    member_values: Some(member_values.as_slice()).filter(|values| !values.is_empty()),
+                    shadow: about.shadow,
                 });
             }
         }
@@ -344,6 +362,8 @@ impl Outlook {
 struct Summary {
     mean: f64,
     quantiles: [f64; QUANTILE_LEVELS.len()],
+    /// those that rows carry
+    member_values: Vec<f64>,
 }
 
 /// The forcing `[F, C]` of a step as the scenario has it. Up to the issue time all scenarios use what has arrived.

@@ -25,6 +25,7 @@ mod calibrate;
 mod ensemble;
 mod ensembles;
 mod first_guess;
+mod forecaster;
 mod history;
 mod inspection;
 mod issue;

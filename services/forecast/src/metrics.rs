@@ -30,6 +30,8 @@ pub struct ForecastMetrics {
     pub(crate) suspect_readings: IntCounter,
     /// by station: 1 while its gauge is shifted, else 0
     gauge_shift: IntGaugeVec,
+    /// shadows that failed and ended
+    pub(crate) failed_shadows: IntCounter,
     /// weights that the log put in force, by what became of them: `taken` or `refused`
     pub(crate) weight_swaps: IntCounterVec,
 }
@@ -88,6 +90,10 @@ impl ForecastMetrics {
                 .namespace("nilometer"),
                 &["station"],
             )?,
+            failed_shadows: IntCounter::with_opts(opts(
+                "failed_shadows_total",
+                "models that ran beside those in force, failed and ended",
+            ))?,
             weight_swaps: IntCounterVec::new(
                 opts("weight_swaps_total", "weights that the log put in force, taken or refused"),
                 &["outcome"],
@@ -97,7 +103,7 @@ impl ForecastMetrics {
         for outcome in ["taken", "refused"] {
             metrics.weight_swaps.with_label_values(&[outcome]);
         }
-        let all: [Box<dyn Collector>; 11] = [
+        let all: [Box<dyn Collector>; 12] = [
             Box::new(metrics.filled_steps.clone()),
             Box::new(metrics.state_lag_s.clone()),
             Box::new(metrics.budget_residual_mm.clone()),
@@ -108,6 +114,7 @@ impl ForecastMetrics {
             Box::new(metrics.without_weather.clone()),
             Box::new(metrics.suspect_readings.clone()),
             Box::new(metrics.gauge_shift.clone()),
+            Box::new(metrics.failed_shadows.clone()),
             Box::new(metrics.weight_swaps.clone()),
         ];
         for collector in all {
@@ -136,6 +143,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "nilometer_forecast_failed_shadows_total",
                 "nilometer_forecast_filled_steps",
                 "nilometer_forecast_innovation_normalised",
                 "nilometer_forecast_late_rows_placed_total",

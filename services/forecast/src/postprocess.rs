@@ -50,20 +50,20 @@ impl Postprocessing {
         }
     }
 
-    /// Moves a forecast's mean, and its quantiles with it, where the definition asks for it.
-    pub(crate) fn update(
+    /// Moves a forecast's mean, and its quantiles and members with it, where the definition asks for it.
+    pub(crate) fn update<'a>(
         &mut self,
         valid_time: Timestamp,
         (catchment, lead): (usize, usize),
         mean_m3_s: &mut f64,
-        quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
+        others_m3_s: impl Iterator<Item = &'a mut f64>,
     ) {
         let Some(updating) = &mut self.updating else { return };
         let epsilon_m3_s = self.epsilon_m3_s[catchment];
         let updated = updating.issue(valid_time, catchment, lead, *mean_m3_s, epsilon_m3_s);
         let factor = (updated + epsilon_m3_s) / (*mean_m3_s + epsilon_m3_s);
-        for quantile in quantiles_m3_s.iter_mut() {
-            *quantile = ((*quantile + epsilon_m3_s) * factor - epsilon_m3_s).max(0.0);
+        for other in others_m3_s {
+            *other = ((*other + epsilon_m3_s) * factor - epsilon_m3_s).max(0.0);
         }
         *mean_m3_s = updated;
     }

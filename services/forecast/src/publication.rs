@@ -21,6 +21,7 @@ use crate::{
 /// What goes out of a tick.
 pub(crate) struct Publication {
     pub(crate) forecasts: Option<Forecasts>,
+    pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
     /// snapshots that ticks taken again have led to, by ordinal: they replace those that knew nothing of the late rows
@@ -68,6 +69,7 @@ impl Pending {
         dead_letters.extend(outputs.dead_letters.into_iter().filter(own).map(|refusal| refusal.dead_letter));
         Ok(Publication {
             forecasts: outputs.forecasts,
+            shadow_forecasts: outputs.shadow_forecasts,
             analyses: joined(analyses.into_iter().chain(outputs.analyses).collect())?,
             dead_letters,
             snapshots,

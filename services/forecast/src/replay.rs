@@ -22,7 +22,7 @@ use crate::{
     ForecastError, Packages,
     late_rows::LateRow,
     setting::Setting,
-    state::{Identity, Outputs, PartitionState, Stored, current},
+    state::{Identity, Outputs, PartitionState, Stored, StoredState, current},
     tick::{Inputs, Positions, Tick},
 };
 
@@ -109,14 +109,14 @@ impl Replay {
             stored.report_changes(setting.index.catchments());
             // Of other models, or of fewer, it is the definition's that the state goes on with.
             if state.identity().has_models_of(&stored.identity)
-                && let Some(package_sha256) = &stored.package_sha256
+                && let Some((in_force, shadow)) = models_of(&packages, &stored).await?
             {
-                state.go_on_with(in_force(&packages, package_sha256).await?)?;
+                state.go_on_with(in_force, shadow)?;
             }
             state.restore(*stored, &columns)?;
         }
         let inputs = inputs(&setting, &log, state.progress.positions);
-        let identity = state.identity();
+        let identity = state.identity().clone();
         let state = Some(state);
         Ok(Self { setting, identity, log, snapshots, packages, models, inputs, state, rewind: None })
     }
@@ -209,18 +209,19 @@ impl Replay {
     /// Takes up an older state, with the late rows that it does not know.
     async fn go_back(&mut self, base: Base, late: Vec<LateRow>, tick: Timestamp) -> Result<(), ForecastError> {
         let (was, rows) = (self.state().progress.state_time, late.len());
-        let package_sha256 = match &base {
+        let stored = match &base {
             Base::Beginning => None,
-            Base::Snapshot(found) => found.0.current().and_then(|stored| stored.package_sha256.clone()),
+            Base::Snapshot(found) => found.0.current(),
         };
-        let models = match package_sha256 {
-            Some(package_sha256) => in_force(&self.packages, &package_sha256).await?,
-            None => self.models.clone(),
+        let models = match stored {
+            Some(stored) => models_of(&self.packages, stored).await?,
+            None => None,
         };
+        let (in_force, shadow) = models.unwrap_or_else(|| (self.models.clone(), None));
         let from = self
             .compute(move |state| {
                 let (known, unpublished) = (state.late_rows().rows().to_vec(), state.accounts.take_dead_letters());
-                state.go_on_with(models)?;
+                state.go_on_with(in_force, shadow)?;
                 match base {
                     Base::Beginning => state.begin_anew()?,
                     Base::Snapshot(found) => {
@@ -248,10 +249,21 @@ enum Base {
     Snapshot(Box<(Stored, Columns)>),
 }
 
-/// The models that a stored state goes on with.
-async fn in_force(packages: &Packages, package_sha256: &str) -> Result<Mixture, ForecastError> {
-    let package_gone = |why| ForecastError::PackageGone { package_sha256: package_sha256.to_owned(), why };
-    packages.load(package_sha256).await?.map_err(package_gone)
+/// The models in force that a stored state goes on with, and those of its shadow; none where it does not say.
+async fn models_of(
+    packages: &Packages,
+    stored: &StoredState,
+) -> Result<Option<(Mixture, Option<Mixture>)>, ForecastError> {
+    let load = async |package_sha256: &str| {
+        let package_gone = |why| ForecastError::PackageGone { package_sha256: package_sha256.to_owned(), why };
+        packages.load(package_sha256).await?.map_err(package_gone)
+    };
+    let Some(in_force) = &stored.package_sha256 else { return Ok(None) };
+    let shadow = match &stored.shadow {
+        Some(shadow) => Some(load(&shadow.package_sha256).await?),
+        None => None,
+    };
+    Ok(Some((load(in_force).await?, shadow)))
 }
 
 fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs {

@@ -11,6 +11,10 @@ use crate::{ForecastMetrics, first_guess::Change, setting::Setting, tick::ModelC
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) swaps: Vec<Swap>,
+    /// weights of each shadow that took the place of another, none where there is no shadow now
+    pub(crate) shadows: Vec<Option<String>>,
+    /// a shadow that has failed, and why
+    pub(crate) failed_shadow: Option<String>,
     pub(crate) steps: Vec<StepReport>,
     pub(crate) filled_steps: u64,
     pub(crate) state_lag_s: f64,
@@ -57,6 +61,14 @@ impl Reporter {
 
     pub(crate) fn show(&mut self, tick: Timestamp, report: &Report) {
         report.swaps.iter().for_each(|swap| self.show_swap(tick, swap));
+        for weights_sha256 in &report.shadows {
+            let weights_sha256 = weights_sha256.as_deref().unwrap_or("none");
+            tracing::info!(weights_sha256, %tick, "another shadow runs beside the models in force");
+        }
+        if let Some(shadow) = &report.failed_shadow {
+            tracing::error!(shadow, %tick, "a shadow failed and ends; the models in force go on");
+            self.metrics.failed_shadows.inc();
+        }
         report.steps.iter().for_each(|step| self.show_step(step, report.filled_steps));
         self.metrics.filled_steps.set(i64::try_from(report.filled_steps).unwrap_or(i64::MAX));
         self.metrics.state_lag_s.set(report.state_lag_s);

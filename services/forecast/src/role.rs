@@ -123,20 +123,25 @@ impl Role {
         Ok((role, replay))
     }
 
-    /// Hands over what goes out of a tick: the dead letters first, and they are waited for, so that nothing is used before what was refused
-    /// beside it is known.
+    /// Hands over what goes out of a tick. Dead letters and a shadow's forecasts come first and are waited for, so that nothing is used before what
+    /// was refused beside it is known, and the score role finds a shadow's forecasts of a time when it reads the others.
     async fn publish(
         &mut self,
         tick: Timestamp,
         publication: Publication,
         inputs: [(Partition, u64); 3],
     ) -> Result<(), ForecastError> {
-        let Publication { forecasts, analyses, dead_letters, snapshots } = publication;
+        let Publication { forecasts, shadow_forecasts, analyses, dead_letters, snapshots } = publication;
         self.publish_dead_letters(tick, &dead_letters).await?;
         let analyses = analyses.map(|rows| self.message(tick, Contract::Analysis, rows.into_batch()));
         let forecasts = forecasts.map(|rows| self.message(tick, Contract::Forecast, rows.into_batch()));
+        if let Some(rows) = shadow_forecasts {
+            let (partition, message) = self.message(tick, Contract::ShadowForecast, rows.into_batch());
+            self.outbox.meanwhile(self.log.append(partition, message)).await??;
+        }
+        let messages = analyses.into_iter().chain(forecasts);
         let stage = self.metrics.stage.clone();
-        self.outbox.hand_over(analyses.into_iter().chain(forecasts), move |_| stage.done(tick, inputs)).await?;
+        self.outbox.hand_over(messages, move |_| stage.done(tick, inputs)).await?;
         if !snapshots.is_empty() {
             self.outbox.settle().await?;
             for (ordinal, state, columns) in snapshots {

@@ -47,19 +47,20 @@ pub type RoleName = (&'static str, u32);
 pub const KEEP: usize = 3;
 
 /// What is published: role and contract.
-pub const PUBLISHED: [(&str, Contract); 6] = [
+pub const PUBLISHED: [(&str, Contract); 7] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
     ("publish_dead_letter", Contract::DeadLetter),
     ("publish_model", Contract::Model),
+    ("publish_shadow_forecast", Contract::ShadowForecast),
 ];
 
 /// What takes snapshots, in the order of the flow, and the topics that it appends to.
-pub const APPENDS: [(&str, &[Contract]); 9] = [
+pub const APPENDS: [(&str, &[Contract]); 10] = [
     ("ingest", &[Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter]),
-    ("forecast", &[Contract::Forecast, Contract::Analysis, Contract::DeadLetter]),
+    ("forecast", &[Contract::Forecast, Contract::ShadowForecast, Contract::Analysis, Contract::DeadLetter]),
     ("score", &[Contract::Score]),
     (PUBLISHED[0].0, &[Contract::DeadLetter]),
     (PUBLISHED[1].0, &[Contract::DeadLetter]),
@@ -67,4 +68,5 @@ pub const APPENDS: [(&str, &[Contract]); 9] = [
     (PUBLISHED[3].0, &[]),
     (PUBLISHED[4].0, &[]),
     (PUBLISHED[5].0, &[]),
+    (PUBLISHED[6].0, &[Contract::DeadLetter]),
 ];

@@ -335,7 +335,7 @@ async fn newest_record(snapshots: &Snapshots, ordinals: &[i64]) -> Result<Option
 fn inputs(name: &str, number: u32) -> Vec<Partition> {
     let contracts: &[Contract] = match name {
         "forecast" => &[Contract::Model, Contract::Forcing, Contract::Observation],
-        "score" => &[Contract::Forecast, Contract::Observation],
+        "score" => &[Contract::Forecast, Contract::ShadowForecast, Contract::Observation],
         _ => return published(name).map(|contract| Partition::new(contract, number)).into_iter().collect(),
     };
     contracts.iter().map(|contract| Partition::new(*contract, number)).collect()

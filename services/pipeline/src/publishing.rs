@@ -15,32 +15,40 @@ pub struct Publication<'a> {
     pub package: &'a Path,
     /// address of the store
     pub store: &'a str,
-    /// why it takes the place of the one before
+    /// why
     pub reason: String,
     /// who says so
     pub author: String,
     /// the first tick from which on it may be in force
     pub from: Option<Timestamp>,
+    /// whether it runs beside the one in force
+    pub shadow: bool,
 }
 
-/// Puts a package into a store that a pipeline has run on, and announces it. The pipeline goes on with it from its next tick on.
+/// Puts a package into a store that a pipeline has run on, and announces it. The pipeline goes on with it from its next tick on, or runs it as a shadow.
 ///
 /// # Errors
 /// When the package is not what its card says, or of another model than what is in force.
 pub async fn publish(publication: Publication<'_>) -> Result<String> {
-    let Publication { package, store, reason, author, from } = publication;
+    let Publication { package, store, reason, author, from, shadow } = publication;
     let models = Mixture::load(package)?;
     let packages = PackageStore::new(storage::look(store, &[storage::LOG, storage::SNAPSHOTS, MODELS]).await?);
     let before = packages.announcements().await?;
-    let Some(newest) = before.last() else {
+    let Some(newest) = before.iter().rev().find(|announcement| announcement.weight == 1.0) else {
         bail!("{store} has no model yet; accepted is a store that a pipeline has run on");
     };
     let in_force = Mixture::of_files(MODELS.as_ref(), &packages.fetch(&newest.package_sha256).await?)
         .context("the package that is in force cannot be read")?;
-    let problems = differences(&in_force, &models);
+    let problems = if shadow { weather_differences(&in_force, &models) } else { differences(&in_force, &models) };
     if !problems.is_empty() {
+        let accepted = match shadow {
+            true => "accepted is a package with the same weather and time step",
+            false => {
+                "accepted are other weights of the same graphs, or a definition that names the package, with --accept-state-loss ensemble"
+            }
+        };
         bail!(
-            "{} is another model than {} {}, which is in force: {}; accepted are other weights of the same graphs, or a definition that names the package, with --accept-state-loss ensemble",
+            "{} is another model than {} {}, which is in force: {}; {accepted}",
             package.display(),
             newest.name,
             newest.version,
@@ -48,15 +56,34 @@ pub async fn publish(publication: Publication<'_>) -> Result<String> {
         );
     }
     packages.publish(&models).await?;
-    let announcement = Announcement { from, ..Announcement::of(&models, reason, author, now()) };
+    let weight = if shadow { 0.0 } else { 1.0 };
+    let announcement = Announcement { from, weight, ..Announcement::of(&models, reason, author, now()) };
     let number = packages.announce(&announcement).await?;
     let when = from.map_or_else(|| "its next tick".to_owned(), |from| format!("the first tick at or after {from}"));
+    let becomes = match shadow {
+        true if models.content_sha256() == in_force.content_sha256() => "no shadow beside it",
+        true => "a shadow",
+        false => "in force",
+    };
     Ok(format!(
-        "{} {} is {MODELS}/{} of {store}; announcement {number}: in force from {when} on\n",
+        "{} {} is {MODELS}/{} of {store}; announcement {number}: {becomes} from {when} on\n",
         models.name(),
         models.version(),
         models.content_sha256()
     ))
+}
+
+/// Why a model cannot take the same steps as another.
+fn weather_differences(before: &Mixture, after: &Mixture) -> Vec<String> {
+    let weather = |models: &Mixture| {
+        let names = models.first().card().weather().map(|input| input.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let step = |models: &Mixture| format!("{} s", models.first().card().time_step_s);
+    let differ = |what: &str, of: &dyn Fn(&Mixture) -> String| {
+        (of(before) != of(after)).then(|| format!("{what} is {} instead of {}", of(after), of(before)))
+    };
+    [differ("its weather", &weather), differ("its time step", &step)].into_iter().flatten().collect()
 }
 
 /// The graphs in which two models differ.

@@ -1,7 +1,7 @@
 //! The publish role: what the log holds becomes Parquet that anyone can read, and metrics.
 //!
 //! ```text
-//! log(forecast.v1)    ──▶ archive/forecast.v1/date=2014-11-04/20141104T200000Z-0.parquet
+//! log(forecast.v1)    ──▶ archive/forecast.v1/date=2014-11-04/20141104T200000Z-0-lstm.parquet
 //! log(dead_letter.v1) ──▶ archive/dead_letter.v1/date=2014-11-04/20141104T200000Z-0-7.parquet
 //! ```
 //!

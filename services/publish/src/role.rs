@@ -86,7 +86,7 @@ async fn publish(dependencies: &Dependencies, state: &mut PublishState, record: 
             refuse(dependencies, &record, &error).await?;
         }
         Ok(batch) if rows > 0 => {
-            let key = object_key(&Path::from(""), dependencies.partition, time, position);
+            let key = object_key(&Path::from(""), dependencies.partition, time, position, &batch);
             let bytes = to_parquet(&batch).map_err(|source| PublishError::Parquet { key: key.to_string(), source })?;
             let stored = dependencies.archive.put(&key, bytes.into()).await;
             stored.map_err(|source| PublishError::Store { key: key.to_string(), source })?;
@@ -110,6 +110,7 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
     let partition = dependencies.partition;
     let producer = match partition.contract {
         Contract::Forecast => "publish_forecast",
+        Contract::ShadowForecast => "publish_shadow_forecast",
         Contract::Analysis => "publish_analysis",
         Contract::Score => "publish_score",
         _ => return Ok(()),

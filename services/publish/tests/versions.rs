@@ -41,6 +41,8 @@ fn forecast(hour: i64) -> RecordBatch {
         supersedes: None,
         reason: None,
         stage: None,
+        member_values: None,
+        shadow: false,
     });
     rows.finish().unwrap().into_batch()
 }

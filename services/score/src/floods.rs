@@ -49,6 +49,15 @@ pub(crate) struct FloodCounts {
     pub(crate) timing_steps: u64,
 }
 
+impl FloodCounts {
+    /// Adds those of another.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.outcomes.iter_mut().zip(other.outcomes).for_each(|(sum, count)| *sum += count);
+        self.peaks += other.peaks;
+        self.timing_steps += other.timing_steps;
+    }
+}
+
 impl Floods {
     /// `thresholds` of each catchment, m³ s⁻¹; `leads` lead times, a step apart.
     pub(crate) fn new(thresholds: &[Vec<f64>], leads: usize, step_s: i64) -> Self {

@@ -1,13 +1,13 @@
 //! The score role: when what a forecast was about has been observed, the forecast is judged.
 //!
 //! ```text
-//! log(forecast.v1) ────▶ waiting ─┐
-//!                                 ├─▶ judge, beside persistence and climatology ─▶ Scores ─▶ log(score.v1), metrics by lead
-//! log(observation.v1) ─▶ usable ──┘
+//! log(forecast.v1, shadow_forecast.v1) ─▶ waiting ─┐
+//!                                                  ├─▶ judge, beside persistence and climatology ─▶ Scores ─▶ log(score.v1), metrics by lead
+//! log(observation.v1) ──────────────────▶ usable ──┘
 //! ```
 //!
 //! Invariants:
-//! - scores are a function of the two topics alone, taken in the order of their watermarks, so a restart repeats them;
+//! - scores are a function of these topics alone, taken in the order of their watermarks, so a restart repeats them;
 //! - a forecast is judged by the first usable value of its valid time, and again where that is corrected while it is remembered: of two
 //!   rows about one forecast that with the later score time counts;
 //! - floods and their peaks are counted once the steps around them are known: what came too late for that counts in `verify`;
@@ -22,6 +22,7 @@ mod floods;
 mod judge;
 mod metric_updates;
 mod metrics;
+mod performance;
 mod role;
 mod waiting;
 

@@ -1,4 +1,4 @@
-//! Skill while it happens, by lead class and model; never by station.
+//! Skill while it happens, by lead class, model and whether it is a shadow; never by station.
 
 use nilometer_engine::StageMetrics;
 use prometheus::{CounterVec, GaugeVec, IntCounterVec, Opts, Registry, core::Collector};
@@ -42,7 +42,7 @@ impl ScoreMetrics {
     /// [`prometheus::Error`] when the registry already holds one of them.
     pub fn new(stage: StageMetrics, registry: &Registry) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(name, help).namespace("nilometer").subsystem("score");
-        let labels = ["lead", "model"];
+        let labels = ["lead", "model", "shadow"];
         let metrics = Self {
             stage,
             scored: IntCounterVec::new(opts("forecasts_total", "forecasts that met an observation"), &labels)?,
@@ -59,13 +59,13 @@ impl ScoreMetrics {
                     "crps_total",
                     "sum of CRPS over the mean flow: of the forecast and of the baseline beside it, on the same pairs",
                 ),
-                &["lead", "model", "of", "beside"],
+                &["lead", "model", "shadow", "of", "beside"],
             )?,
             brier: CounterVec::new(opts("brier_total", "sum of Brier scores at flood thresholds"), &labels)?,
             thresholds: IntCounterVec::new(opts("thresholds_total", "Brier scores in that sum"), &labels)?,
             floods: IntCounterVec::new(
                 opts("floods_total", "floods at thresholds: hit (to two steps), miss, false_alarm"),
-                &["lead", "model", "outcome"],
+                &["lead", "model", "shadow", "outcome"],
             )?,
             peaks: IntCounterVec::new(opts("peaks_total", "flood peaks that forecasts were compared with"), &labels)?,
             timing: IntCounterVec::new(
@@ -94,6 +94,14 @@ impl ScoreMetrics {
         }
         Ok(metrics)
     }
+
+    /// Shows no efficiency any more of a shadow that has ended.
+    pub(crate) fn forget_shadow(&self, model: &str) {
+        for (_, lead) in CLASSES {
+            // There is none of a lead class that had no forecast.
+            let _ = self.nse.remove_label_values(&[lead, model, "true"]);
+        }
+    }
 }
 
 /// The class of a lead time: the shortest that it fits into.
@@ -111,14 +119,14 @@ mod tests {
     fn the_inventory_is_what_dashboards_rely_on() {
         let registry = Registry::new();
         let metrics = ScoreMetrics::new(Metrics::unregistered().stage("score"), &registry).unwrap();
-        let of = ["1h", "hybrid"];
+        let of = ["1h", "hybrid", "false"];
         metrics.scored.with_label_values(&of).inc();
         metrics.revised.with_label_values(&of).inc();
         metrics.covered.with_label_values(&of).inc();
-        metrics.crps.with_label_values(&["1h", "hybrid", "forecast", "persistence"]).inc_by(0.1);
+        metrics.crps.with_label_values(&["1h", "hybrid", "false", "forecast", "persistence"]).inc_by(0.1);
         metrics.brier.with_label_values(&of).inc_by(0.1);
         metrics.thresholds.with_label_values(&of).inc();
-        metrics.floods.with_label_values(&["1h", "hybrid", "hit"]).inc();
+        metrics.floods.with_label_values(&["1h", "hybrid", "false", "hit"]).inc();
         metrics.peaks.with_label_values(&of).inc();
         metrics.timing.with_label_values(&of).inc();
         metrics.nse.with_label_values(&of).set(0.9);

@@ -10,18 +10,22 @@ use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::Newest;
 use serde::{Deserialize, Serialize};
 
-/// Where both topics are read from.
+use crate::performance::Issuer;
+
+/// Where the topics are read from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Mark {
     pub(crate) forecast: Position,
+    #[serde(default)]
+    pub(crate) shadow_forecast: Position,
     pub(crate) observation: Position,
 }
 
 /// What the rows of one message have in common.
 pub(crate) struct Issued {
     pub(crate) issue_time: Timestamp,
-    pub(crate) model: Arc<str>,
+    pub(crate) issuer: Issuer,
     pub(crate) weights_sha256: Arc<str>,
     pub(crate) scenario: Arc<str>,
     /// newest value of each gauge that was known then, m³ s⁻¹
@@ -85,10 +89,12 @@ impl Waiting {
         self.unjudged += left as u64;
         let issue_time = Timestamp(forecasts.issue_time().value(0));
         let word = |column: &arrow::array::StringArray| Arc::from(column.value(0));
+        let weights_sha256: Arc<str> = word(forecasts.weights_sha256());
+        let shadow = forecasts.is_shadow(0).then(|| weights_sha256.to_string());
         self.issued.push_back(Issued {
             issue_time,
-            model: word(forecasts.model()),
-            weights_sha256: word(forecasts.weights_sha256()),
+            issuer: Issuer { model: forecasts.model().value(0).to_owned(), shadow },
+            weights_sha256,
             scenario: word(forecasts.scenario()),
             newest,
             mark,
@@ -133,6 +139,11 @@ impl Waiting {
     /// The oldest message of which a row is still here.
     pub(crate) fn oldest(&self) -> Option<&Issued> {
         self.issued.front()
+    }
+
+    /// Whether a row of an issuer is still here.
+    pub(crate) fn has(&self, issuer: &Issuer) -> bool {
+        self.issued.iter().any(|issued| issued.issuer == *issuer)
     }
 
     /// Rows that have not been judged.

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path, pin::pin, sync::Arc, task::Poll};
 
-use arrow::array::{Array, UInt64Array};
+use arrow::{
+    array::{Array, RecordBatch, UInt64Array},
+    compute::{concat_batches, filter_record_batch},
+};
 use futures::TryStreamExt as _;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
@@ -55,14 +58,56 @@ fn quantiles(issued: i64, lead: i64, catchment: usize) -> [f64; QUANTILE_LEVELS.
 }
 
 async fn write(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>) {
-    write_off_the_hour(log, from, ticks, 0).await;
+    write_with(log, from, ticks, Feed::default()).await;
 }
 
-/// The same with readings so many seconds after their hour.
-async fn write_off_the_hour(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>, offset_s: i64) {
+/// What else the log has.
+#[derive(Default, Clone, Copy)]
+struct Feed {
+    /// seconds of readings after their hour
+    offset_s: i64,
+    /// whether a shadow forecasts from tick 20 to 50
+    shadow: bool,
+}
+
+/// The forecasts of a tick, those of a shadow with four times the water.
+fn forecasts(tick: i64, time: Timestamp, shadow: bool) -> RecordBatch {
+    let mut forecasts = ForecastsBuilder::new();
+    for (catchment, gauge) in GAUGES.into_iter().enumerate() {
+        for lead in 1..=LEADS {
+            let quantiles = quantiles(tick, lead, catchment).map(|q| if shadow { 4.0 * q } else { q });
+            forecasts.push(ForecastRow {
+                catchment: gauge,
+                variable: Variable::Discharge,
+                issue_time: time,
+                valid_time: time.plus_s(lead * HOUR),
+                mean: quantiles[9],
+                quantiles: &quantiles,
+                members: 8,
+                scenario: "zero",
+                state_time: time,
+                filled_steps: 0,
+                model: "straight",
+                model_version: "1",
+                weights_sha256: if shadow { "ff" } else { "00" },
+                observation_position: 0,
+                forcing_position: 0,
+                supersedes: None,
+                reason: None,
+                stage: None,
+                member_values: None,
+                shadow,
+            });
+        }
+    }
+    forecasts.finish().unwrap().into_batch()
+}
+
+async fn write_with(log: &EmbeddedLog, from: Timestamp, ticks: std::ops::Range<i64>, feed: Feed) {
+    let Feed { offset_s, shadow } = feed;
     for tick in ticks {
         let time = from.plus_s(tick * HOUR);
-        let (mut observations, mut forecasts) = (ObservationsBuilder::new(), ForecastsBuilder::new());
+        let mut observations = ObservationsBuilder::new();
         for (catchment, gauge) in GAUGES.into_iter().enumerate() {
             for hour in (tick - 4).max(0)..=tick {
                 let mut read = |value: Option<f64>, flag| {
@@ -91,34 +136,15 @@ async fn write_off_the_hour(log: &EmbeddedLog, from: Timestamp, ticks: std::ops:
                     read(Some(500.0), Flag::Pass);
                 }
             }
-            for lead in 1..=LEADS {
-                let quantiles = quantiles(tick, lead, catchment);
-                forecasts.push(ForecastRow {
-                    catchment: gauge,
-                    variable: Variable::Discharge,
-                    issue_time: time,
-                    valid_time: time.plus_s(lead * HOUR),
-                    mean: quantiles[9],
-                    quantiles: &quantiles,
-                    members: 8,
-                    scenario: "zero",
-                    state_time: time,
-                    filled_steps: 0,
-                    model: "straight",
-                    model_version: "1",
-                    weights_sha256: "00",
-                    observation_position: 0,
-                    forcing_position: 0,
-                    supersedes: None,
-                    reason: None,
-                    stage: None,
-                });
-            }
         }
         for (contract, producer, batch) in [
             (Contract::Observation, "ingest", observations.finish().unwrap().into_batch()),
-            (Contract::Forecast, "forecast", forecasts.finish().unwrap().into_batch()),
+            (Contract::ShadowForecast, "forecast", forecasts(tick, time, true)),
+            (Contract::Forecast, "forecast", forecasts(tick, time, false)),
         ] {
+            if contract == Contract::ShadowForecast && !(shadow && (20..50).contains(&tick)) {
+                continue;
+            }
             let message = Message { time, producer, sequence: tick + 1, batch };
             log.append(Partition::new(contract, 0), message).await.unwrap();
         }
@@ -167,19 +193,14 @@ async fn scores(log: &EmbeddedLog) -> Vec<Scores> {
 
 /// Every batch of scores, and where every forecast went.
 fn run(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize]) -> (Vec<Scores>, Balance) {
-    run_off_the_hour(pipeline, registry, kills, 0)
+    run_with(pipeline, registry, kills, Feed::default())
 }
 
-fn run_off_the_hour(
-    pipeline: &Arc<Pipeline>,
-    registry: &Registry,
-    kills: &[usize],
-    offset_s: i64,
-) -> (Vec<Scores>, Balance) {
+fn run_with(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize], feed: Feed) -> (Vec<Scores>, Balance) {
     Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
-        write_off_the_hour(&log, pipeline.time.from, 0..TICKS, offset_s).await;
+        write_with(&log, pipeline.time.from, 0..TICKS, feed).await;
         for polls in kills {
             kill_after(*polls, pipeline, &store).await;
         }
@@ -270,7 +291,8 @@ fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_afte
     let Some(pipeline) = pipeline() else { return };
     let registry = Registry::new();
     let (before_s, share) = (-300, 300.0 / HOUR as f64);
-    let whole = run_off_the_hour(&pipeline, &registry, &[], before_s);
+    let feed = Feed { offset_s: before_s, shadow: false };
+    let whole = run_with(&pipeline, &registry, &[], feed);
     let mut revised = 0;
     let mut judged = BTreeMap::new();
     for rows in &whole.0 {
@@ -295,8 +317,66 @@ fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_afte
     assert!(judged.len() > 800 && revised > 50, "{} {revised}", judged.len());
     assert_eq!(whole.1.used, judged.len() as u64);
     for kills in [vec![9], vec![40, 25, 3], vec![150, 79, 2]] {
-        assert!(run_off_the_hour(&pipeline, &Registry::new(), &kills, before_s) == whole, "after {kills:?} polls");
+        assert!(run_with(&pipeline, &Registry::new(), &kills, feed) == whole, "after {kills:?} polls");
     }
+}
+
+#[test]
+fn a_shadow_is_scored_apart_and_the_model_in_force_as_without_it() {
+    let Some(pipeline) = pipeline() else { return };
+    let (shadow, registry) = (Feed { offset_s: 0, shadow: true }, Registry::new());
+    let (alone, with_shadow) = (run(&pipeline, &Registry::new(), &[]), run_with(&pipeline, &registry, &[], shadow));
+    let rows = |(scores, _): &(Vec<Scores>, Balance), shadow: bool| {
+        let batches: Vec<RecordBatch> = scores.iter().map(|rows| rows.batch().clone()).collect();
+        let all = Scores::try_from(concat_batches(&Contract::Score.schema(), &batches).unwrap()).unwrap();
+        let mask = all.shadow().iter().map(|is| Some(is == Some(shadow))).collect();
+        Scores::try_from(filter_record_batch(all.batch(), &mask).unwrap()).unwrap()
+    };
+    assert!(rows(&with_shadow, false) == rows(&alone, false));
+    let of_shadow = rows(&with_shadow, true);
+    let judged = with_shadow.1.used - alone.1.used;
+    assert_eq!(with_shadow.1.received - alone.1.received, (30 * LEADS * 3) as u64);
+    assert!(of_shadow.len() as u64 >= judged && judged > 400, "{judged}");
+    assert_eq!(of_shadow.pairs().value(0), 1, "it begins to count with its first");
+    let last = of_shadow.len() - 1;
+    assert!(
+        of_shadow.pairs().value(last) > 20 && of_shadow.nse().value(last) < 0.0,
+        "four times the water is no skill"
+    );
+    let shown = registry.gather();
+    let total = |name: &str, of: &str| -> f64 {
+        let family = shown.iter().find(|f| f.name() == name).unwrap();
+        let is = |m: &&prometheus::proto::Metric| m.get_label().iter().any(|l| l.name() == "shadow" && l.value() == of);
+        family.get_metric().iter().filter(is).map(|m| m.get_counter().get_value()).sum()
+    };
+    assert_eq!(total("nilometer_score_forecasts_total", "false"), alone.1.used as f64);
+    assert_eq!(total("nilometer_score_forecasts_total", "true"), judged as f64);
+    for kills in [vec![9], vec![40, 25, 3], vec![150, 79, 2], vec![200, 30]] {
+        assert!(run_with(&pipeline, &Registry::new(), &kills, shadow) == with_shadow, "after {kills:?} polls");
+    }
+}
+
+/// Writes the snapshot of this version that later builds must read: `NILOMETER_FREEZE=1`.
+#[test]
+fn a_snapshot_in_the_middle_of_a_shadow_is_what_is_frozen() {
+    let Some(pipeline) = pipeline() else { return };
+    let bytes = Tokio::new().unwrap().block_on(async {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+        write_with(&log, pipeline.time.from, 0..40, Feed { offset_s: 0, shadow: true }).await;
+        start(&pipeline, &store, &Registry::new()).await.unwrap();
+        let snapshots: Vec<_> = store.list(Some(&"snapshots/score".into())).try_collect().await.unwrap();
+        let newest = snapshots.into_iter().map(|object| object.location).max().unwrap();
+        store.get(&newest).await.unwrap().bytes().await.unwrap()
+    });
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("frozen/scores-3.arrow");
+    if std::env::var_os("NILOMETER_FREEZE").is_some() {
+        std::fs::write(&frozen, &bytes).unwrap();
+    }
+    assert!(
+        std::fs::read(frozen).unwrap() == bytes,
+        "a snapshot of this version changed: give it a version of its own"
+    );
 }
 
 #[test]

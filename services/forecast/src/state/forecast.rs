@@ -10,21 +10,21 @@ use crate::{
 };
 
 impl PartitionState {
-    /// A forecast when one is due, or because of what came late.
-    pub(super) fn issue(&mut self, tick: Timestamp) -> Result<Option<Forecasts>, ForecastError> {
+    /// A forecast when one is due, or because of what came late; and the shadow's.
+    pub(super) fn issue(&mut self, tick: Timestamp) -> Result<(Option<Forecasts>, Option<Forecasts>), ForecastError> {
         let setting = self.setting.clone();
         let (pipeline, late) = (&setting.pipeline, self.late_rows_of(tick));
         let reasons: Vec<String> = late.iter().cloned().chain(self.passed_over(tick)).collect();
         let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let due = tick.is_multiple_of_s(pipeline.forecast.every.seconds());
         if !due && late.is_none() {
-            return Ok(None);
+            return Ok((None, None));
         }
         // Up to the last step that a forecast of this time may look at.
         let ahead_s = pipeline.forecast.horizon.seconds() + pipeline.time.step.seconds();
         let members = match (pipeline.forecast.scenario, &self.history) {
             (Scenario::PastYears, Some(history)) => {
-                let years = history.years(setting.index.len(), self.ensembles.time(), tick.plus_s(ahead_s));
+                let years = history.years(setting.index.len(), self.progress.state_time, tick.plus_s(ahead_s));
                 Some(MemberWeather::PastYears(history, years))
             }
             (Scenario::Members, _) => {
@@ -47,25 +47,21 @@ impl PartitionState {
         let about = Provenance {
             catchments: &pipeline.catchments,
             ratings: &pipeline.ratings,
-            model: self.models.name(),
-            model_version: self.models.version(),
-            weights_sha256: self.models.weights_sha256(),
+            shadow: false,
             scenarios: &scenarios,
             filled_steps: self.progress.filled_steps,
             positions: self.progress.positions,
             supersedes: late.as_ref().and(self.progress.issued),
             reason: reason.as_deref(),
         };
-        let forecasts = if due {
-            self.ensembles.issue(tick, &setting.leads, &weather, &mut self.postprocessing, &about)?
-        } else {
-            // What would not have gone out on time teaches nothing, so that later forecasts are those of a run on time.
-            self.ensembles.issue(tick, &setting.leads, &weather, &mut self.postprocessing.clone(), &about)?
-        };
+        let forecasts = self.in_force.issue(tick, due, &setting, &weather, &about)?;
+        let about = Provenance { shadow: true, ..about };
+        let of_shadow = self.shadow.as_mut().map(|shadow| shadow.issue(tick, due, &setting, &weather, &about));
+        let shadow_forecasts = self.or_without_shadow(of_shadow.transpose()).flatten();
         if forecasts.is_some() {
             self.progress.issued = Some(tick);
             self.report.scenario = Some(scenario);
         }
-        Ok(forecasts)
+        Ok((forecasts, shadow_forecasts))
     }
 }

@@ -2,7 +2,7 @@
 //! store, and the same ticks lead to the same outputs.
 //!
 //! ```text
-//! tick ──admit──▶ alignment ──take steps──▶ ensembles ──issue──▶ forecasts
+//! tick ──admit──▶ alignment ──take steps──▶ forecaster in force, and its shadow ──issue──▶ forecasts
 //!           └── dead letters       └── ledger
 //! ```
 
@@ -29,10 +29,9 @@ pub(crate) use self::stored::{Identity, Misfit, Stored, StoredState, current};
 use crate::{
     ForecastError,
     accounts::{Accounts, Refusal},
-    ensembles::Ensembles,
+    forecaster::Forecaster,
     history::History,
     late_rows::LateRows,
-    postprocess::Postprocessing,
     report::Report,
     setting::Setting,
     tick::{Positions, Tick},
@@ -73,7 +72,9 @@ impl From<Timestamp> for Progress {
 /// The state of a partition's catchments.
 pub(crate) struct PartitionState {
     setting: Arc<Setting>,
-    models: Mixture,
+    runtime: Runtime,
+    /// of the definition's models, also where others are in force
+    identity: Identity,
     pub(crate) progress: Progress,
     alignment: StepAlignment,
     weather: WeatherForecasts,
@@ -82,10 +83,10 @@ pub(crate) struct PartitionState {
     /// what each gauge's readings have taught
     first_guess: Vec<FirstGuessCheck>,
     pub(crate) accounts: Accounts,
-    ensembles: Ensembles,
+    in_force: Forecaster,
+    shadow: Option<Forecaster>,
     /// there in the scenario of past years
     history: Option<History>,
-    postprocessing: Postprocessing,
     ledger: AnalysesBuilder,
     report: Report,
 }
@@ -94,6 +95,7 @@ pub(crate) struct PartitionState {
 pub(crate) struct Outputs {
     pub(crate) tick: Timestamp,
     pub(crate) forecasts: Option<Forecasts>,
+    pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<Refusal>,
     pub(crate) report: Report,
@@ -114,12 +116,13 @@ impl PartitionState {
             step_readings: StepReadings::default(),
             first_guess: vec![FirstGuessCheck::default(); catchments],
             accounts: Accounts::default(),
-            ensembles: Ensembles::new(runtime, &models, pipeline, setting.horizon(), setting.begin())?,
             history: history(pipeline, variables.len()),
-            postprocessing: Postprocessing::new(pipeline, setting.leads.steps),
+            identity: Identity::of(pipeline, &models),
+            in_force: Forecaster::new(&setting, runtime, models, setting.begin())?,
+            shadow: None,
             ledger: AnalysesBuilder::default(),
             report: Report::default(),
-            models,
+            runtime: runtime.clone(),
             setting,
         })
     }
@@ -142,10 +145,9 @@ impl PartitionState {
         self.step_readings = StepReadings::default();
         self.first_guess = vec![FirstGuessCheck::default(); catchments];
         self.accounts = Accounts::default();
-        self.ensembles.begin(&self.models, pipeline, time)?;
         self.history = history(pipeline, variables.len());
-        self.postprocessing = Postprocessing::new(pipeline, setting.leads.steps);
-        Ok(())
+        self.in_force.begin(&setting, time)?;
+        self.shadow.as_mut().map_or(Ok(()), |shadow| shadow.begin(&setting, time))
     }
 
     /// Takes in the rows of a tick: every step that is due by then is taken, and a forecast issued where one is due.
@@ -158,11 +160,12 @@ impl PartitionState {
         self.take_steps(tick.time)?;
         let analyses = self.ledger.finish()?;
         self.progress.positions = tick.positions;
-        let forecasts = self.issue(tick.time)?;
+        let (forecasts, shadow_forecasts) = self.issue(tick.time)?;
         self.progress.tick = tick.time;
         Ok(Outputs {
             tick: tick.time,
             forecasts,
+            shadow_forecasts,
             analyses: Some(analyses).filter(|rows| !rows.is_empty()),
             dead_letters: self.accounts.take_dead_letters(),
             report: std::mem::take(&mut self.report),
@@ -179,7 +182,7 @@ impl PartitionState {
 
     /// Largest residual of a water budget, mm, and how large rounding can make it.
     pub(crate) fn budget_residual_mm(&self) -> (f64, f64) {
-        (self.ensembles.budget_residual_mm(), crate::WaterBudget::tolerance_mm(self.progress.steps))
+        (self.in_force.ensembles.budget_residual_mm(), crate::WaterBudget::tolerance_mm(self.progress.steps))
     }
 }
 

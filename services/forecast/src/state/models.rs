@@ -5,7 +5,9 @@ use nilometer_schemas::{Reason, Timestamp};
 
 use super::{PartitionState, admission::row_dead_letter};
 use crate::{
-    ForecastError, in_full,
+    ForecastError,
+    forecaster::Forecaster,
+    in_full,
     report::Swap,
     tick::{ModelContent, Received},
 };
@@ -22,7 +24,7 @@ impl PartitionState {
         }
         for ((_, row), content) in message.rows() {
             self.accounts.balance.received += 1;
-            let from = self.models.weights_sha256().to_owned();
+            let (from, shadow) = self.weights();
             let refused = self.take_model(content)?.err();
             match &refused {
                 None => self.accounts.balance.used += 1,
@@ -32,43 +34,100 @@ impl PartitionState {
                     self.accounts.refuse(Some(tick), dead_letter);
                 }
             }
-            if refused.is_some() || from != content.weights_sha256 {
+            let (now, shadow_now) = self.weights();
+            if refused.is_some() || from != now {
                 self.report.swaps.push(Swap { from, to: content.clone(), refused });
+            }
+            if shadow != shadow_now {
+                self.report.shadows.push(shadow_now);
             }
         }
         Ok(())
     }
 
+    /// SHA-256 of the weights in force, and of the shadow's.
+    fn weights(&self) -> (String, Option<String>) {
+        let sha256 = |forecaster: &Forecaster| forecaster.models.weights_sha256().to_owned();
+        (sha256(&self.in_force), self.shadow.as_ref().map(sha256))
+    }
+
+    /// Takes up the package of a row, by its weight: 1 puts it in force, and the shadow stays, or becomes what was in force where the two change
+    /// places; 0 makes it the shadow, and the one in force as its own shadow ends the shadow. Or says why not.
     fn take_model(&mut self, content: &ModelContent) -> Result<Result<(), String>, ForecastError> {
-        match &content.models {
-            Err(why) => Ok(Err(why.clone())),
-            Ok(models) if models.content_sha256() == self.models.content_sha256() => Ok(Ok(())),
-            Ok(_) if content.weight < 1.0 => {
-                let accepted = "accepted is 1, with which it takes the place of the one before";
-                Ok(Err(format!("it has weight {}; {accepted}", content.weight)))
+        let models = match &content.models {
+            Err(why) => return Ok(Err(why.clone())),
+            Ok(models) => models,
+        };
+        let is_in_force = models.content_sha256() == self.in_force.models.content_sha256();
+        let is_shadow = self.shadow.as_ref().is_some_and(|s| s.models.content_sha256() == models.content_sha256());
+        let setting = self.setting.clone();
+        if content.weight == 1.0 {
+            if is_in_force {
+                return Ok(Ok(()));
             }
-            Ok(models) => self.swap(models.clone()),
+            if is_shadow && self.in_force.is_of_the_graphs_of(models, &setting) {
+                self.shadow.iter_mut().for_each(|shadow| std::mem::swap(shadow, &mut self.in_force));
+                return Ok(Ok(()));
+            }
+            return refusal(self.in_force.swap_weights(models.clone(), &setting));
         }
+        if content.weight > 0.0 {
+            let accepted = "accepted are 1, with which it is in force, and 0, with which it is a shadow";
+            return Ok(Err(format!("it has weight {}; {accepted}", content.weight)));
+        }
+        if is_in_force {
+            self.shadow = None;
+        } else if !is_shadow {
+            return self.begin_shadow(models.clone());
+        }
+        Ok(Ok(()))
     }
 
-    /// Goes on with the models that were in force in a state of the same ones.
-    pub(crate) fn go_on_with(&mut self, models: Mixture) -> Result<(), ForecastError> {
-        if models.content_sha256() == self.models.content_sha256() {
+    fn begin_shadow(&mut self, models: Mixture) -> Result<Result<(), String>, ForecastError> {
+        if !models.first().card().weather().eq(self.in_force.models.first().card().weather()) {
+            let weather: Vec<&str> = self.alignment.variables().iter().map(|variable| variable.name()).collect();
+            return Ok(Err(format!("it takes other weather; accepted is {}", weather.join(", "))));
+        }
+        let setting = self.setting.clone();
+        refusal(self.in_force.beside(&setting, &self.runtime, models).map(|shadow| self.shadow = Some(shadow)))
+    }
+
+    /// Goes on with the models that were in force in a state of the same ones, and with those of its shadow.
+    pub(crate) fn go_on_with(&mut self, in_force: Mixture, shadow: Option<Mixture>) -> Result<(), ForecastError> {
+        let setting = self.setting.clone();
+        if in_force.content_sha256() != self.in_force.models.content_sha256() {
+            let package_sha256 = in_force.content_sha256().to_owned();
+            refusal(self.in_force.swap_weights(in_force, &setting))?
+                .map_err(|why| ForecastError::PackageGone { package_sha256, why })?;
+        }
+        let Some(models) = shadow else {
+            self.shadow = None;
             return Ok(());
+        };
+        if self.shadow.as_ref().is_none_or(|shadow| shadow.models.content_sha256() != models.content_sha256()) {
+            let package_sha256 = models.content_sha256().to_owned();
+            self.begin_shadow(models)?.map_err(|why| ForecastError::PackageGone { package_sha256, why })?;
         }
-        let package_sha256 = models.content_sha256().to_owned();
-        self.swap(models)?.map_err(|why| ForecastError::PackageGone { package_sha256, why })
+        Ok(())
     }
 
-    /// Goes on with other weights of the same models; or says why not.
-    fn swap(&mut self, models: Mixture) -> Result<Result<(), String>, ForecastError> {
-        match self.ensembles.swap_weights(&models, &self.setting.pipeline) {
-            Ok(()) => {
-                self.models = models;
-                Ok(Ok(()))
+    /// What a shadow has done, or nothing: one that fails ends, and the models in force go on.
+    pub(super) fn or_without_shadow<T>(&mut self, done: Result<Option<T>, ForecastError>) -> Option<T> {
+        done.unwrap_or_else(|error| {
+            if let Some(shadow) = self.shadow.take() {
+                let (model, weights_sha256) = (shadow.models.name(), shadow.models.weights_sha256());
+                self.report.failed_shadow = Some(format!("{model} with weights {weights_sha256}: {}", in_full(&error)));
             }
-            Err(error) if error.is_of_package() => Ok(Err(in_full(&error))),
-            Err(error) => Err(error),
-        }
+            None
+        })
+    }
+}
+
+/// Whether a package was taken up, or why it is of no use.
+fn refusal(taken: Result<(), ForecastError>) -> Result<Result<(), String>, ForecastError> {
+    match taken {
+        Ok(()) => Ok(Ok(())),
+        Err(error) if error.is_of_package() => Ok(Err(in_full(&error))),
+        Err(error) => Err(error),
     }
 }

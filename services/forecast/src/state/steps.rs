@@ -4,7 +4,12 @@ use nilometer_definitions::AssimilationMethod;
 use nilometer_schemas::{Reason, Timestamp};
 
 use super::PartitionState;
-use crate::{ForecastError, ledger::Heading, report::StepReport};
+use crate::{
+    ForecastError,
+    forecaster::{Forecaster, Read},
+    ledger::Heading,
+    report::StepReport,
+};
 
 impl PartitionState {
     /// Takes every step that is due by `tick`: with its forcing, or without when it has waited long enough.
@@ -12,7 +17,7 @@ impl PartitionState {
         let (step_s, wait_s) =
             (self.setting.pipeline.time.step.seconds(), self.setting.pipeline.forecast.wait.seconds());
         loop {
-            let step = self.ensembles.time().plus_s(step_s);
+            let step = self.progress.state_time.plus_s(step_s);
             let complete = self.alignment.is_complete(step);
             if step > tick || !(complete || step.plus_s(wait_s) <= tick) {
                 break;
@@ -38,54 +43,59 @@ impl PartitionState {
             history.remember(step, |row| self.alignment.known(step, row / catchments, row % catchments));
         }
         let (forcing, forcing_rows) = self.alignment.take_step(step);
-        self.ensembles.advance(&forcing)?;
-        let predicted_m3_s = self.ensembles.predicted_m3_s();
+        let predicted_m3_s = self.in_force.advance(&forcing)?;
+        let ensembles = &self.in_force.ensembles;
         let judged =
-            setting.first_guess.judge(&mut self.first_guess, &self.ensembles, &predicted_m3_s, &mut self.alignment)?;
-        let mut read = self.alignment.observations_of(step);
-        let at_steps = self.step_readings.take(pipeline.time.align, step, pipeline.time.step.seconds(), &read);
-        self.postprocessing.observe(step, &predicted_m3_s, &at_steps);
-        read.retain(|reading| !judged.downweighted.contains(&reading.subject()));
-        self.ensembles.read_gauges(&read);
-        let due = step.is_multiple_of_s(pipeline.assimilation.analysis_every_s(pipeline.time.step));
-        let observations = if due { self.alignment.take_observations(step) } else { Vec::new() };
-        self.ensembles.assimilate(&observations)?;
+            setting.first_guess.judge(&mut self.first_guess, ensembles, &predicted_m3_s, &mut self.alignment)?;
+        let mut counting = self.alignment.observations_of(step);
+        let at_steps = self.step_readings.take(pipeline.time.align, step, pipeline.time.step.seconds(), &counting);
+        counting.retain(|reading| !judged.downweighted.contains(&reading.subject()));
+        let is_due = step.is_multiple_of_s(pipeline.assimilation.analysis_every_s(pipeline.time.step));
+        let due = if is_due { self.alignment.take_observations(step) } else { Vec::new() };
+        let read = Read { at_steps, counting, due };
+        self.in_force.observe(step, &predicted_m3_s, &read)?;
+        let Forecaster { models, ensembles, .. } = &self.in_force;
         let heading = Heading {
             catchments: &pipeline.catchments,
             analysis_time: tick,
             method: pipeline.assimilation.method.name(),
-            model: self.models.name(),
-            weights_sha256: self.models.weights_sha256(),
+            model: models.name(),
+            weights_sha256: models.weights_sha256(),
         };
         for (method, left_out) in [("ignored", &judged.ignored), ("gauge_shift", &judged.shifted)] {
             let heading = Heading { method, ..heading };
-            heading.enter_output(&predicted_m3_s, self.ensembles.operators(), left_out, &mut self.ledger);
+            heading.enter_output(&predicted_m3_s, ensembles.operators(), left_out, &mut self.ledger);
             balance.reject(Reason::Suspect, left_out.len() as u64);
         }
         match pipeline.assimilation.method {
             AssimilationMethod::None => {}
             // Output updating moves what the models say together.
             AssimilationMethod::Output => {
-                heading.enter_output(&predicted_m3_s, self.ensembles.operators(), &observations, &mut self.ledger);
+                heading.enter_output(&predicted_m3_s, ensembles.operators(), &read.due, &mut self.ledger);
             }
             _ => {
-                for (state, member) in self.ensembles.each().zip(self.models.members()) {
+                for (state, member) in ensembles.each().zip(models.members()) {
                     heading.of(&member.package).enter(state, &mut self.ledger);
                 }
             }
         }
-        balance.used += forcing_rows + observations.len() as u64;
+        balance.used += forcing_rows + read.due.len() as u64;
         let suspect = judged.ignored.len() + judged.shifted.len() + judged.downweighted.len();
         self.report.steps.push(StepReport {
             step,
             filled: filled.filter(|_| !complete),
-            innovations: self.ensembles.innovations().map(|innovation| innovation.normalised()).collect(),
+            innovations: ensembles.innovations().map(|innovation| innovation.normalised()).collect(),
             suspect: suspect as u64,
             changes: judged.changes,
         });
         self.progress.filled_steps += u64::from(!complete);
-        self.progress.steps = self.ensembles.steps();
-        self.progress.state_time = self.ensembles.time();
+        self.progress.steps = ensembles.steps();
+        self.progress.state_time = ensembles.time();
+        let of_shadow = self.shadow.as_mut().map(|shadow| {
+            let predicted_m3_s = shadow.advance(&forcing)?;
+            shadow.observe(step, &predicted_m3_s, &read)
+        });
+        self.or_without_shadow(of_shadow.transpose());
         self.weather.forget(step);
         Ok(())
     }

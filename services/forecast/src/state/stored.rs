@@ -14,11 +14,11 @@ use nilometer_schemas::{DeadLetterRow, Reason};
 use serde::{Deserialize, Serialize};
 
 use super::{PartitionState, Progress};
-use crate::{ForecastError, PRODUCER, late_rows::LateRows};
+use crate::{ForecastError, PRODUCER, forecaster::Forecaster, late_rows::LateRows};
 
 /// What this build writes and reads. A version that follows reads this one too.
-pub(crate) const VERSION: u64 = 3;
-/// The oldest version that it reads: 2 has no position of model.v1, and does not say which weights are in force.
+pub(crate) const VERSION: u64 = 4;
+/// The oldest version that it reads: 2 has no position of model.v1, and does not say which weights are in force; 3 has no shadow.
 pub(crate) const OLDEST: u64 = 2;
 
 /// Everything of a state but its numbers.
@@ -28,6 +28,9 @@ pub(crate) struct StoredState {
     /// SHA-256 of the package that is in force
     #[serde(default)]
     pub(crate) package_sha256: Option<String>,
+    /// there where one runs beside it; its columns are named behind `shadow.`
+    #[serde(default)]
+    pub(crate) shadow: Option<StoredShadow>,
     /// identifiers, in the order of every catchment axis here
     pub(crate) catchments: Vec<String>,
     pub(crate) progress: Progress,
@@ -38,6 +41,17 @@ pub(crate) struct StoredState {
     first_guess: Vec<FirstGuessCheck>,
     balance: Balance,
 }
+
+/// A shadow, besides its numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StoredShadow {
+    /// SHA-256 of the package
+    pub(crate) package_sha256: String,
+    /// steps that its ensembles have taken
+    steps: u64,
+}
+
+const SHADOW: &str = "shadow.";
 
 /// What a state is a state of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,14 +86,21 @@ impl PartitionState {
     pub(crate) fn store(&mut self) -> Result<(Stored, Columns), ForecastError> {
         self.forget_late_rows();
         let mut columns = ColumnsBuilder::new(self.setting.index.catchments().iter().map(String::as_str));
-        self.ensembles.store(&mut columns);
+        self.in_force.store("", &mut columns);
         if let Some(history) = &self.history {
             history.store(self.setting.index.len(), &mut columns);
         }
-        self.postprocessing.store(&mut columns);
+        if let Some(shadow) = &self.shadow {
+            shadow.store(SHADOW, &mut columns);
+        }
+        let shadow = |shadow: &Forecaster| StoredShadow {
+            package_sha256: shadow.models.content_sha256().to_owned(),
+            steps: shadow.ensembles.steps(),
+        };
         let state = StoredState {
-            identity: self.identity(),
-            package_sha256: Some(self.models.content_sha256().to_owned()),
+            identity: self.identity.clone(),
+            package_sha256: Some(self.in_force.models.content_sha256().to_owned()),
+            shadow: self.shadow.as_ref().map(shadow),
             catchments: self.setting.index.catchments().to_vec(),
             progress: self.progress,
             alignment: self.alignment.clone(),
@@ -92,18 +113,21 @@ impl PartitionState {
         Ok((Versioned::Current(Box::new(state)), columns.finish()?))
     }
 
-    /// Goes on from a stored state. Catchments that it does not have begin anew at its time.
+    /// Goes on from a stored state, whose models [`PartitionState::go_on_with`] has taken up. Catchments that it does not have begin anew at its time.
     pub(crate) fn restore(&mut self, stored: StoredState, columns: &Columns) -> Result<(), ForecastError> {
         let time = stored.progress.state_time;
         self.begin_at(time)?;
         let setting = self.setting.clone();
         let rows = columns.keyed(setting.index.catchments().iter().map(String::as_str));
-        let serves = stored.identity.serving(&self.identity());
-        self.ensembles.restore(&rows, stored.progress.steps, &serves)?;
+        let serves = stored.identity.serving(&self.identity);
+        self.in_force.restore("", &rows, stored.progress.steps, &serves)?;
+        if let (Some(shadow), Some(stored_shadow)) = (&mut self.shadow, &stored.shadow) {
+            let serves = vec![stored.identity.members == self.identity.members; shadow.models.members().len()];
+            shadow.restore(SHADOW, &rows, stored_shadow.steps, &serves)?;
+        }
         if let Some(history) = &mut self.history {
             history.restore(&rows, time);
         }
-        self.postprocessing.restore(&rows);
         let from = stored.places_of(setting.index.catchments());
         self.accounts.balance = stored.balance;
         for (removed, catchment) in stored.catchments.iter().enumerate() {
@@ -142,8 +166,8 @@ impl PartitionState {
         self.accounts.refuse(None, dead_letter);
     }
 
-    pub(crate) fn identity(&self) -> Identity {
-        Identity::of(&self.setting.pipeline, &self.models)
+    pub(crate) const fn identity(&self) -> &Identity {
+        &self.identity
     }
 }
 

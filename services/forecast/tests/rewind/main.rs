@@ -7,6 +7,10 @@ mod models;
 use std::io::Write as _;
 use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
 
+use arrow::{
+    array::{Array as _, AsArray as _},
+    datatypes::Float32Type,
+};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
 use nilometer_forecast::{Dependencies, ForecastMetrics, Packages};
@@ -164,10 +168,15 @@ fn start(
     nilometer_forecast::run(pipeline.clone(), dependencies, stop)
 }
 
+/// Issue time, catchment and lead: mean and every quantile, to the bit.
+type Numbers = BTreeMap<(i64, String, i64), Vec<u64>>;
+
 /// What a run left behind.
 struct Left {
-    /// issue time, catchment and lead: mean and every quantile, to the bit
-    forecasts: BTreeMap<(i64, String, i64), Vec<u64>>,
+    forecasts: Numbers,
+    shadow_forecasts: Numbers,
+    /// of each row of both, what the members said
+    member_values: Vec<Vec<f32>>,
     superseding: Vec<(i64, i64, String)>,
     dead_letters: Vec<(String, u64)>,
     /// station, valid time and the tick at which it moved the state
@@ -176,22 +185,22 @@ struct Left {
 }
 
 fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<Rain>, kill_after: &[usize]) -> Left {
-    live_with(pipeline, rows, rain_late, kill_after, None)
+    live_with(pipeline, rows, rain_late, kill_after, &[])
 }
 
-/// With models that are in force from an hour on.
+/// With models that have a weight from an hour on.
 fn live_with(
     pipeline: &Arc<Pipeline>,
     rows: &[Gauged],
     rain_late: Option<Rain>,
     kill_after: &[usize],
-    swap: Option<(i64, &Mixture)>,
+    changes: &[(i64, &Mixture, f64)],
 ) -> Left {
     Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
         write(&log, pipeline.time.from, rows, rain_late).await;
-        if let Some((hour, models)) = swap {
+        for (number, (hour, models, weight)) in (1..).zip(changes) {
             PackageStore::new(store.clone()).publish(models).await.unwrap();
             let time = pipeline.time.from.plus_s(hour * HOUR);
             let mut row = ModelsBuilder::new();
@@ -200,13 +209,14 @@ fn live_with(
                 version: models.version(),
                 package_sha256: models.content_sha256(),
                 weights_sha256: models.weights_sha256(),
-                weight: 1.0,
+                weight: *weight,
                 reason: "a test",
                 author: "test",
-                announcement: 1,
+                announcement: number,
                 ingest_time: time,
             });
-            let message = Message { time, producer: "ingest", sequence: 1, batch: row.finish().unwrap().into_batch() };
+            let batch = row.finish().unwrap().into_batch();
+            let message = Message { time, producer: "ingest", sequence: number.cast_signed(), batch };
             log.append(Partition::new(Contract::Model, 0), message).await.unwrap();
         }
         for polls in kill_after {
@@ -222,24 +232,34 @@ fn live_with(
         let balance = start(pipeline, &store).await.unwrap();
         let mut found = Left {
             forecasts: BTreeMap::new(),
+            shadow_forecasts: BTreeMap::new(),
+            member_values: Vec::new(),
             superseding: Vec::new(),
             dead_letters: Vec::new(),
             ledger: Vec::new(),
             balance,
         };
-        let mut at = 0;
-        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Forecast, 0), at).await.unwrap() {
-            at += 1;
-            let rows = Forecasts::try_from(record.batch).unwrap();
-            for row in 0..rows.len() {
-                let issued = rows.issue_time().value(row);
-                let mut numbers = vec![rows.mean().value(row).to_bits()];
-                numbers.extend(nilometer_schemas::QUANTILE_LEVELS.map(|l| rows.quantile(l).value(row).to_bits()));
-                let key = (issued, rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
-                assert!(found.forecasts.insert(key, numbers).is_none(), "a forecast came twice");
-                if !rows.reason().value(row).is_empty() {
-                    let reason = rows.reason().value(row).to_owned();
-                    found.superseding.push((issued, rows.supersedes().value(row), reason));
+        for contract in [Contract::Forecast, Contract::ShadowForecast] {
+            let mut at = 0;
+            while let Some(Entry::Record(record)) = log.read(Partition::new(contract, 0), at).await.unwrap() {
+                at += 1;
+                let rows = Forecasts::try_from(record.batch).unwrap();
+                for row in 0..rows.len() {
+                    let shadow = rows.is_shadow(row);
+                    assert_eq!(shadow, contract == Contract::ShadowForecast);
+                    let issued = rows.issue_time().value(row);
+                    let mut numbers = vec![rows.mean().value(row).to_bits()];
+                    numbers.extend(nilometer_schemas::QUANTILE_LEVELS.map(|l| rows.quantile(l).value(row).to_bits()));
+                    let members = rows.member_values().is_valid(row).then(|| rows.member_values().value(row));
+                    let members = members.map_or_else(Vec::new, |m| m.as_primitive::<Float32Type>().values().to_vec());
+                    found.member_values.push(members);
+                    let key = (issued, rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
+                    let into = if shadow { &mut found.shadow_forecasts } else { &mut found.forecasts };
+                    assert!(into.insert(key, numbers).is_none(), "a forecast came twice");
+                    if !shadow && !rows.reason().value(row).is_empty() {
+                        let reason = rows.reason().value(row).to_owned();
+                        found.superseding.push((issued, rows.supersedes().value(row), reason));
+                    }
                 }
             }
         }
@@ -268,12 +288,42 @@ fn live_with(
 
 /// Forecasts issued from `hour` on.
 fn since(left: &Left, pipeline: &Pipeline, hour: i64) -> Vec<(i64, String, i64, Vec<u64>)> {
+    numbers_since(&left.forecasts, pipeline, hour)
+}
+
+fn numbers_since(numbers: &Numbers, pipeline: &Pipeline, hour: i64) -> Vec<(i64, String, i64, Vec<u64>)> {
     let from = pipeline.time.from.plus_s(hour * HOUR).0;
-    left.forecasts.iter().filter(|(k, _)| k.0 >= from).map(|(k, v)| (k.0, k.1.clone(), k.2, v.clone())).collect()
+    numbers.iter().filter(|(k, _)| k.0 >= from).map(|(k, v)| (k.0, k.1.clone(), k.2, v.clone())).collect()
 }
 
 fn letters_of(left: &Left, reason: &str) -> u64 {
     left.dead_letters.iter().filter(|(r, _)| r == reason).map(|(_, rows)| rows).sum()
+}
+
+#[test]
+fn rows_carry_the_values_of_the_members_where_the_definition_asks_for_them() {
+    let calibration = "forecast.calibration_rate=0";
+    let Some(without) = pipeline(&[calibration]) else { return };
+    let with = pipeline(&[calibration, "forecast.member_values=true"]).unwrap();
+    let (without, with) = (live(&without, &on_time(), None, &[]), live(&with, &on_time(), None, &[]));
+    assert!(without.member_values.iter().all(Vec::is_empty));
+    assert_eq!(with.forecasts, without.forecasts, "nothing else changes");
+    assert_eq!(with.forecasts.len(), with.member_values.len());
+    let quantiles = |members: &[f32]| {
+        let (members, mut found) = (members.iter().map(|m| f64::from(*m)).collect::<Vec<_>>(), [0.0; 19]);
+        let levels = &nilometer_schemas::QUANTILE_LEVELS;
+        nilometer_statistics::quantiles(&members, levels, &mut Vec::new(), &mut found).unwrap();
+        found
+    };
+    // Without calibration the quantiles of a row are those of its members.
+    let of_members: Vec<_> = with.member_values.iter().map(|members| (members.len(), quantiles(members))).collect();
+    for numbers in with.forecasts.values() {
+        let close = |(count, found): &(usize, [f64; 19])| {
+            let pairs = found.iter().zip(&numbers[1..]);
+            *count == 8 && pairs.into_iter().all(|(a, b)| (a - f64::from_bits(*b)).abs() <= 1e-6 * a.abs())
+        };
+        assert!(of_members.iter().any(close), "{numbers:?}");
+    }
 }
 
 #[test]

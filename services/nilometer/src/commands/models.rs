@@ -41,6 +41,10 @@ pub enum Arguments {
         /// event time of the first tick from which on it may be in force; the next one when absent
         #[arg(long)]
         from: Option<Timestamp>,
+        /// run it beside the one in force: its forecasts go to shadow_forecast.v1 and are scored; published again without this, the two change
+        /// places. The package in force as its own shadow ends the shadow
+        #[arg(long)]
+        shadow: bool,
     },
     /// Run golden vectors and physics probes
     Check {
@@ -56,8 +60,8 @@ pub async fn run(arguments: Arguments) -> Result<()> {
     let text = match arguments {
         Arguments::List { zoo } => list(&zoo)?,
         Arguments::Show { package } => show(&package)?,
-        Arguments::Publish { package, store, reason, author, from } => {
-            let publication = Publication { package: &package, store: &store, reason, author, from };
+        Arguments::Publish { package, store, reason, author, from, shadow } => {
+            let publication = Publication { package: &package, store: &store, reason, author, from, shadow };
             publish(publication).await?
         }
         Arguments::Check { package, library } => check(&package, library.as_deref())?,

@@ -15,17 +15,17 @@ use nilometer_schemas::{
     Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
     Variable,
 };
-use nilometer_statistics::{Newest, RunningScore, counts, crps_quantiles};
+use nilometer_statistics::{Newest, counts, crps_quantiles};
 
 pub use self::stored::needed_from;
 use self::stored::{Stored, current, first_mark};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
-    floods::{FloodCounts, Floods},
     judge::{judge, judge_thresholds},
     metric_updates::MetricUpdates,
     metrics::class,
+    performance::{Issuer, Performance, Performances},
     waiting::{Mark, Row, Waiting},
 };
 
@@ -83,22 +83,21 @@ struct Role {
     leads: usize,
     patience_s: i64,
     snapshot_every: u32,
-    forecasts: Input,
+    forecasts: ForecastTopic,
+    shadow_forecasts: ForecastTopic,
     observations: Input,
     /// last tick that was completed; what is read again up to it only waits
     tick: Timestamp,
     balance: Balance,
-    /// rows of the forecasts' topic before the first that was received
-    origin: u64,
     waiting: Waiting,
     newest: Vec<Newest>,
     alignment: Alignment,
     /// what each gauge has read since the oldest forecast that waits
     recent: Vec<Readings>,
     climate: Climate,
-    floods: Floods,
-    /// `[C, L]`
-    running: Vec<RunningScore>,
+    performances: Performances,
+    /// models of shadows that have ended, which metrics do not show as such yet
+    ended: Vec<String>,
     saved: Timestamp,
     ticks_since_save: u32,
     /// whether what was read before the snapshot is still being read again
@@ -107,11 +106,20 @@ struct Role {
     removed: bool,
 }
 
+/// A topic of forecasts, and what was received of it.
+struct ForecastTopic {
+    input: Input,
+    /// rows of the topic before the first that was received
+    origin: u64,
+    received: u64,
+}
+
 /// What one tick brought.
 struct Tick {
     time: Timestamp,
     observations: Vec<Record>,
     forecasts: Vec<Record>,
+    shadow_forecasts: Vec<Record>,
     /// where the forecasts began
     mark: Mark,
 }
@@ -164,12 +172,19 @@ impl Role {
             Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
         };
         let thresholds: Vec<Vec<f64>> = pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect();
+        let topic = |contract, position: Position| ForecastTopic {
+            input: input(contract, position),
+            origin: position.rows,
+            received: 0,
+        };
         let mut role = Self {
-            forecasts: input(Contract::Forecast, mark.forecast),
+            forecasts: topic(Contract::Forecast, mark.forecast),
+            shadow_forecasts: topic(Contract::ShadowForecast, mark.shadow_forecast),
             observations: input(Contract::Observation, mark.observation),
             place_of_catchment: catchments.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect(),
             places_of_station,
-            floods: Floods::new(&thresholds, leads, step_s),
+            performances: Performances::new(thresholds.clone(), leads, step_s),
+            ended: Vec::new(),
             thresholds,
             step_s,
             partitions: pipeline.log.partitions,
@@ -178,13 +193,11 @@ impl Role {
             snapshot_every: pipeline.log.snapshot_every,
             tick: Timestamp::MIN,
             balance: Balance::default(),
-            origin: mark.forecast.rows,
             waiting: Waiting::default(),
             newest: vec![Newest::default(); catchments.len()],
             alignment: pipeline.time.align,
             recent: vec![Readings::new(); catchments.len()],
             climate: Climate::new(catchments.len()),
-            running: vec![RunningScore::default(); catchments.len() * leads],
             saved: Timestamp::MIN,
             ticks_since_save: 0,
             rereading: stored.is_some(),
@@ -195,7 +208,7 @@ impl Role {
         if let Some((scores, columns)) = stored {
             role.restore(scores, &columns)?;
         }
-        for (partition, position) in [&role.forecasts, &role.observations].map(Input::place) {
+        for (partition, position) in role.places() {
             role.dependencies.metrics.stage.at(partition, position);
         }
         Ok(role)
@@ -203,7 +216,7 @@ impl Role {
 
     /// Reads one tick: of both inputs, all messages up to the earliest watermark that is new. `None` at the end.
     async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ScoreError> {
-        let first = self.forecasts.next_time(stop).await?;
+        let first = self.forecasts.input.next_time(stop).await?;
         let second = self.observations.next_time(stop).await?;
         let Some(time) = first.into_iter().chain(second).min().filter(|_| !stop.is_now()) else { return Ok(None) };
         let mut observations = Vec::new();
@@ -211,16 +224,39 @@ impl Role {
             observations.push(record);
             self.observations.look().await?;
         }
-        let mark = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
+        let mark = self.here();
         let mut forecasts = Vec::new();
-        while let Some(record) = self.forecasts.take(time) {
+        while let Some(record) = self.forecasts.input.take(time) {
             forecasts.push(record);
-            self.forecasts.look().await?;
+            self.forecasts.input.look().await?;
+        }
+        // A shadow's forecasts are in the log before those in force of their time; its topic has no message where there is no shadow.
+        let of_shadows = &mut self.shadow_forecasts.input;
+        let end = self.dependencies.log.bounds(of_shadows.partition()).await?.end;
+        let mut shadow_forecasts = Vec::new();
+        of_shadows.look_until(end, stop).await?;
+        while let Some(record) = of_shadows.take(time) {
+            shadow_forecasts.push(record);
+            of_shadows.look_until(end, stop).await?;
         }
         // Damaged forecasts are counted by the rows that the next message says came before it; damaged observations the forecast role reports.
-        self.observations.take_lost();
-        self.forecasts.take_lost();
-        Ok(Some(Tick { time, observations, forecasts, mark }))
+        for input in [&mut self.observations, &mut self.forecasts.input, &mut self.shadow_forecasts.input] {
+            input.take_lost();
+        }
+        Ok(Some(Tick { time, observations, forecasts, shadow_forecasts, mark }))
+    }
+
+    /// Where each topic is read on.
+    fn here(&self) -> Mark {
+        Mark {
+            forecast: self.forecasts.input.position(),
+            shadow_forecast: self.shadow_forecasts.input.position(),
+            observation: self.observations.position(),
+        }
+    }
+
+    fn places(&self) -> [(Partition, u64); 3] {
+        [&self.forecasts.input, &self.shadow_forecasts.input, &self.observations].map(Input::place)
     }
 
     /// From rows to scores. No I/O.
@@ -236,9 +272,10 @@ impl Role {
             let said = judgements(&mut rows, &observed);
             let first = said.iter().filter(|(_, before)| before.is_none()).count() as u64;
             if !again {
+                let forecast = self.forecast_by(&rows);
                 for (&catchment, reading) in &observed {
-                    let forecast = rows.iter().any(|row| row.catchment == catchment);
-                    self.floods.observe(catchment, valid_time, reading.discharge_m3_s, forecast);
+                    let by = |issuer: &Issuer| forecast.iter().any(|(other, of)| other == issuer && of[catchment]);
+                    self.performances.observe(catchment, valid_time, reading.discharge_m3_s, by);
                 }
                 self.score(tick.time, valid_time, &observed, &said, &mut scores)?;
                 revisions.extend(said.iter().map(|(_, before)| before.is_some()));
@@ -262,11 +299,27 @@ impl Role {
             *recent = recent.split_off(&given_up.plus_s(-self.step_s));
         }
         if !again {
+            self.ended.extend(self.performances.forget(|issuer| self.waiting.has(issuer)));
             self.balance.missing += gone;
             self.balance.pending = self.waiting.pending();
             self.tick = tick.time;
         }
         Ok(Judged { scores: scores.finish()?, revisions })
+    }
+
+    /// Of each issuer of rows the catchments that it had forecast; one that is new begins here.
+    fn forecast_by(&mut self, rows: &[Row]) -> Vec<(Issuer, Vec<bool>)> {
+        let mut all: Vec<(Issuer, Vec<bool>)> = Vec::new();
+        for row in rows {
+            let issuer = &self.waiting.issued(row).issuer;
+            let at = all.iter().position(|(other, _)| other == issuer).unwrap_or_else(|| {
+                self.performances.of(issuer);
+                all.push((issuer.clone(), vec![false; self.catchments.len()]));
+                all.len() - 1
+            });
+            all[at].1[row.catchment] = true;
+        }
+        all
     }
 
     /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
@@ -331,16 +384,17 @@ impl Role {
             let judgement = judge(&quantiles, observed)?;
             judge_thresholds(&quantiles, observed, &self.thresholds[catchment], &mut thresholds)?;
             let lead = lead(valid_time.seconds_since(issued.issue_time), self.step_s, self.leads);
+            let Performance { running, floods, .. } = self.performances.of(&issued.issuer);
             for (at, threshold) in thresholds.iter_mut().enumerate() {
-                threshold.floods = self.floods.outcomes(catchment, lead, at);
+                threshold.floods = floods.outcomes(catchment, lead, at);
             }
-            let (peaks, peak_timing_steps) = self.floods.peaks(catchment, lead);
+            let (peaks, peak_timing_steps) = floods.peaks(catchment, lead);
             // Floods are counted by what was read first.
             if before.is_none() {
-                self.floods.forecast(catchment, lead, valid_time, row.mean);
+                floods.forecast(catchment, lead, valid_time, row.mean);
             }
             let persisted = issued.newest[catchment].value();
-            let running = &mut self.running[catchment * self.leads + lead];
+            let running = &mut running[catchment * self.leads + lead];
             match before {
                 None => running.add(observed, mean)?,
                 Some(before) => running.revise(*before, observed, mean)?,
@@ -368,7 +422,8 @@ impl Role {
                 nse: running.nse().ok(),
                 kge: running.kge_2009().ok(),
                 scenario: &issued.scenario,
-                model: &issued.model,
+                model: &issued.issuer.model,
+                shadow: issued.issuer.shadow.is_some(),
                 weights_sha256: &issued.weights_sha256,
             });
         }
@@ -377,24 +432,25 @@ impl Role {
 
     /// Takes in the forecasts of a tick: they wait, with what each gauge had read when they were issued.
     fn take_forecasts(&mut self, tick: &Tick, again: bool) {
-        let balance = &mut self.balance;
-        if !again && !tick.forecasts.is_empty() {
-            let rows: u64 = tick.forecasts.iter().map(|record| record.batch.num_rows() as u64).sum();
-            let lost = self.forecasts.position().rows.saturating_sub(self.origin + balance.received + rows);
-            balance.received += lost;
-            balance.reject(Reason::DamagedSegment, lost);
-        }
         let newest: Arc<[Newest]> = Arc::from(self.newest.as_slice());
-        for record in &tick.forecasts {
-            let rows = record.batch.num_rows() as u64;
-            // What does not keep its contract is reported by the role that publishes it.
-            let refused = match Forecasts::try_from(record.batch.clone()) {
-                Ok(rows) => self.waiting.add(&rows, &self.place_of_catchment, newest.clone(), tick.mark),
-                Err(_) => rows,
-            };
-            if !again {
-                balance.received += rows;
-                balance.reject(Reason::BrokenContract, refused);
+        let topics = [(&mut self.forecasts, &tick.forecasts), (&mut self.shadow_forecasts, &tick.shadow_forecasts)];
+        for (topic, records) in topics {
+            if !again && !records.is_empty() {
+                let rows: u64 = records.iter().map(|record| record.batch.num_rows() as u64).sum();
+                let lost = topic.input.position().rows.saturating_sub(topic.origin + topic.received + rows);
+                topic.received += lost + rows;
+                self.balance.received += lost + rows;
+                self.balance.reject(Reason::DamagedSegment, lost);
+            }
+            for record in records {
+                // What does not keep its contract is reported by the role that publishes it.
+                let refused = match Forecasts::try_from(record.batch.clone()) {
+                    Ok(rows) => self.waiting.add(&rows, &self.place_of_catchment, newest.clone(), tick.mark),
+                    Err(_) => record.batch.num_rows() as u64,
+                };
+                if !again {
+                    self.balance.reject(Reason::BrokenContract, refused);
+                }
             }
         }
     }
@@ -407,11 +463,10 @@ impl Role {
             let message = Message { time: tick, producer: PRODUCER, sequence, batch: judged.scores.batch().clone() };
             let partition = Partition::new(Contract::Score, self.dependencies.partition);
             messages.push((partition, message));
-            let unreported = std::mem::take(&mut self.floods.unreported);
-            updates = Some(self.updates(&judged, unreported));
+            updates = Some(self.updates(&judged));
         }
         let metrics = self.dependencies.metrics.clone();
-        let inputs = [&self.forecasts, &self.observations].map(Input::place);
+        let inputs = self.places();
         let then = move |appended: &[Appended]| {
             // What was there already has been updates; where a commit's answer was lost it is not.
             if let (Some(updates), [Appended::At(_)]) = (updates, appended) {
@@ -425,27 +480,35 @@ impl Role {
     }
 
     /// What metrics show of a tick's scores, as running skill is now.
-    fn updates(
-        &self,
-        Judged { scores, revisions }: &Judged,
-        floods: BTreeMap<&'static str, FloodCounts>,
-    ) -> MetricUpdates {
-        let last = scores.len().checked_sub(1);
-        let mut updates = MetricUpdates::of(last.map_or("", |row| scores.model().value(row)), floods);
+    fn updates(&mut self, Judged { scores, revisions }: &Judged) -> MetricUpdates {
+        let mut updates = MetricUpdates::default();
+        for (issuer, floods) in self.performances.take_unreported() {
+            updates.add_floods(&issuer, floods);
+        }
+        updates.ended = std::mem::take(&mut self.ended);
+        let mut of_row: Option<Issuer> = None;
         for (row, revised) in revisions.iter().enumerate() {
+            let shadow = scores.shadow().value(row).then(|| scores.weights_sha256().value(row));
+            let model = scores.model().value(row);
+            let same = of_row.take().filter(|issuer| issuer.model == model && issuer.shadow.as_deref() == shadow);
+            let issuer = of_row.insert(
+                same.unwrap_or_else(|| Issuer { model: model.to_owned(), shadow: shadow.map(ToOwned::to_owned) }),
+            );
             if *revised {
-                updates.add_revision(scores, row);
+                updates.add_revision(issuer, scores, row);
                 continue;
             }
             let lead_time_s = scores.lead_time_s().value(row);
             let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
             let at = catchment * self.leads + lead(lead_time_s, self.step_s, self.leads);
-            let [_, mean_flow, ..] = self.running[at].parts();
-            updates.add(scores, row, mean_flow);
+            let [_, mean_flow, ..] = self.performances.of(issuer).running[at].parts();
+            updates.add(issuer, scores, row, mean_flow);
         }
-        for (at, running) in self.running.iter().enumerate() {
-            let lead = class((at % self.leads + 1) as i64 * self.step_s);
-            updates.add_efficiency(lead, running.nse().ok());
+        for (issuer, performance) in self.performances.each() {
+            for (at, running) in performance.running.iter().enumerate() {
+                let lead = class((at % self.leads + 1) as i64 * self.step_s);
+                updates.add_efficiency(issuer, lead, running.nse().ok());
+            }
         }
         updates
     }

@@ -4,14 +4,16 @@ use nilometer_engine::{
     Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots, Versioned,
 };
 use nilometer_schemas::{Contract, Flag, Reason, Timestamp};
-use nilometer_statistics::{Newest, RunningScore};
+use nilometer_statistics::Newest;
 use serde::{Deserialize, Serialize};
 
 use super::{Dependencies, Reading, Role};
-use crate::{ScoreError, waiting::Mark};
+use crate::{ScoreError, performance::Issuer, waiting::Mark};
 
 /// What this build writes and reads. A version that follows reads this one too.
-const VERSION: u64 = 2;
+const VERSION: u64 = 3;
+/// The oldest version that it reads: 2 has the scores of one model, which it does not name.
+const OLDEST: u64 = 2;
 
 /// Everything of the role that a snapshot keeps besides its numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,16 +28,26 @@ pub(super) struct StoredScores {
     pub(super) balance: Balance,
     /// rows of the forecasts' topic before the first that was received
     pub(super) origin: u64,
+    /// the same of the shadows', and how many of the rows received are theirs
+    #[serde(default)]
+    shadow: (u64, u64),
+    /// whose scores there are
+    #[serde(default = "unnamed")]
+    issuers: Vec<Option<Issuer>>,
+}
+
+fn unnamed() -> Vec<Option<Issuer>> {
+    vec![None]
 }
 
 /// Scores in a snapshot: of this version, or of another.
-pub(super) type Stored = Versioned<StoredScores, VERSION>;
+pub(super) type Stored = Versioned<StoredScores, VERSION, OLDEST>;
 
 /// The scores, or an error that says what to do with another version.
 pub(super) fn current(stored: Stored) -> Result<StoredScores, ScoreError> {
     match stored {
         Versioned::Current(scores) => Ok(scores),
-        Versioned::Other(version) if version < VERSION => Err(ScoreError::EarlierVersion { version }),
+        Versioned::Other(version) if version < OLDEST => Err(ScoreError::EarlierVersion { version }),
         Versioned::Other(version) => Err(ScoreError::LaterVersion { version, accepted: VERSION }),
     }
 }
@@ -54,17 +66,12 @@ impl Role {
         tracing::info!(tick = %stored.tick, "scores resume");
         let rows = columns.keyed(self.catchments.iter().map(String::as_str));
         self.climate.restore(&rows);
-        self.floods.restore(&rows);
+        self.performances.restore(stored.issuers, &rows);
         for (catchment, newest) in self.newest.iter_mut().enumerate() {
             if let (Some([time]), Some([value])) =
                 (rows.i64("newest.time", catchment), rows.f32("newest.discharge_m3_s", catchment))
             {
                 *newest = Newest::of(*time, f64::from(*value));
-            }
-            let running = rows.f64("running", catchment).unwrap_or_default().as_chunks().0;
-            let own = &mut self.running[catchment * self.leads..][..self.leads];
-            for (own, parts) in own.iter_mut().zip(running) {
-                *own = RunningScore::from_parts(*parts);
             }
             let times = rows.i64("recent.time", catchment).unwrap_or_default();
             let flows = rows.f64("recent.discharge_m3_s", catchment).unwrap_or_default();
@@ -75,7 +82,10 @@ impl Role {
             }
         }
         self.removed = stored.catchments.iter().any(|name| !self.place_of_catchment.contains_key(name));
-        (self.balance, self.origin) = (stored.balance, stored.origin);
+        let (shadow_origin, of_shadows) = stored.shadow;
+        (self.forecasts.origin, self.forecasts.received) = (stored.origin, stored.balance.received - of_shadows);
+        (self.shadow_forecasts.origin, self.shadow_forecasts.received) = (shadow_origin, of_shadows);
+        self.balance = stored.balance;
         (self.tick, self.saved) = (stored.tick, stored.tick);
         self.dependencies.metrics.stage.reached(stored.tick);
         Ok(())
@@ -112,19 +122,15 @@ impl Role {
             return Ok(());
         }
         self.balance.check(&self.dependencies.metrics.stage)?;
-        let here = Mark { forecast: self.forecasts.position(), observation: self.observations.position() };
+        let here = self.here();
         let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
         let mut columns = ColumnsBuilder::new(self.catchments.iter().map(String::as_str));
         self.climate.store(&mut columns);
-        self.floods.store(&mut columns);
+        let issuers = self.performances.store(&mut columns);
         let known =
             |catchment: usize| newest[catchment].value().map(|value| (newest[catchment].valid_time_us(), value));
         columns.i64("newest.time", |catchment| known(catchment).map(|(time, _)| time));
         columns.f32("newest.discharge_m3_s", |catchment| known(catchment).map(|(_, value)| value as f32));
-        columns.f64("running", |catchment| {
-            let own = &self.running[catchment * self.leads..][..self.leads];
-            own.iter().flat_map(RunningScore::parts).collect::<Vec<_>>()
-        });
         let recent = |catchment: usize| self.recent[catchment].iter();
         columns.i64("recent.time", |catchment| recent(catchment).map(|(time, _)| time.0).collect::<Vec<_>>());
         columns.f64("recent.discharge_m3_s", |catchment| {
@@ -141,7 +147,9 @@ impl Role {
             tick: self.tick,
             mark,
             balance: self.balance.clone(),
-            origin: self.origin,
+            origin: self.forecasts.origin,
+            shadow: (self.shadow_forecasts.origin, self.shadow_forecasts.received),
+            issuers,
         });
         outbox.settle().await?;
         self.dependencies.snapshots.save(self.tick.0, &stored, &columns).await?;
@@ -165,7 +173,11 @@ pub(super) async fn first_mark(dependencies: &Dependencies) -> Result<Mark, Scor
         }
         Ok::<_, ScoreError>(Position { next, rows })
     };
-    Ok(Mark { forecast: first(Contract::Forecast).await?, observation: first(Contract::Observation).await? })
+    Ok(Mark {
+        forecast: first(Contract::Forecast).await?,
+        shadow_forecast: first(Contract::ShadowForecast).await?,
+        observation: first(Contract::Observation).await?,
+    })
 }
 
 /// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.
@@ -175,10 +187,16 @@ pub(super) async fn first_mark(dependencies: &Dependencies) -> Result<Mark, Scor
 pub async fn needed_from(
     snapshots: &Snapshots,
     ordinal: Option<i64>,
-) -> Result<Option<[(Contract, Position); 2]>, SnapshotError> {
+) -> Result<Option<[(Contract, Position); 3]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
     let needed = snapshot.and_then(|s| Some(s.content.current()?.mark));
-    Ok(needed.map(|m| [(Contract::Forecast, m.forecast), (Contract::Observation, m.observation)]))
+    Ok(needed.map(|m| {
+        [
+            (Contract::Forecast, m.forecast),
+            (Contract::ShadowForecast, m.shadow_forecast),
+            (Contract::Observation, m.observation),
+        ]
+    }))
 }
 
 #[cfg(test)]

@@ -45,12 +45,42 @@ async fn version_2_is_read_and_begins_model_v1_at_its_start() {
     assert_eq!(current(three.content).unwrap().progress.tick, stored.progress.tick);
 }
 
+/// The weights of the shadow that the snapshot of version 4 has.
+fn shadow() -> Mixture {
+    nilometer_testing::scaled("exphydro-local", 1.25)
+}
+
 #[tokio::test]
-async fn version_3_is_read_and_written_as_it_is() {
-    let Snapshot { content, columns, .. } = snapshot(3).await;
+async fn version_3_is_read_and_has_no_shadow() {
+    let (three, four) = (snapshot(3).await, snapshot(4).await);
+    let stored = current(three.content).unwrap();
+    assert!(stored.shadow.is_none());
+    let names = |columns: &Columns| columns.names().map(str::to_owned).collect::<Vec<_>>();
+    let in_force: Vec<String> = names(&four.columns).into_iter().filter(|name| !name.starts_with(SHADOW)).collect();
+    assert_eq!(names(&three.columns), in_force);
+    if std::env::var_os("NILOMETER_FREEZE").is_some() {
+        let mut state = state(&[]);
+        state.restore(*stored, &three.columns).unwrap();
+        let in_force = state.in_force.models.clone();
+        state.go_on_with(in_force, Some(shadow())).unwrap();
+        let (stored, columns) = state.store().unwrap();
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &columns).await.unwrap();
+        let key = "snapshots/forecast/00000000000000000007.arrow".into();
+        let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+        fs::write(frozen().join("state-4.arrow"), bytes).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn version_4_is_read_and_written_as_it_is() {
+    let Snapshot { content, columns, .. } = snapshot(4).await;
     let stored = current(content).unwrap();
     let mut state = state(&[]);
     assert!(state.identity().misfits(&stored.identity).is_empty());
+    assert_eq!(stored.shadow.as_ref().unwrap().package_sha256, shadow().content_sha256());
+    let in_force = state.in_force.models.clone();
+    state.go_on_with(in_force, Some(shadow())).unwrap();
     let json = |stored: &Stored| serde_json::to_value(stored).unwrap();
     let before = json(&Versioned::Current(stored.clone()));
     state.restore(*stored, &columns).unwrap();
@@ -106,7 +136,7 @@ async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
     // A blend that has lost a member fits what its other members left, and takes up no weights of the blend.
     let mut blend = stored.identity.clone();
     blend.models.push(StoredModel { name: "another".to_owned(), step_sha256: "00".to_owned() });
-    let left = state(&[]).identity();
+    let left = state(&[]).identity().clone();
     assert!(left.misfits(&blend).is_empty() && !left.has_models_of(&blend) && left.has_models_of(&stored.identity));
     let horizon = state(&["forecast.horizon=5d", "forecast.leads=[1,5]"]).identity().misfits(&stored.identity);
     assert!(horizon.is_empty(), "horizon and lead times may change");
@@ -148,5 +178,5 @@ async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accep
     let error = current(snapshot(1).await.content).unwrap_err().to_string();
     assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/forecast"), "{error}");
     let later = current(Versioned::Other(VERSION + 1)).unwrap_err().to_string();
-    assert!(later.contains("version 4") && later.contains("accepted is 3"), "{later}");
+    assert!(later.contains("version 5") && later.contains("accepted is 4"), "{later}");
 }

@@ -5,6 +5,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use nilometer_engine::Snapshot;
+use nilometer_statistics::RunningScore;
 use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory};
 
 use super::*;
@@ -27,6 +28,23 @@ async fn version_2_is_read() {
     assert!(!rows.f32("climate.discharge_m3_s", 0).unwrap().is_empty());
     let parts: [f64; 7] = rows.f64("running", 0).unwrap()[..7].try_into().unwrap();
     assert!(RunningScore::from_parts(parts).nse().is_ok());
+    assert_eq!((scores.issuers, scores.shadow), (vec![None], (0, 0)), "of one model, which it does not name");
+}
+
+#[tokio::test]
+async fn version_3_is_read_and_names_whose_scores_there_are() {
+    let Snapshot { content, columns, .. } = snapshot(3).await;
+    let scores = current(content).unwrap();
+    let issuer =
+        |shadow: Option<&str>| Some(Issuer { model: "straight".to_owned(), shadow: shadow.map(ToOwned::to_owned) });
+    assert_eq!(scores.issuers, [issuer(None), issuer(Some("ff"))]);
+    assert!(scores.shadow.1 > 0 && scores.shadow.1 < scores.balance.received);
+    let rows = columns.keyed(["V3524010"]);
+    let pairs = |name: &str| {
+        let parts = rows.f64(name, 0).unwrap()[..7].try_into().unwrap();
+        RunningScore::from_parts(parts).pairs()
+    };
+    assert!(pairs("running") > pairs("1.running") && pairs("1.running") > 0);
 }
 
 #[tokio::test]
