@@ -68,18 +68,6 @@ impl Delivered {
     pub fn added_to(&self, before: &Self) -> usize {
         matched(&self.hashes, &before.hashes).into_iter().filter(|known| !known).count()
     }
-
-    /// How many rows.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    /// Whether nothing was delivered.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.hashes.is_empty()
-    }
 }
 
 /// A file as it was delivered, each part by its hash.

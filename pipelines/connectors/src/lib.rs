@@ -8,6 +8,7 @@
 //! Invariants:
 //! - in a replay `read` gives what arrived in `(cursor, tick]`, in order of arrival; the same cursor and tick give the same
 //!   rows, so a crash costs a redo and nothing else, and how time is cut into reads changes nothing;
+//! - a cursor is the source's own: roles keep it and give it back;
 //! - in operations ([`Arrival::WhenSeen`]) it gives what the cursor does not have yet and what [counts](Look::counts) in the tick, so that
 //!   ticks that were missed get the rows that they would have had, whatever file or batch brings them;
 //! - nothing is dropped: what cannot be read becomes a [`Payload::Unreadable`](nilometer_transforms::Payload) with its
@@ -49,9 +50,9 @@ mod table;
 mod template;
 mod zone;
 
-pub use delivered::{Delivered, DeliveredFiles};
+use delivered::Delivered;
 pub use folder::{FolderLayout, FolderOptions, FolderSeries};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
-pub use source::{Arrival, Cursor, Look, Source, SourceError, Window};
+pub use source::{Arrival, Cursor, Look, PositionedSource, Source, SourceError, Window};
 pub use table::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 pub use template::{Template, TemplateError};

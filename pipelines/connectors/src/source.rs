@@ -1,12 +1,14 @@
 //! What every source is, and when its rows arrive.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::{RawBatch, Span};
-use serde::{Deserialize, Serialize};
-
-use crate::{Delivered, DeliveredFiles};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde_json::Value;
 
 /// A place from which rows come. Synchronous: run it on a thread that may block.
 ///
@@ -74,36 +76,116 @@ impl Look {
     }
 }
 
-/// How far a source has been read. The default is its beginning.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cursor {
-    /// everything that arrived up to here was delivered
-    pub arrival: Option<Timestamp>,
-    /// rows that were delivered of a file that is read as it grows; none where a replay has not said it
-    pub delivered: Option<Delivered>,
-    /// files that were delivered of a series, likewise
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub files: Option<DeliveredFiles>,
+/// How far a source has been read, as the source itself writes it; no other part reads it. The default is its beginning.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cursor(Arc<Value>);
+
+impl Serialize for Cursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(|value| Self(Arc::new(value)))
+    }
 }
 
 impl Cursor {
-    /// The cursor of a source that knows its rows by their arrival.
+    /// A position as a cursor.
     #[must_use]
-    pub fn at(arrival: Timestamp) -> Self {
-        Self { arrival: Some(arrival), ..Self::default() }
+    pub fn of(position: &impl Serialize) -> Self {
+        Self(Arc::new(serde_json::to_value(position).unwrap_or_default()))
     }
 
-    /// Whether what arrived at `arrival` lies in `(cursor, until]`.
+    /// The position of a source; its beginning where the cursor is of another kind of source.
     #[must_use]
-    pub fn is_due(&self, arrival: Timestamp, until: Timestamp) -> bool {
+    pub fn position<P: DeserializeOwned + Default>(&self) -> P {
+        P::deserialize(&*self.0).unwrap_or_default()
+    }
+}
+
+/// A source with the type of its position. It is a [`Source`], whose cursors hold the position.
+pub trait PositionedSource: Send {
+    /// how far it has been read; the default is its beginning
+    type Position: Serialize + DeserializeOwned + Default + Clone;
+
+    /// Name in the pipeline definition.
+    fn name(&self) -> &str;
+
+    /// As [`Source::read`].
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn read(&mut self, position: &Self::Position, look: Look) -> Result<(Vec<RawBatch>, Self::Position), SourceError>;
+
+    /// As [`Source::read_again`].
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    fn read_again(
+        &mut self,
+        position: &Self::Position,
+        planned: &Self::Position,
+        look: Look,
+    ) -> Result<(Vec<RawBatch>, Self::Position), SourceError> {
+        Ok((self.read(position, look)?.0, planned.clone()))
+    }
+
+    /// As [`Source::handed_over`].
+    fn handed_over(&mut self, position: &Self::Position) -> Self::Position {
+        position.clone()
+    }
+
+    /// As [`Source::last_arrival`].
+    fn last_arrival(&self) -> Option<Timestamp>;
+}
+
+impl<S: PositionedSource> Source for S {
+    fn name(&self) -> &str {
+        PositionedSource::name(self)
+    }
+
+    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let (batches, position) = PositionedSource::read(self, &cursor.position(), look)?;
+        Ok((batches, Cursor::of(&position)))
+    }
+
+    fn read_again(
+        &mut self,
+        cursor: &Cursor,
+        planned: &Cursor,
+        look: Look,
+    ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let (batches, position) = PositionedSource::read_again(self, &cursor.position(), &planned.position(), look)?;
+        Ok((batches, Cursor::of(&position)))
+    }
+
+    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
+        Cursor::of(&PositionedSource::handed_over(self, &cursor.position()))
+    }
+
+    fn last_arrival(&self) -> Option<Timestamp> {
+        PositionedSource::last_arrival(self)
+    }
+}
+
+/// The position of a source that knows its rows by their arrival: everything that arrived up to a time was delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct Arrived {
+    pub(crate) arrival: Option<Timestamp>,
+}
+
+impl Arrived {
+    /// Whether what arrived at `arrival` lies behind this and up to `until`.
+    pub(crate) fn is_due(self, arrival: Timestamp, until: Timestamp) -> bool {
         self.arrival < Some(arrival) && arrival <= until
     }
 
-    /// The cursor after a read; never behind this one.
-    #[must_use]
-    pub fn moved_to(&self, until: Timestamp) -> Self {
-        Self { arrival: self.arrival.max(Some(until)), ..self.clone() }
+    /// The position after a reading; never behind this one.
+    pub(crate) fn moved_to(self, until: Timestamp) -> Self {
+        Self { arrival: self.arrival.max(Some(until)) }
     }
 }
 
@@ -221,12 +303,21 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_begins_before_everything_and_survives_a_snapshot() {
+    fn a_position_begins_before_everything_and_never_moves_back() {
         let old: Timestamp = "1900-01-01".parse().unwrap();
-        assert!(Cursor::default().is_due(old, old));
-        assert!(!Cursor::at(old).is_due(old, old));
-        let cursor = Cursor { arrival: Some(old), delivered: Some(Delivered::of(vec![7, u64::MAX])), files: None };
-        assert_eq!(serde_json::from_str::<Cursor>(&serde_json::to_string(&cursor).unwrap()).unwrap(), cursor);
-        assert_eq!(cursor.moved_to(old.plus_s(-1)), cursor, "a cursor never moves back");
+        assert!(Arrived::default().is_due(old, old));
+        let position = Arrived::default().moved_to(old);
+        assert!(!position.is_due(old, old));
+        assert_eq!(position.moved_to(old.plus_s(-1)), position);
+    }
+
+    #[test]
+    fn a_cursor_is_what_its_source_writes_and_those_of_earlier_builds_are_read() {
+        let position = Arrived { arrival: Some(Timestamp(7)) };
+        let text = serde_json::to_string(&Cursor::of(&position)).unwrap();
+        assert_eq!(serde_json::from_str::<Cursor>(&text).unwrap().position::<Arrived>(), position);
+        let earlier = r#"{"arrival":"1970-01-01T00:00:00.000007Z","delivered":null}"#;
+        assert_eq!(serde_json::from_str::<Cursor>(earlier).unwrap().position::<Arrived>(), position);
+        assert_eq!(Cursor::of(&"of another source").position::<Arrived>(), Arrived::default());
     }
 }

@@ -14,7 +14,7 @@ use super::{
     BASIN, FILE, FolderColumn, FolderLayout, FolderOptions, VALID_TIME, camels, nwrfc,
     rows::{schema, unfit},
 };
-use crate::{Cursor, Look, Source, SourceError};
+use crate::{Look, PositionedSource, Source, SourceError, source::Arrived};
 
 /// Rows of a folder within a window, sorted by time, then basin.
 #[derive(Debug, Clone)]
@@ -170,15 +170,17 @@ struct Series {
     delay_s: i64,
 }
 
-impl Source for Series {
+impl PositionedSource for Series {
+    type Position = Arrived;
+
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    fn read(&mut self, position: &Arrived, look: Look) -> Result<(Vec<RawBatch>, Arrived), SourceError> {
         let times = &self.steps.times;
         let arrival = |time: Timestamp| time.plus_s(self.delay_s);
-        let first = times.partition_point(|(time, _)| cursor.arrival >= Some(arrival(*time)));
+        let first = times.partition_point(|(time, _)| position.arrival >= Some(arrival(*time)));
         let batches =
             times[first..].iter().take_while(|(time, _)| arrival(*time) <= look.tick).map(|(time, rows)| RawBatch {
                 source: self.name.clone(),
@@ -191,7 +193,7 @@ impl Source for Series {
                     delay_s: Some(self.delay_s),
                 }),
             });
-        Ok((batches.collect(), cursor.moved_to(look.tick)))
+        Ok((batches.collect(), position.moved_to(look.tick)))
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {

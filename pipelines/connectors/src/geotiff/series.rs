@@ -11,14 +11,27 @@ use bytes::Bytes;
 use jiff::tz::TimeZone;
 use nilometer_schemas::{Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch};
+use serde::{Deserialize, Serialize};
 
 use super::{Recurring, TimeLabel};
 use crate::{
-    Arrival, Cursor, Look, Source, SourceError, Template, Window,
+    Arrival, Look, PositionedSource, SourceError, Template, Window,
     delivered::{DeliveredFiles, SeenFile, hash},
     file::{self, Found},
+    source::Arrived,
     template::NameTime,
 };
+
+/// How far a series has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct SeriesPosition {
+    #[serde(flatten)]
+    arrived: Arrived,
+    /// files that were delivered, in operations; none where a replay has not said it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    files: Option<DeliveredFiles>,
+}
 
 /// One file and when it counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,21 +92,21 @@ impl GeotiffSeries {
         self.window.contains(valid_time, arrival).then(|| Field { arrival, valid_time, path: path.to_owned() })
     }
 
-    /// What arrived in `(cursor, until]`, in order.
-    fn due(&self, cursor: &Cursor, until: Timestamp) -> Vec<Field> {
+    /// What arrived in `(since, until]`, in order.
+    fn due(&self, since: Arrived, until: Timestamp) -> Vec<Field> {
         if self.recurring.is_none() {
-            let first = self.fields.partition_point(|f| cursor.arrival >= Some(f.arrival));
+            let first = self.fields.partition_point(|f| since.arrival >= Some(f.arrival));
             let end = self.fields.partition_point(|f| f.arrival <= until);
             return self.fields[first.min(end)..end].to_vec();
         }
         // A day more than the delay covers every time zone and period label.
         let slack_s = self.period_s + self.arrival.delay_s().abs() + 86_400;
-        let earliest = cursor.arrival.max(Some(self.window.from)).unwrap_or(self.window.from);
+        let earliest = since.arrival.max(Some(self.window.from)).unwrap_or(self.window.from);
         let latest = until.min(self.window.until);
         let mut due = Vec::new();
         for year in year_of(earliest.plus_s(-slack_s))..=year_of(latest.plus_s(slack_s)) {
             let of_year = self.names.iter().filter_map(|(time, path)| self.field(*time, path, year));
-            due.extend(of_year.filter(|f| cursor.is_due(f.arrival, until)));
+            due.extend(of_year.filter(|f| since.is_due(f.arrival, until)));
         }
         due.sort_unstable();
         due
@@ -129,9 +142,13 @@ impl GeotiffSeries {
     }
 
     /// Files that are new, or another than before, and that count by now.
-    fn read_new(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    fn read_new(
+        &mut self,
+        position: &SeriesPosition,
+        look: Look,
+    ) -> Result<(Vec<RawBatch>, SeriesPosition), SourceError> {
         self.list()?;
-        let before = self.delivered(cursor);
+        let before = self.delivered(position);
         let (mut batches, mut files, mut unreadable) = (Vec::new(), before.clone(), BTreeSet::new());
         for field in &self.fields {
             if !look.counts(self.origin(field), self.arrival.delay_s()) {
@@ -157,9 +174,7 @@ impl GeotiffSeries {
             }
         }
         self.unreadable = unreadable;
-        let mut next = cursor.moved_to(look.tick);
-        next.files = Some(files);
-        Ok((batches, next))
+        Ok((batches, SeriesPosition { arrived: position.arrived.moved_to(look.tick), files: Some(files) }))
     }
 
     /// A file that is not as it was delivered, by its stamp.
@@ -179,13 +194,13 @@ impl GeotiffSeries {
         field.arrival.plus_s(-self.arrival.delay_s())
     }
 
-    /// What was delivered by what the cursor says; after a replay what had arrived by then.
-    fn delivered(&self, cursor: &Cursor) -> DeliveredFiles {
-        if let Some(files) = &cursor.files {
+    /// What was delivered by what the position says; after a replay what had arrived by then.
+    fn delivered(&self, position: &SeriesPosition) -> DeliveredFiles {
+        if let Some(files) = &position.files {
             return files.clone();
         }
         let mut files = DeliveredFiles::default();
-        for field in self.fields.iter().filter(|field| cursor.arrival >= Some(field.arrival)) {
+        for field in self.fields.iter().filter(|field| position.arrived.arrival >= Some(field.arrival)) {
             let found = file::read(&self.root.join(&field.path));
             let path = hash(field.path.as_os_str().as_encoded_bytes());
             let seen = found.map(|found| SeenFile { path, stamp: found.stamp.hash(), content: hash(&found.bytes) });
@@ -196,30 +211,32 @@ impl GeotiffSeries {
     }
 }
 
-impl Source for GeotiffSeries {
+impl PositionedSource for GeotiffSeries {
+    type Position = SeriesPosition;
+
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    fn read(&mut self, position: &SeriesPosition, look: Look) -> Result<(Vec<RawBatch>, SeriesPosition), SourceError> {
         if matches!(self.arrival, Arrival::WhenSeen { .. }) && self.recurring.is_none() {
-            return self.read_new(cursor, look);
+            return self.read_new(position, look);
         }
-        let batches = self.due(cursor, look.tick).into_iter().map(|field| self.load(field)).collect();
-        Ok((batches, cursor.moved_to(look.tick)))
+        let batches = self.due(position.arrived, look.tick).into_iter().map(|field| self.load(field)).collect();
+        Ok((batches, SeriesPosition { arrived: position.arrived.moved_to(look.tick), ..position.clone() }))
     }
 
     fn read_again(
         &mut self,
-        cursor: &Cursor,
-        planned: &Cursor,
+        position: &SeriesPosition,
+        planned: &SeriesPosition,
         look: Look,
-    ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    ) -> Result<(Vec<RawBatch>, SeriesPosition), SourceError> {
         let Some(after) = planned.files.as_ref() else {
-            return Ok((self.read(cursor, look)?.0, planned.clone()));
+            return Ok((self.read(position, look)?.0, planned.clone()));
         };
         self.list()?;
-        let before = self.delivered(cursor);
+        let before = self.delivered(position);
         let (mut batches, mut files) = (Vec::new(), before.clone());
         for field in &self.fields {
             let path = hash(field.path.as_os_str().as_encoded_bytes());
@@ -240,15 +257,13 @@ impl Source for GeotiffSeries {
                 ),
             }
         }
-        let mut next = cursor.moved_to(look.tick);
-        next.files = Some(files);
-        Ok((batches, next))
+        Ok((batches, SeriesPosition { arrived: position.arrived.moved_to(look.tick), files: Some(files) }))
     }
 
-    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
+    fn handed_over(&mut self, position: &SeriesPosition) -> SeriesPosition {
         let operations = self.recurring.is_none() && matches!(self.arrival, Arrival::Delay { .. });
-        let files = operations.then(|| self.delivered(&Cursor { files: None, ..cursor.clone() }));
-        Cursor { files, ..cursor.clone() }
+        let of_replay = SeriesPosition { files: None, ..position.clone() };
+        SeriesPosition { files: operations.then(|| self.delivered(&of_replay)), ..of_replay }
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {
@@ -257,8 +272,8 @@ impl Source for GeotiffSeries {
             (Arrival::Delay { .. }, None) => self.fields.last().map(|f| f.arrival),
             (Arrival::Delay { .. }, Some(_)) if self.window.until == Window::ALL.until => None,
             (Arrival::Delay { .. }, Some(_)) => {
-                let year_before = Cursor::at(self.window.until.plus_s(-366 * 86_400));
-                self.due(&year_before, self.window.until).last().map(|f| f.arrival)
+                let year_before = Arrived::default().moved_to(self.window.until.plus_s(-366 * 86_400));
+                self.due(year_before, self.window.until).last().map(|f| f.arrival)
             }
         }
     }

@@ -15,10 +15,12 @@ use std::{io, ops::Range, path::PathBuf, sync::Arc};
 use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp};
 use nilometer_transforms::{Payload, RawBatch, TableLayout};
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arrival, Cursor, Delivered, Look, Source, SourceError, Window,
+    Arrival, Delivered, Look, PositionedSource, SourceError, Window,
     file::{self, Found, Stamp},
+    source::Arrived,
 };
 use columns::ColumnRows;
 use lines::LineRows;
@@ -30,6 +32,16 @@ pub use options::{ForecastOption, MissingValue, OtherStations, StationOption, Ta
 const BATCH_ROWS: usize = 1 << 16;
 /// A last line without its end is taken for half written until the file has not changed for so long.
 const QUIET_S: i64 = 15;
+
+/// How far a table has been read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct TablePosition {
+    #[serde(flatten)]
+    arrived: Arrived,
+    /// rows that were delivered of a file that grows; none where a replay has not said it
+    delivered: Option<Delivered>,
+}
 
 /// One table.
 struct Table {
@@ -198,10 +210,14 @@ impl Table {
     }
 
     /// What the file holds beyond what was delivered, as far as it counts by now.
-    fn read_growth(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let mut next = cursor.moved_to(look.tick);
+    fn read_growth(
+        &mut self,
+        position: &TablePosition,
+        look: Look,
+    ) -> Result<(Vec<RawBatch>, TablePosition), SourceError> {
+        let mut next = position.moved_to(look.tick);
         let Some(content) = self.look(look.now)? else { return Ok((Vec::new(), next)) };
-        let delivered = self.delivered(cursor, &content);
+        let delivered = self.delivered(position, &content);
         let mut rows = delivered.news(content.hashes());
         for (new, origin) in rows.iter_mut().zip(content.origins()) {
             *new &= origin.is_none_or(|origin| self.counts(origin, look));
@@ -222,9 +238,9 @@ impl Table {
         origin >= self.window.from && (wrong || look.counts(origin, self.arrival.delay_s()))
     }
 
-    /// What was delivered of a file by what the cursor says; after a replay that was cut off, what had arrived by then.
-    fn delivered(&self, cursor: &Cursor, content: &Content) -> Delivered {
-        match (&cursor.delivered, cursor.arrival) {
+    /// What was delivered of a file by what the position says; after a replay that was cut off, what had arrived by then.
+    fn delivered(&self, position: &TablePosition, content: &Content) -> Delivered {
+        match (&position.delivered, position.arrived.arrival) {
             (Some(delivered), _) => delivered.clone(),
             (None, None) => Delivered::default(),
             (None, Some(arrival)) => {
@@ -251,9 +267,9 @@ impl Table {
             .collect()
     }
 
-    /// What arrived in `(cursor, until]` of a replay.
-    fn due(&self, content: &Content, cursor: &Cursor, until: Timestamp) -> Vec<RawBatch> {
-        let first = self.index.partition_point(|e| cursor.arrival >= Some(e.arrival));
+    /// What arrived in `(since, until]` of a replay.
+    fn due(&self, content: &Content, since: Arrived, until: Timestamp) -> Vec<RawBatch> {
+        let first = self.index.partition_point(|e| since.arrival >= Some(e.arrival));
         let end = self.index.partition_point(|e| e.arrival <= until).max(first);
         let delay_s = self.arrival.delay_s();
         let runs = self.runs(content, &self.index[first..end]).into_iter();
@@ -275,30 +291,38 @@ impl Table {
     }
 }
 
-impl Source for Table {
+impl TablePosition {
+    fn moved_to(&self, until: Timestamp) -> Self {
+        Self { arrived: self.arrived.moved_to(until), ..self.clone() }
+    }
+}
+
+impl PositionedSource for Table {
+    type Position = TablePosition;
+
     fn name(&self) -> &str {
         &self.name
     }
 
-    fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    fn read(&mut self, position: &TablePosition, look: Look) -> Result<(Vec<RawBatch>, TablePosition), SourceError> {
         if let Arrival::WhenSeen { .. } = self.arrival {
-            return self.read_growth(cursor, look);
+            return self.read_growth(position, look);
         }
-        let batches = self.seen.as_ref().map(|seen| self.due(&seen.content, cursor, look.tick));
-        Ok((batches.unwrap_or_default(), cursor.moved_to(look.tick)))
+        let batches = self.seen.as_ref().map(|seen| self.due(&seen.content, position.arrived, look.tick));
+        Ok((batches.unwrap_or_default(), position.moved_to(look.tick)))
     }
 
     fn read_again(
         &mut self,
-        cursor: &Cursor,
-        planned: &Cursor,
+        position: &TablePosition,
+        planned: &TablePosition,
         look: Look,
-    ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+    ) -> Result<(Vec<RawBatch>, TablePosition), SourceError> {
         if let Arrival::Delay { .. } = self.arrival {
-            return Ok((self.read(cursor, look)?.0, planned.clone()));
+            return Ok((self.read(position, look)?.0, planned.clone()));
         }
-        let Some(content) = self.look(look.now)? else { return Ok((Vec::new(), cursor.moved_to(look.tick))) };
-        let before = self.delivered(cursor, &content);
+        let Some(content) = self.look(look.now)? else { return Ok((Vec::new(), position.moved_to(look.tick))) };
+        let before = self.delivered(position, &content);
         let after = planned.delivered.clone().unwrap_or_else(|| before.clone());
         let rows = before.between(&after, content.hashes());
         let (found, expected) = (rows.iter().filter(|row| **row).count(), after.added_to(&before));
@@ -315,10 +339,10 @@ impl Source for Table {
         Ok((self.batches(&content, &rows, look.now), next))
     }
 
-    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
-        let delivered =
-            self.seen.as_ref().map(|seen| self.delivered(&Cursor { delivered: None, ..cursor.clone() }, &seen.content));
-        Cursor { delivered: delivered.filter(|_| matches!(self.arrival, Arrival::Delay { .. })), ..cursor.clone() }
+    fn handed_over(&mut self, position: &TablePosition) -> TablePosition {
+        let of_replay = TablePosition { delivered: None, ..position.clone() };
+        let delivered = self.seen.as_ref().map(|seen| self.delivered(&of_replay, &seen.content));
+        TablePosition { delivered: delivered.filter(|_| matches!(self.arrival, Arrival::Delay { .. })), ..of_replay }
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {

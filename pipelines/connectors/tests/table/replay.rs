@@ -64,8 +64,9 @@ fn another_header_delivers_the_whole_file_once() {
     let root = folder("site,time,code,flow_cfs\na,0,,1\na,3600,,2\n");
     let window = Window { from: hour(5), until: hour(9) };
     let mut source = open(&options(FLOW), delay("0s"), &root, window);
-    assert!(source.read(&Cursor::default(), Look::at(hour(4))).unwrap().0.is_empty());
-    let (batches, next) = source.read(&Cursor::at(hour(4)), Look::at(hour(6))).unwrap();
+    let (none, before) = source.read(&Cursor::default(), Look::at(hour(4))).unwrap();
+    assert!(none.is_empty());
+    let (batches, next) = source.read(&before, Look::at(hour(6))).unwrap();
     let Payload::Unreadable { reason, detail, bytes, rows } = &batches[0].payload else { panic!("{batches:?}") };
     assert_eq!((batches.len(), *reason, *rows, bytes.len()), (1, Reason::HeaderChanged, 2, 41));
     assert!(detail.contains("\"flow\" is absent") && detail.contains("flow_cfs"), "{detail}");
