@@ -21,10 +21,10 @@ use crate::support::{
 };
 use futures::TryStreamExt as _;
 use nilometer_connectors::{Arrival, Window};
-use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
+use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
 use nilometer_forecast::{ForecastMetrics, Packages};
-use nilometer_ingest::{Decoding, Lines};
+use nilometer_ingest::Lines;
 use nilometer_packages::{Announcement, Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
@@ -145,12 +145,11 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
     let running: Running = match name {
         "ingest" => {
             let window = Window { from: pipeline.time.from, until: pipeline.time.to };
-            let (mut sources, mut decodings) = (Vec::new(), BTreeMap::new());
+            let (mut sources, mut decoders) = (Vec::new(), BTreeMap::new());
             for (name, definition) in &pipeline.sources {
-                let SourceKind::Table(options) = &definition.kind else { unreachable!("tables only") };
                 let arrival = Arrival::Delay { delay: definition.delay };
-                sources.push(options.open(name, arrival, &pipeline.data, window).unwrap());
-                decodings.insert(name.clone(), Decoding::Table(options.layout().unwrap()));
+                sources.push(definition.connector.open(name, arrival, &pipeline.data, window).unwrap());
+                decoders.insert(name.clone(), definition.connector.decoder(BTreeMap::new()).unwrap());
             }
             let rules =
                 CheckRules::new(&pipeline.checks, GAUGES.map(|(gauge, _)| (gauge.to_owned(), Default::default())));
@@ -160,7 +159,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 snapshots,
                 packages: PackageStore::new(store.clone()),
                 sources,
-                lines: Lines { decodings, ratings: BTreeMap::new(), rules, averager },
+                lines: Lines { decoders, ratings: BTreeMap::new(), rules, averager },
                 clock: Clock::Replay { from: pipeline.time.from, to: pipeline.time.to, every_s: 3_600, speed: None },
                 snapshot_every: 3,
                 growing: false,

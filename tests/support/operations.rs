@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use arrow::array::RecordBatch;
 use nilometer_connectors::{Arrival, Window};
-use nilometer_definitions::{Partitioning, Pipeline, SourceKind};
+use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{
     CatchUp, Clock, EmbeddedLog, Entry, KafkaLog, KafkaOptions, Lifecycle, Log, Metrics, Partition, Snapshots, WallTime,
 };
 use nilometer_forecast::{ForecastMetrics, Packages};
-use nilometer_ingest::{Decoding, Lines};
+use nilometer_ingest::Lines;
 use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, DeadLetters, Forecasts, Observations, Timestamp};
@@ -54,28 +54,17 @@ impl World {
     fn intake(&self) -> (Vec<Box<dyn nilometer_connectors::Source>>, Lines) {
         let pipeline = &self.pipeline;
         let window = Window { from: pipeline.time.from, until: Window::ALL.until };
-        let (mut sources, mut decodings) = (Vec::new(), BTreeMap::new());
+        let (mut sources, mut decoders) = (Vec::new(), BTreeMap::new());
         for (name, definition) in &pipeline.sources {
             let ahead = Span::from_seconds(pipeline.checks.ahead_s(definition.variable()));
             let arrival = Arrival::WhenSeen { delay: definition.delay, ahead };
-            let (source, decoding) = match &definition.kind {
-                SourceKind::Table(options) => {
-                    let source = options.open(name, arrival, &pipeline.data, window).unwrap();
-                    (source, Decoding::Table(options.layout().unwrap()))
-                }
-                SourceKind::Geotiff(options) => {
-                    let source = options.open(name, arrival, &pipeline.data, window).unwrap();
-                    (source, Decoding::Grid(options.decoding()))
-                }
-                SourceKind::Folder(..) => unreachable!("none here"),
-            };
-            sources.push(source);
-            decodings.insert(name.clone(), decoding);
+            sources.push(definition.connector.open(name, arrival, &pipeline.data, window).unwrap());
+            decoders.insert(name.clone(), definition.connector.decoder(BTreeMap::new()).unwrap());
         }
         let stations = pipeline.catchments.iter().map(|c| (c.id.clone(), Default::default()));
         let rules = CheckRules::new(&pipeline.checks, stations);
         let averager = Averager::new(traced(pipeline), AverageOptions::default());
-        (sources, Lines { decodings, ratings: BTreeMap::new(), rules, averager })
+        (sources, Lines { decoders, ratings: BTreeMap::new(), rules, averager })
     }
 }
 

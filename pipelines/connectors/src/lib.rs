@@ -17,7 +17,7 @@
 //! - locators are relative to the data root, so the same data give the same rows wherever they lie.
 //!
 //! ```
-//! use nilometer_connectors::{Arrival, Cursor, Look, Source, TableOptions, Window};
+//! use nilometer_connectors::{Arrival, Connector as _, Cursor, Look, Source, TableOptions, Window};
 //!
 //! let root = tempfile::tempdir()?;
 //! std::fs::write(root.path().join("flow.csv"), "201411041900\n310.2\n317.38\n-99\n")?;
@@ -41,6 +41,7 @@
 //! ```
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test fails where its input is refused"))]
 
+mod connector;
 mod delivered;
 mod file;
 pub mod folder;
@@ -50,9 +51,11 @@ mod table;
 mod template;
 mod zone;
 
-use delivered::Delivered;
-pub use folder::{FolderLayout, FolderOptions, FolderSeries};
+pub use connector::{CONNECTORS, Connector, ConnectorVisitor, OptionProblem, visit_connector};
+pub use folder::{FolderLayout, FolderOptions, FolderSeries, FolderSource};
 pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Look, PositionedSource, Source, SourceError, Window};
 pub use table::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 pub use template::{Template, TemplateError};
+
+use delivered::Delivered;

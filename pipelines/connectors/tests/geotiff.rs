@@ -7,9 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use nilometer_connectors::{Arrival, Cursor, GeotiffOptions, Look, Source, Window};
+use nilometer_connectors::{Arrival, Connector as _, Cursor, GeotiffOptions, Look, Source, Window};
 use nilometer_schemas::{Reason, Timestamp};
-use nilometer_transforms::{Payload, RawBatch, decode};
+use nilometer_transforms::{Payload, Period, RawBatch, Whole, decode};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -65,7 +65,7 @@ fn delivered(batches: &[RawBatch]) -> Vec<(String, String, i64, &str)> {
     batches
         .iter()
         .map(|b| match &b.payload {
-            Payload::Grid { valid_time, period_s, .. } => {
+            Payload::Whole(Whole { period: Some(Period { valid_time, period_s }), .. }) => {
                 (b.arrival.to_string(), valid_time.to_string(), *period_s, b.locator.as_str())
             }
             other => panic!("{other:?}"),

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use nilometer_connectors::{FolderOptions, TableFormat, TableOptions, TimeOption};
+use nilometer_connectors::FolderOptions;
 use nilometer_packages::Mixture;
 use nilometer_schemas::Variable;
 use nilometer_transforms::check::CheckOptions;
 use toml::{Table, Value};
 
 use crate::{
-    AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition, SourceKind,
+    AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition,
     all_errors::join,
     folder::Folder,
     overlap::{Overlap, overlaps},
@@ -56,7 +56,7 @@ pub(crate) fn warnings(pipeline: &Pipeline, folder: Option<&Folder>, given: &Giv
     if let [first, _, ..] = &pipeline.model.providers[..] {
         say("model.providers".to_owned(), format!("names more than one; the first, {first}, is used"));
     }
-    if pipeline.network.is_some() && !pipeline.sources.values().any(|s| matches!(s.kind, SourceKind::Geotiff(_))) {
+    if pipeline.network.is_some() && !pipeline.sources.values().any(|source| source.connector.delivers_fields()) {
         say("network".to_owned(), "is there, but no source delivers grids; without effect".to_owned());
     }
     warnings
@@ -148,8 +148,8 @@ fn sources(pipeline: &Pipeline, models: &Mixture, given: &Given, say: &mut Say<'
             );
             say(key.clone(), message);
         }
-        if let SourceKind::Table(options) = &source.kind {
-            table(&key, options, given, say);
+        for (option, message) in source.connector.without_effect(&|option| given.has(&join(&key, option))) {
+            say(join(&key, &option), message);
         }
     }
     let overlaps = overlaps(&pipeline.sources, &pipeline.catchments, &pipeline.ratings);
@@ -163,17 +163,6 @@ fn sources(pipeline: &Pipeline, models: &Mixture, given: &Given, say: &mut Say<'
             ),
         };
         say(format!("source.{source}"), message);
-    }
-}
-
-fn table(key: &str, options: &TableOptions, given: &Given, say: &mut Say<'_>) {
-    if options.format() == TableFormat::Parquet && given.has(&format!("{key}.delimiter")) {
-        say(format!("{key}.delimiter"), "is there, but the table is Parquet; without effect".to_owned());
-    }
-    let (TimeOption::Column { format, .. } | TimeOption::FirstLine { format, .. }) = &options.time;
-    if ["rfc3339", "unix_s"].contains(&format.as_str()) && given.has(&format!("{key}.time_zone")) {
-        let message = format!("is there, but times written as {format} say their zone; without effect");
-        say(format!("{key}.time_zone"), message);
     }
 }
 

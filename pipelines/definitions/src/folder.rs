@@ -1,15 +1,15 @@
 //! `[source]` as one folder in a layout that others publish: it brings sources and catchments.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use nilometer_connectors::{
-    FolderOptions,
+    Connector as _, FolderOptions, FolderSource,
     folder::{FolderCatchment, FolderColumn, Inventory},
 };
 use nilometer_packages::Mixture;
 use nilometer_transforms::Span;
 
-use crate::{Catchment, Downstream, ForecastOptions, Scenario, SourceDefinition, SourceKind};
+use crate::{Catchment, Downstream, ForecastOptions, Scenario, SourceDefinition};
 
 /// A folder that is the whole of a definition's input.
 pub(crate) struct Folder {
@@ -36,18 +36,14 @@ impl Folder {
         let foresight = ahead.map_or(Span::default(), |f| Span::from_seconds(-f.horizon.seconds()));
         let forcing_delay = self.forcing_delay.unwrap_or(foresight);
         let layout = self.options.layout;
-        layout
-            .forcing()
-            .iter()
-            .copied()
-            .filter(taken)
-            .map(|column| (column, forcing_delay))
-            .chain([(layout.discharge(), self.discharge_delay)])
-            .map(|(column, delay)| {
-                let kind = SourceKind::Folder(self.options.clone(), column);
-                (column.variable.name().to_owned(), SourceDefinition { delay, kind })
-            })
-            .collect()
+        let discharge = layout.discharge();
+        let columns: Vec<FolderColumn> = layout.forcing().iter().copied().filter(taken).chain([discharge]).collect();
+        let source = |source: FolderSource| {
+            let variable = source.variable();
+            let delay = if variable == discharge.variable { self.discharge_delay } else { forcing_delay };
+            (variable.name().to_owned(), SourceDefinition { delay, connector: Arc::new(source) })
+        };
+        FolderSource::each(&self.options, &columns).into_iter().map(source).collect()
     }
 
     pub(crate) fn catchments(&self) -> Vec<Catchment> {

@@ -30,7 +30,7 @@ pub use options::{
     ServeOptions, TimeOptions,
 };
 pub use partitioning::Partitioning;
-pub use pipeline::{Pipeline, SourceDefinition, SourceKind};
+pub use pipeline::{Pipeline, SourceDefinition};
 
 /// One thing that is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]

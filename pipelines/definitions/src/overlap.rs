@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nilometer_assimilation::Ratings;
 use nilometer_schemas::Variable;
 
-use crate::{Catchment, SourceDefinition, SourceKind};
+use crate::{Catchment, SourceDefinition};
 
 /// A source that delivers, or may deliver, what another one does.
 pub(crate) struct Overlap<'a> {
@@ -65,12 +65,12 @@ fn places<'a>(
     if let Some(station) = source.station() {
         return ([station].into(), true);
     }
-    let of_catchments = source.variable().is_forcing() || matches!(source.kind, SourceKind::Geotiff(_));
+    let of_catchments = source.variable().is_forcing() || source.connector.delivers_fields();
     let places: BTreeSet<&str> = match source.variable() {
         Variable::Stage => ratings.keys().map(String::as_str).collect(),
         _ if of_catchments => catchments.iter().map(|catchment| catchment.id.as_str()).collect(),
         _ => catchments.iter().map(Catchment::station).collect(),
     };
-    let certain = !matches!(source.kind, SourceKind::Table(_)) || places.len() == 1;
+    let certain = source.connector.has_every_station() || places.len() == 1;
     (places, certain)
 }

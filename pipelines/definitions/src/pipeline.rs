@@ -4,16 +4,17 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nilometer_assimilation::Ratings;
 use nilometer_connectors::{
-    FolderLayout, FolderOptions, GeotiffOptions, StationOption, TableOptions,
-    folder::{FolderColumn, Inventory},
+    CONNECTORS, Connector, ConnectorVisitor, FolderLayout, FolderOptions, folder::Inventory, visit_connector,
 };
 use nilometer_packages::Mixture;
 use nilometer_schemas::Variable;
 use nilometer_transforms::{Span, check::CheckOptions};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
@@ -77,62 +78,39 @@ pub struct SourceDefinition {
     /// how long after a value's time (for a period: after its end; for a weather forecast: after its issue time) it arrives in a replay;
     /// negative is foresight
     pub delay: Span,
-    /// its connector and options
-    pub kind: SourceKind,
-}
-
-/// The connector of a source.
-#[derive(Debug, Clone)]
-#[allow(clippy::large_enum_variant, reason = "one a source")]
-pub enum SourceKind {
-    /// a series of GeoTIFF files
-    Geotiff(GeotiffOptions),
-    /// a CSV or Parquet table
-    Table(TableOptions),
-    /// one column of a folder of many catchments
-    Folder(FolderOptions, FolderColumn),
+    /// its kind and options
+    pub connector: Arc<dyn Connector>,
 }
 
 impl SourceDefinition {
     /// Whether it tells how much water the gauges measure: as discharge, or as stage, which is rated.
     #[must_use]
-    pub const fn observes_discharge(&self) -> bool {
+    pub fn observes_discharge(&self) -> bool {
         matches!(self.variable(), Variable::Discharge | Variable::Stage)
     }
 
     /// Whether it delivers a weather forecast, and not what was.
     #[must_use]
-    pub const fn is_forecast(&self) -> bool {
-        matches!(&self.kind, SourceKind::Table(options) if options.forecast.is_some())
+    pub fn is_forecast(&self) -> bool {
+        self.connector.is_forecast()
     }
 
-    /// The station that all of it is of; none where a column says, and for grids and folders.
+    /// The station that all of it is of; none where a column says, and for fields and folders.
     #[must_use]
     pub fn station(&self) -> Option<&str> {
-        match &self.kind {
-            SourceKind::Table(TableOptions { station: StationOption::Constant(station), .. }) => Some(station),
-            _ => None,
-        }
+        self.connector.station()
     }
 
     /// Seconds that each of its values is of; 0 for instants.
     #[must_use]
     pub fn period_s(&self) -> i64 {
-        match &self.kind {
-            SourceKind::Geotiff(options) => options.period.seconds(),
-            SourceKind::Table(options) => options.period.seconds(),
-            SourceKind::Folder(options, _) => options.layout.step_s(),
-        }
+        self.connector.period().seconds()
     }
 
     /// What the source is about.
     #[must_use]
-    pub const fn variable(&self) -> Variable {
-        match &self.kind {
-            SourceKind::Geotiff(o) => o.variable,
-            SourceKind::Table(o) => o.variable,
-            SourceKind::Folder(_, column) => column.variable,
-        }
+    pub fn variable(&self) -> Variable {
+        self.connector.variable()
     }
 }
 
@@ -345,16 +323,14 @@ impl Reader<'_> {
         let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
         let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
         let downstream = table.remove("downstream").and_then(|v| self.read("source.downstream", v)).unwrap_or_default();
-        let layout = match table.remove("kind").as_ref().and_then(Value::as_str) {
-            Some("camels") => FolderLayout::Camels,
-            Some("nwrfc") => FolderLayout::Nwrfc,
-            other => {
-                let message =
-                    format!("is {:?}; accepted is camels or nwrfc, or [source.NAME] tables", other.unwrap_or_default());
-                self.problems.push(Problem { path: "source.kind".to_owned(), message });
-                FolderLayout::default()
-            }
-        };
+        let kind = table.remove("kind");
+        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let layout = FolderLayout::named(kind).unwrap_or_else(|| {
+            let accepted = one_of(FolderLayout::kinds());
+            let message = format!("is {kind:?}; accepted is {accepted}, or [source.NAME] tables");
+            self.problems.push(Problem { path: "source.kind".to_owned(), message });
+            FolderLayout::default()
+        });
         let read = self.read::<FolderOptions>("source", Value::Table(table)).unwrap_or_default();
         let options = FolderOptions { layout, ..read };
         let mut inventory = Inventory::default();
@@ -388,20 +364,38 @@ impl Reader<'_> {
             return None;
         };
         let delay = table.remove("delay").map_or(Some(Span::default()), |v| self.read(&format!("{path}.delay"), v));
-        let kind = match table.remove("kind").as_ref().and_then(Value::as_str) {
-            Some("geotiff") => self.read(&path, Value::Table(table)).map(SourceKind::Geotiff),
-            Some("table") => self.read(&path, Value::Table(table)).map(SourceKind::Table),
-            other => {
-                let found = other.map_or_else(|| "is missing".to_owned(), |k| format!("is {k:?}"));
-                self.problems.push(Problem {
-                    path: format!("{path}.kind"),
-                    message: format!("{found}; accepted is geotiff or table"),
-                });
-                None
-            }
+        let kind = table.remove("kind");
+        let kind = kind.as_ref().and_then(Value::as_str);
+        let read = ReadConnector { reader: self, path: &path, table };
+        let Some(connector) = visit_connector(kind.unwrap_or_default(), read) else {
+            let found = kind.map_or_else(|| "is missing".to_owned(), |kind| format!("is {kind:?}"));
+            let message = format!("{found}; accepted is {}", one_of(CONNECTORS.into_iter()));
+            self.problems.push(Problem { path: format!("{path}.kind"), message });
+            return None;
         };
-        Some(SourceDefinition { delay: delay?, kind: kind? })
+        Some(SourceDefinition { delay: delay?, connector: connector? })
     }
+}
+
+/// Reads the options of a source, whatever their type.
+struct ReadConnector<'r, 'a> {
+    reader: &'r mut Reader<'a>,
+    path: &'r str,
+    table: Table,
+}
+
+impl ConnectorVisitor for ReadConnector<'_, '_> {
+    type Output = Option<Arc<dyn Connector>>;
+
+    fn visit<C: Connector + DeserializeOwned + JsonSchema + 'static>(self) -> Self::Output {
+        let options: C = self.reader.read(self.path, Value::Table(self.table))?;
+        Some(Arc::new(options))
+    }
+}
+
+/// Words of which one is accepted.
+fn one_of(words: impl Iterator<Item = &'static str>) -> String {
+    words.collect::<Vec<_>>().join(" or ")
 }
 
 /// Why a value gives no table.

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use nilometer_assimilation::RatingOptions;
-use nilometer_connectors::{FolderOptions, GeotiffOptions, TableOptions};
+use nilometer_connectors::{CONNECTORS, Connector, ConnectorVisitor, FolderLayout, FolderOptions, visit_connector};
 use nilometer_engine::KafkaOptions;
 use nilometer_transforms::check::CheckOptions;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
     /// its header in the file, as `[time]`
-    pub header: &'static str,
+    pub header: String,
     /// its keys: those that must be there first, each group by name
     pub keys: Vec<Key>,
 }
@@ -40,15 +41,20 @@ pub struct Key {
 /// Every section, in the order in which a definition has them.
 #[must_use]
 pub fn sections() -> Vec<Section> {
-    let mut table = of::<TableOptions>("[source.NAME] with kind = \"table\"");
-    let mut geotiff = of::<GeotiffOptions>("[source.NAME] with kind = \"geotiff\"");
-    let mut folder = of::<FolderOptions>("[source] with kind = \"camels\" or \"nwrfc\"");
-    for section in [&mut table, &mut geotiff] {
-        section.keys.insert(0, key("kind", "`table` or `geotiff`", None, "connector"));
+    let kinds = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    let layouts: Vec<&str> = FolderLayout::kinds().collect();
+    let of_layouts = layouts.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ");
+    let mut folder = of::<FolderOptions>(&format!("[source] with kind = {of_layouts}"));
+    let mut sources = Vec::new();
+    for kind in CONNECTORS {
+        let header = format!("[source.NAME] with kind = \"{kind}\"");
+        let Some(mut section) = visit_connector(kind, ReferenceOf(&header)) else { continue };
+        section.keys.insert(0, key("kind", &kinds(&CONNECTORS), None, "connector"));
         let meaning = "how long after a value's time (for a period: after its end; for a weather forecast: after its issue time) it arrives in a replay; negative is foresight";
         section.keys.push(key("delay", "length of time", Some("\"0s\""), meaning));
+        sources.push(section);
     }
-    folder.keys.insert(0, key("kind", "`camels` or `nwrfc`", None, "layout of the folder"));
+    folder.keys.insert(0, key("kind", &kinds(&layouts), None, "layout of the folder"));
     folder.keys.extend([
         key("discharge_delay", "length of time", Some("\"0s\""), "as `delay` of other sources, of discharge"),
         key(
@@ -64,19 +70,15 @@ pub fn sections() -> Vec<Section> {
     let mut forecast = of::<ForecastOptions>("[forecast]");
     forecast.of_step(&defaults::FORECAST);
     let whole = Section {
-        header: "top level",
+        header: "top level".to_owned(),
         keys: vec![
             key("name", "text", None, "name of the pipeline"),
             key("data", "text", None, "folder that the sources' paths are relative to; not with [source] as a folder"),
         ],
     };
-    vec![
-        whole,
-        of::<TimeOptions>("[time]"),
-        of::<Catchment>("[[catchment]]"),
-        of::<NetworkOptions>("[network]"),
-        table,
-        geotiff,
+    let before =
+        [whole, of::<TimeOptions>("[time]"), of::<Catchment>("[[catchment]]"), of::<NetworkOptions>("[network]")];
+    let behind = [
         folder,
         of::<CheckOptions>("[checks] and [station_checks.STATION]"),
         of::<RatingOptions>("[[rating.STATION]]"),
@@ -87,7 +89,19 @@ pub fn sections() -> Vec<Section> {
         of::<KafkaOptions>("[log.kafka]"),
         of::<OperationsOptions>("[operations]"),
         of::<ServeOptions>("[serve]"),
-    ]
+    ];
+    before.into_iter().chain(sources).chain(behind).collect()
+}
+
+/// The keys of a kind of source, behind a header.
+struct ReferenceOf<'a>(&'a str);
+
+impl ConnectorVisitor for ReferenceOf<'_> {
+    type Output = Section;
+
+    fn visit<C: Connector + DeserializeOwned + JsonSchema + 'static>(self) -> Section {
+        of::<C>(self.0)
+    }
 }
 
 impl Section {
@@ -115,13 +129,13 @@ fn key(name: &str, kind: &str, default: Option<&str>, meaning: &str) -> Key {
     Key { name: name.to_owned(), kind: kind.to_owned(), default, meaning: meaning.to_owned() }
 }
 
-fn of<T: JsonSchema>(header: &'static str) -> Section {
+fn of<T: JsonSchema>(header: &str) -> Section {
     let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
     let schema = SchemaGenerator::from(settings).into_root_schema_for::<T>().to_value();
     let mut keys = Vec::new();
     add_keys("", &schema, &mut keys);
     keys.retain(|key| !key.name.starts_with("kafka."));
-    let mut section = Section { header, keys };
+    let mut section = Section { header: header.to_owned(), keys };
     section.required_first();
     section
 }

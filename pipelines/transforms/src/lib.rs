@@ -1,11 +1,11 @@
 //! From the bytes of a connector to rows that a model can use: decode, convert, check, average. Pure: no I/O, no clock.
 //!
 //! ```text
-//!                 ┌─decode::table─▶ RawRows ──check──▶ Observations
-//! RawBatch ───────┤                    └─ rejected ──▶ dead letters
-//!                 └─decode::grid──▶ Grids ──average──▶ Forcings
-//!                                              ▲
-//!          flow directions + gauge ──trace──▶ Catchment
+//!                     ┌─ rows ──▶ RawRows ──check──▶ Observations
+//! RawBatch ──Decode───┤              └─ rejected ──▶ dead letters
+//!                     └─ fields ─▶ Grids ──average──▶ Forcings
+//!                                             ▲
+//!         flow directions + gauge ──trace──▶ Catchment
 //! ```
 //!
 //! Invariants:
@@ -68,9 +68,9 @@ pub use alignment::{Alignment, weighted};
 pub use average::{AverageError, AverageOptions, Averager};
 pub use catchment::{Catchment, CatchmentError, FlowDirections, Gauge, TraceOptions};
 pub use convert::{CUBIC_METRE_PER_CUBIC_FOOT, Conversion, ConvertError};
-pub use decode::{GridDecoding, Range, TableLayout};
+pub use decode::{Decode, Decoded, Format, GridDecoding, Range, TableLayout};
 pub use grid::{GeoReference, RasterGrid};
-pub use payload::{Columns, Lines, Payload, RawBatch, lines_of};
+pub use payload::{Columns, Lines, Payload, Period, RawBatch, Whole, lines_of};
 pub use rate::rate;
 pub use span::{Span, SpanError};
 

@@ -6,7 +6,7 @@ use arrow::{array::RecordBatch, compute::cast, datatypes::DataType};
 use bytes::Bytes;
 use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
 
-use crate::decode::Times;
+use crate::decode::{Format, Times};
 
 /// Bytes of one source, with the place where they were found and the time at which they reached us.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,15 +24,8 @@ pub struct RawBatch {
 /// The bytes of a batch and what is needed to read them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Payload {
-    /// One field, a GeoTIFF.
-    Grid {
-        /// end of the field's period
-        valid_time: Timestamp,
-        /// length of the period, seconds
-        period_s: i64,
-        /// the whole file
-        bytes: Bytes,
-    },
+    /// A whole file, or a message.
+    Whole(Whole),
     /// Lines of a text table.
     Lines(Lines),
     /// Rows of a columnar table.
@@ -48,6 +41,26 @@ pub enum Payload {
         /// rows that the bytes stand for
         rows: u64,
     },
+}
+
+/// A whole file or message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whole {
+    /// what the bytes are
+    pub format: Format,
+    /// all of them
+    pub bytes: Bytes,
+    /// the period that the name of a file says; none where the bytes say it themselves
+    pub period: Option<Period>,
+}
+
+/// A period by its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// its end
+    pub valid_time: Timestamp,
+    /// its length, seconds
+    pub period_s: i64,
 }
 
 /// Consecutive lines of one text file, ends of line included.
@@ -110,11 +123,12 @@ pub fn lines_of(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl RawBatch {
-    /// Rows that the batch stands for: 1 for a field.
+    /// Rows that the batch stands for: 1 for a field, of a text table its lines.
     #[must_use]
     pub fn rows(&self) -> u64 {
         match &self.payload {
-            Payload::Grid { .. } => 1,
+            Payload::Whole(Whole { format: Format::CSV, bytes, .. }) => lines_of(bytes).count() as u64,
+            Payload::Whole(_) => 1,
             Payload::Lines(lines) => lines.len(),
             Payload::Columns(columns) => columns.rows.num_rows() as u64,
             Payload::Unreadable { rows, .. } => *rows,
@@ -125,9 +139,9 @@ impl RawBatch {
     #[must_use]
     pub fn dead_letter(&self, reason: Reason, detail: String) -> DeadLetterRow {
         let (content_type, bytes) = match &self.payload {
-            Payload::Grid { bytes, .. } => ("image/tiff", bytes.to_vec()),
-            Payload::Lines(lines) => ("text/csv", lines.lines.to_vec()),
-            Payload::Columns(columns) => ("text/csv", rendered(&columns.rows)),
+            Payload::Whole(whole) => (whole.format.content_type, whole.bytes.to_vec()),
+            Payload::Lines(lines) => (Format::CSV.content_type, lines.lines.to_vec()),
+            Payload::Columns(columns) => (Format::CSV.content_type, rendered(&columns.rows)),
             Payload::Unreadable { bytes, .. } => ("application/octet-stream", bytes.to_vec()),
         };
         DeadLetterRow {

@@ -6,7 +6,7 @@ use std::io::Cursor;
 use bytes::Bytes;
 use nilometer_schemas::{Reason, Timestamp, Unit, Variable};
 use nilometer_transforms::{
-    GridDecoding, Payload, Range, RawBatch,
+    Format, GridDecoding, Payload, Period, Range, RawBatch, Whole,
     decode::{DecodeError, MAX_CELLS, geotiff, grid, raster},
 };
 use proptest::prelude::*;
@@ -153,7 +153,11 @@ fn batch(bytes: Vec<u8>) -> RawBatch {
         source: "radar".into(),
         locator: "a.tif".to_owned(),
         arrival: Timestamp(7),
-        payload: Payload::Grid { valid_time: Timestamp(0), period_s: 3600, bytes: Bytes::from(bytes) },
+        payload: Payload::Whole(Whole {
+            format: Format::GEOTIFF,
+            bytes: Bytes::from(bytes),
+            period: Some(Period { valid_time: Timestamp(0), period_s: 3600 }),
+        }),
     }
 }
 

@@ -10,7 +10,7 @@ use arrow::{
 use bytes::Bytes;
 use nilometer_schemas::{Flag, Reason, Timestamp, Unit, Variable};
 use nilometer_transforms::{
-    Columns, Conversion, Lines, Payload, RawBatch, TableLayout,
+    Columns, Conversion, Format, Lines, Payload, RawBatch, TableLayout, Whole,
     check::{CheckOptions, CheckRules, CheckState, check},
     decode::{QualifierFlag, Station, StationLayout, Stations, TextLayout, TimeFormat, TimeLayout, table},
 };
@@ -42,6 +42,23 @@ fn lines(header: &str, lines: impl Into<Bytes>, delay_s: Option<i64>) -> RawBatc
         times: None,
         delay_s,
     }))
+}
+
+fn message(text: &'static str) -> RawBatch {
+    batch(Payload::Whole(Whole { format: Format::CSV, bytes: Bytes::from_static(text.as_bytes()), period: None }))
+}
+
+#[test]
+fn a_message_is_read_as_the_lines_behind_its_header() {
+    let layout = layout();
+    let text = "site;time;code;flow\nP;1970-01-01T00:00:00Z;a;150\nP;soon;;1\n";
+    let decoded = table(&message(text), &layout);
+    let by_lines = table(&lines("site;time;code;flow", &text.as_bytes()[20..], None), &layout);
+    assert_eq!((&decoded.rows.value, &decoded.rows.line), (&vec![Some(1.5)], &vec![2]));
+    assert_eq!((decoded.rows.value, decoded.dead_letters), (by_lines.rows.value, by_lines.dead_letters));
+    assert_eq!(decoded.received, 2);
+    let unknown = table(&message("name;time;code;flow\nP;1970-01-01T00:00:00Z;a;150\n"), &layout);
+    assert_eq!((unknown.dead_letters[0].reason, unknown.received), (Reason::HeaderChanged, 2));
 }
 
 #[test]
@@ -140,7 +157,8 @@ fn columns_of_any_type_are_read() {
 
 #[test]
 fn a_field_where_a_table_was_expected_and_an_unreadable_file_are_dead_letters() {
-    let grid = batch(Payload::Grid { valid_time: Timestamp(0), period_s: 1, bytes: Bytes::from_static(b"II*") });
+    let grid =
+        batch(Payload::Whole(Whole { format: Format::GEOTIFF, bytes: Bytes::from_static(b"II*"), period: None }));
     assert_eq!(table(&grid, &layout()).dead_letters[0].bytes, b"II*");
     let detail = "columns changed".to_owned();
     let bytes = Bytes::from_static(b"x\ny\n");

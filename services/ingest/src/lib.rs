@@ -29,7 +29,7 @@ use nilometer_transforms::AverageError;
 
 pub use role::{Dependencies, run};
 pub use tally::{SourceTallies, SourceTally};
-pub use tick::{Decoding, Intake, Lines};
+pub use tick::{Intake, Lines};
 
 /// Name of the role as a producer of messages.
 const PRODUCER: &str = "ingest";

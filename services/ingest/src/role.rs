@@ -93,7 +93,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         tracing::info!(%tick, "resuming from a snapshot");
         stage.reached(tick);
     }
-    let names: Vec<String> = lines.decodings.keys().cloned().collect();
+    let names: Vec<String> = lines.decoders.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
     let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), stage: stage.clone() };
     let reader = tokio::spawn(reader.run(state.clone(), sender, stop.clone()));

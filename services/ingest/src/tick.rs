@@ -10,23 +10,14 @@ use nilometer_schemas::{
     Observations, Reason, Timestamp,
 };
 use nilometer_transforms::{
-    AverageError, Averager, GridDecoding, RawBatch, TableLayout,
+    AverageError, Averager, Decode, Decoded, RawBatch,
     check::{CheckRules, CheckState, check, possible_range_over},
-    decode::{self, RawRows},
+    decode::{DecodedGrid, RawRows},
     rate,
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 use crate::{IngestError, SourceTallies, SourceTally};
-
-/// How a source's bytes become rows.
-#[allow(clippy::large_enum_variant, reason = "one a source")]
-pub enum Decoding {
-    /// fields that are averaged over catchments
-    Grid(GridDecoding),
-    /// rows of stations, or of catchments when the variable drives the model
-    Table(TableLayout),
-}
 
 /// What decoding, checks and averages remember from tick to tick.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -46,7 +37,7 @@ pub struct Intake {
 /// How sources are decoded, checked and averaged.
 pub struct Lines {
     /// by source name
-    pub decodings: BTreeMap<String, Decoding>,
+    pub decoders: BTreeMap<String, Box<dyn Decode>>,
     /// of the stations that report stage
     pub ratings: BTreeMap<String, Ratings>,
     /// of the pipeline's stations
@@ -68,26 +59,34 @@ impl Intake {
         let (mut observations, mut forcings, mut dead_letters) = (Vec::new(), Vec::new(), Vec::new());
         for batch in batches {
             self.sources.of(&batch.source).arrived(batch.arrival);
-            match lines.decodings.get(&*batch.source) {
-                Some(Decoding::Grid(decoding)) => {
-                    self.balance.received += batch.rows();
-                    let tally = self.sources.of(&batch.source);
-                    match average_grid(batch, decoding, &mut lines.averager, tally)? {
-                        Ok(rows) => {
-                            self.used(batch, batch.rows(), newest(rows.valid_time()));
-                            forcings.push(rows.into_batch());
+            let Some(decoder) = lines.decoders.get(&*batch.source) else {
+                self.balance.received += batch.rows();
+                let dead_letter = batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned());
+                self.reject(dead_letter, &mut dead_letters);
+                continue;
+            };
+            match decoder.decode(batch) {
+                Decoded::Fields(fields) => {
+                    for field in fields {
+                        self.balance.received += 1;
+                        let tally = self.sources.of(&batch.source);
+                        match average_grid(batch, field, &mut lines.averager, tally)? {
+                            Ok(rows) => {
+                                self.used(batch, 1, newest(rows.valid_time()));
+                                forcings.push(rows.into_batch());
+                            }
+                            Err(dead_letter) => self.reject(*dead_letter, &mut dead_letters),
                         }
-                        Err(dead_letter) => self.reject(*dead_letter, &mut dead_letters),
                     }
                 }
-                Some(Decoding::Table(layout)) => {
-                    let table = rate(decode::table(batch, layout), &lines.ratings);
+                Decoded::Rows(table) => {
+                    let table = rate(table, &lines.ratings);
                     self.balance.received += table.received - table.skipped;
                     self.balance.skipped += table.skipped;
                     for dead_letter in table.dead_letters {
                         self.reject(dead_letter, &mut dead_letters);
                     }
-                    if table.rows.variable.is_forcing() && layout.forecast.is_some() {
+                    if table.rows.variable.is_forcing() && table.rows.is_forecast {
                         let (rows, impossible) = weather_forecasts(&table.rows)?;
                         self.used(batch, rows.len() as u64, newest(rows.valid_time()));
                         for dead_letter in impossible {
@@ -106,12 +105,6 @@ impl Intake {
                     } else {
                         observations.push(checked.observations.into_batch());
                     }
-                }
-                None => {
-                    self.balance.received += batch.rows();
-                    let dead_letter =
-                        batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned());
-                    self.reject(dead_letter, &mut dead_letters);
                 }
             }
         }
@@ -138,14 +131,14 @@ fn newest(times: &TimestampMicrosecondArray) -> Option<Timestamp> {
     times.values().iter().max().copied().map(Timestamp)
 }
 
-/// The field of a batch averaged over the catchments, or the batch as a dead letter.
+/// A field of a batch averaged over the catchments, or the batch as a dead letter.
 fn average_grid(
     batch: &RawBatch,
-    decoding: &GridDecoding,
+    field: Result<DecodedGrid, Box<DeadLetterRow>>,
     averager: &mut Averager,
     tally: &mut SourceTally,
 ) -> Result<Result<Forcings, Box<DeadLetterRow>>, IngestError> {
-    let decoded = match decode::grid(batch, decoding) {
+    let decoded = match field {
         Ok(decoded) => decoded,
         Err(dead_letter) => return Ok(Err(dead_letter)),
     };

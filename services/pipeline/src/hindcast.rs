@@ -72,7 +72,7 @@ async fn begin_empty(pipeline: &Pipeline, out: &str) -> Result<()> {
 /// # Errors
 /// What is missing, with its file and the days.
 pub fn begin_where_forcing_does(pipeline: &mut Pipeline) -> Result<()> {
-    let Some(folder) = intake::folder(pipeline, Mode::Replay)? else { return Ok(()) };
+    let Some(folder) = intake::folder(pipeline)? else { return Ok(()) };
     let time = &pipeline.time;
     let issued_from = pipeline.forecast.from.unwrap_or(time.from);
     if !time.to.is_multiple_of_s(time.step.seconds()) {

@@ -6,14 +6,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
-use nilometer_connectors::{Arrival, FolderSeries, OtherStations, Source, Window};
-use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition, SourceKind};
-use nilometer_ingest::{Decoding, Lines};
+use nilometer_connectors::{Arrival, FolderSeries, Source, Window};
+use nilometer_definitions::{NetworkOptions, Pipeline, SourceDefinition};
+use nilometer_ingest::Lines;
 use nilometer_schemas::Variable;
 use nilometer_transforms::{
-    AverageOptions, Averager, Catchment, FlowDirections, Gauge, Span, TraceOptions,
+    AverageOptions, Averager, Catchment, Decode, FlowDirections, Gauge, Span, TraceOptions,
     check::CheckRules,
-    decode::{self, MAX_CELLS, Station, Stations},
+    decode::{self, MAX_CELLS, Station},
 };
 
 /// Whether sources deliver what happens or what happened.
@@ -28,13 +28,12 @@ pub enum Mode {
 /// The sources and how they are decoded, checked and averaged.
 pub fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, Lines)> {
     let mut sources = Vec::new();
-    let mut decodings = BTreeMap::new();
-    let folder = folder(pipeline, mode)?;
+    let mut decoders = BTreeMap::new();
     for (name, definition) in &pipeline.sources {
-        let (source, decoding) = open(pipeline, name, definition, mode, folder.as_ref())
-            .with_context(|| format!("source.{name} cannot be opened"))?;
+        let (source, decoding) =
+            open(pipeline, name, definition, mode).with_context(|| format!("source.{name} cannot be opened"))?;
         sources.push(source);
-        decodings.insert(name.clone(), decoding);
+        decoders.insert(name.clone(), decoding);
     }
     // What a gauge measures comes by its station's name, what is of a catchment by that of the catchment.
     let names = pipeline.catchments.iter().flat_map(|c| [c.station().to_owned(), c.id.clone()]);
@@ -50,7 +49,7 @@ pub fn intake(pipeline: &Pipeline, mode: Mode) -> Result<(Vec<Box<dyn Source>>, 
         traced = trace(pipeline, network)?;
     }
     let averager = Averager::new(traced, options);
-    Ok((sources, Lines { decodings, ratings: pipeline.ratings.clone(), rules, averager }))
+    Ok((sources, Lines { decoders, ratings: pipeline.ratings.clone(), rules, averager }))
 }
 
 fn open(
@@ -58,8 +57,7 @@ fn open(
     name: &str,
     definition: &SourceDefinition,
     mode: Mode,
-    folder: Option<&FolderSeries>,
-) -> Result<(Box<dyn Source>, Decoding)> {
+) -> Result<(Box<dyn Source>, Box<dyn Decode>)> {
     let (arrival, window) = match mode {
         Mode::Live => {
             let ahead = Span::from_seconds(ahead_s(pipeline, definition.variable()));
@@ -72,22 +70,10 @@ fn open(
             (Arrival::Delay { delay: definition.delay }, Window { from: pipeline.time.from, until: pipeline.time.to })
         }
     };
-    Ok(match &definition.kind {
-        SourceKind::Geotiff(options) => {
-            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Grid(options.decoding()))
-        }
-        SourceKind::Table(options) => {
-            let mut layout = options.layout().map_err(|(key, problem)| anyhow!("{key} {problem}"))?;
-            let skip_others = options.other_stations == OtherStations::Skip;
-            layout.stations = Stations::new(stations(pipeline, options.variable), skip_others);
-            (options.open(name, arrival, &pipeline.data, window)?, Decoding::Table(layout))
-        }
-        SourceKind::Folder(_, column) => {
-            let folder =
-                folder.context("a folder of many catchments is a record of the past; use replay or hindcast")?;
-            (folder.source(name, *column, definition.delay.seconds()), Decoding::Table(column.layout()?))
-        }
-    })
+    let connector = &definition.connector;
+    let source = connector.open(name, arrival, &pipeline.data, window)?;
+    let decoder = connector.decoder(stations(pipeline, definition.variable()));
+    Ok((source, decoder.map_err(|(key, problem)| anyhow!("{key} {problem}"))?))
 }
 
 /// How far ahead of its arrival a row of a variable is believed, seconds: as far as for the most patient of the stations.
@@ -115,12 +101,8 @@ fn stations(pipeline: &Pipeline, variable: Variable) -> BTreeMap<String, Station
 }
 
 /// The rows of the definition's folder of many catchments, if it names one: all that a forecast of the window can know.
-pub fn folder(pipeline: &Pipeline, mode: Mode) -> Result<Option<FolderSeries>> {
-    let options = pipeline.sources.values().find_map(|s| match &s.kind {
-        SourceKind::Folder(options, _) => Some(options),
-        _ => None,
-    });
-    let Some(options) = options.filter(|_| mode == Mode::Replay) else { return Ok(None) };
+pub fn folder(pipeline: &Pipeline) -> Result<Option<FolderSeries>> {
+    let Some(options) = pipeline.sources.values().find_map(|source| source.connector.folder()) else { return Ok(None) };
     let until = pipeline.time.to.plus_s(pipeline.forecast.horizon.seconds());
     let begin = pipeline.time.from.plus_s(-pipeline.time.step.seconds());
     Ok(Some(FolderSeries::load(options, begin, until)?))

@@ -22,13 +22,15 @@ mod camels;
 mod nwrfc;
 mod rows;
 mod series;
+mod source;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use nilometer_schemas::{Unit, Variable};
+use arrow::{array::RecordBatch, datatypes::DataType};
+use nilometer_schemas::{Timestamp, Unit, Variable};
 use nilometer_transforms::{
     Conversion, ConvertError, TableLayout,
     decode::{StationLayout, TimeFormat, TimeLayout},
@@ -36,7 +38,10 @@ use nilometer_transforms::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::SourceError;
+
 pub use series::{FolderSeries, Gap, discharge_m3_s};
+pub use source::FolderSource;
 
 pub(crate) const BASIN: &str = "basin";
 pub(crate) const VALID_TIME: &str = "valid_time";
@@ -45,15 +50,49 @@ pub(crate) const DAY_S: i64 = 86_400;
 /// Problems worth reading at once.
 const SHOWN: usize = 20;
 
+/// A layout that others publish: what its files hold, and how they are read. Each is a file of this module and listed in [`LAYOUTS`].
+#[derive(Debug)]
+struct Layout {
+    /// in a definition
+    kind: &'static str,
+    /// in messages
+    name: &'static str,
+    /// seconds between two rows
+    step_s: i64,
+    /// what drives a model
+    forcing: &'static [FolderColumn],
+    /// what the gauges read
+    discharge: FolderColumn,
+    /// where forcing and discharge stand below the folder
+    patterns: [&'static str; 2],
+    /// of the numbers of [`Layout::rows`]
+    number: DataType,
+    inventory: fn(&FolderOptions, &mut Found) -> Result<Inventory, String>,
+    rows: Rows,
+    /// whether a folder has this layout
+    is_of: fn(&Path) -> bool,
+}
+
+/// The rows of forcing or (where it says so) of discharge that are valid in a window.
+type Rows = fn(&FolderOptions, bool, &[FolderColumn], (Timestamp, Timestamp)) -> Result<Vec<RecordBatch>, SourceError>;
+
+/// Every layout.
+static LAYOUTS: [&Layout; 2] = [&camels::LAYOUT, &nwrfc::LAYOUT];
+
 /// How a folder is laid out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FolderLayout {
-    /// daily, Parquet
-    #[default]
-    Camels,
-    /// six-hourly, CSV
-    Nwrfc,
+#[derive(Debug, Clone, Copy)]
+pub struct FolderLayout(&'static Layout);
+
+impl Default for FolderLayout {
+    fn default() -> Self {
+        Self(LAYOUTS[0])
+    }
+}
+
+impl PartialEq for FolderLayout {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.kind == other.0.kind
+    }
 }
 
 /// A folder in a definition.
@@ -114,11 +153,7 @@ impl FolderOptions {
             return Err(vec![(format!("area_km2.{basin}"), format!("is {area}, accepted is a number above 0"))]);
         }
         let mut problems = Vec::new();
-        let found = match self.layout {
-            FolderLayout::Camels => camels::inventory(self, &mut problems),
-            FolderLayout::Nwrfc => nwrfc::inventory(self, &mut problems),
-        };
-        let inventory = found.map_err(refuse)?;
+        let inventory = (self.layout.0.inventory)(self, &mut problems).map_err(refuse)?;
         let has = |basin: &String| inventory.catchments.iter().any(|c| c.id == *basin);
         if problems.is_empty() {
             for basin in self.only.iter().filter(|b| !has(b)) {
@@ -170,57 +205,50 @@ pub struct FolderColumn {
 }
 
 impl FolderLayout {
+    /// The layout of a kind of source; none where there is no such layout.
+    #[must_use]
+    pub fn named(kind: &str) -> Option<Self> {
+        LAYOUTS.into_iter().find(|layout| layout.kind == kind).map(Self)
+    }
+
+    /// Every kind of source that is a folder.
+    pub fn kinds() -> impl Iterator<Item = &'static str> {
+        LAYOUTS.into_iter().map(|layout| layout.kind)
+    }
+
     /// The layout of a folder that is there.
     #[must_use]
     pub fn of(folder: &Path) -> Self {
-        let flows = files(folder, "flow_instantaneous_", ".csv").unwrap_or_default();
-        if flows.is_empty() { Self::Camels } else { Self::Nwrfc }
+        LAYOUTS.into_iter().find(|layout| (layout.is_of)(folder)).map_or_else(Self::default, Self)
     }
 
     /// Its name in messages.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::Camels => "CAMELS",
-            Self::Nwrfc => "NWRFC",
-        }
+        self.0.name
     }
 
     /// Seconds between two rows.
     #[must_use]
     pub const fn step_s(self) -> i64 {
-        match self {
-            Self::Camels => DAY_S,
-            Self::Nwrfc => nwrfc::STEP_S,
-        }
+        self.0.step_s
     }
 
     /// What drives a model.
     #[must_use]
     pub const fn forcing(self) -> &'static [FolderColumn] {
-        match self {
-            Self::Camels => &camels::FORCING,
-            Self::Nwrfc => &nwrfc::FORCING,
-        }
+        self.0.forcing
     }
 
     /// What the gauges read.
     #[must_use]
     pub const fn discharge(self) -> FolderColumn {
-        match self {
-            Self::Camels => camels::DISCHARGE,
-            Self::Nwrfc => nwrfc::DISCHARGE,
-        }
+        self.0.discharge
     }
 
     /// Where forcing or discharge stands below the folder.
-    pub(crate) const fn pattern(self, discharge: bool) -> &'static str {
-        match (self, discharge) {
-            (Self::Camels, false) => "**/forcing_*.parquet",
-            (Self::Camels, true) => "**/streamflow_*.parquet",
-            (Self::Nwrfc, false) => "**/forcing_por_*.csv",
-            (Self::Nwrfc, true) => "**/flow_instantaneous_*.csv",
-        }
+    pub(crate) fn pattern(self, discharge: bool) -> &'static str {
+        self.0.patterns[usize::from(discharge)]
     }
 }
 

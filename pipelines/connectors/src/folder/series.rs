@@ -11,21 +11,20 @@ use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::{Columns, Payload, RawBatch};
 
 use super::{
-    BASIN, FILE, FolderColumn, FolderLayout, FolderOptions, VALID_TIME, camels, nwrfc,
+    BASIN, FILE, FolderColumn, FolderOptions, VALID_TIME,
     rows::{schema, unfit},
 };
 use crate::{Look, PositionedSource, Source, SourceError, source::Arrived};
 
-/// Rows of a folder within a window, sorted by time, then basin.
-#[derive(Debug, Clone)]
+/// Forcing of a folder within a window, sorted by time, then basin.
+#[derive(Debug)]
 pub struct FolderSeries {
     options: FolderOptions,
-    forcing: Arc<Steps>,
-    discharge: Arc<Steps>,
+    forcing: Steps,
 }
 
 #[derive(Debug)]
-struct Steps {
+pub(super) struct Steps {
     rows: RecordBatch,
     /// the rows valid at each time, ascending
     times: Vec<(Timestamp, Range<usize>)>,
@@ -47,13 +46,12 @@ pub struct Gap {
 }
 
 impl FolderSeries {
-    /// Reads the rows valid in `(from, until]` of the basins that `options` wants.
+    /// Reads the forcing valid in `(from, until]` of the basins that `options` wants.
     ///
     /// # Errors
     /// [`SourceError`] naming the file and what is wrong with it.
     pub fn load(options: &FolderOptions, from: Timestamp, until: Timestamp) -> Result<Self, SourceError> {
-        let load = |discharge: bool| Steps::load(options, discharge, (from, until)).map(Arc::new);
-        Ok(Self { options: options.clone(), forcing: load(false)?, discharge: load(true)? })
+        Ok(Self { options: options.clone(), forcing: Steps::load(options, false, (from, until))? })
     }
 
     /// Seconds between two rows.
@@ -141,25 +139,6 @@ impl FolderSeries {
         }
         gaps
     }
-
-    /// The rows of one column as a source, each `delay_s` after its valid time.
-    #[must_use]
-    pub fn source(&self, name: &str, column: FolderColumn, delay_s: i64) -> Box<dyn Source> {
-        let discharge = column == self.options.layout.discharge();
-        let steps = if discharge { &self.discharge } else { &self.forcing };
-        let wanted: Vec<usize> = [BASIN, VALID_TIME, column.name, FILE]
-            .iter()
-            .filter_map(|name| steps.rows.schema().index_of(name).ok())
-            .collect();
-        let rows = steps.rows.project(&wanted).unwrap_or_else(|_| steps.rows.clone());
-        Box::new(Series {
-            name: name.into(),
-            locator: format!("{}/{}", self.options.path.display(), self.options.layout.pattern(discharge)),
-            rows,
-            steps: steps.clone(),
-            delay_s,
-        })
-    }
 }
 
 struct Series {
@@ -202,15 +181,39 @@ impl PositionedSource for Series {
 }
 
 impl Steps {
-    fn load(options: &FolderOptions, discharge: bool, window: (Timestamp, Timestamp)) -> Result<Self, SourceError> {
+    /// The rows of one column as a source, each `delay_s` after its valid time.
+    pub(super) fn source(
+        self: &Arc<Self>,
+        options: &FolderOptions,
+        name: &str,
+        column: FolderColumn,
+        delay_s: i64,
+    ) -> Box<dyn Source> {
+        let wanted: Vec<usize> = [BASIN, VALID_TIME, column.name, FILE]
+            .iter()
+            .filter_map(|name| self.rows.schema().index_of(name).ok())
+            .collect();
+        let rows = self.rows.project(&wanted).unwrap_or_else(|_| self.rows.clone());
+        let pattern = options.layout.pattern(column == options.layout.discharge());
+        Box::new(Series {
+            name: name.into(),
+            locator: format!("{}/{pattern}", options.path.display()),
+            rows,
+            steps: self.clone(),
+            delay_s,
+        })
+    }
+
+    pub(super) fn load(
+        options: &FolderOptions,
+        discharge: bool,
+        window: (Timestamp, Timestamp),
+    ) -> Result<Self, SourceError> {
         let layout = options.layout;
         let observed = [layout.discharge()];
         let columns = if discharge { &observed[..] } else { layout.forcing() };
-        let (kind, batches) = match layout {
-            FolderLayout::Camels => (DataType::Int32, camels::rows(options, discharge, columns, window)?),
-            FolderLayout::Nwrfc => (DataType::Float64, nwrfc::rows(options, discharge, columns, window)?),
-        };
-        let schema = schema(columns, &kind);
+        let batches = (layout.0.rows)(options, discharge, columns, window)?;
+        let schema = schema(columns, &layout.0.number);
         let refuse = |error: arrow::error::ArrowError| unfit(&options.path, error.to_string());
         let all = concat_batches(&schema, &batches).map_err(refuse)?;
         let (names, times) = (text(&all, BASIN), times(&all));

@@ -3,17 +3,20 @@
 mod series;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use nilometer_schemas::{Timestamp, Unit, Variable};
-use nilometer_transforms::{Conversion, GridDecoding, Range, Span, decode::MAX_CELLS};
+use nilometer_transforms::{
+    Conversion, Decode, GridDecoding, Range, Span,
+    decode::{MAX_CELLS, Station},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Arrival, Source, SourceError, Template, Window,
+    Arrival, Connector, OptionProblem, Source, SourceError, Template, Window,
     source::refuse_problems,
     zone::{read_zone, utc},
 };
@@ -22,7 +25,7 @@ use series::GeotiffSeries;
 /// A series of GeoTIFFs in a definition.
 ///
 /// ```
-/// # use nilometer_connectors::GeotiffOptions;
+/// # use nilometer_connectors::{Connector as _, GeotiffOptions};
 /// let rain: GeotiffOptions = toml::from_str(
 ///     r#"
 ///     path = "prcp/%Y/%m/%d/rain_precipitation_%Y%m%d%H%M_*.tif"
@@ -82,6 +85,9 @@ pub enum TimeLabel {
     End,
 }
 
+/// How far before a window files are looked for; those of every year need a first one.
+const CENTURY_S: i64 = 100 * 366 * 86_400;
+
 /// How often the names come again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -98,10 +104,24 @@ const fn max_cells() -> u64 {
     MAX_CELLS
 }
 
-impl GeotiffOptions {
-    /// Every problem: key and what is wrong with it, what is accepted.
-    #[must_use]
-    pub fn problems(&self, root: &Path) -> Vec<(String, String)> {
+impl Connector for GeotiffOptions {
+    fn variable(&self) -> Variable {
+        self.variable
+    }
+
+    fn period(&self) -> Span {
+        self.period
+    }
+
+    fn delivers_fields(&self) -> bool {
+        true
+    }
+
+    fn recurs(&self) -> bool {
+        self.recurring.is_some()
+    }
+
+    fn problems(&self, root: &Path) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut add = |key: &str, problem: String| problems.push((key.to_owned(), problem));
         match Template::new(&self.path) {
@@ -147,31 +167,9 @@ impl GeotiffOptions {
         problems
     }
 
-    /// How [`nilometer_transforms::decode::grid`] reads the files.
-    #[must_use]
-    pub fn decoding(&self) -> GridDecoding {
-        GridDecoding {
-            variable: self.variable,
-            unit: self.unit,
-            scale: self.scale,
-            valid_range: self.valid_range,
-            crs: self.crs.clone(),
-            max_cells: self.max_cells,
-        }
-    }
-
     /// Opens the series. With a delay the names are listed now, once; with [`Arrival::WhenSeen`] at each read, and a
     /// file is given when it is new or its content is another: write elsewhere and rename into place, so that none is found half written.
-    ///
-    /// # Errors
-    /// [`SourceError`] when the options have problems, or the folders cannot be listed.
-    pub fn open(
-        &self,
-        name: &str,
-        arrival: Arrival,
-        root: &Path,
-        window: Window,
-    ) -> Result<Box<dyn Source>, SourceError> {
+    fn open(&self, name: &str, arrival: Arrival, root: &Path, window: Window) -> Result<Box<dyn Source>, SourceError> {
         refuse_problems(name, self.problems(root))?;
         let refuse =
             |key: &str, problem: String| SourceError::Options { name: name.to_owned(), key: key.to_owned(), problem };
@@ -193,5 +191,34 @@ impl GeotiffOptions {
             unreadable: BTreeSet::new(),
         };
         Ok(Box::new(series.listed()?))
+    }
+
+    fn decoder(&self, _: BTreeMap<String, Station>) -> Result<Box<dyn Decode>, OptionProblem> {
+        Ok(Box::new(self.decoding()))
+    }
+
+    fn holdings(&self, name: &str, root: &Path, window: Window) -> String {
+        let everything = Arrival::Delay { delay: Span::default() };
+        let before = Window { from: window.from.plus_s(-CENTURY_S), ..Window::ALL };
+        let opened = self.open(name, everything, root, before);
+        match opened.ok().and_then(|series| series.last_arrival()) {
+            Some(last) => format!("the newest file of {} is of {last}", self.path),
+            None => format!("no file is named as {}", self.path),
+        }
+    }
+}
+
+impl GeotiffOptions {
+    /// How [`nilometer_transforms::decode::grid`] reads the files.
+    #[must_use]
+    pub fn decoding(&self) -> GridDecoding {
+        GridDecoding {
+            variable: self.variable,
+            unit: self.unit,
+            scale: self.scale,
+            valid_range: self.valid_range,
+            crs: self.crs.clone(),
+            max_cells: self.max_cells,
+        }
     }
 }

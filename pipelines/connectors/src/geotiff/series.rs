@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use jiff::tz::TimeZone;
 use nilometer_schemas::{Reason, Timestamp};
-use nilometer_transforms::{Payload, RawBatch};
+use nilometer_transforms::{Format, Payload, Period, RawBatch, Whole};
 use serde::{Deserialize, Serialize};
 
 use super::{Recurring, TimeLabel};
@@ -132,7 +132,11 @@ impl GeotiffSeries {
         let Found { bytes, too_large, .. } = found;
         let payload = match too_large {
             Some(detail) => Payload::Unreadable { reason: Reason::Undecodable, detail, bytes, rows: 1 },
-            None => Payload::Grid { valid_time: field.valid_time, period_s: self.period_s, bytes },
+            None => Payload::Whole(Whole {
+                format: Format::GEOTIFF,
+                bytes,
+                period: Some(Period { valid_time: field.valid_time, period_s: self.period_s }),
+            }),
         };
         self.with_payload(field, arrival, payload)
     }

@@ -2,17 +2,19 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use nilometer_schemas::{Unit, Variable};
+use nilometer_schemas::{Timestamp, Unit, Variable};
 use nilometer_transforms::{
-    Conversion, Span, TableLayout,
-    decode::{ForecastLayout, QualifierFlag, StationLayout, Stations, TextLayout, TimeFormat, TimeLayout},
+    Conversion, Decode, RawBatch, Span, TableLayout,
+    decode::{
+        self, ForecastLayout, QualifierFlag, Station, StationLayout, Stations, TextLayout, TimeFormat, TimeLayout,
+    },
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Table;
 use crate::{
-    Arrival, Source, SourceError, TimeLabel, Window,
+    Arrival, Connector, Cursor, Look, OptionProblem, Source, SourceError, TimeLabel, Window,
     source::refuse_problems,
     zone::{read_zone, utc},
 };
@@ -203,10 +205,98 @@ impl MissingValue {
 }
 
 impl TableOptions {
-    /// Every problem: key and what is wrong with it, what is accepted. The file may be absent as long as its folder
-    /// is there: in operations it comes later.
+    /// What [`table`](nilometer_transforms::decode::table()) needs to read the rows.
+    ///
+    /// # Errors
+    /// Key and problem of the first option that [`Self::problems`] would name.
+    pub fn layout(&self) -> Result<TableLayout, (String, String)> {
+        let format =
+            |text: &str| TimeFormat::new(text).map_err(|problem| (format!("{}.format", self.time_key()), problem));
+        let conversion = Conversion::new(self.unit, self.variable, self.period.seconds());
+        Ok(TableLayout {
+            station: match &self.station {
+                StationOption::Constant(name) => StationLayout::Constant(name.clone()),
+                StationOption::Column(name) => StationLayout::Column(name.clone()),
+            },
+            time: match &self.time {
+                TimeOption::Column { name, format: text, zone } => {
+                    TimeLayout::Column { name: name.clone(), format: format(text)?, zone: zone.clone() }
+                }
+                TimeOption::FirstLine { format: text, step } => {
+                    TimeLayout::FirstLine { format: format(text)?, step_s: step.seconds() }
+                }
+            },
+            zone: read_zone(&self.time_zone).map_err(|problem| ("time_zone".to_owned(), problem))?,
+            value: self.value.clone().unwrap_or_default(),
+            qualifier: self.qualifier.clone(),
+            forecast: self
+                .forecast
+                .as_ref()
+                .map(|f| ForecastLayout { issue_time: f.issue_time.clone(), member: f.member.clone() }),
+            conversion: conversion.map_err(|e| ("unit".to_owned(), e.to_string()))?.scaled(self.scale),
+            qualifier_flags: self.qualifier_flags.clone(),
+            label_offset_s: if self.time_label == TimeLabel::Start { self.period.seconds() } else { 0 },
+            missing: self.missing.iter().filter_map(MissingValue::number).collect(),
+            missing_words: self.words().map(str::to_owned).collect(),
+            text: TextLayout {
+                delimiter: u8::try_from(self.delimiter).map_err(|e| ("delimiter".to_owned(), e.to_string()))?,
+                decimal: u8::try_from(self.decimal).map_err(|e| ("decimal".to_owned(), e.to_string()))?,
+                comment: self.comment.clone(),
+                skip_lines: self.skip_lines,
+                skip_after_header: self.skip_after_header,
+            },
+            stations: Stations::default(),
+        })
+    }
+
+    /// Words that mean "no value".
+    fn words(&self) -> impl Iterator<Item = &str> {
+        self.missing.iter().filter_map(|missing| match missing {
+            MissingValue::Word(word) => Some(word.as_str()),
+            MissingValue::Number(_) => None,
+        })
+    }
+
+    /// How it is stored: as `format` says, else as the path's ending.
     #[must_use]
-    pub fn problems(&self, root: &Path) -> Vec<(String, String)> {
+    pub fn format(&self) -> TableFormat {
+        let named = if self.path.ends_with(".parquet") { TableFormat::Parquet } else { TableFormat::Csv };
+        self.format.unwrap_or(named)
+    }
+
+    const fn time_key(&self) -> &'static str {
+        match self.time {
+            TimeOption::Column { .. } => "time.column",
+            TimeOption::FirstLine { .. } => "time.first_line",
+        }
+    }
+}
+
+impl Connector for TableOptions {
+    fn variable(&self) -> Variable {
+        self.variable
+    }
+
+    fn period(&self) -> Span {
+        self.period
+    }
+
+    fn is_forecast(&self) -> bool {
+        self.forecast.is_some()
+    }
+
+    fn station(&self) -> Option<&str> {
+        match &self.station {
+            StationOption::Constant(station) => Some(station),
+            StationOption::Column(_) => None,
+        }
+    }
+
+    fn has_every_station(&self) -> bool {
+        false
+    }
+
+    fn problems(&self, root: &Path) -> Vec<(String, String)> {
         let mut problems = Vec::new();
         let mut add = |key: &str, problem: String| problems.push((key.to_owned(), problem));
         if self.path.is_empty() || self.path.starts_with('/') || self.path.split('/').any(|n| n == "..") {
@@ -308,70 +398,9 @@ impl TableOptions {
         problems
     }
 
-    /// What [`table`](nilometer_transforms::decode::table()) needs to read the rows.
-    ///
-    /// # Errors
-    /// Key and problem of the first option that [`Self::problems`] would name.
-    pub fn layout(&self) -> Result<TableLayout, (String, String)> {
-        let format =
-            |text: &str| TimeFormat::new(text).map_err(|problem| (format!("{}.format", self.time_key()), problem));
-        let conversion = Conversion::new(self.unit, self.variable, self.period.seconds());
-        Ok(TableLayout {
-            station: match &self.station {
-                StationOption::Constant(name) => StationLayout::Constant(name.clone()),
-                StationOption::Column(name) => StationLayout::Column(name.clone()),
-            },
-            time: match &self.time {
-                TimeOption::Column { name, format: text, zone } => {
-                    TimeLayout::Column { name: name.clone(), format: format(text)?, zone: zone.clone() }
-                }
-                TimeOption::FirstLine { format: text, step } => {
-                    TimeLayout::FirstLine { format: format(text)?, step_s: step.seconds() }
-                }
-            },
-            zone: read_zone(&self.time_zone).map_err(|problem| ("time_zone".to_owned(), problem))?,
-            value: self.value.clone().unwrap_or_default(),
-            qualifier: self.qualifier.clone(),
-            forecast: self
-                .forecast
-                .as_ref()
-                .map(|f| ForecastLayout { issue_time: f.issue_time.clone(), member: f.member.clone() }),
-            conversion: conversion.map_err(|e| ("unit".to_owned(), e.to_string()))?.scaled(self.scale),
-            qualifier_flags: self.qualifier_flags.clone(),
-            label_offset_s: if self.time_label == TimeLabel::Start { self.period.seconds() } else { 0 },
-            missing: self.missing.iter().filter_map(MissingValue::number).collect(),
-            missing_words: self.words().map(str::to_owned).collect(),
-            text: TextLayout {
-                delimiter: u8::try_from(self.delimiter).map_err(|e| ("delimiter".to_owned(), e.to_string()))?,
-                decimal: u8::try_from(self.decimal).map_err(|e| ("decimal".to_owned(), e.to_string()))?,
-                comment: self.comment.clone(),
-                skip_lines: self.skip_lines,
-                skip_after_header: self.skip_after_header,
-            },
-            stations: Stations::default(),
-        })
-    }
-
-    /// Words that mean "no value".
-    fn words(&self) -> impl Iterator<Item = &str> {
-        self.missing.iter().filter_map(|missing| match missing {
-            MissingValue::Word(word) => Some(word.as_str()),
-            MissingValue::Number(_) => None,
-        })
-    }
-
     /// Opens the table. With a delay its rows are indexed now; with [`Arrival::WhenSeen`] the file is looked at in each
     /// read.
-    ///
-    /// # Errors
-    /// [`SourceError`] when the options have problems or the file cannot be read.
-    pub fn open(
-        &self,
-        name: &str,
-        arrival: Arrival,
-        root: &Path,
-        window: Window,
-    ) -> Result<Box<dyn Source>, SourceError> {
+    fn open(&self, name: &str, arrival: Arrival, root: &Path, window: Window) -> Result<Box<dyn Source>, SourceError> {
         refuse_problems(name, self.problems(root))?;
         let refuse = |(key, problem)| SourceError::Options { name: name.to_owned(), key, problem };
         let table = Table {
@@ -388,17 +417,52 @@ impl TableOptions {
         Ok(Box::new(table.open()?))
     }
 
-    /// How it is stored: as `format` says, else as the path's ending.
-    #[must_use]
-    pub fn format(&self) -> TableFormat {
-        let named = if self.path.ends_with(".parquet") { TableFormat::Parquet } else { TableFormat::Csv };
-        self.format.unwrap_or(named)
+    fn decoder(&self, stations: BTreeMap<String, Station>) -> Result<Box<dyn Decode>, OptionProblem> {
+        let skip_others = self.other_stations == OtherStations::Skip;
+        Ok(Box::new(TableLayout { stations: Stations::new(stations, skip_others), ..self.layout()? }))
     }
 
-    const fn time_key(&self) -> &'static str {
-        match self.time {
-            TimeOption::Column { .. } => "time.column",
-            TimeOption::FirstLine { .. } => "time.first_line",
+    fn holdings(&self, name: &str, root: &Path, _: Window) -> String {
+        let at = root.join(&self.path);
+        match std::fs::metadata(&at) {
+            Err(error) => format!("{} cannot be read: {error}", at.display()),
+            Ok(file) if file.len() == 0 => format!("{} is empty", at.display()),
+            Ok(_) => match self.first_and_last(name, root) {
+                Some((first, last)) => format!("{} holds rows from {first} to {last}", at.display()),
+                None => format!("{} holds no row", at.display()),
+            },
         }
+    }
+
+    fn awaited(&self, root: &Path) -> Option<String> {
+        let at = root.join(&self.path);
+        (!at.exists()).then(|| format!("{} is not there yet; it is looked for at each tick", at.display()))
+    }
+
+    fn without_effect(&self, given: &dyn Fn(&str) -> bool) -> Vec<OptionProblem> {
+        let mut found = Vec::new();
+        if self.format() == TableFormat::Parquet && given("delimiter") {
+            let message = "is there, but the table is Parquet; without effect";
+            found.push(("delimiter".to_owned(), message.to_owned()));
+        }
+        let (TimeOption::Column { format, .. } | TimeOption::FirstLine { format, .. }) = &self.time;
+        if ["rfc3339", "unix_s"].contains(&format.as_str()) && given("time_zone") {
+            let message = format!("is there, but times written as {format} say their zone; without effect");
+            found.push(("time_zone".to_owned(), message));
+        }
+        found
+    }
+}
+
+impl TableOptions {
+    /// Times of the first and the last row.
+    fn first_and_last(&self, name: &str, root: &Path) -> Option<(Timestamp, Timestamp)> {
+        let arrival = Arrival::Delay { delay: Span::default() };
+        let layout = self.layout().ok()?;
+        let mut table = self.open(name, arrival, root, Window::ALL).ok()?;
+        let (batches, _) = table.read(&Cursor::default(), Look::at(Window::ALL.until)).ok()?;
+        let times = |batch: &RawBatch| decode::table(batch, &layout).rows.time;
+        let times: Vec<Timestamp> = batches.iter().flat_map(times).collect();
+        Some((*times.iter().min()?, *times.iter().max()?))
     }
 }

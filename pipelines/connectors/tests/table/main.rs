@@ -9,7 +9,7 @@ mod replay;
 
 use std::fs;
 
-use nilometer_connectors::{Arrival, Source, TableOptions, Window};
+use nilometer_connectors::{Arrival, Connector as _, Source, TableOptions, Window};
 use nilometer_schemas::{DeadLetterRow, Timestamp};
 use nilometer_transforms::{RawBatch, decode};
 use tempfile::TempDir;

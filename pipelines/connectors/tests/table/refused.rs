@@ -1,6 +1,6 @@
 //! Options that are refused.
 
-use nilometer_connectors::{TableOptions, Window};
+use nilometer_connectors::{Connector as _, TableOptions, Window};
 
 use crate::{FLOW, LOCAL, delay, folder, options};
 

@@ -7,7 +7,7 @@ use nilometer_schemas::Variable;
 use nilometer_transforms::check::CheckOptions;
 
 use super::no_station;
-use crate::{Catchment, NetworkOptions, Problem, SourceDefinition, SourceKind};
+use crate::{Catchment, NetworkOptions, Problem, SourceDefinition};
 
 pub(crate) fn catchments(
     catchments: &[Catchment],
@@ -89,7 +89,7 @@ pub(crate) fn network(
     problems: &mut Vec<Problem>,
 ) {
     let mut say = |path: String, message: String| problems.push(Problem { path, message });
-    let grids = sources.values().any(|s| matches!(s.kind, SourceKind::Geotiff(_)));
+    let grids = sources.values().any(|source| source.connector.delivers_fields());
     match network {
         Some(network) if !network.flow_directions.is_file() => {
             let message = format!("{} is no file", network.flow_directions.display());

@@ -12,7 +12,7 @@ use nilometer_transforms::{Span, check::FARTHEST_S};
 use super::some;
 use crate::{
     AssimilationMethod, AssimilationOptions, Catchment, ForecastOptions, Problem, Scenario, SourceDefinition,
-    SourceKind, TimeOptions,
+    TimeOptions,
     all_errors::join,
     folder::Folder,
     overlap::{Overlap, overlaps},
@@ -26,15 +26,11 @@ pub(crate) fn sources(
     problems: &mut Vec<Problem>,
 ) {
     for (name, source) in sources {
-        let found = match &source.kind {
-            SourceKind::Geotiff(options) => options.problems(data),
-            SourceKind::Table(options) => options.problems(data),
-            SourceKind::Folder(..) => Vec::new(),
-        };
+        let found = source.connector.problems(data);
         problems.extend(
             found.into_iter().map(|(key, message)| Problem { path: join(&format!("source.{name}"), &key), message }),
         );
-        let of_folder = matches!(source.kind, SourceKind::Folder(..));
+        let of_folder = source.connector.folder().is_some();
         let key = match (of_folder, source.variable()) {
             (true, Variable::Discharge) => "source.discharge_delay".to_owned(),
             (true, _) => "source.forcing_delay".to_owned(),
@@ -137,9 +133,9 @@ pub(crate) fn stations(
 
 /// What gauges measure is an instant, or a mean over no more than a step: a model says nothing else that it can be held against.
 pub(crate) fn periods(sources: &BTreeMap<String, SourceDefinition>, time: &TimeOptions, problems: &mut Vec<Problem>) {
-    for (name, source) in sources.iter().filter(|(_, source)| source.observes_discharge()) {
-        let SourceKind::Table(options) = &source.kind else { continue };
-        let period = options.period;
+    let of_gauges = sources.iter().filter(|(_, source)| source.observes_discharge());
+    for (name, source) in of_gauges.filter(|(_, source)| source.connector.folder().is_none()) {
+        let period = source.connector.period();
         if period > time.step {
             let message = format!(
                 "is {period}, time.step is {}; accepted is 0s (an instant) or a mean over at most {}: leave this source out, or take a model whose step is {period}",

@@ -2,6 +2,7 @@
 
 mod clock;
 mod field;
+mod format;
 #[cfg(feature = "geotiff")]
 mod geotiff;
 pub mod layout;
@@ -14,14 +15,44 @@ mod time;
 use nilometer_schemas::{DeadLetterRow, Grids, Reason};
 
 pub use field::{DecodeError, GridDecoding, MAX_CELLS, Range};
+pub use format::Format;
 pub use layout::{ForecastLayout, StationLayout, TableLayout, TextLayout, TimeLayout};
 pub use qualifier::QualifierFlag;
 pub use raster::{geotiff, raster};
 pub use stations::{Station, Stations};
-pub use table::{DecodedTable, RawRows, table};
+pub use table::{DecodedTable, RawRows, TableHead, table};
 pub use time::{BadTime, ReadTime, TimeFormat, Times};
 
-use crate::{Payload, RawBatch};
+use crate::{
+    Payload, RawBatch,
+    payload::{Period, Whole},
+};
+
+/// How the bytes of one source become fields or rows; each format has its own.
+pub trait Decode: Send + Sync {
+    /// Reads a batch. What cannot be read is a dead letter.
+    fn decode(&self, batch: &RawBatch) -> Decoded;
+}
+
+/// What a batch holds.
+pub enum Decoded {
+    /// fields, to be averaged over catchments; or why one cannot be used
+    Fields(Vec<Result<DecodedGrid, Box<DeadLetterRow>>>),
+    /// rows of stations, or of catchments where the variable drives the model
+    Rows(DecodedTable),
+}
+
+impl Decode for GridDecoding {
+    fn decode(&self, batch: &RawBatch) -> Decoded {
+        Decoded::Fields(vec![grid(batch, self)])
+    }
+}
+
+impl Decode for TableLayout {
+    fn decode(&self, batch: &RawBatch) -> Decoded {
+        Decoded::Rows(table(batch, self))
+    }
+}
 
 /// One decoded field and what was masked in it.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +71,13 @@ pub struct DecodedGrid {
 /// The batch as a dead letter: `undecodable`, `grid_shape`, or what the connector said of an unreadable one.
 pub fn grid(batch: &RawBatch, decoding: &GridDecoding) -> Result<DecodedGrid, Box<DeadLetterRow>> {
     let refuse = |reason, detail| Box::new(batch.dead_letter(reason, detail));
-    let (valid_time, period_s, bytes) = match &batch.payload {
-        Payload::Grid { valid_time, period_s, bytes } => (*valid_time, *period_s, bytes),
+    let (Period { valid_time, period_s }, bytes) = match &batch.payload {
+        Payload::Whole(Whole { format: Format::GEOTIFF, bytes, period: Some(period) }) => (*period, bytes),
+        Payload::Whole(Whole { format: Format::GEOTIFF, .. }) => {
+            return Err(refuse(Reason::BadTime, "a field whose time is not known".to_owned()));
+        }
         Payload::Unreadable { reason, detail, .. } => return Err(refuse(*reason, detail.clone())),
-        Payload::Lines(_) | Payload::Columns(_) => {
+        Payload::Whole(_) | Payload::Lines(_) | Payload::Columns(_) => {
             return Err(refuse(Reason::Undecodable, "a table where a field was expected".to_owned()));
         }
     };

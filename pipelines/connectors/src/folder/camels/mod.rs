@@ -3,18 +3,29 @@
 mod inventory;
 mod read;
 
+use arrow::datatypes::DataType;
 use nilometer_schemas::{Unit, Variable};
 
-use super::{DAY_S, FolderColumn};
+use super::{DAY_S, FolderColumn, Layout};
 
-pub(super) use inventory::inventory;
-pub(super) use read::rows;
+pub(super) static LAYOUT: Layout = Layout {
+    kind: "camels",
+    name: "CAMELS",
+    step_s: DAY_S,
+    forcing: &FORCING,
+    discharge: DISCHARGE,
+    patterns: ["**/forcing_*.parquet", "**/streamflow_*.parquet"],
+    number: DataType::Int32,
+    inventory: inventory::inventory,
+    rows: read::rows,
+    is_of: |folder| super::files(folder, "streamflow_", ".parquet").is_ok_and(|files| !files.is_empty()),
+};
 
 const DATE: &str = "date";
 const HUNDREDTH: f64 = 0.01;
 
 /// What the forcing files hold.
-pub(super) const FORCING: [FolderColumn; 6] = [
+const FORCING: [FolderColumn; 6] = [
     FolderColumn::new(Variable::Precipitation, "prcp_mm_x100", Unit::Millimetre, HUNDREDTH, DAY_S),
     FolderColumn::new(Variable::MinimumAirTemperature, "tmin_c_x100", Unit::DegreeCelsius, HUNDREDTH, DAY_S),
     FolderColumn::new(Variable::MaximumAirTemperature, "tmax_c_x100", Unit::DegreeCelsius, HUNDREDTH, DAY_S),
@@ -23,5 +34,5 @@ pub(super) const FORCING: [FolderColumn; 6] = [
     FolderColumn::new(Variable::VapourPressure, "vp_pa_x100", Unit::Pascal, HUNDREDTH, DAY_S),
 ];
 /// What the streamflow files hold.
-pub(super) const DISCHARGE: FolderColumn =
+const DISCHARGE: FolderColumn =
     FolderColumn::new(Variable::Discharge, "q_cfs_x100", Unit::CubicFootPerSecond, HUNDREDTH, DAY_S);

@@ -16,31 +16,41 @@ use arrow::{
 use nilometer_schemas::{Timestamp, Unit, Variable};
 
 use super::{
-    FolderColumn, FolderOptions,
+    FolderColumn, FolderOptions, Layout,
     rows::{schema, unfit},
 };
 use crate::SourceError;
 use gauges::{Zone, gauges};
 
-pub(super) use gauges::inventory;
+pub(super) static LAYOUT: Layout = Layout {
+    kind: "nwrfc",
+    name: "NWRFC",
+    step_s: STEP_S,
+    forcing: &FORCING,
+    discharge: DISCHARGE,
+    patterns: ["**/forcing_por_*.csv", "**/flow_instantaneous_*.csv"],
+    number: DataType::Float64,
+    inventory: gauges::inventory,
+    rows,
+    is_of: |folder| super::files(folder, "flow_instantaneous_", ".csv").is_ok_and(|files| !files.is_empty()),
+};
 
-pub(super) const STEP_S: i64 = 6 * 3_600;
+const STEP_S: i64 = 6 * 3_600;
 const RAIN: &str = "map_mm";
 const TEMPERATURE: &str = "mat_degc";
 const FLOW: &str = "flow_cfs";
 
 /// What the zones' files hold, and the day length of their latitude.
-pub(super) const FORCING: [FolderColumn; 3] = [
+const FORCING: [FolderColumn; 3] = [
     FolderColumn::new(Variable::Precipitation, RAIN, Unit::Millimetre, 1.0, STEP_S),
     FolderColumn::new(Variable::AirTemperature, TEMPERATURE, Unit::DegreeCelsius, 1.0, STEP_S),
     FolderColumn::new(Variable::DayLength, "day_length", Unit::Day, 1.0, STEP_S),
 ];
 /// What the gauges' files hold: instants.
-pub(super) const DISCHARGE: FolderColumn =
-    FolderColumn::new(Variable::Discharge, FLOW, Unit::CubicFootPerSecond, 1.0, 0);
+const DISCHARGE: FolderColumn = FolderColumn::new(Variable::Discharge, FLOW, Unit::CubicFootPerSecond, 1.0, 0);
 
 /// The rows valid in `(from, until]` of the gauges that are wanted, a batch a gauge.
-pub(super) fn rows(
+fn rows(
     options: &FolderOptions,
     discharge: bool,
     columns: &[FolderColumn],
@@ -237,7 +247,7 @@ mod tests {
     }
 
     fn options(folder: &tempfile::TempDir) -> FolderOptions {
-        FolderOptions { layout: FolderLayout::Nwrfc, path: folder.path().to_owned(), ..FolderOptions::default() }
+        FolderOptions { layout: FolderLayout(&LAYOUT), path: folder.path().to_owned(), ..FolderOptions::default() }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tables: each usable row becomes one entry of [`RawRows`], each other one a dead letter with its bytes.
 
 mod columns;
+mod head;
 
 use std::sync::Arc;
 
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::{
     Lines, Payload, RawBatch,
-    payload::{lines_of, render_row},
+    decode::Format,
+    payload::{Whole, lines_of, render_row},
 };
 
 /// A longer line is refused, and as much of it goes into its dead letter.
@@ -44,6 +46,8 @@ pub struct RawRows {
     pub qualifier_flag: Vec<Option<Flag>>,
     /// of each row of a weather forecast, when it was made and by which member; none of an observed one
     pub forecast: Vec<Option<Forecast>>,
+    /// whether they are of a weather forecast
+    pub is_forecast: bool,
     /// when each row reached us
     pub ingest_time: Vec<Timestamp>,
     /// number of each row's line in its file
@@ -153,6 +157,7 @@ fn row_dead_letter(
 }
 
 pub use columns::column_times;
+pub use head::TableHead;
 
 /// Reads the rows of a batch. An empty cell, a configured missing number or word and a qualifier that withholds the value are rows
 /// without a value, not errors.
@@ -164,8 +169,9 @@ pub use columns::column_times;
 pub fn table(batch: &RawBatch, layout: &TableLayout) -> DecodedTable {
     let decoded = match &batch.payload {
         Payload::Lines(lines) => decode_lines(batch, lines, layout),
+        Payload::Whole(Whole { format: Format::CSV, bytes, .. }) => decode_message(batch, bytes, layout),
         Payload::Columns(columns) => columns::decode(batch, columns, layout),
-        Payload::Grid { .. } => Err((Reason::Undecodable, "a field where a table was expected".to_owned())),
+        Payload::Whole(_) => Err((Reason::Undecodable, "a field where a table was expected".to_owned())),
         Payload::Unreadable { reason, detail, .. } => Err((*reason, detail.clone())),
     };
     decoded.unwrap_or_else(|(reason, detail)| DecodedTable {
@@ -304,6 +310,7 @@ impl<'a> Rows<'a> {
             qualifier: self.qualifier.finish(),
             qualifier_flag: self.qualifier_flag,
             forecast: self.forecast,
+            is_forecast: self.layout.forecast.is_some(),
             ingest_time: self.ingest_time,
             line: self.line,
             locator: self.batch.locator.clone(),
@@ -339,6 +346,19 @@ fn member_number(found: &str) -> Result<i32, Refusal> {
 
 fn bad_time(found: &str, problem: BadTime) -> Refusal {
     (Reason::BadTime, format!("time is {found:?}, {}", problem.problem()))
+}
+
+fn decode_message(batch: &RawBatch, bytes: &Bytes, layout: &TableLayout) -> Result<DecodedTable, Refusal> {
+    let head = TableHead::new(bytes, layout).map_err(|found| (Reason::HeaderChanged, found))?;
+    let lines = Lines {
+        lines: bytes.slice(head.body..),
+        times: Some(head.times(bytes, layout)),
+        header: head.header,
+        first_line: head.first_line,
+        start: head.start,
+        delay_s: None,
+    };
+    decode_lines(batch, &lines, layout)
 }
 
 fn decode_lines(batch: &RawBatch, lines: &Lines, layout: &TableLayout) -> Result<DecodedTable, Refusal> {
