@@ -4,16 +4,13 @@
 //! seal is 16 bytes: `NILO`, CRC-32 of all before it (little endian), length of all before it (u64, little endian). A
 //! torn write has no seal, a flipped bit breaks the checksum.
 
-use std::{collections::HashMap, fmt::Display, io::Cursor, str::FromStr, sync::Arc};
+use std::{collections::HashMap, fmt::Display, str::FromStr};
 
-use arrow::{
-    array::RecordBatch,
-    datatypes::Schema,
-    error::ArrowError,
-    ipc::{CompressionType, reader::StreamReader, writer::IpcWriteOptions, writer::StreamWriter},
-};
+use arrow::{array::RecordBatch, error::ArrowError};
 use futures::TryStreamExt;
 use object_store::{ObjectStore, path::Path};
+
+use crate::{from_ipc, to_ipc};
 
 const MAGIC: &[u8; 4] = b"NILO";
 const SEAL_BYTES: usize = 16;
@@ -40,6 +37,19 @@ pub enum EnvelopeError {
     /// the stream does not decode although the seal fits
     #[error("the Arrow stream does not decode")]
     Arrow(#[from] ArrowError),
+    /// a length in the stream is more than its bytes can hold
+    #[error("cut or damaged: the Arrow stream promises {promised} of {of}, its bytes can hold at most {most}")]
+    Length {
+        /// what has the length
+        of: &'static str,
+        /// the length
+        promised: i64,
+        /// what would have been accepted
+        most: usize,
+    },
+    /// the stream says what no writer of Arrow writes
+    #[error("damaged: Arrow's reader does not expect what the stream says: {0}")]
+    Unexpected(String),
     /// a header that every message has is absent or unreadable
     #[error("header {key} is {found:?}, accepted is {accepted}")]
     Header {
@@ -50,20 +60,6 @@ pub enum EnvelopeError {
         /// what would have been accepted
         accepted: &'static str,
     },
-}
-
-/// A batch as one Arrow IPC stream with `headers` added to the schema's metadata, without a seal.
-///
-/// # Errors
-/// [`ArrowError`] when the batch cannot be encoded.
-pub fn to_ipc(batch: &RecordBatch, headers: &[(&str, String)]) -> Result<Vec<u8>, ArrowError> {
-    let mut metadata: HashMap<String, String> = batch.schema().metadata().clone();
-    metadata.extend(headers.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
-    let schema = Arc::new(Schema::new_with_metadata(batch.schema().fields().clone(), metadata));
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(Vec::with_capacity(4096), &schema, options)?;
-    writer.write(&batch.clone().with_schema(schema)?)?;
-    writer.into_inner()
 }
 
 /// [`to_ipc`] and the seal.
@@ -90,10 +86,7 @@ pub(crate) fn open(bytes: &[u8]) -> Result<(RecordBatch, HashMap<String, String>
     if found != expected {
         return Err(EnvelopeError::Checksum { found, expected });
     }
-    let mut reader = StreamReader::try_new(Cursor::new(body), None)?;
-    let headers = reader.schema().metadata().clone();
-    let batch = reader.next().ok_or_else(torn)??;
-    Ok((batch, headers))
+    from_ipc(body)
 }
 
 /// A header that must be there, parsed.

@@ -37,6 +37,7 @@ mod dead_letter_log;
 mod embedded;
 mod envelope;
 mod input;
+mod ipc;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod kafka_options;
@@ -67,8 +68,9 @@ pub use bucket::Bucket;
 pub use clock::{CatchUp, Clock, WallTime, now};
 pub use dead_letter_log::DeadLetterLog;
 pub use embedded::{EmbeddedLog, Hole, Survey};
-pub use envelope::{EnvelopeError, to_ipc};
+pub use envelope::EnvelopeError;
 pub use input::{Input, Lost, Position};
+pub use ipc::{from_ipc, to_ipc};
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaLog, TopicProblem};
 pub use kafka_options::KafkaOptions;

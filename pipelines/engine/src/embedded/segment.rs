@@ -93,5 +93,31 @@ pub(super) fn parse(position: u64, bytes: &[u8]) -> Result<Opened, EnvelopeError
     })?;
     let given_up = headers.get(GIVEN_UP).map(|_| header(&headers, GIVEN_UP, "a count of rows")).transpose()?;
     let producer = headers.get(PRODUCER).cloned();
-    Ok(Opened { record: Record { position, time, rows_before, batch }, producers, producer, given_up })
+    let opened = Opened { record: Record { position, time, rows_before, batch }, producers, producer, given_up };
+    match rows_before.checked_add(opened.rows()) {
+        Some(_) => Ok(opened),
+        None => Err(EnvelopeError::Header {
+            key: ROWS_BEFORE,
+            found: Some(rows_before.to_string()),
+            accepted: "a count to which the segment's rows can be added",
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nilometer_schemas::Contract;
+
+    use super::*;
+
+    #[test]
+    fn a_count_of_rows_that_overflows_is_damage() {
+        let partition = Partition::new(Contract::Observation, 0);
+        let read = |rows, rows_before| {
+            parse(0, &of_given_up(partition, Timestamp(7), rows, rows_before, &BTreeMap::new()).unwrap())
+        };
+        assert_eq!(read(3, u64::MAX - 3).unwrap().rows_behind(), u64::MAX);
+        let error = read(4, u64::MAX - 3).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("nilometer.rows_before") && error.contains("18446744073709551612"), "{error}");
+    }
 }

@@ -1,13 +1,12 @@
 //! How a message lies in Kafka: an Arrow IPC stream, and headers for what the log adds.
 
-use std::{collections::BTreeMap, io::Cursor};
+use std::collections::BTreeMap;
 
-use arrow::ipc::reader::StreamReader;
 use bytes::Bytes;
 use nilometer_schemas::Timestamp;
-use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message as _, OwnedHeaders};
 
-use crate::{Damage, Entry, EnvelopeError, Message, Partition, Record, to_ipc};
+use crate::{Damage, Entry, EnvelopeError, Message, Partition, Record, from_ipc, to_ipc};
 
 const POSITION: &str = "nilometer.position";
 const TIME: &str = "nilometer.time";
@@ -125,7 +124,10 @@ pub(super) struct Found {
 impl Found {
     /// `None` for a message that is not of this log: it has no position.
     pub(super) fn new(message: &BorrowedMessage<'_>) -> Option<Self> {
-        let headers = message.headers()?;
+        Self::of(message.headers()?, message.offset())
+    }
+
+    fn of(headers: &impl Headers, offset: i64) -> Option<Self> {
         let text = |key: &str| {
             let header = headers.iter().find(|header| header.key == key)?;
             std::str::from_utf8(header.value?).ok()
@@ -133,22 +135,18 @@ impl Found {
         let number = |key: &str| text(key)?.parse::<u64>().ok();
         let (position, rows_before) = (number(POSITION)?, number(ROWS_BEFORE)?);
         let tail = Tail {
-            end: position + 1,
-            rows: rows_before + number(ROWS)?,
+            end: position.checked_add(1)?,
+            rows: rows_before.checked_add(number(ROWS)?)?,
             producers: serde_json::from_str(text(PRODUCERS)?).ok()?,
         };
         let time = Timestamp(text(TIME)?.parse().ok()?);
-        Some(Self { position, offset: message.offset(), tail, time, rows_before })
+        Some(Self { position, offset, tail, time, rows_before })
     }
 
     /// What lies there, read.
     pub(super) fn entry(self, body: &[u8]) -> Entry {
-        let read = || {
-            let batch = StreamReader::try_new(Cursor::new(body), None)?.next();
-            batch.ok_or(EnvelopeError::Torn { bytes: body.len() })?.map_err(EnvelopeError::from)
-        };
-        match read() {
-            Ok(batch) => {
+        match from_ipc(body) {
+            Ok((batch, _)) => {
                 let Self { position, time, rows_before, .. } = self;
                 Entry::Record(Record { position, time, rows_before, batch })
             }
@@ -157,6 +155,34 @@ impl Found {
                 detail: format!("offset {} is {error}", self.offset),
                 bytes: Bytes::copy_from_slice(body),
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nilometer_schemas::Contract;
+
+    use super::*;
+
+    #[test]
+    fn a_count_that_overflows_is_not_of_this_log() {
+        let message = Sealed {
+            place: Place::Next { producer: "a".to_owned(), sequence: 1 },
+            time: Timestamp(7),
+            rows: 3,
+            body: Vec::new(),
+        };
+        let (_, headers) = Tail::default().with(Partition::new(Contract::Observation, 0), &message);
+        assert_eq!(Found::of(&headers, 5).unwrap().tail.rows, 3);
+        for key in [POSITION, ROWS_BEFORE, ROWS] {
+            let replaced = headers.iter().fold(OwnedHeaders::new(), |all, header| {
+                let most = u64::MAX.to_string();
+                let value = if header.key == key { most.as_bytes() } else { header.value.unwrap_or_default() };
+                all.insert(Header { key: header.key, value: Some(value) })
+            });
+            // Behind no rows at all the most that there can be fits.
+            assert_eq!(Found::of(&replaced, 5).is_some(), key == ROWS, "{key}");
         }
     }
 }
