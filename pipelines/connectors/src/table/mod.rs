@@ -26,6 +26,8 @@ use columns::ColumnRows;
 use lines::LineRows;
 use refused::Refused;
 
+pub(crate) use parquet_file::caught;
+
 pub use options::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 
 /// Rows of one batch at most.

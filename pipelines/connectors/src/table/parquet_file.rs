@@ -1,5 +1,7 @@
 //! Reading a Parquet file whose size in memory is bounded, whatever its compression makes of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use arrow::{array::RecordBatch, compute::concat_batches};
 use bytes::Bytes;
 use parquet::{
@@ -24,9 +26,18 @@ const DECODED_ROWS: u64 = 1 << 13;
 /// All rows of a file.
 ///
 /// # Errors
-/// That it is no Parquet file, is compressed with LZO, or is larger than allowed.
+/// That it is no Parquet file, is damaged, is compressed with LZO, or is larger than allowed.
 pub(super) fn read(bytes: &Bytes) -> Result<RecordBatch, ParquetError> {
-    read_within(bytes, LIMITS)
+    caught(|| read_within(bytes, LIMITS))?
+}
+
+/// The result of reading a Parquet file: the library panics on some that are damaged.
+///
+/// # Errors
+/// That it panicked.
+pub(crate) fn caught<T>(read: impl FnOnce() -> T) -> Result<T, ParquetError> {
+    let damaged = "the file is damaged: its pages are not what Parquet's reader expects; restore it";
+    catch_unwind(AssertUnwindSafe(read)).map_err(|_| ParquetError::General(damaged.to_owned()))
 }
 
 fn read_within(bytes: &Bytes, limits: Limits) -> Result<RecordBatch, ParquetError> {
@@ -119,6 +130,20 @@ mod tests {
         assert!(few.contains("1001 rows") && few.contains("at most 1000 rows"), "{few}");
         assert!(refused(Limits { bytes: 10, ..LIMITS }).contains("bytes uncompressed"));
         assert_eq!(read_within(&file, Limits { rows: 1_001, ..LIMITS }).unwrap().num_rows(), 1_001);
+    }
+
+    #[test]
+    fn a_damaged_byte_is_an_error_or_another_value() {
+        let file = repeated("abc", 3);
+        for at in 0..file.len() {
+            for byte in [0, 0x7f, 0xff] {
+                let mut bytes = file.to_vec();
+                bytes[at] = byte;
+                drop(read(&bytes.into()));
+            }
+        }
+        let panicked = caught(|| unreachable!("as Parquet's reader does"));
+        assert!(panicked.unwrap_err().to_string().contains("restore"));
     }
 
     #[test]

@@ -13,7 +13,10 @@ use arrow::{
 use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
 
 use super::read::as_kind;
-use crate::folder::{BASIN, FolderCatchment, FolderOptions, Found, Inventory, files};
+use crate::{
+    folder::{BASIN, FolderCatchment, FolderOptions, Found, Inventory, files},
+    table::caught,
+};
 
 const INVENTORY: &str = "basin_inventory.csv";
 const AREA: &str = "area_m2";
@@ -54,25 +57,32 @@ fn basins_with_forcing(folder: &Path) -> Result<BTreeSet<String>, String> {
     }
     let mut basins = BTreeSet::new();
     for path in paths {
-        let refuse = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-        let file = File::open(&path).map_err(|e| refuse(&e))?;
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(&e))?;
-        let mask = ProjectionMask::columns(builder.parquet_schema(), [BASIN]);
-        for batch in builder.with_projection(mask).with_batch_size(1 << 16).build().map_err(|e| refuse(&e))? {
-            let batch = batch.map_err(|e| refuse(&e))?;
-            let column = as_kind(&batch, BASIN, &DataType::Utf8).map_err(|e| refuse(&e))?;
-            let names: &StringArray = column.as_any().downcast_ref().ok_or_else(|| refuse(&"basins are no text"))?;
-            let mut last = None;
-            for name in names.iter().flatten() {
-                // Rows of one basin follow each other.
-                if last != Some(name) {
-                    basins.insert(name.to_owned());
-                    last = Some(name);
-                }
+        let read = caught(|| add_basins(&path, &mut basins));
+        read.map_err(|e| e.to_string()).flatten().map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(basins)
+}
+
+/// Adds the basins that a file names.
+fn add_basins(path: &Path, basins: &mut BTreeSet<String>) -> Result<(), String> {
+    let refuse = |e: &dyn std::fmt::Display| e.to_string();
+    let file = File::open(path).map_err(|e| refuse(&e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|e| refuse(&e))?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), [BASIN]);
+    for batch in builder.with_projection(mask).with_batch_size(1 << 16).build().map_err(|e| refuse(&e))? {
+        let batch = batch.map_err(|e| refuse(&e))?;
+        let column = as_kind(&batch, BASIN, &DataType::Utf8)?;
+        let names: &StringArray = column.as_any().downcast_ref().ok_or("basins are no text")?;
+        let mut last = None;
+        for name in names.iter().flatten() {
+            // Rows of one basin follow each other.
+            if last != Some(name) {
+                basins.insert(name.to_owned());
+                last = Some(name);
             }
         }
     }
-    Ok(basins)
+    Ok(())
 }
 
 /// Area of each basin, or the text that is none.

@@ -8,7 +8,10 @@ use arrow::{
     datatypes::{DataType, Schema},
 };
 use nilometer_schemas::Timestamp;
-use parquet::arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder};
+use parquet::{
+    arrow::{ProjectionMask, arrow_reader::ParquetRecordBatchReaderBuilder},
+    errors::ParquetError,
+};
 
 use super::DATE;
 use crate::{
@@ -17,6 +20,7 @@ use crate::{
         BASIN, DAY_S, FolderColumn, FolderOptions, files,
         rows::{schema, unfit},
     },
+    table::caught,
 };
 
 /// The rows valid in `(from, until]` of the basins that are wanted, a batch or more a file.
@@ -32,9 +36,13 @@ pub(in crate::folder) fn rows(
     let mut batches = Vec::new();
     let paths = files(&options.path, prefix, ".parquet");
     for path in paths.map_err(|source| SourceError::io(prefix, &options.path, source))? {
-        read(&path, options, &names, &schema, window, &mut batches)?;
+        caught(|| read(&path, options, &names, &schema, window, &mut batches)).map_err(|e| unreadable(&path, e))??;
     }
     Ok(batches)
+}
+
+fn unreadable(path: &Path, source: ParquetError) -> SourceError {
+    SourceError::Parquet { name: "camels".to_owned(), path: path.to_owned(), source }
 }
 
 /// Adds the wanted rows of one file.
@@ -46,7 +54,7 @@ fn read(
     (from, until): (Timestamp, Timestamp),
     into: &mut Vec<RecordBatch>,
 ) -> Result<(), SourceError> {
-    let parquet = |source| SourceError::Parquet { name: "camels".to_owned(), path: path.to_owned(), source };
+    let parquet = |source| unreadable(path, source);
     let file = File::open(path).map_err(|source| SourceError::io("camels", path, source))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(parquet)?;
     let wanted = [BASIN, DATE].into_iter().chain(columns.iter().copied());
