@@ -16,8 +16,9 @@ use nilometer_engine::{
 };
 use nilometer_schemas::{
     AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, Flag, ForcingRow, ForcingsBuilder,
-    GridField, GridsBuilder, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, Reason, ScoreRow,
-    ScoresBuilder, ThresholdScore, Timestamp, Variable,
+    ForecastRow, ForecastsBuilder, GridField, GridsBuilder, ModelRow, ModelsBuilder, ObservationRow,
+    ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder, StageForecast, ThresholdScore, Timestamp,
+    Variable,
 };
 use object_store::{ObjectStoreExt as _, memory::InMemory, path::Path as Key};
 use parquet::{arrow::ArrowWriter, basic::Compression, file::properties::WriterProperties};
@@ -38,6 +39,7 @@ fn main() {
         ("contract/forcing.arrow", to_ipc(&forcings(), &[]).unwrap()),
         ("contract/dead_letter.arrow", to_ipc(&dead_letters(), &[]).unwrap()),
         ("contract/grid.arrow", to_ipc(&grids(), &[]).unwrap()),
+        ("contract/forecast.arrow", to_ipc(&forecasts(), &[]).unwrap()),
         ("contract/model.arrow", to_ipc(&models(), &[]).unwrap()),
         ("contract/analysis.arrow", to_ipc(&analyses(), &[]).unwrap()),
         ("contract/score.arrow", to_ipc(&scores(), &[]).unwrap()),
@@ -130,6 +132,31 @@ fn grids() -> RecordBatch {
         ingest_time: PEAK,
     });
     fields.finish().unwrap().into_batch()
+}
+
+fn forecasts() -> RecordBatch {
+    let mut rows = ForecastsBuilder::new();
+    rows.push(ForecastRow {
+        catchment: "V3524010",
+        variable: Variable::Discharge,
+        issue_time: PEAK,
+        valid_time: PEAK.plus_s(3_600),
+        mean: 300.0,
+        quantiles: &QUANTILE_LEVELS.map(|level| 250.0 + 100.0 * level),
+        members: 32,
+        scenario: "zero",
+        state_time: PEAK,
+        filled_steps: 0,
+        model: "exphydro",
+        model_version: "1.0.0",
+        weights_sha256: "0",
+        observation_position: 7,
+        forcing_position: 7,
+        supersedes: None,
+        reason: None,
+        stage: Some(StageForecast { stage_m: [0.5, 0.6, 0.7, 0.8, 0.9], rating_version: "7", extrapolated: false }),
+    });
+    rows.finish().unwrap().into_batch()
 }
 
 fn models() -> RecordBatch {
