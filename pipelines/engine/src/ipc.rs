@@ -26,7 +26,7 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 const NOT_COMPRESSED: i64 = -1;
 /// LZ4 gives at most so many bytes for one (LZ4 block format: a match is lengthened by 255 a byte).
 const MAX_COMPRESSION: usize = 256;
-/// A row has at least a bit.
+/// A row has at least a bit, and a few rows of a column without values have none.
 const MAX_ROWS_A_BYTE: usize = 8 * MAX_COMPRESSION;
 
 /// A batch as one Arrow IPC stream with `headers` added to the schema's metadata, without a seal.
@@ -74,7 +74,7 @@ fn check_lengths(bytes: &[u8]) -> Result<(), EnvelopeError> {
         let Some(batch) = whole.or_else(|| message.header_as_dictionary_batch()?.data()) else { continue };
         let nodes = batch.nodes().into_iter().flatten();
         for rows in nodes.flat_map(|node| [node.length(), node.null_count()]).chain([batch.length()]) {
-            within("rows", rows, body.len().saturating_mul(MAX_ROWS_A_BYTE))?;
+            within("rows", rows, bytes.len().saturating_mul(MAX_ROWS_A_BYTE))?;
         }
         for buffer in batch.buffers().into_iter().flatten() {
             let mut from =
@@ -140,6 +140,17 @@ mod tests {
         let batch = Observations::empty().into_batch();
         let (read, headers) = from_ipc(&to_ipc(&batch, &[("key", "value".to_owned())]).unwrap()).unwrap();
         assert_eq!((read.columns(), headers["key"].as_str()), (batch.columns(), "value"));
+    }
+
+    #[test]
+    fn rows_without_values_are_read_and_too_many_of_them_refused() {
+        let read = |rows| {
+            let column = Arc::new(arrow::array::NullArray::new(rows)) as arrow::array::ArrayRef;
+            let bytes = to_ipc(&RecordBatch::try_from_iter([("nothing", column)]).unwrap(), &[]).unwrap();
+            from_ipc(&bytes).map(|(batch, _)| batch.num_rows()).map_err(|error| error.to_string())
+        };
+        assert_eq!(read(1_000), Ok(1_000));
+        assert!(read(usize::MAX >> 1).unwrap_err().contains("of rows"));
     }
 
     #[test]
