@@ -40,6 +40,8 @@ fn forecast() -> RecordBatch {
                 supersedes: None,
                 reason: None,
                 stage: None,
+                member_values: None,
+                shadow: false,
             });
         }
     }

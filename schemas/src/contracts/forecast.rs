@@ -127,7 +127,7 @@ impl Forecasts {
 fn check(f: &Forecasts) -> Result<(), SchemaError> {
     let (issue, valid, lead) = (f.issue_time().values(), f.valid_time().values(), f.lead_time_s().values());
     for row in 0..f.len() {
-        if valid[row] - issue[row] != lead[row] * 1_000_000 {
+        if i128::from(valid[row]) - i128::from(issue[row]) != i128::from(lead[row]) * 1_000_000 {
             return Err(refuse(Contract::Forecast, "lead_time_s", row, lead[row], "valid_time − issue_time"));
         }
         if !f.mean().value(row).is_finite() {

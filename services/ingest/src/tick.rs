@@ -80,7 +80,7 @@ impl Intake {
                     }
                 }
                 Decoded::Rows(table) => {
-                    let table = rate(table, &lines.ratings);
+                    let table = rate(*table, &lines.ratings);
                     self.balance.received += table.received - table.skipped;
                     self.balance.skipped += table.skipped;
                     for dead_letter in table.dead_letters {

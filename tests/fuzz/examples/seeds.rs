@@ -154,6 +154,8 @@ fn forecasts() -> RecordBatch {
         forcing_position: 7,
         supersedes: None,
         reason: None,
+        member_values: None,
+        shadow: false,
         stage: Some(StageForecast { stage_m: [0.5, 0.6, 0.7, 0.8, 0.9], rating_version: "7", extrapolated: false }),
     });
     rows.finish().unwrap().into_batch()
@@ -216,6 +218,7 @@ fn scores() -> RecordBatch {
         covered_90: true,
         crps_persistence: Some(7.0),
         crps_climatology: None,
+        shadow: true,
         thresholds: &[ThresholdScore { threshold: 150.0, exceedance: 1.0, brier: 0.0, floods: [1, 0, 0] }],
         peaks: 0,
         peak_timing_steps: None,

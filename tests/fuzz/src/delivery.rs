@@ -3,7 +3,7 @@
 use std::{fs, sync::LazyLock};
 
 use arrow::array::Array as _;
-use nilometer_connectors::{Arrival, Cursor, Look, TableOptions, Window};
+use nilometer_connectors::{Arrival, Connector as _, Cursor, Look, TableOptions, Window};
 use nilometer_schemas::{DeadLetterRow, Timestamp, Variable};
 use nilometer_transforms::{
     RawBatch, Span, TableLayout,

@@ -16,8 +16,11 @@ pub(crate) fn folder(bytes: &[u8]) {
     for (name, content) in FILES.iter().zip(text.split(SEPARATOR)) {
         fs::write(folder.path().join(name), content).unwrap();
     }
-    let options =
-        FolderOptions { layout: FolderLayout::Nwrfc, path: folder.path().to_owned(), ..FolderOptions::default() };
+    let options = FolderOptions {
+        layout: FolderLayout::named("nwrfc").unwrap(),
+        path: folder.path().to_owned(),
+        ..FolderOptions::default()
+    };
     match options.inventory() {
         Err(problems) => assert!(!problems.is_empty() && problems.iter().all(|(_, problem)| !problem.is_empty())),
         Ok(inventory) => assert!(inventory.catchments.iter().all(|catchment| catchment.area_km2 > 0.0)),

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use nilometer_schemas::{Timestamp, Unit, Variable};
 use nilometer_transforms::{
-    GridDecoding, Payload, RawBatch,
+    Format, GridDecoding, Payload, Period, RawBatch, Whole,
     decode::{self, raster},
 };
 
@@ -21,7 +21,11 @@ pub(crate) fn grid(bytes: &[u8]) {
         max_cells: MAX_CELLS,
     };
     let time = Timestamp(1_414_800_000_000_000);
-    let payload = Payload::Grid { valid_time: time, period_s: 3_600, bytes: Bytes::copy_from_slice(bytes) };
+    let payload = Payload::Whole(Whole {
+        format: Format::GEOTIFF,
+        bytes: Bytes::copy_from_slice(bytes),
+        period: Some(Period { valid_time: time, period_s: 3_600 }),
+    });
     let batch = RawBatch { source: "fuzz".into(), locator: "rain.tif".into(), arrival: time, payload };
     let field = decode::grid(&batch, &decoding);
     match raster(bytes, MAX_CELLS) {

@@ -39,7 +39,7 @@ pub enum Decoded {
     /// fields, to be averaged over catchments; or why one cannot be used
     Fields(Vec<Result<DecodedGrid, Box<DeadLetterRow>>>),
     /// rows of stations, or of catchments where the variable drives the model
-    Rows(DecodedTable),
+    Rows(Box<DecodedTable>),
 }
 
 impl Decode for GridDecoding {
@@ -50,7 +50,7 @@ impl Decode for GridDecoding {
 
 impl Decode for TableLayout {
     fn decode(&self, batch: &RawBatch) -> Decoded {
-        Decoded::Rows(table(batch, self))
+        Decoded::Rows(Box::new(table(batch, self)))
     }
 }
 
