@@ -8,7 +8,7 @@ use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
-    file::properties::WriterProperties,
+    file::properties::{WriterProperties, WriterPropertiesBuilder},
 };
 
 /// Where the message of a partition with this time and position lies. Forecasts are found by their issue time, of which there is one message, and by
@@ -29,11 +29,17 @@ fn model_of(rows: &RecordBatch) -> &str {
     models.filter(|models| !models.is_empty()).map_or("", |models| models.value(0))
 }
 
-/// What names the message of forecasts that a key is of, also where an earlier build wrote it, whose keys have no model.
-pub(crate) fn message_of_forecasts(key: &Path) -> Option<&str> {
-    let name = key.filename()?.strip_suffix(".parquet")?;
+/// What names the message of forecasts that an object is of, also where an earlier build wrote it, whose names have no model.
+pub(crate) fn message_of_forecasts(name: &str) -> &str {
+    let name = name.strip_suffix(".parquet").unwrap_or(name);
     let end = name.match_indices('-').nth(1).map_or(name.len(), |(at, _)| at);
-    Some(&name[..end])
+    &name[..end]
+}
+
+/// How every object is written.
+pub(crate) fn properties() -> Result<WriterPropertiesBuilder, ParquetError> {
+    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?));
+    Ok(properties.set_created_by("nilometer".to_owned()))
 }
 
 /// The rows as one Parquet file. The same rows give the same bytes.
@@ -41,11 +47,7 @@ pub(crate) fn message_of_forecasts(key: &Path) -> Option<&str> {
 /// # Errors
 /// [`ParquetError`] when a column cannot be written.
 pub fn to_parquet(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
-        .set_created_by("nilometer".to_owned())
-        .build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties()?.build()))?;
     writer.write(batch)?;
     writer.into_inner()
 }
@@ -91,8 +93,8 @@ mod tests {
         let forecast = key(Contract::Forecast);
         assert_eq!(forecast.as_ref(), "out/forecast.v1/date=2014-11-04/20141104T200000Z-0-lstm-ar.parquet");
         assert_eq!(key(Contract::Score).as_ref(), "out/score.v1/date=2014-11-04/20141104T200000Z-0-7.parquet");
-        let earlier = Path::from("out/forecast.v1/date=2014-11-04/20141104T200000Z-0.parquet");
-        assert_eq!(message_of_forecasts(&forecast), Some("20141104T200000Z-0"));
-        assert_eq!(message_of_forecasts(&earlier), Some("20141104T200000Z-0"));
+        for name in [forecast.filename().unwrap(), "20141104T200000Z-0.parquet"] {
+            assert_eq!(message_of_forecasts(name), "20141104T200000Z-0");
+        }
     }
 }

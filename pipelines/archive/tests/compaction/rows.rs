@@ -1,0 +1,214 @@
+//! Messages of every contract that is published.
+
+use arrow::{
+    array::RecordBatch,
+    row::{RowConverter, SortField},
+};
+use nilometer_archive::{object_key, to_parquet, visit};
+use nilometer_engine::Partition;
+use nilometer_schemas::{
+    AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, Flag, ForecastRow, ForecastsBuilder,
+    ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder,
+    StageForecast, ThresholdScore, Timestamp, Variable,
+};
+use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
+
+pub const DAY: &str = "2014-11-04";
+
+/// What the archive is made of.
+pub const PUBLISHED: [Contract; 7] = [
+    Contract::Observation,
+    Contract::Model,
+    Contract::Forecast,
+    Contract::ShadowForecast,
+    Contract::Analysis,
+    Contract::Score,
+    Contract::DeadLetter,
+];
+
+pub fn at(hour: i64) -> Timestamp {
+    DAY.parse::<Timestamp>().unwrap().plus_s(hour * 3_600)
+}
+
+/// A message of an hour: a few rows of each of three catchments, none of which is in another message.
+pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
+    let time = at(hour);
+    let value = f64::from(number) * 1_000.0 + hour as f64;
+    let catchments = ["C", "A", "B"].map(|name| format!("{name}{number}"));
+    let mut observations = ObservationsBuilder::new();
+    let mut models = ModelsBuilder::new();
+    let mut forecasts = ForecastsBuilder::new();
+    let mut analyses = AnalysesBuilder::new();
+    let mut scores = ScoresBuilder::new();
+    let mut dead_letters = DeadLettersBuilder::new();
+    for (i, catchment) in catchments.iter().enumerate() {
+        for lead in [2, 1] {
+            let value = value + 10.0 * i as f64 + 0.1 * lead as f64;
+            let valid_time = time.plus_s(lead * 3_600);
+            observations.push(ObservationRow {
+                station: catchment,
+                variable: if lead == 1 { Variable::Discharge } else { Variable::Stage },
+                // The hour before, and now and then a correction of one that has been there.
+                valid_time: if hour % 3 == 2 { at(hour - 2) } else { time },
+                period_s: 0,
+                value: (hour % 4 != 3).then_some(value),
+                flag: if hour % 4 == 3 { Flag::Missing } else { Flag::Pass },
+                flag_source: "checks",
+                qualifier: (i == 1).then_some("ice"),
+                source: "gauges",
+                ingest_time: time,
+            });
+            models.push(ModelRow {
+                name: catchment,
+                version: "1",
+                package_sha256: &"0a".repeat(32),
+                weights_sha256: "0b",
+                weight: 1.0,
+                reason: &value.to_string(),
+                author: "test",
+                announcement: hour as u64,
+                ingest_time: time,
+            });
+            let members = [value as f32, 2.0];
+            forecasts.push(ForecastRow {
+                catchment,
+                variable: Variable::Discharge,
+                issue_time: time,
+                valid_time,
+                mean: value,
+                quantiles: &QUANTILE_LEVELS.map(|level| value + level),
+                members: 2,
+                scenario: "zero",
+                state_time: time,
+                filled_steps: 0,
+                model: "lstm",
+                model_version: "1",
+                weights_sha256: "0b",
+                observation_position: hour as u64,
+                forcing_position: hour as u64,
+                supersedes: None,
+                reason: None,
+                stage: (i == 0).then_some(StageForecast {
+                    stage_m: [0.1, 0.2, 0.3, 0.4, 0.5],
+                    rating_version: "7",
+                    extrapolated: false,
+                }),
+                member_values: (i != 1).then_some(&members),
+                shadow: contract == Contract::ShadowForecast,
+            });
+            analyses.push(AnalysisRow {
+                catchment,
+                station: catchment,
+                variable: Variable::Discharge,
+                valid_time,
+                analysis_time: time,
+                observed: value,
+                predicted: 1.0,
+                innovation: 0.5,
+                spread: (i == 0).then_some(0.1),
+                error_std: 0.1,
+                flag: Flag::Pass,
+                method: "etkf",
+                increments: &[("soil", value), ("snow", 0.0)][..i],
+                output_error_increment: None,
+                model: "lstm",
+                weights_sha256: "0b",
+            });
+            let thresholds =
+                [ThresholdScore { threshold: 100.0, exceedance: 0.5, brier: 0.25, floods: [1, 0, hour as u64] }];
+            scores.push(ScoreRow {
+                catchment,
+                variable: Variable::Discharge,
+                issue_time: time.plus_s(-lead * 3_600),
+                valid_time: time,
+                score_time: time,
+                observed: value,
+                flag: Flag::Pass,
+                mean: value,
+                crps: 0.5,
+                pinball: [0.1, 0.2, 0.3],
+                pit: 0.5,
+                width_90: 1.0,
+                covered_90: true,
+                crps_persistence: None,
+                crps_climatology: Some(1.0),
+                thresholds: &thresholds[..usize::from(i == 0)],
+                peaks: 0,
+                peak_timing_steps: None,
+                pairs: hour as u64,
+                nse: None,
+                kge: Some(0.5),
+                scenario: "zero",
+                model: "lstm",
+                weights_sha256: "0b",
+                shadow: false,
+            });
+            dead_letters.push(&DeadLetterRow {
+                source: catchment.clone(),
+                locator: format!("{hour}.csv"),
+                reason: Reason::Undecodable,
+                detail: "cut".to_owned(),
+                rows: 1,
+                content_type: "text/csv",
+                bytes: value.to_le_bytes().to_vec(),
+                ingest_time: time,
+            });
+        }
+    }
+    match contract {
+        Contract::Observation => observations.finish().unwrap().into_batch(),
+        Contract::Model => models.finish().unwrap().into_batch(),
+        Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
+        Contract::Analysis => analyses.finish().unwrap().into_batch(),
+        Contract::Score => scores.finish().unwrap().into_batch(),
+        Contract::DeadLetter => dead_letters.finish().unwrap().into_batch(),
+        Contract::Grid | Contract::Forcing => unreachable!("these are not published"),
+    }
+}
+
+/// Writes a message as the role publish does; gives its key.
+pub async fn publish(store: &dyn ObjectStore, contract: Contract, number: u32, hour: i64) -> Path {
+    let rows = message(contract, number, hour);
+    let key = object_key(&Path::from(""), Partition::new(contract, number), at(hour), hour as u64, &rows);
+    store.put(&key, to_parquet(&rows).unwrap().into()).await.unwrap();
+    key
+}
+
+/// The messages of some hours, of two partitions.
+pub async fn publish_hours(store: &dyn ObjectStore, contract: Contract, hours: std::ops::Range<i64>) {
+    for hour in hours {
+        for number in [0, 1] {
+            publish(store, contract, number, hour).await;
+        }
+    }
+}
+
+/// The rows of those, sorted.
+pub fn rows_of_hours(contract: Contract, hours: std::ops::Range<i64>) -> Vec<Vec<u8>> {
+    let messages = hours.flat_map(|hour| [0, 1].map(|number| message(contract, number, hour)));
+    sorted(messages.flat_map(|message| comparable(&message)).collect())
+}
+
+/// Each row as bytes that are the same of the same values.
+pub fn comparable(batch: &RecordBatch) -> Vec<Vec<u8>> {
+    let fields = batch.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+    let rows = RowConverter::new(fields).unwrap().convert_columns(batch.columns()).unwrap();
+    rows.iter().map(|row| row.as_ref().to_vec()).collect()
+}
+
+pub fn sorted(mut rows: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    rows.sort();
+    rows
+}
+
+/// All rows of a contract as a reader sees them, sorted.
+pub async fn visited(store: &dyn ObjectStore, contract: Contract) -> Vec<Vec<u8>> {
+    let mut rows = Vec::new();
+    visit(store, contract, None, |batch| {
+        rows.extend(comparable(&contract.accept(batch).unwrap()));
+        Ok::<_, nilometer_archive::ArchiveError>(())
+    })
+    .await
+    .unwrap();
+    sorted(rows)
+}
