@@ -15,6 +15,8 @@ use nilometer_schemas::{Analyses, Contract, Forecasts, Timestamp, Variable};
 use object_store::ObjectStore;
 
 const DAY_S: i64 = 86_400;
+/// Later observations that are named where the one asked for is not there.
+const SHOWN_LATER: usize = 3;
 
 /// One observation of one station.
 pub struct Request {
@@ -33,7 +35,7 @@ pub struct Request {
 pub async fn explain(request: &Request) -> Result<String> {
     let (mut text, mut moved) = (String::new(), BTreeSet::new());
     let mut analysed_at = Timestamp::MIN;
-    let mut others = Vec::new();
+    let (mut found, mut later) = (Vec::new(), BTreeSet::new());
     let around = Some((request.time.plus_s(-2 * DAY_S), request.time.plus_s(30 * DAY_S)));
     visit(&*request.archive, Contract::Analysis, around, |batch| {
         let rows = Analyses::try_from(batch)?;
@@ -42,22 +44,32 @@ pub async fn explain(request: &Request) -> Result<String> {
             if valid_time == request.time {
                 moved.insert(rows.catchment().value(row).to_owned());
                 analysed_at = analysed_at.max(Timestamp(rows.analysis_time().value(row)));
-                say(&rows, row, &mut text)?;
-            } else if others.len() < 3 && valid_time > request.time {
-                others.push(valid_time.to_string());
+                let mut words = String::new();
+                say(&rows, row, &mut words)?;
+                let names = [rows.catchment(), rows.variable()].map(|names| names.value(row).to_owned());
+                found.push(((rows.analysis_time().value(row), names), words));
+            } else if valid_time > request.time {
+                later.insert(valid_time);
+                if later.len() > SHOWN_LATER {
+                    later.pop_last();
+                }
             }
         }
         Ok::<_, anyhow::Error>(())
     })
     .await?;
     if moved.is_empty() {
-        let next = if others.is_empty() { "none behind it".to_owned() } else { others.join(", ") };
+        let later: Vec<String> = later.iter().map(Timestamp::to_string).collect();
+        let next = if later.is_empty() { "none behind it".to_owned() } else { later.join(", ") };
         bail!(
             "the ledger has no observation of {} at {}; the next ones are: {next}. With assimilation.method = \"none\" there is no ledger",
             request.station,
             request.time
         );
     }
+    // The archive gives the rows of a compacted day by catchment, those of another one by time.
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    text.extend(found.into_iter().map(|(_, words)| words));
     for catchment in moved {
         say_forecasts(request, &catchment, analysed_at, &mut text).await?;
     }
