@@ -7,6 +7,7 @@ mod support;
 mod bad_input;
 mod changes;
 mod commands;
+mod compaction;
 mod crash;
 mod damage;
 mod first_guess;

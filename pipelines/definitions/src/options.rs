@@ -219,6 +219,9 @@ pub struct LogOptions {
     /// how long messages are kept behind the newest one (never less than the kept snapshots need)
     #[serde(default = "month")]
     pub retention: Span,
+    /// days of the archive that ended this long before the newest published time become one file a topic; never when absent
+    #[serde(default)]
+    pub compact_after: Option<Span>,
     /// partitions of every topic, which processes share; whole river networks go to each
     #[serde(default = "one")]
     pub partitions: u32,

@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::{
+    compaction,
     exposition::Exposition,
     flow::RoleKind,
     http::{self, Health},
@@ -22,7 +23,8 @@ use crate::{
     mending, progress, publishing, retention,
     roles::{self, Roles},
     stage::{self, Progress, Work, complete_behind},
-    storage, topics,
+    storage::{self, ARCHIVE},
+    topics,
 };
 
 /// How often the log is trimmed.
@@ -172,6 +174,10 @@ impl Run {
         ended??;
         if trims {
             trim(roles).await?;
+            // Operations go on, and compact in the next hour what they do not now.
+            if replays {
+                lease.during(compact_archive(roles)).await?;
+            }
         }
         if stay && server.is_some() && !stops[0].is_draining() {
             tracing::info!("the window has ended; serving until SIGTERM");
@@ -214,6 +220,7 @@ async fn trim_regularly(roles: Arc<Roles>) {
         if let Err(error) = trim(&roles).await {
             tracing::warn!(error = format!("{error:#}"), "the log could not be trimmed; tried again in an hour");
         }
+        compact_archive(&roles).await;
     }
 }
 
@@ -225,6 +232,13 @@ async fn trim(roles: &Roles) -> Result<()> {
         .numbers()
         .map(async |number| retention::enforce(&*roles.log, &roles.readers(number), retention_s).await);
     stream::iter(of_partitions).buffer_unordered(TRIMMED_AT_ONCE).try_collect().await
+}
+
+/// Where the definition asks for it. Several processes may at once: of two that compact a day one goes on from what the other has made of it.
+async fn compact_archive(roles: &Roles) {
+    if let Some(after) = roles.pipeline.log.compact_after {
+        compaction::compact_ended(&*storage::below(&roles.store, ARCHIVE), after.seconds()).await;
+    }
 }
 
 /// Waits for the stages; each that has ended lets the one behind it drain. The first failure stops all.

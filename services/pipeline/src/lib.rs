@@ -5,6 +5,7 @@
 //! ```
 
 mod assemble;
+mod compaction;
 mod coverage;
 mod exposition;
 mod flow;
@@ -25,6 +26,7 @@ mod store_check;
 mod topics;
 
 pub use assemble::{Accept, Opening, Run};
+pub use compaction::compact_store;
 pub use coverage::without_rows;
 pub use flow::RoleKind;
 pub use hindcast::{begin_where_forcing_does, hindcast};

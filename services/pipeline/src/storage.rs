@@ -131,7 +131,7 @@ pub fn sweep(address: &str) -> Result<()> {
         let entries = fs::read_dir(&folder).with_context(|| format!("{} cannot be read", folder.display()))?;
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let half_written = [".parquet#", ".arrow#"]
+            let half_written = [".parquet#", ".arrow#", ".json#"]
                 .iter()
                 .any(|mark| name.rsplit_once(mark).is_some_and(|(_, n)| n.parse::<u32>().is_ok()));
             if path.is_dir() {
@@ -158,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let deep = folder.path().join("archive/a");
         fs::create_dir_all(&deep).unwrap();
-        for name in ["1.parquet", "1.parquet#1", "2.arrow#12", "notes#1", "3.parquet#x"] {
+        for name in ["1.parquet", "1.parquet#1", "2.arrow#12", "_manifest-1.json#1", "notes#1", "3.parquet#x"] {
             fs::write(deep.join(name), b"x").unwrap();
         }
         sweep(folder.path().to_str().unwrap()).unwrap();
