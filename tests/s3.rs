@@ -55,6 +55,17 @@ fn a_run_on_s3_leaves_what_it_leaves_in_a_folder_also_when_it_is_killed_on_the_w
     let log = |files: BTreeMap<PathBuf, Vec<u8>>| files.into_keys().collect::<Vec<_>>();
     assert_eq!(log(files(&folder.path().join("log"))), log(objects(&server, "run/log")), "the same segments");
 
+    let compact = |store: String| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.args(["store", "compact", &store]).envs(server.environment());
+        succeed(command)
+    };
+    compact(folder.path().display().to_string());
+    compact(format!("s3://{}/run", Bucket::NAME));
+    let compacted = objects(&server, "run/archive");
+    assert!(compacted.keys().any(|key| key.ends_with("_manifest-1.json")), "{:?}", compacted.keys());
+    same(&files(&folder.path().join("archive")), &compacted);
+
     let absent = replay(&server, "elsewhere").output().unwrap();
     refused(&absent, &["object store", "NoSuchBucket"]);
 }
