@@ -38,7 +38,7 @@ use object_store::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 7] = [
+const PUBLISHED: [(&str, Contract); 8] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
@@ -46,6 +46,7 @@ const PUBLISHED: [(&str, Contract); 7] = [
     ("publish_dead_letter", Contract::DeadLetter),
     ("publish_model", Contract::Model),
     ("publish_shadow_forecast", Contract::ShadowForecast),
+    ("publish_forcing", Contract::Forcing),
 ];
 
 /// What the roles are made of.
@@ -198,6 +199,8 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 archive: Arc::new(PrefixStore::new(store.clone(), "archive")),
                 metrics: metrics.stage("publish"),
                 partition: Partition::new(contract, 0),
+                refuses_as: matches!(contract, Contract::Forecast | Contract::Analysis | Contract::Score)
+                    .then_some(name),
                 snapshot_every: 3,
             };
             Box::pin(async move { nilometer_publish::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) })

@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     compaction,
     exposition::Exposition,
-    flow::RoleKind,
+    flow::{ROLES, RoleKind},
     http::{self, Health},
     intake::Mode,
     mending, progress, publishing, retention,
@@ -209,8 +209,8 @@ impl Run {
 
 /// The stages of a pipeline.
 fn flow(pipeline: &Pipeline) -> impl Iterator<Item = RoleKind> + use<> {
-    let scored = pipeline.forecast.score;
-    RoleKind::ALL.into_iter().filter(move |stage| *stage != RoleKind::Score || scored)
+    let asked: Vec<RoleKind> = ROLES.iter().filter(|role| role.is_of(pipeline)).map(|role| role.stage).collect();
+    RoleKind::ALL.into_iter().filter(move |stage| asked.contains(stage))
 }
 
 async fn trim_regularly(roles: Arc<Roles>) {
@@ -230,7 +230,7 @@ async fn trim(roles: &Roles) -> Result<()> {
     let of_partitions = roles
         .parts
         .numbers()
-        .map(async |number| retention::enforce(&*roles.log, &roles.readers(number), retention_s).await);
+        .map(async |number| retention::enforce(&*roles.log, number, roles.readers(number), retention_s).await);
     stream::iter(of_partitions).buffer_unordered(TRIMMED_AT_ONCE).try_collect().await
 }
 

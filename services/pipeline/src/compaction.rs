@@ -9,7 +9,7 @@ use nilometer_schemas::{Contract, Timestamp};
 use object_store::ObjectStore;
 
 use crate::{
-    flow::PUBLISHED,
+    flow::published,
     storage::{self, ARCHIVE},
 };
 
@@ -33,7 +33,7 @@ pub async fn compact_store(address: &str, before: Option<Timestamp>) -> Result<S
     let mut text =
         format!("{:<22}{:>6}{:>10}{:>10}{:>16}{:>16}\n", "topic", "days", "objects", "after", "bytes", "after");
     let mut failed_days = 0;
-    for (_, contract) in PUBLISHED {
+    for contract in published() {
         let Tally { days, objects, bytes, failed_days: failed } =
             lease.during(compact_topic(&*archive, contract, before)).await??;
         let topic = contract.topic();
@@ -57,12 +57,12 @@ pub async fn compact_ended(archive: &dyn ObjectStore, after_s: i64) {
 
 async fn compact_topics(archive: &dyn ObjectStore, after_s: i64) -> Result<(), ArchiveError> {
     let mut newest = None;
-    for (_, contract) in PUBLISHED {
+    for contract in published() {
         let days = days(archive, contract, None).await?;
         newest = newest.max(days.iter().filter_map(|day| day.newest_message()).max());
     }
     let Some(newest) = newest else { return Ok(()) };
-    for (_, contract) in PUBLISHED {
+    for contract in published() {
         let tally = compact_topic(archive, contract, Some(newest.plus_s(-after_s))).await?;
         let [before, after] = tally.objects;
         if before != after {

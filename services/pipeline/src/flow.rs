@@ -1,44 +1,59 @@
-//! The flow by its names: the stages, the roles of each, and the topics that a role appends to.
+//! The flow by its names: the stages in their order, and every role with what it reads and appends.
 
 use nilometer_schemas::Contract;
 
-/// What runs on its own where the log is on Kafka, in the order of the flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RoleKind {
-    /// sources become rows in the log
-    Ingest,
+use crate::role::{RoleEntry, forecast, ingest, publish, score};
+
+/// Lists the stages: the name on the command line, in metrics and in stores, and the topic whose partitions its processes share.
+macro_rules! stages {
+    ($($(#[$doc:meta])* $stage:ident = $name:literal, $topic:expr;)*) => {
+        /// What runs on its own where the log is on Kafka, in the order of the flow.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum RoleKind { $($(#[$doc])* $stage,)* }
+
+        impl RoleKind {
+            /// Every stage, in the order of the flow.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$stage),*];
+
+            /// Its name on the command line, in metrics and in stores.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$stage => $name,)* }
+            }
+
+            /// The topic whose partitions its processes share.
+            pub const fn topic(self) -> Contract {
+                match self { $(Self::$stage => $topic,)* }
+            }
+        }
+    };
+}
+
+stages! {
+    /// sources become rows in the log; goes with the first partition and feeds all
+    Ingest = "ingest", Contract::Observation;
     /// rows become states and forecasts
-    Forecast,
+    Forecast = "forecast", Contract::Forcing;
     /// forecasts meet what came
-    Score,
+    Score = "score", Contract::Forecast;
     /// the log becomes files and metrics
-    Publish,
+    Publish = "publish", Contract::Forecast;
 }
 
-impl RoleKind {
-    /// Every role, in the order of the flow.
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Forecast, Self::Score, Self::Publish];
-
-    /// Its name on the command line, in metrics and in stores.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Forecast => "forecast",
-            Self::Score => "score",
-            Self::Publish => "publish",
-        }
-    }
-
-    /// The topic whose partitions its processes share. Ingest goes with the first one and feeds all.
-    pub const fn topic(self) -> Contract {
-        match self {
-            Self::Ingest => Contract::Observation,
-            Self::Forecast => Contract::Forcing,
-            Self::Score | Self::Publish => Contract::Forecast,
-        }
-    }
-}
+/// Every role, in the order of the flow.
+pub static ROLES: [RoleEntry; 11] = [
+    ingest::ROLE,
+    forecast::ROLE,
+    score::ROLE,
+    publish::role("publish_forecast", &[Contract::Forecast], publish::REFUSES),
+    publish::role("publish_analysis", &[Contract::Analysis], publish::REFUSES),
+    publish::role("publish_score", &[Contract::Score], publish::REFUSES),
+    publish::role("publish_observation", &[Contract::Observation], &[]),
+    publish::role("publish_dead_letter", &[Contract::DeadLetter], &[]),
+    publish::role("publish_model", &[Contract::Model], &[]),
+    publish::role("publish_shadow_forecast", &[Contract::ShadowForecast], publish::REFUSES),
+    publish::role("publish_forcing", &[Contract::Forcing], &[]),
+];
 
 /// A role of a partition.
 pub type RoleName = (&'static str, u32);
@@ -46,27 +61,12 @@ pub type RoleName = (&'static str, u32);
 /// Snapshots kept a role.
 pub const KEEP: usize = 3;
 
-/// What is published: role and contract.
-pub const PUBLISHED: [(&str, Contract); 7] = [
-    ("publish_forecast", Contract::Forecast),
-    ("publish_analysis", Contract::Analysis),
-    ("publish_score", Contract::Score),
-    ("publish_observation", Contract::Observation),
-    ("publish_dead_letter", Contract::DeadLetter),
-    ("publish_model", Contract::Model),
-    ("publish_shadow_forecast", Contract::ShadowForecast),
-];
+/// The role of a name.
+pub fn role(name: &str) -> Option<&'static RoleEntry> {
+    ROLES.iter().find(|role| role.name == name)
+}
 
-/// What takes snapshots, in the order of the flow, and the topics that it appends to.
-pub const APPENDS: [(&str, &[Contract]); 10] = [
-    ("ingest", &[Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter]),
-    ("forecast", &[Contract::Forecast, Contract::ShadowForecast, Contract::Analysis, Contract::DeadLetter]),
-    ("score", &[Contract::Score]),
-    (PUBLISHED[0].0, &[Contract::DeadLetter]),
-    (PUBLISHED[1].0, &[Contract::DeadLetter]),
-    (PUBLISHED[2].0, &[Contract::DeadLetter]),
-    (PUBLISHED[3].0, &[]),
-    (PUBLISHED[4].0, &[]),
-    (PUBLISHED[5].0, &[]),
-    (PUBLISHED[6].0, &[Contract::DeadLetter]),
-];
+/// The contracts that are published.
+pub fn published() -> impl Iterator<Item = Contract> {
+    ROLES.iter().filter(|role| role.stage == RoleKind::Publish).flat_map(|role| role.reads.iter().copied())
+}

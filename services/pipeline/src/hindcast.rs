@@ -50,7 +50,7 @@ pub async fn hindcast(mut pipeline: Pipeline, out: &str) -> Result<()> {
 async fn begin_empty(pipeline: &Pipeline, out: &str) -> Result<()> {
     let store = storage::open(out)?;
     let topics: Vec<&str> = Contract::ALL.iter().map(|contract| contract.topic()).chain(["torn"]).collect();
-    let roles = flow::APPENDS.map(|(name, _)| name).to_vec();
+    let roles = flow::ROLES.iter().map(|role| role.name).collect::<Vec<_>>();
     for (part, folders) in [(LOG, &topics), (ARCHIVE, &topics), (SNAPSHOTS, &roles)] {
         only_ours(&*storage::below(&store, part), |folder| folders.contains(&folder), &format!("{part} of {out}"))
             .await?;

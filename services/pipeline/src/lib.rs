@@ -16,6 +16,7 @@ mod mending;
 mod progress;
 mod publishing;
 mod retention;
+mod role;
 mod roles;
 mod sources_status;
 mod stage;

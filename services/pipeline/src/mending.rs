@@ -16,7 +16,8 @@ use nilometer_schemas::Contract;
 use object_store::{ObjectStore, path::Path};
 
 use crate::{
-    flow::{APPENDS, KEEP, PUBLISHED, RoleName},
+    flow::{self, KEEP, ROLES, RoleName},
+    role::RoleEntry,
     storage::{LOG, SNAPSHOTS},
 };
 
@@ -56,12 +57,13 @@ pub struct Inventory {
 /// What the store says. Nothing is changed.
 pub async fn inventory(store: &Arc<dyn ObjectStore>, begins_anew: bool) -> Result<Inventory> {
     let mut inventory = Inventory::default();
-    for (name, _) in APPENDS {
+    for role in &ROLES {
+        let name = role.name;
         for number in numbers_below(&**store, &Path::from(SNAPSHOTS).join(name)).await? {
             let snapshots = Snapshots::new(store.clone(), SNAPSHOTS, name, KEEP).of_partition(number);
             let ordinals = snapshots.ordinals().await?;
             let reads = match ordinals.last() {
-                Some(newest) => reads(name, number, &snapshots, *newest).await?,
+                Some(newest) => reads(role, number, &snapshots, *newest).await?,
                 None => Vec::new(),
             };
             inventory.roles.insert((name, number), Remembered { snapshots, ordinals, reads });
@@ -118,7 +120,7 @@ impl Inventory {
         begins_anew: bool,
     ) -> Result<Result<Vec<(RoleName, i64)>, String>> {
         let possible: Vec<&'static str> =
-            APPENDS.iter().filter(|(_, topics)| topics.contains(&partition.contract)).map(|(name, _)| *name).collect();
+            ROLES.iter().filter(|role| role.appends.contains(&partition.contract)).map(|role| role.name).collect();
         let named = hole.producers();
         let producers: Vec<&'static str> = match (possible.as_slice(), named.len()) {
             ([only], _) => vec![*only],
@@ -193,9 +195,15 @@ impl Inventory {
                 false => Err("ingest has no snapshot that is old enough, and in operations does not read its sources from their beginning; a replay would".to_owned()),
             });
         }
-        let inputs = match remembered {
-            Some(remembered) if base > BEGINNING => reads(name, number, &remembered.snapshots, base).await?,
-            _ => inputs(name, number).into_iter().map(|partition| (partition, Position::default())).collect(),
+        let inputs = match (flow::role(name), remembered) {
+            (Some(role), Some(remembered)) if base > BEGINNING => {
+                reads(role, number, &remembered.snapshots, base).await?
+            }
+            (Some(role), _) => {
+                let partitions = role.reads.iter().map(|contract| Partition::new(*contract, number));
+                partitions.map(|partition| (partition, Position::default())).collect()
+            }
+            (None, _) => Vec::new(),
         };
         for (input, from) in inputs {
             let start = self.partitions.get(&input).map_or(0, |survey| survey.extent.start);
@@ -291,8 +299,8 @@ pub fn lost_in_words(loss: &Loss) -> String {
 /// How far along the flow a topic is.
 fn order(partition: Partition) -> usize {
     // Every role appends dead letters; only the last role of the flow reads them.
-    let first = APPENDS.iter().position(|(_, topics)| topics.contains(&partition.contract));
-    first.filter(|_| partition.contract != Contract::DeadLetter).unwrap_or(APPENDS.len())
+    let first = ROLES.iter().position(|role| role.appends.contains(&partition.contract));
+    first.filter(|_| partition.contract != Contract::DeadLetter).unwrap_or(ROLES.len())
 }
 
 /// What has been there for certain: of each partition the furthest that a role's newest readable snapshot knows of.
@@ -331,36 +339,15 @@ async fn newest_record(snapshots: &Snapshots, ordinals: &[i64]) -> Result<Option
     Ok(None)
 }
 
-/// What a role reads.
-fn inputs(name: &str, number: u32) -> Vec<Partition> {
-    let contracts: &[Contract] = match name {
-        "forecast" => &[Contract::Model, Contract::Forcing, Contract::Observation],
-        "score" => &[Contract::Forecast, Contract::ShadowForecast, Contract::Observation],
-        _ => return published(name).map(|contract| Partition::new(contract, number)).into_iter().collect(),
-    };
-    contracts.iter().map(|contract| Partition::new(*contract, number)).collect()
-}
-
-/// What a role publishes.
-fn published(name: &str) -> Option<Contract> {
-    PUBLISHED.iter().find(|(role, _)| *role == name).map(|(_, contract)| *contract)
-}
-
 /// Where a snapshot of a role reads on.
-async fn reads(name: &str, number: u32, snapshots: &Snapshots, ordinal: i64) -> Result<Vec<(Partition, Position)>> {
-    let ordinal = Some(ordinal);
-    let reads: Vec<(Contract, Position)> = match name {
-        "forecast" => nilometer_forecast::needed_from(snapshots, ordinal).await?.into_iter().flatten().collect(),
-        "score" => nilometer_score::needed_from(snapshots, ordinal).await?.into_iter().flatten().collect(),
-        _ => match published(name) {
-            Some(contract) => {
-                let next = nilometer_publish::needed_from(snapshots, ordinal).await?;
-                next.map(|next| (contract, next)).into_iter().collect()
-            }
-            None => Vec::new(),
-        },
-    };
-    Ok(reads.into_iter().map(|(contract, position)| (Partition::new(contract, number), position)).collect())
+async fn reads(
+    role: &'static RoleEntry,
+    number: u32,
+    snapshots: &Snapshots,
+    ordinal: i64,
+) -> Result<Vec<(Partition, Position)>> {
+    let needed = role.needed_from(snapshots, Some(ordinal)).await?.unwrap_or_default();
+    Ok(needed.into_iter().map(|(contract, position)| (Partition::new(contract, number), position)).collect())
 }
 
 /// Numbers of the partitions below a folder.

@@ -25,6 +25,8 @@ pub struct Dependencies {
     pub metrics: StageMetrics,
     /// what it publishes
     pub partition: Partition,
+    /// the producer of dead letters of messages that do not keep their contract; none where their readers refuse them
+    pub refuses_as: Option<&'static str>,
     /// messages between snapshots
     pub snapshot_every: u32,
 }
@@ -43,7 +45,11 @@ struct PublishState {
 /// # Errors
 /// [`PublishError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, PublishError> {
-    let mut state = dependencies.snapshots.newest::<PublishState>().await?.map(|s| s.content).unwrap_or_default();
+    let newest = dependencies.snapshots.newest::<PublishState>().await?;
+    let mut state = match newest {
+        Some(snapshot) => snapshot.content,
+        None => beginning(&dependencies).await?,
+    };
     dependencies.metrics.reached(state.time);
     dependencies.metrics.at(dependencies.partition, state.next);
     let mut since_save = 0;
@@ -70,6 +76,20 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Publ
         save(&dependencies, &state).await?;
     }
     Ok(state.balance)
+}
+
+/// Where a role without a snapshot begins: with the oldest message that the log still has.
+async fn beginning(dependencies: &Dependencies) -> Result<PublishState, PublishError> {
+    let next = dependencies.log.bounds(dependencies.partition).await?.start;
+    let rows = match dependencies.log.read(dependencies.partition, next).await? {
+        Some(Entry::Record(record)) if next > 0 => record.rows_before,
+        _ => 0,
+    };
+    if next > 0 {
+        let partition = dependencies.partition;
+        tracing::warn!(%partition, from = next, "older messages have left the log and are not published");
+    }
+    Ok(PublishState { next, rows, ..PublishState::default() })
 }
 
 async fn publish(dependencies: &Dependencies, state: &mut PublishState, record: Record) -> Result<(), PublishError> {
@@ -104,17 +124,10 @@ async fn publish(dependencies: &Dependencies, state: &mut PublishState, record: 
     Ok(())
 }
 
-/// A message of another contract becomes a dead letter with its bytes. Observations and forcing the forecast role refuses, and no dead letter
-/// is written about another.
+/// A message of another contract becomes a dead letter with its bytes.
 async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaError) -> Result<(), PublishError> {
     let partition = dependencies.partition;
-    let producer = match partition.contract {
-        Contract::Forecast => "publish_forecast",
-        Contract::ShadowForecast => "publish_shadow_forecast",
-        Contract::Analysis => "publish_analysis",
-        Contract::Score => "publish_score",
-        _ => return Ok(()),
-    };
+    let Some(producer) = dependencies.refuses_as else { return Ok(()) };
     let mut dead_letters = DeadLettersBuilder::new();
     dead_letters.push(&DeadLetterRow {
         source: producer.to_owned(),

@@ -82,6 +82,7 @@ async fn a_later_version_is_published_and_another_contract_becomes_a_dead_letter
             archive: store.clone(),
             metrics: metrics.stage("publish_forecast"),
             partition: FORECASTS,
+            refuses_as: Some("publish_forecast"),
             snapshot_every: 1,
         };
         let balance = nilometer_publish::run(dependencies, stop).await.unwrap();

@@ -1,0 +1,44 @@
+//! Forecast: a role a partition.
+
+use anyhow::{Context as _, Result};
+use nilometer_engine::Snapshots;
+use nilometer_forecast::ForecastMetrics;
+use nilometer_schemas::Contract;
+
+use super::{Making, Role, RoleEntry};
+use crate::{flow::RoleKind, roles::Roles};
+
+/// The role.
+pub const ROLE: RoleEntry = RoleEntry {
+    name: "forecast",
+    stage: RoleKind::Forecast,
+    reads: &[Contract::Model, Contract::Forcing, Contract::Observation],
+    appends: &[Contract::Forecast, Contract::ShadowForecast, Contract::Analysis, Contract::DeadLetter],
+    needed_from: |_, snapshots, ordinal| {
+        Box::pin(async move { Ok(nilometer_forecast::needed_from(&snapshots, ordinal).await?.map(Vec::from)) })
+    },
+    make,
+};
+
+fn make(making: &Making<'_>) -> Result<Role> {
+    let (roles, number) = (making.roles, making.number);
+    let runtime = roles.runtime.clone().context("this process has no ONNX Runtime")?;
+    let dependencies = nilometer_forecast::Dependencies {
+        log: roles.log.clone(),
+        snapshots: reaching_back(roles, making.snapshots()),
+        runtime,
+        models: roles.pipeline.models.clone(),
+        packages: roles.models.clone(),
+        metrics: ForecastMetrics::new(making.metrics.stage(ROLE.name), making.metrics.registry())?,
+        partition: number,
+        accept_state_loss: roles.accept_state_loss.clone(),
+    };
+    let role = nilometer_forecast::run(making.part.clone(), dependencies, making.stop.clone());
+    Ok(Box::pin(async move { role.await.with_context(|| format!("forecast of partition {number} failed")) }))
+}
+
+/// Snapshots that are kept as far back as rows may be late.
+fn reaching_back(roles: &Roles, snapshots: Snapshots) -> Snapshots {
+    let lateness_us = roles.pipeline.forecast.lateness.seconds().saturating_mul(1_000_000);
+    snapshots.reaching(lateness_us)
+}

@@ -1,0 +1,44 @@
+//! Ingest: one role for all partitions.
+
+use anyhow::{Context as _, Result};
+use nilometer_schemas::Contract;
+
+use super::{Making, Role, RoleEntry};
+use crate::{
+    coverage,
+    flow::RoleKind,
+    intake::{Mode, intake},
+};
+
+/// The role.
+pub const ROLE: RoleEntry = RoleEntry {
+    name: "ingest",
+    stage: RoleKind::Ingest,
+    reads: &[],
+    appends: &[Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter],
+    needed_from: |_, _, _| Box::pin(async { Ok(None) }),
+    make,
+};
+
+fn make(making: &Making<'_>) -> Result<Role> {
+    let roles = making.roles;
+    let (sources, lines) = intake(&roles.pipeline, roles.mode)?;
+    coverage::require_weather(&roles.pipeline, roles.mode, &sources)?;
+    for warning in coverage::without_rows(&roles.pipeline, roles.mode, &sources) {
+        tracing::warn!("{warning}");
+    }
+    let dependencies = nilometer_ingest::Dependencies {
+        log: roles.log.clone(),
+        snapshots: making.snapshots(),
+        packages: roles.packages.clone(),
+        sources,
+        lines,
+        clock: roles.clock.clone(),
+        snapshot_every: roles.pipeline.log.snapshot_every,
+        growing: roles.mode == Mode::Live,
+        metrics: roles.metrics.clone(),
+        parts: roles.parts.clone(),
+    };
+    let role = nilometer_ingest::run(dependencies, making.stop.clone());
+    Ok(Box::pin(async move { role.await.context("ingest failed") }))
+}
