@@ -100,7 +100,7 @@ fn every_fault_gets_a_letter_and_forecasts_go_on() {
     let store = folder.path().join("store");
     let mut set = window(&store, FROM, TO);
     set.push(format!("data={}", folder.path().display()));
-    // The run ends well only if every stage's row balance closes.
+    // The run ends well only if every role's row balance closes.
     let output = succeed(nilometer("replay", &faulty, &set));
     let said = String::from_utf8_lossy(&output.stderr);
 

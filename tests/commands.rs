@@ -109,7 +109,7 @@ fn metrics_and_health_are_served_while_a_replay_runs() {
         "{finished}"
     );
     let metrics = get("/metrics").unwrap();
-    let of_forecast = "nilometer_rows{fate=\"received\",stage=\"forecast\",partition=\"0\"}";
+    let of_forecast = "nilometer_rows{fate=\"received\",role=\"forecast\",partition=\"0\"}";
     assert!(metrics.contains(of_forecast), "{metrics}");
     assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
     assert!(process.wait().unwrap().success());

@@ -121,8 +121,8 @@ type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 /// A role: how it stands, and what tells it that its inputs are complete.
 struct Actor {
     name: &'static str,
-    /// stage of the flow: a role of a later one drains when all of the earlier ones have ended
-    stage: usize,
+    /// place in the flow: a role of a later one drains when all of the earlier ones have ended
+    place: usize,
     running: Option<(Running, Lifecycle)>,
     ended: bool,
 }
@@ -130,7 +130,7 @@ struct Actor {
 fn cast() -> Vec<Actor> {
     let roles = [("ingest", 0), ("forecast", 1), ("score", 2)].into_iter();
     let all = roles.chain(PUBLISHED.map(|(name, _)| (name, 3)));
-    all.map(|(name, stage)| Actor { name, stage, running: None, ended: false }).collect()
+    all.map(|(name, place)| Actor { name, place, running: None, ended: false }).collect()
 }
 
 fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &Arc<dyn Log>) -> (Running, Lifecycle) {
@@ -176,7 +176,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 runtime: world.runtime.clone(),
                 models: world.models.clone(),
                 packages: Packages::new(PackageStore::new(store.clone()), &world.models),
-                metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
+                metrics: ForecastMetrics::new(metrics.role("forecast"), metrics.registry()).unwrap(),
                 partition: 0,
                 accept_state_loss: Vec::new(),
             };
@@ -185,7 +185,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
             })
         }
         "score" => {
-            let metrics = ScoreMetrics::new(metrics.stage("score"), metrics.registry()).unwrap();
+            let metrics = ScoreMetrics::new(metrics.role("score"), metrics.registry()).unwrap();
             let dependencies = nilometer_score::Dependencies { log, snapshots, metrics, partition: 0 };
             Box::pin(
                 async move { nilometer_score::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e)) },
@@ -197,7 +197,7 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
                 log,
                 snapshots,
                 archive: Arc::new(PrefixStore::new(store.clone(), "archive")),
-                metrics: metrics.stage("publish"),
+                metrics: metrics.role("publish"),
                 partition: Partition::new(contract, 0),
                 refuses_as: matches!(contract, Contract::Forecast | Contract::Analysis | Contract::Score)
                     .then_some(name),
@@ -271,7 +271,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
             Some(_) => arbitrary.below(actors.len() as u64) as usize,
             None => steps as usize % actors.len(),
         };
-        let complete = actors.iter().all(|actor| actor.ended || actor.stage >= actors[chosen].stage);
+        let complete = actors.iter().all(|actor| actor.ended || actor.place >= actors[chosen].place);
         let actor = &mut actors[chosen];
         if actor.ended {
             continue;
@@ -282,7 +282,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
                 .map(|_| -> Arc<dyn Log> { Arc::new(Distant::new(log.clone(), Arbitrary(arbitrary.below(u64::MAX)))) });
             start(world, actor.name, &store, near.as_ref().unwrap_or(&log))
         });
-        if complete && actor.stage > 0 {
+        if complete && actor.place > 0 {
             lifecycle.stop();
         }
         match running.as_mut().poll(&mut context) {

@@ -7,123 +7,118 @@ use serde::{Deserialize, Serialize};
 
 use crate::SchemaError;
 
-/// What a value is about. Each variable has one canonical unit, in which it travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Variable {
+/// Lists the variables: the name in columns and definitions, the unit in which it travels, the CF standard name, whether values drive a catchment's
+/// model or are observed of it, whether values of a period add up over periods, and what is possible on Earth.
+macro_rules! variables {
+    ($($(#[$doc:meta])* $variable:ident = $name:literal, $unit:ident, $standard_name:literal, $use:ident, $over:ident, $min:literal..=$max:literal;)*) => {
+        /// What a value is about. Each variable has one canonical unit, in which it travels.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Variable { $($(#[$doc])* $variable,)* }
+
+        impl Variable {
+            /// Every variable, in the order of the enumeration.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variable),*];
+
+            /// The name in columns and definitions.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variable => $name,)* }
+            }
+
+            /// The unit in which the variable travels.
+            #[must_use]
+            pub const fn unit(self) -> Unit {
+                match self { $(Self::$variable => Unit::$unit,)* }
+            }
+
+            /// The CF standard name (CF Standard Name Table).
+            #[must_use]
+            pub const fn standard_name(self) -> &'static str {
+                match self { $(Self::$variable => $standard_name,)* }
+            }
+
+            /// Smallest and largest value that is possible on Earth, in the canonical unit. Wide on purpose; records behind it: the Amazon at Óbidos
+            /// carries up to 0.3 million m³/s, 1.8 m of rain fell in a day (WMO, Foc-Foc 1966).
+            #[must_use]
+            pub const fn possible_range(self) -> (f64, f64) {
+                match self { $(Self::$variable => ($min, $max),)* }
+            }
+
+            const fn usage(self) -> Usage {
+                match self { $(Self::$variable => Usage::$use,)* }
+            }
+
+            const fn over_periods(self) -> OverPeriods {
+                match self { $(Self::$variable => OverPeriods::$over,)* }
+            }
+        }
+    };
+}
+
+/// What values are used for.
+enum Usage {
+    /// they drive a catchment's model
+    Forcing,
+    /// they are observed of it
+    Observed,
+}
+
+/// What values of a period do over shorter or longer periods.
+enum OverPeriods {
+    /// they add up, as depths do
+    Add,
+    /// they do not, as states and rates
+    Stay,
+}
+
+variables! {
     /// volume flow through a cross section
-    Discharge,
+    Discharge = "discharge", CubicMetrePerSecond, "water_volume_transport_in_river_channel", Observed, Stay, 0.0..=500_000.0;
     /// height of the water surface above the gauge datum
-    Stage,
+    Stage = "stage", Metre, "water_surface_height_above_reference_datum", Observed, Stay, -500.0..=9_000.0;
     /// water that the snow on the ground would give
-    SnowWaterEquivalent,
+    SnowWaterEquivalent = "snow_water_equivalent", Millimetre, "lwe_thickness_of_surface_snow_amount", Observed, Stay, 0.0..=20_000.0;
     /// share of the ground that snow covers
-    SnowCoveredFraction,
+    SnowCoveredFraction = "snow_covered_fraction", One, "surface_snow_area_fraction", Observed, Stay, 0.0..=1.0;
     /// share of water in the volume of the uppermost soil
-    SoilMoisture,
+    SoilMoisture = "soil_moisture", CubicMetrePerCubicMetre, "volume_fraction_of_condensed_water_in_soil", Observed, Stay, 0.0..=1.0;
     /// depth of rain and melted snow that fell in a period
-    Precipitation,
+    Precipitation = "precipitation", Millimetre, "lwe_thickness_of_precipitation_amount", Forcing, Add, 0.0..=2_000.0;
     /// depth that would evaporate in a period from a surface that does not dry
-    PotentialEvapotranspiration,
+    PotentialEvapotranspiration =
+        "potential_evapotranspiration", Millimetre, "water_potential_evapotranspiration_amount", Forcing, Add, 0.0..=50.0;
     /// air temperature near the ground
-    AirTemperature,
+    AirTemperature = "air_temperature", DegreeCelsius, "air_temperature", Forcing, Stay, -95.0..=60.0;
     /// its minimum over a period
-    MinimumAirTemperature,
+    MinimumAirTemperature = "minimum_air_temperature", DegreeCelsius, "air_temperature", Forcing, Stay, -95.0..=60.0;
     /// its maximum over a period
-    MaximumAirTemperature,
+    MaximumAirTemperature = "maximum_air_temperature", DegreeCelsius, "air_temperature", Forcing, Stay, -95.0..=60.0;
     /// time between sunrise and sunset of a day
-    DayLength,
+    DayLength = "day_length", Day, "duration_of_daylight", Forcing, Stay, 0.0..=1.0;
     /// shortwave radiation that reaches the ground
-    ShortwaveRadiation,
+    ShortwaveRadiation = "shortwave_radiation", WattPerSquareMetre, "surface_downwelling_shortwave_flux_in_air", Forcing, Stay, 0.0..=1_400.0;
     /// partial pressure of water vapour near the ground
-    VapourPressure,
+    VapourPressure = "vapour_pressure", Pascal, "water_vapor_partial_pressure_in_air", Forcing, Stay, 0.0..=10_000.0;
 }
 
 impl Variable {
-    /// Every variable, in the order of the enumeration.
-    pub const ALL: [Self; 13] = [
-        Self::Discharge,
-        Self::Stage,
-        Self::SnowWaterEquivalent,
-        Self::SnowCoveredFraction,
-        Self::SoilMoisture,
-        Self::Precipitation,
-        Self::PotentialEvapotranspiration,
-        Self::AirTemperature,
-        Self::MinimumAirTemperature,
-        Self::MaximumAirTemperature,
-        Self::DayLength,
-        Self::ShortwaveRadiation,
-        Self::VapourPressure,
-    ];
-
-    /// The name in columns and definitions.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Discharge => "discharge",
-            Self::Stage => "stage",
-            Self::SnowWaterEquivalent => "snow_water_equivalent",
-            Self::SnowCoveredFraction => "snow_covered_fraction",
-            Self::SoilMoisture => "soil_moisture",
-            Self::Precipitation => "precipitation",
-            Self::PotentialEvapotranspiration => "potential_evapotranspiration",
-            Self::AirTemperature => "air_temperature",
-            Self::MinimumAirTemperature => "minimum_air_temperature",
-            Self::MaximumAirTemperature => "maximum_air_temperature",
-            Self::DayLength => "day_length",
-            Self::ShortwaveRadiation => "shortwave_radiation",
-            Self::VapourPressure => "vapour_pressure",
-        }
-    }
-
-    /// The unit in which the variable travels.
-    #[must_use]
-    pub const fn unit(self) -> Unit {
-        match self {
-            Self::Discharge => Unit::CubicMetrePerSecond,
-            Self::Stage => Unit::Metre,
-            Self::SnowWaterEquivalent | Self::Precipitation | Self::PotentialEvapotranspiration => Unit::Millimetre,
-            Self::SnowCoveredFraction => Unit::One,
-            Self::SoilMoisture => Unit::CubicMetrePerCubicMetre,
-            Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => Unit::DegreeCelsius,
-            Self::DayLength => Unit::Day,
-            Self::ShortwaveRadiation => Unit::WattPerSquareMetre,
-            Self::VapourPressure => Unit::Pascal,
-        }
-    }
-
-    /// The CF standard name (CF Standard Name Table).
-    #[must_use]
-    pub const fn standard_name(self) -> &'static str {
-        match self {
-            Self::Discharge => "water_volume_transport_in_river_channel",
-            Self::Stage => "water_surface_height_above_reference_datum",
-            Self::SnowWaterEquivalent => "lwe_thickness_of_surface_snow_amount",
-            Self::SnowCoveredFraction => "surface_snow_area_fraction",
-            Self::SoilMoisture => "volume_fraction_of_condensed_water_in_soil",
-            Self::Precipitation => "lwe_thickness_of_precipitation_amount",
-            Self::PotentialEvapotranspiration => "water_potential_evapotranspiration_amount",
-            Self::AirTemperature | Self::MinimumAirTemperature | Self::MaximumAirTemperature => "air_temperature",
-            Self::DayLength => "duration_of_daylight",
-            Self::ShortwaveRadiation => "surface_downwelling_shortwave_flux_in_air",
-            Self::VapourPressure => "water_vapor_partial_pressure_in_air",
-        }
-    }
-
     /// Whether values drive a catchment's model; the others are what is observed of it.
     #[must_use]
     pub const fn is_forcing(self) -> bool {
-        !matches!(
-            self,
-            Self::Discharge | Self::Stage | Self::SnowWaterEquivalent | Self::SnowCoveredFraction | Self::SoilMoisture
-        )
+        matches!(self.usage(), Usage::Forcing)
     }
 
     /// Whether values of a period add up over shorter or longer periods (depths do, states and rates do not).
     #[must_use]
     pub const fn accumulates(self) -> bool {
-        matches!(self, Self::Precipitation | Self::PotentialEvapotranspiration)
+        matches!(self.over_periods(), OverPeriods::Add)
+    }
+
+    /// Whether gauges measure the water that flows by it.
+    #[must_use]
+    pub const fn is_of_gauges(self) -> bool {
+        matches!(self, Self::Discharge | Self::Stage)
     }
 }
 

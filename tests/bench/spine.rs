@@ -268,7 +268,7 @@ async fn observation_to_forecast() {
             &pipeline.models,
         ),
         models: pipeline.models.clone(),
-        metrics: nilometer_forecast::ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
+        metrics: nilometer_forecast::ForecastMetrics::new(metrics.role("forecast"), metrics.registry()).unwrap(),
         partition: 0,
         accept_state_loss: Vec::new(),
     };

@@ -159,7 +159,7 @@ impl Services<'_> {
             runtime: self.world.runtime.clone(),
             models: self.world.models.clone(),
             packages: Packages::new(PackageStore::new(self.store.clone()), &self.world.models),
-            metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
+            metrics: ForecastMetrics::new(metrics.role("forecast"), metrics.registry()).unwrap(),
             partition: 0,
             accept_state_loss: Vec::new(),
         };

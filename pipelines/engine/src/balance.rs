@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use nilometer_schemas::Reason;
 use serde::{Deserialize, Serialize};
 
-use crate::StageMetrics;
+use crate::RoleMetrics;
 
-/// Where every row that a stage received has gone. It lies in the stage's snapshot, so that it covers the stage's life,
+/// Where every row that a role received has gone. It lies in the role's snapshot, so that it covers the role's life,
 /// not only the life of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,12 +29,12 @@ pub struct Balance {
     pub skipped: u64,
 }
 
-/// The balance does not close: a defect of the stage, never of the data.
+/// The balance does not close: a defect of the role, never of the data.
 #[derive(Debug, thiserror::Error)]
-#[error("row balance of {stage} does not close: received {} but accounted for {accounted} (used {}, rejected {}, late {}, missing {}, pending {}); this is a defect, please report it", balance.received, balance.used, balance.rejected_rows(), balance.late, balance.missing, balance.pending)]
+#[error("row balance of {role} does not close: received {} but accounted for {accounted} (used {}, rejected {}, late {}, missing {}, pending {}); this is a defect, please report it", balance.received, balance.used, balance.rejected_rows(), balance.late, balance.missing, balance.pending)]
 pub struct BalanceError {
     /// whose balance
-    pub stage: String,
+    pub role: String,
     /// used + rejected + late + missing + pending
     pub accounted: u64,
     /// all of it
@@ -57,13 +57,13 @@ impl Balance {
     ///
     /// # Errors
     /// [`BalanceError`] when a row is unaccounted for or counted twice.
-    pub fn check(&self, stage: &StageMetrics) -> Result<(), BalanceError> {
-        stage.show(self);
+    pub fn check(&self, role: &RoleMetrics) -> Result<(), BalanceError> {
+        role.show(self);
         let accounted = self.used + self.rejected_rows() + self.late + self.missing + self.pending;
         if accounted == self.received {
             return Ok(());
         }
-        Err(BalanceError { stage: stage.name().to_owned(), accounted, balance: self.clone() })
+        Err(BalanceError { role: role.name().to_owned(), accounted, balance: self.clone() })
     }
 }
 
@@ -74,11 +74,11 @@ mod tests {
 
     #[test]
     fn a_lost_row_is_noticed() {
-        let stage = Metrics::unregistered().stage("test");
+        let role = Metrics::unregistered().role("test");
         let mut balance = Balance { received: 5, used: 2, late: 1, pending: 1, ..Balance::default() };
-        let error = balance.check(&stage).unwrap_err().to_string();
+        let error = balance.check(&role).unwrap_err().to_string();
         assert!(error.contains("received 5 but accounted for 4"), "{error}");
         balance.reject(Reason::NotFinite, 1);
-        balance.check(&stage).unwrap();
+        balance.check(&role).unwrap();
     }
 }

@@ -80,7 +80,7 @@ pub use log::{
     Appended, Appending, Bounds, Chain, Damage, Entry, Extent, Log, LogError, Message, Partition, Record, next_entry,
     retain,
 };
-pub use metrics::{Metrics, StageMetrics};
+pub use metrics::{Metrics, RoleMetrics};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, SharedLog, Shares};

@@ -1,4 +1,4 @@
-//! Every metric of the engine and the baseline of every stage, built from an injected registry. Names live here only.
+//! Every metric of the engine and the baseline of every role, built from an injected registry. Names live here only.
 //!
 //! What a role has of one partition is in a registry of that partition, whose label everything in it carries: a partition that goes to
 //! another process takes its numbers with it.
@@ -22,7 +22,7 @@ pub struct Metrics {
     messages: IntCounterVec,
     dead_letters: IntCounterVec,
     source_failures: IntCounterVec,
-    stage_seconds: HistogramVec,
+    role_seconds: HistogramVec,
     event_time: GaugeVec,
     positions: IntGaugeVec,
     queue_depth: IntGaugeVec,
@@ -37,9 +37,9 @@ pub struct Metrics {
     pub(crate) damaged_segments: IntCounter,
 }
 
-/// The baseline that every stage has.
+/// The baseline that every role has.
 #[derive(Clone)]
-pub struct StageMetrics {
+pub struct RoleMetrics {
     name: &'static str,
     metrics: Metrics,
     /// messages or ticks handled
@@ -72,7 +72,7 @@ impl Metrics {
             Box::new(build_info()?),
         ];
         of_process.into_iter().try_for_each(|collector| registry.register(collector))?;
-        metrics.register_stages()?;
+        metrics.register_roles()?;
         Ok(metrics)
     }
 
@@ -82,34 +82,34 @@ impl Metrics {
     /// None that a caller could cause.
     pub fn of_partition(&self, number: u32) -> Result<Self, prometheus::Error> {
         let labels = [("partition".to_owned(), number.to_string())].into();
-        let of_stages = Self::build(Registry::new_custom(None, Some(labels))?)?;
-        of_stages.register_stages()?;
+        let of_roles = Self::build(Registry::new_custom(None, Some(labels))?)?;
+        of_roles.register_roles()?;
         Ok(Self {
-            registry: of_stages.registry,
-            rows: of_stages.rows,
-            rejected: of_stages.rejected,
-            messages: of_stages.messages,
-            dead_letters: of_stages.dead_letters,
-            stage_seconds: of_stages.stage_seconds,
-            event_time: of_stages.event_time,
-            positions: of_stages.positions,
-            snapshots: of_stages.snapshots,
+            registry: of_roles.registry,
+            rows: of_roles.rows,
+            rejected: of_roles.rejected,
+            messages: of_roles.messages,
+            dead_letters: of_roles.dead_letters,
+            role_seconds: of_roles.role_seconds,
+            event_time: of_roles.event_time,
+            positions: of_roles.positions,
+            snapshots: of_roles.snapshots,
             ..self.clone()
         })
     }
 
-    fn register_stages(&self) -> Result<(), prometheus::Error> {
-        let of_stages: [Box<dyn Collector>; 8] = [
+    fn register_roles(&self) -> Result<(), prometheus::Error> {
+        let of_roles: [Box<dyn Collector>; 8] = [
             Box::new(self.rows.clone()),
             Box::new(self.rejected.clone()),
             Box::new(self.messages.clone()),
             Box::new(self.dead_letters.clone()),
-            Box::new(self.stage_seconds.clone()),
+            Box::new(self.role_seconds.clone()),
             Box::new(self.event_time.clone()),
             Box::new(self.positions.clone()),
             Box::new(self.snapshots.clone()),
         ];
-        of_stages.into_iter().try_for_each(|collector| self.registry.register(collector))
+        of_roles.into_iter().try_for_each(|collector| self.registry.register(collector))
     }
 
     /// Metrics that are not scraped.
@@ -130,18 +130,18 @@ impl Metrics {
             rows: IntGaugeVec::new(
                 opts(
                     "rows",
-                    "rows by stage since the stage's first start: received = used + rejected + late + missing + pending",
+                    "rows by role since the role's first start: received = used + rejected + late + missing + pending",
                 ),
-                &["stage", "fate"],
+                &["role", "fate"],
             )?,
             rejected: IntGaugeVec::new(
                 opts("rows_rejected", "rows that could not be used, by reason"),
-                &["stage", "reason"],
+                &["role", "reason"],
             )?,
-            messages: IntCounterVec::new(opts("messages_total", "messages or ticks handled"), &["stage"])?,
+            messages: IntCounterVec::new(opts("messages_total", "messages or ticks handled"), &["role"])?,
             dead_letters: IntCounterVec::new(
                 opts("dead_letters_total", "dead letters written, by reason"),
-                &["stage", "reason"],
+                &["role", "reason"],
             )?,
             source_failures: IntCounterVec::new(
                 opts(
@@ -150,23 +150,20 @@ impl Metrics {
                 ),
                 &["source"],
             )?,
-            stage_seconds: HistogramVec::new(
-                seconds("stage_seconds", "time that one message or tick took"),
-                &["stage"],
-            )?,
+            role_seconds: HistogramVec::new(seconds("role_seconds", "time that one message or tick took"), &["role"])?,
             event_time: GaugeVec::new(
                 opts("event_time_seconds", "newest event time handled, Unix seconds"),
-                &["stage"],
+                &["role"],
             )?,
             positions: IntGaugeVec::new(
                 opts(
                     "input_position",
-                    "messages of a topic that are behind a stage; what the log ends at less this is its lag",
+                    "messages of a topic that are behind a role; what the log ends at less this is its lag",
                 ),
-                &["stage", "topic"],
+                &["role", "topic"],
             )?,
             queue_depth: IntGaugeVec::new(opts("queue_depth", "items waiting in a bounded queue"), &["queue"])?,
-            snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["stage"])?,
+            snapshots: IntCounterVec::new(opts("snapshots_total", "snapshots saved"), &["role"])?,
             source_rows: IntGaugeVec::new(
                 opts("source_rows", "rows of a source that became observations or forcing, since its first start"),
                 &["source"],
@@ -211,14 +208,14 @@ impl Metrics {
         &self.registry
     }
 
-    /// The baseline of a stage.
+    /// The baseline of a role.
     #[must_use]
-    pub fn stage(&self, name: &'static str) -> StageMetrics {
-        StageMetrics {
+    pub fn role(&self, name: &'static str) -> RoleMetrics {
+        RoleMetrics {
             name,
             metrics: self.clone(),
             messages: self.messages.with_label_values(&[name]),
-            seconds: self.stage_seconds.with_label_values(&[name]),
+            seconds: self.role_seconds.with_label_values(&[name]),
             snapshots: self.snapshots.with_label_values(&[name]),
             event_time: self.event_time.with_label_values(&[name]),
         }
@@ -252,8 +249,8 @@ impl Metrics {
     }
 }
 
-impl StageMetrics {
-    /// The stage's name, the value of the label `stage`.
+impl RoleMetrics {
+    /// The role's name, the value of the label `role`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.name
@@ -271,7 +268,7 @@ impl StageMetrics {
         inputs.into_iter().for_each(|(partition, position)| self.at(partition, position));
     }
 
-    /// Notes where the stage is in one of its inputs.
+    /// Notes where the role is in one of its inputs.
     pub fn at(&self, partition: Partition, position: u64) {
         let labels = [self.name, partition.contract.topic()];
         self.metrics.positions.with_label_values(&labels).set(gauge(position));
@@ -324,18 +321,18 @@ mod tests {
     fn the_inventory_is_what_dashboards_rely_on() {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry).unwrap();
-        let stage = metrics.stage("ingest");
-        stage.messages.inc();
-        stage.seconds.observe(0.1);
-        stage.snapshots.inc();
-        stage.reached(Timestamp(0));
-        stage.dead_letter(Reason::Late);
-        stage.source_failed("gauge");
+        let role = metrics.role("ingest");
+        role.messages.inc();
+        role.seconds.observe(0.1);
+        role.snapshots.inc();
+        role.reached(Timestamp(0));
+        role.dead_letter(Reason::Late);
+        role.source_failed("gauge");
         let mut balance = Balance::default();
         balance.reject(Reason::Late, 0);
-        balance.check(&stage).unwrap();
+        balance.check(&role).unwrap();
         metrics.queue("raw").set(0);
-        stage.at(Partition::new(Contract::Forcing, 3), 1);
+        role.at(Partition::new(Contract::Forcing, 3), 1);
         metrics.appended(Partition::new(Contract::Forcing, 3), 1);
         metrics.source_rows("gauge", 2, &[(Reason::Late, 1)].into());
         metrics.source_reached("gauge", Some(Timestamp(0)), None);
@@ -360,13 +357,13 @@ mod tests {
                 "nilometer_source_newest_seconds",
                 "nilometer_source_rows",
                 "nilometer_source_rows_rejected",
-                "nilometer_stage_seconds",
+                "nilometer_role_seconds",
             ]
         );
         assert!(Metrics::new(&registry).is_err(), "two sets in one registry would hide each other");
 
         let part = metrics.of_partition(3).unwrap();
-        part.stage("forecast").messages.inc();
+        part.role("forecast").messages.inc();
         let families = part.registry().gather();
         assert!(!families.is_empty() && families.iter().all(|family| !family.name().contains("_log_")));
         let labels = |family: &MetricFamily| {

@@ -74,57 +74,20 @@ impl Conversion {
                 Unit::Millimetre if period_s > 0 => (CUBIC_METRE_PER_MM_KM2 / period_s as f64, 0.0),
                 _ => return refuse("m3 s-1, l s-1, ft3 s-1, mm d-1, mm h-1, mm with a period"),
             },
-            Variable::Stage => match unit {
-                Unit::Metre => (1.0, 0.0),
-                Unit::Foot => (METRE_PER_FOOT, 0.0),
-                _ => return refuse("m, ft"),
-            },
-            Variable::SnowWaterEquivalent => match unit {
-                Unit::Millimetre => (1.0, 0.0),
-                Unit::Inch => (MILLIMETRE_PER_INCH, 0.0),
-                Unit::Metre => (1_000.0, 0.0),
-                _ => return refuse("mm, in, m"),
-            },
-            Variable::SnowCoveredFraction => match unit {
-                Unit::One => (1.0, 0.0),
-                Unit::Percent => (0.01, 0.0),
-                _ => return refuse("1, %"),
-            },
-            Variable::SoilMoisture => match unit {
-                Unit::CubicMetrePerCubicMetre => (1.0, 0.0),
-                _ => return refuse("m3 m-3"),
-            },
-            Variable::Precipitation | Variable::PotentialEvapotranspiration => match unit {
+            _ if variable.accumulates() => match unit {
                 Unit::Millimetre => (1.0, 0.0),
                 Unit::Inch => (MILLIMETRE_PER_INCH, 0.0),
                 Unit::MillimetrePerHour => per(3_600.0)?,
                 Unit::MillimetrePerDay => per(86_400.0)?,
                 _ => return refuse("mm, in, mm h-1, mm d-1"),
             },
-            Variable::AirTemperature | Variable::MinimumAirTemperature | Variable::MaximumAirTemperature => {
-                match unit {
-                    Unit::DegreeCelsius => (1.0, 0.0),
-                    Unit::Kelvin => (1.0, -KELVIN_AT_ZERO_CELSIUS),
-                    _ => return refuse("degC, K"),
-                }
+            _ => {
+                let (accepted, words) = to_unit(variable.unit());
+                let Some((_, factor, offset)) = accepted.iter().find(|(from, ..)| *from == unit) else {
+                    return refuse(words);
+                };
+                (*factor, *offset)
             }
-            Variable::DayLength => match unit {
-                Unit::Day => (1.0, 0.0),
-                Unit::Hour => (1.0 / 24.0, 0.0),
-                Unit::Second => (1.0 / 86_400.0, 0.0),
-                _ => return refuse("d, h, s"),
-            },
-            Variable::ShortwaveRadiation => match unit {
-                Unit::WattPerSquareMetre => (1.0, 0.0),
-                Unit::MegajoulePerSquareMetreDay => (1e6 / 86_400.0, 0.0),
-                _ => return refuse("W m-2, MJ m-2 d-1"),
-            },
-            Variable::VapourPressure => match unit {
-                Unit::Pascal => (1.0, 0.0),
-                Unit::Hectopascal => (100.0, 0.0),
-                Unit::Kilopascal => (1_000.0, 0.0),
-                _ => return refuse("Pa, hPa, kPa"),
-            },
         };
         let depth = matches!(unit, Unit::Millimetre | Unit::MillimetrePerHour | Unit::MillimetrePerDay);
         let per_km2 = variable == Variable::Discharge && depth;
@@ -159,6 +122,35 @@ impl Conversion {
     #[must_use]
     pub const fn period_s(&self) -> i64 {
         self.period_s
+    }
+}
+
+/// Of a canonical unit the units that are converted to it, each with factor and offset, and their names.
+const fn to_unit(unit: Unit) -> (&'static [(Unit, f64, f64)], &'static str) {
+    match unit {
+        Unit::Metre => (&[(Unit::Metre, 1.0, 0.0), (Unit::Foot, METRE_PER_FOOT, 0.0)], "m, ft"),
+        Unit::Millimetre => (
+            &[(Unit::Millimetre, 1.0, 0.0), (Unit::Inch, MILLIMETRE_PER_INCH, 0.0), (Unit::Metre, 1_000.0, 0.0)],
+            "mm, in, m",
+        ),
+        Unit::One => (&[(Unit::One, 1.0, 0.0), (Unit::Percent, 0.01, 0.0)], "1, %"),
+        Unit::CubicMetrePerCubicMetre => (&[(Unit::CubicMetrePerCubicMetre, 1.0, 0.0)], "m3 m-3"),
+        Unit::DegreeCelsius => {
+            (&[(Unit::DegreeCelsius, 1.0, 0.0), (Unit::Kelvin, 1.0, -KELVIN_AT_ZERO_CELSIUS)], "degC, K")
+        }
+        Unit::Day => {
+            (&[(Unit::Day, 1.0, 0.0), (Unit::Hour, 1.0 / 24.0, 0.0), (Unit::Second, 1.0 / 86_400.0, 0.0)], "d, h, s")
+        }
+        Unit::WattPerSquareMetre => (
+            &[(Unit::WattPerSquareMetre, 1.0, 0.0), (Unit::MegajoulePerSquareMetreDay, 1e6 / 86_400.0, 0.0)],
+            "W m-2, MJ m-2 d-1",
+        ),
+        Unit::Pascal => (
+            &[(Unit::Pascal, 1.0, 0.0), (Unit::Hectopascal, 100.0, 0.0), (Unit::Kilopascal, 1_000.0, 0.0)],
+            "Pa, hPa, kPa",
+        ),
+        // No variable travels in these.
+        _ => (&[], "none"),
     }
 }
 

@@ -1,6 +1,6 @@
-//! What a forecaster's dashboard needs to know of the role, besides every stage's baseline.
+//! What a forecaster's dashboard needs to know of the role, besides every role's baseline.
 
-use nilometer_engine::StageMetrics;
+use nilometer_engine::RoleMetrics;
 use prometheus::{
     Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
 };
@@ -9,7 +9,7 @@ use prometheus::{
 #[derive(Clone)]
 pub struct ForecastMetrics {
     /// the baseline
-    pub stage: StageMetrics,
+    pub role: RoleMetrics,
     /// steps since the state began whose forcing was filled in
     pub(crate) filled_steps: IntGauge,
     /// how far the state is behind the tick, because forcing has not arrived
@@ -41,7 +41,7 @@ impl ForecastMetrics {
     ///
     /// # Errors
     /// [`prometheus::Error`] when the registry already holds one of them.
-    pub fn new(stage: StageMetrics, registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn new(role: RoleMetrics, registry: &Registry) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(name, help).namespace("nilometer").subsystem("forecast");
         let innovation = HistogramOpts::from(opts(
             "innovation_normalised",
@@ -51,7 +51,7 @@ impl ForecastMetrics {
         let rewound = HistogramOpts::from(opts("rewound_seconds", "event time that a rewind went back"))
             .buckets([1.0, 6.0, 24.0, 72.0, 240.0, 720.0].map(|hours| hours * 3_600.0).to_vec());
         let metrics = Self {
-            stage,
+            role,
             filled_steps: IntGauge::with_opts(opts(
                 "filled_steps",
                 "steps whose forcing was filled in, since the state began",
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn the_inventory_is_what_dashboards_rely_on() {
         let registry = Registry::new();
-        ForecastMetrics::new(Metrics::unregistered().stage("forecast"), &registry).unwrap();
+        ForecastMetrics::new(Metrics::unregistered().role("forecast"), &registry).unwrap();
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(
             names,

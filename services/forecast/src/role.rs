@@ -104,10 +104,10 @@ impl Role {
         .await?;
         let saved = replay.state().progress.tick;
         if saved > Timestamp::MIN {
-            metrics.stage.reached(saved);
+            metrics.role.reached(saved);
         }
         for (partition, position) in replay.places() {
-            metrics.stage.at(partition, position);
+            metrics.role.at(partition, position);
         }
         let role = Self {
             reporter: Reporter::new(setting.clone(), metrics.clone()),
@@ -140,8 +140,8 @@ impl Role {
             self.outbox.meanwhile(self.log.append(partition, message)).await??;
         }
         let messages = analyses.into_iter().chain(forecasts);
-        let stage = self.metrics.stage.clone();
-        self.outbox.hand_over(messages, move |_| stage.done(tick, inputs)).await?;
+        let metrics = self.metrics.role.clone();
+        self.outbox.hand_over(messages, move |_| metrics.done(tick, inputs)).await?;
         if !snapshots.is_empty() {
             self.outbox.settle().await?;
             for (ordinal, state, columns) in snapshots {
@@ -157,7 +157,7 @@ impl Role {
             rows.iter().for_each(|row| builder.push(row));
             let (partition, message) = self.message(tick, Contract::DeadLetter, builder.finish()?.into_batch());
             if let Appended::At(_) = self.outbox.meanwhile(self.log.append(partition, message)).await?? {
-                rows.iter().for_each(|row| self.metrics.stage.dead_letter(row.reason));
+                rows.iter().for_each(|row| self.metrics.role.dead_letter(row.reason));
                 self.dead_letters.count(rows);
             }
         }
@@ -194,7 +194,7 @@ impl Role {
         if self.saved == tick {
             return Ok(());
         }
-        replay.state().balance().check(&self.metrics.stage)?;
+        replay.state().balance().check(&self.metrics.role)?;
         let (residual_mm, tolerance_mm) = replay.state().budget_residual_mm();
         self.metrics.budget_residual_mm.set(residual_mm);
         if residual_mm > tolerance_mm {
@@ -203,7 +203,7 @@ impl Role {
         let (state, columns) = replay.compute(|state| state.store()).await?;
         self.outbox.settle().await?;
         self.snapshots.save(tick.0, &state, &columns).await?;
-        self.metrics.stage.snapshots.inc();
+        self.metrics.role.snapshots.inc();
         self.saved = tick;
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use nilometer_engine::{Log, Partition, StageMetrics};
+use nilometer_engine::{Log, Partition, RoleMetrics};
 use nilometer_packages::{Announcement, MODELS, PackageStore, PackageStoreError};
 use nilometer_schemas::{Contract, ModelRow, Models, ModelsBuilder, Timestamp};
 
@@ -26,7 +26,7 @@ pub(crate) struct Announcements {
     looked: Option<Instant>,
     /// what was said last of a store that cannot be read
     failing: Option<String>,
-    stage: StageMetrics,
+    role_metrics: RoleMetrics,
 }
 
 impl Announcements {
@@ -38,7 +38,7 @@ impl Announcements {
         numbers: impl Iterator<Item = u32>,
         planned: Option<Timestamp>,
         every_tick: bool,
-        stage: StageMetrics,
+        role_metrics: RoleMetrics,
     ) -> Result<Self, IngestError> {
         let mut reached = planned.unwrap_or(Timestamp::MIN);
         for number in numbers {
@@ -47,7 +47,7 @@ impl Announcements {
                 reached = reached.max(newest.map_or(Timestamp::MIN, Timestamp));
             }
         }
-        Ok(Self { packages, next, head: None, reached, every_tick, looked: None, failing: None, stage })
+        Ok(Self { packages, next, head: None, reached, every_tick, looked: None, failing: None, role_metrics })
     }
 
     /// The number of the next one.
@@ -67,7 +67,7 @@ impl Announcements {
                 }
                 Err(error) if self.every_tick && tick > self.reached => {
                     let why = in_full(&error);
-                    self.stage.source_failed(MODELS);
+                    self.role_metrics.source_failed(MODELS);
                     if self.failing.replace(why.clone()).as_ref() != Some(&why) {
                         tracing::error!(
                             why,
@@ -153,8 +153,8 @@ mod tests {
     }
 
     async fn announcements(packages: &PackageStore, log: &dyn Log, next: u64) -> Announcements {
-        let stage = Metrics::unregistered().stage(PRODUCER);
-        Announcements::new(packages.clone(), next, log, 0..1, None, true, stage).await.unwrap()
+        let role_metrics = Metrics::unregistered().role(PRODUCER);
+        Announcements::new(packages.clone(), next, log, 0..1, None, true, role_metrics).await.unwrap()
     }
 
     async fn reasons(announcements: &mut Announcements, tick: i64) -> Vec<String> {

@@ -6,8 +6,8 @@ use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Look, Source};
 use nilometer_definitions::Partitioning;
 use nilometer_engine::{
-    Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender, Snapshots,
-    StageMetrics, Stop, off_reactor, queue,
+    Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender,
+    RoleMetrics, Snapshots, Stop, off_reactor, queue,
 };
 use nilometer_packages::PackageStore;
 use nilometer_schemas::{Contract, Models, Timestamp};
@@ -88,22 +88,29 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     let Dependencies { log, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
         dependencies;
     let mut state = snapshots.newest::<IngestState>().await?.map(|s| s.content).unwrap_or_default();
-    let stage = metrics.stage(PRODUCER);
+    let role_metrics = metrics.role(PRODUCER);
     if let Some(tick) = state.tick {
         tracing::info!(%tick, "resuming from a snapshot");
-        stage.reached(tick);
+        role_metrics.reached(tick);
     }
     let names: Vec<String> = lines.decoders.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
-    let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), stage: stage.clone() };
+    let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), role_metrics: role_metrics.clone() };
     let reader = tokio::spawn(reader.run(state.clone(), sender, stop.clone()));
     let planned = state.planned.as_ref().map(|planned| planned.look.tick);
     let next = state.announcements + 1;
     let mut announcements =
-        Announcements::new(packages, next, &*log, parts.numbers(), planned, growing, stage.clone()).await?;
+        Announcements::new(packages, next, &*log, parts.numbers(), planned, growing, role_metrics.clone()).await?;
     let outbox = Outbox::new(log.clone());
-    let mut writer =
-        Writer { log, outbox, snapshots, lines: Some(lines), stage, parts, dead_letters: DeadLetterLog::new(PRODUCER) };
+    let mut writer = Writer {
+        log,
+        outbox,
+        snapshots,
+        lines: Some(lines),
+        role_metrics,
+        parts,
+        dead_letters: DeadLetterLog::new(PRODUCER),
+    };
     state.intake.sources.show(&metrics);
     let mut since_save = 0;
     while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
@@ -152,7 +159,7 @@ struct Reader {
     growing: bool,
     /// sources that could not be read at the last look, and why: each cause is said once
     failing: BTreeMap<String, String>,
-    stage: StageMetrics,
+    role_metrics: RoleMetrics,
 }
 
 impl Reader {
@@ -247,7 +254,7 @@ impl Reader {
                     all.extend(batches);
                 }
                 Err(error) if self.growing && error.is_retryable() => {
-                    self.stage.source_failed(&name);
+                    self.role_metrics.source_failed(&name);
                     let why = in_full(&error);
                     if self.failing.insert(name.clone(), why.clone()).as_ref() != Some(&why) {
                         tracing::warn!(
@@ -269,14 +276,14 @@ struct Writer {
     outbox: Outbox,
     snapshots: Snapshots,
     lines: Option<Lines>,
-    stage: StageMetrics,
+    role_metrics: RoleMetrics,
     parts: Partitioning,
     dead_letters: DeadLetterLog,
 }
 
 impl Writer {
     async fn decode(&mut self, state: &mut IngestState, batches: Vec<RawBatch>) -> Result<Rows, IngestError> {
-        let timer = self.stage.seconds.start_timer();
+        let timer = self.role_metrics.seconds.start_timer();
         let Some(mut lines) = self.lines.take() else { unreachable!("decode gives the lines back") };
         let mut intake = std::mem::take(&mut state.intake);
         let (lines, intake, rows) = off_reactor(move || {
@@ -303,7 +310,7 @@ impl Writer {
             let message = message(tick, dead_letters_batch(&rows.dead_letters)?.into_batch());
             if self.outbox.meanwhile(self.log.append(dead_letters, message)).await?? != Appended::Already {
                 for dead_letter in &rows.dead_letters {
-                    self.stage.dead_letter(dead_letter.reason);
+                    self.role_metrics.dead_letter(dead_letter.reason);
                 }
                 self.dead_letters.count(&rows.dead_letters);
             }
@@ -320,18 +327,18 @@ impl Writer {
             [(Contract::Forcing, forcings), (Contract::Observation, observations)]
                 .map(|(contract, rows)| (Partition::new(contract, number), message(tick, rows)))
         });
-        let stage = self.stage.clone();
-        Ok(self.outbox.hand_over(messages, move |_| stage.done(tick, [])).await?)
+        let role_metrics = self.role_metrics.clone();
+        Ok(self.outbox.hand_over(messages, move |_| role_metrics.done(tick, [])).await?)
     }
 
     async fn save(&mut self, state: &IngestState) -> Result<(), IngestError> {
         self.outbox.settle().await?;
-        state.intake.balance.check(&self.stage)?;
+        state.intake.balance.check(&self.role_metrics)?;
         // A plan comes before the state that follows from it.
         let time = state.planned.as_ref().map(|p| p.look.tick).or(state.tick.map(|t| Timestamp(t.0 + 1)));
         let Some(time) = time else { return Ok(()) };
         self.snapshots.save(time.0, state, &Columns::default()).await?;
-        self.stage.snapshots.inc();
+        self.role_metrics.snapshots.inc();
         Ok(())
     }
 }
@@ -374,7 +381,7 @@ mod tests {
             clock: Clock::wall(3_600, CatchUp::All),
             growing: true,
             failing: BTreeMap::new(),
-            stage: Metrics::unregistered().stage(PRODUCER),
+            role_metrics: Metrics::unregistered().role(PRODUCER),
         }
     }
 

@@ -1,4 +1,4 @@
-//! From a definition to running stages, and their end in the order of the flow.
+//! From a definition to running kinds of role, and their end in the order of the flow.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -20,9 +20,9 @@ use crate::{
     flow::{ROLES, RoleKind},
     http::{self, Health},
     intake::Mode,
+    kind::{self, Progress, Work, complete_behind},
     mending, progress, publishing, retention,
     roles::{self, Roles},
-    stage::{self, Progress, Work, complete_behind},
     storage::{self, ARCHIVE},
     topics,
 };
@@ -33,10 +33,10 @@ const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 /// Partitions that are trimmed at once.
 const TRIMMED_AT_ONCE: usize = 4;
 
-/// Every stage of one process, ready to run.
+/// Every kind of one process, ready to run.
 pub struct Run {
     /// those of this process, in the order of the flow
-    stages: Vec<RoleKind>,
+    kinds: Vec<RoleKind>,
     roles: Arc<Roles>,
     lease: Lease,
 }
@@ -70,16 +70,16 @@ impl Opening {
 }
 
 impl Run {
-    /// Opens the store and the log. `stages` are those of this process, all where none is named. Their roles are made when they run.
+    /// Opens the store and the log. `kinds of role` are those of this process, all where none is named. Their roles are made when they run.
     pub async fn new(
         opening: Opening,
         pipeline: Pipeline,
         clock: Clock,
         mode: Mode,
-        stages: &[RoleKind],
+        kinds: &[RoleKind],
     ) -> Result<Self> {
         let Opening { lease, accept } = opening;
-        let named = |stage: &RoleKind| stages.is_empty() || stages.contains(stage);
+        let named = |kind: &RoleKind| kinds.is_empty() || kinds.contains(kind);
         let mine: Vec<RoleKind> = flow(&pipeline).filter(named).collect();
         if mine.is_empty() {
             bail!("--role names none but score, and forecast.score is false; accepted is another role, or true");
@@ -94,7 +94,7 @@ impl Run {
         let mut resume = BTreeMap::new();
         let log: Arc<dyn Log> = match &kafka {
             Some(log) => log.clone(),
-            None if !stages.is_empty() => {
+            None if !kinds.is_empty() => {
                 bail!(
                     "--role is there, but the log is in log.store, which is for one process; accepted is a log.kafka section, or no --role"
                 )
@@ -128,12 +128,12 @@ impl Run {
             accept_state_loss: accept.state_loss,
             pipeline,
         };
-        Ok(Self { stages: mine, roles: Arc::new(roles), lease })
+        Ok(Self { kinds: mine, roles: Arc::new(roles), lease })
     }
 
-    /// Runs every stage until the window's end or a signal; then, with `stay`, serves metrics until a signal.
+    /// Runs every kind of role until the window's end or a signal; then, with `stay`, serves metrics until a signal.
     pub async fn until_the_end(self, stay: bool) -> Result<()> {
-        let Self { stages, roles, lease } = &self;
+        let Self { kinds, roles, lease } = &self;
         let health = Health::default();
         let server = match roles.pipeline.serve.address {
             Some(address) => {
@@ -144,28 +144,28 @@ impl Run {
             None => None,
         };
         let mut lifecycle = Lifecycle::new();
-        let stops: Vec<Stop> = stages.iter().map(|_| lifecycle.next_role()).collect();
+        let stops: Vec<Stop> = kinds.iter().map(|_| lifecycle.next_role()).collect();
         let lifecycle = Arc::new(lifecycle);
-        let before: Vec<Progress> = stages.iter().map(|stage| self.progress(|other| other < *stage)).collect();
+        let before: Vec<Progress> = kinds.iter().map(|kind| self.progress(|other| other < *kind)).collect();
         let mut running = JoinSet::new();
-        for (index, (stage, stop)) in stages.iter().zip(&stops).enumerate() {
+        for (index, (kind, stop)) in kinds.iter().zip(&stops).enumerate() {
             let work = Work {
-                stage: *stage,
-                shares: self.shares(*stage)?,
-                whole: self.progress(|other| other == *stage),
+                kind: *kind,
+                shares: self.shares(*kind)?,
+                whole: self.progress(|other| other == *kind),
                 roles: roles.clone(),
                 health: health.clone(),
             };
-            let stage = stage::run(work, stop.clone());
-            running.spawn(async move { (index, stage.await) });
+            let kind = kind::run(work, stop.clone());
+            running.spawn(async move { (index, kind.await) });
         }
         let stopping = tokio::spawn(stop_on_signal(lifecycle.clone(), roles.kafka.is_some()));
         let replays = roles.mode == Mode::Replay;
         let time = &roles.pipeline.time;
         let showing = replays.then(|| tokio::spawn(progress::show(roles.exposition.clone(), time.from, time.to)));
-        let trims = stages.contains(&RoleKind::Publish);
+        let trims = kinds.contains(&RoleKind::Publish);
         let trimming = trims.then(|| tokio::spawn(trim_regularly(roles.clone())));
-        let beginning = (replays && stages[0] != RoleKind::Ingest)
+        let beginning = (replays && kinds[0] != RoleKind::Ingest)
             .then(|| tokio::spawn(complete_behind(before[0].clone(), lifecycle.clone(), 0)));
         let ended = lease.during(supervise(running, &lifecycle, &before)).await;
         for task in [trimming, showing, beginning].into_iter().flatten() {
@@ -189,28 +189,28 @@ impl Run {
         Ok(lease.release().await?)
     }
 
-    /// The partitions of a stage that are ours: all, or those that the cluster gives us.
-    fn shares(&self, stage: RoleKind) -> Result<Shares> {
+    /// The partitions of a kind of role that are ours: all, or those that the cluster gives us.
+    fn shares(&self, kind: RoleKind) -> Result<Shares> {
         match &self.roles.kafka {
-            Some(kafka) => Ok(kafka.join(stage.name(), stage.topic())?),
+            Some(kafka) => Ok(kafka.join(kind.name(), kind.topic())?),
             None => Ok(Shares::all(self.roles.parts.numbers())),
         }
     }
 
-    /// How far some stages have come, where other processes may have roles of them. None in operations, which have no last tick.
+    /// How far some kinds of role have come, where other processes may have roles of them. None in operations, which have no last tick.
     fn progress(&self, of: impl Fn(RoleKind) -> bool) -> Progress {
         let elsewhere = self.roles.mode == Mode::Replay && self.roles.kafka.is_some();
-        let stages = flow(&self.roles.pipeline).filter(|stage| elsewhere && of(*stage));
+        let kinds = flow(&self.roles.pipeline).filter(|kind| elsewhere && of(*kind));
         let time = &self.roles.pipeline.time;
         let last = Timestamp(time.to.0 + 1).ceil_s(time.tick_s()).plus_s(-time.tick_s());
-        Progress { snapshots: stages.flat_map(|stage| self.roles.snapshots_of(stage)).collect(), last: last.0 }
+        Progress { snapshots: kinds.flat_map(|kind| self.roles.snapshots_of(kind)).collect(), last: last.0 }
     }
 }
 
-/// The stages of a pipeline.
+/// The kinds of a pipeline.
 fn flow(pipeline: &Pipeline) -> impl Iterator<Item = RoleKind> + use<> {
-    let asked: Vec<RoleKind> = ROLES.iter().filter(|role| role.is_of(pipeline)).map(|role| role.stage).collect();
-    RoleKind::ALL.into_iter().filter(move |stage| asked.contains(stage))
+    let asked: Vec<RoleKind> = ROLES.iter().filter(|role| role.is_of(pipeline)).map(|role| role.kind).collect();
+    RoleKind::ALL.into_iter().filter(move |kind| asked.contains(kind))
 }
 
 async fn trim_regularly(roles: Arc<Roles>) {
@@ -241,7 +241,7 @@ async fn compact_archive(roles: &Roles) {
     }
 }
 
-/// Waits for the stages; each that has ended lets the one behind it drain. The first failure stops all.
+/// Waits for the kinds of role; each that has ended lets the one behind it drain. The first failure stops all.
 async fn supervise(
     mut running: JoinSet<(usize, Result<()>)>,
     lifecycle: &Arc<Lifecycle>,
@@ -262,7 +262,7 @@ async fn supervise(
                 lifecycle.complete(index + 1);
             }
             Err(panicked) => {
-                failure.get_or_insert(anyhow!("a stage panicked: {panicked}"));
+                failure.get_or_insert(anyhow!("a role panicked: {panicked}"));
                 lifecycle.stop_now();
                 lifecycle.stop();
             }

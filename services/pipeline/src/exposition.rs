@@ -22,14 +22,14 @@ impl Exposition {
         &self.process
     }
 
-    /// Shows what a stage has of a partition.
-    pub fn show(&self, stage: RoleKind, number: u32, registry: Registry) {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert((stage, number), registry);
+    /// Shows what a kind of role has of a partition.
+    pub fn show(&self, kind: RoleKind, number: u32, registry: Registry) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert((kind, number), registry);
     }
 
     /// Shows it no longer.
-    pub fn forget(&self, stage: RoleKind, number: u32) {
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(stage, number));
+    pub fn forget(&self, kind: RoleKind, number: u32) {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, number));
     }
 
     /// Everything, each family once, by name.
@@ -60,10 +60,10 @@ mod tests {
         let metrics = Metrics::new(exposition.process()).unwrap();
         for number in [0, 7] {
             let part = metrics.of_partition(number).unwrap();
-            part.stage("forecast").messages.inc();
+            part.role("forecast").messages.inc();
             exposition.show(RoleKind::Forecast, number, part.registry().clone());
         }
-        metrics.stage("ingest").messages.inc();
+        metrics.role("ingest").messages.inc();
         let text = || TextEncoder::new().encode_to_string(&exposition.gather()).unwrap();
         assert_eq!(text().matches("# TYPE nilometer_messages_total").count(), 1);
         assert_eq!(text().matches("nilometer_messages_total{").count(), 3);

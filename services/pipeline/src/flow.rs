@@ -1,35 +1,35 @@
-//! The flow by its names: the stages in their order, and every role with what it reads and appends.
+//! The flow by its names: the kinds of role in their order, and every role with what it reads and appends.
 
 use nilometer_schemas::Contract;
 
 use crate::role::{RoleEntry, forecast, ingest, publish, score};
 
-/// Lists the stages: the name on the command line, in metrics and in stores, and the topic whose partitions its processes share.
-macro_rules! stages {
-    ($($(#[$doc:meta])* $stage:ident = $name:literal, $topic:expr;)*) => {
+/// Lists the kinds of role: the name on the command line, in metrics and in stores, and the topic whose partitions its processes share.
+macro_rules! role_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal, $topic:expr;)*) => {
         /// What runs on its own where the log is on Kafka, in the order of the flow.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum RoleKind { $($(#[$doc])* $stage,)* }
+        pub enum RoleKind { $($(#[$doc])* $kind,)* }
 
         impl RoleKind {
-            /// Every stage, in the order of the flow.
-            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$stage),*];
+            /// Every kind of role, in the order of the flow.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$kind),*];
 
             /// Its name on the command line, in metrics and in stores.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(Self::$stage => $name,)* }
+                match self { $(Self::$kind => $name,)* }
             }
 
             /// The topic whose partitions its processes share.
             pub const fn topic(self) -> Contract {
-                match self { $(Self::$stage => $topic,)* }
+                match self { $(Self::$kind => $topic,)* }
             }
         }
     };
 }
 
-stages! {
+role_kinds! {
     /// sources become rows in the log; goes with the first partition and feeds all
     Ingest = "ingest", Contract::Observation;
     /// rows become states and forecasts
@@ -68,5 +68,5 @@ pub fn role(name: &str) -> Option<&'static RoleEntry> {
 
 /// The contracts that are published.
 pub fn published() -> impl Iterator<Item = Contract> {
-    ROLES.iter().filter(|role| role.stage == RoleKind::Publish).flat_map(|role| role.reads.iter().copied())
+    ROLES.iter().filter(|role| role.kind == RoleKind::Publish).flat_map(|role| role.reads.iter().copied())
 }

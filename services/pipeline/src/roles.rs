@@ -45,39 +45,39 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// A stage's roles of one partition, by name; none where it has no catchments.
+    /// The roles of a kind of one partition, by name; none where it has no catchments.
     ///
     /// # Errors
     /// What cannot be made of the definition.
-    pub fn of(&self, stage: RoleKind, number: u32, stop: &Stop) -> Result<Vec<(String, Role)>> {
+    pub fn of(&self, kind: RoleKind, number: u32, stop: &Stop) -> Result<Vec<(String, Role)>> {
         let Some(part) = self.parts.part(number) else { return Ok(Vec::new()) };
         // One ingest for all: it goes with the first partition, and its metrics are the process's.
-        if stage == RoleKind::Ingest && number != self.parts.first() {
+        if kind == RoleKind::Ingest && number != self.parts.first() {
             return Ok(Vec::new());
         }
-        let metrics = match stage {
+        let metrics = match kind {
             RoleKind::Ingest => self.metrics.clone(),
             _ => self.metrics.of_partition(number)?,
         };
         let make = |role: &'static RoleEntry| {
             let making = Making { role, roles: self, part, number, metrics: &metrics, stop };
-            let name = match stage {
+            let name = match kind {
                 RoleKind::Ingest => role.name.to_owned(),
                 _ => format!("{}/{number}", role.name),
             };
             Ok((name, (role.make)(&making)?))
         };
-        let roles = ROLES.iter().filter(|role| role.stage == stage).map(make).collect::<Result<_>>()?;
-        if stage != RoleKind::Ingest {
-            self.exposition.show(stage, number, metrics.registry().clone());
+        let roles = ROLES.iter().filter(|role| role.kind == kind).map(make).collect::<Result<_>>()?;
+        if kind != RoleKind::Ingest {
+            self.exposition.show(kind, number, metrics.registry().clone());
         }
         Ok(roles)
     }
 
-    /// Lets go of what a stage had of partitions that another process has now.
-    pub fn release(&self, stage: RoleKind, numbers: &[u32]) {
-        numbers.iter().for_each(|&number| self.exposition.forget(stage, number));
-        let all: Vec<u32> = match stage {
+    /// Lets go of what a kind of role had of partitions that another process has now.
+    pub fn release(&self, kind: RoleKind, numbers: &[u32]) {
+        numbers.iter().for_each(|&number| self.exposition.forget(kind, number));
+        let all: Vec<u32> = match kind {
             // One for all: it goes with the first partition.
             RoleKind::Ingest if numbers.contains(&self.parts.first()) => self.parts.numbers().collect(),
             RoleKind::Ingest => Vec::new(),
@@ -88,16 +88,16 @@ impl Roles {
         }
     }
 
-    /// Where a stage's roles of every partition keep how far they have come; no role waits for the last.
-    pub fn snapshots_of(&self, stage: RoleKind) -> Vec<Snapshots> {
-        if stage == RoleKind::Publish {
+    /// Where the roles of a kind of every partition keep how far they have come; no role waits for the last.
+    pub fn snapshots_of(&self, kind: RoleKind) -> Vec<Snapshots> {
+        if kind == RoleKind::Publish {
             return Vec::new();
         }
-        let numbers: Vec<u32> = match stage {
+        let numbers: Vec<u32> = match kind {
             RoleKind::Ingest => vec![self.parts.first()],
             _ => self.parts.numbers().collect(),
         };
-        let of_stage = || ROLES.iter().filter(|role| role.stage == stage);
+        let of_stage = || ROLES.iter().filter(|role| role.kind == kind);
         numbers.iter().flat_map(|number| of_stage().map(|role| self.snapshots(role, *number))).collect()
     }
 
@@ -109,7 +109,7 @@ impl Roles {
 
     /// Where a role of a partition keeps its state.
     pub fn snapshots(&self, role: &RoleEntry, number: u32) -> Snapshots {
-        let numbers: Vec<u32> = match role.stage {
+        let numbers: Vec<u32> = match role.kind {
             RoleKind::Ingest => self.parts.numbers().collect(),
             _ => vec![number],
         };

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nilometer_archive::{object_key, to_parquet};
 use nilometer_engine::{
-    Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, SnapshotError, Snapshots,
-    StageMetrics, Stop, next_entry, to_ipc,
+    Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, RoleMetrics, SnapshotError,
+    Snapshots, Stop, next_entry, to_ipc,
 };
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Reason, SchemaError, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
@@ -22,7 +22,7 @@ pub struct Dependencies {
     /// where the archive lies
     pub archive: Arc<dyn ObjectStore>,
     /// its metrics
-    pub metrics: StageMetrics,
+    pub metrics: RoleMetrics,
     /// what it publishes
     pub partition: Partition,
     /// the producer of dead letters of messages that do not keep their contract; none where their readers refuse them

@@ -80,7 +80,7 @@ async fn a_later_version_is_published_and_another_contract_becomes_a_dead_letter
             log: log.clone(),
             snapshots: Snapshots::new(Arc::new(InMemory::new()), "snapshots", "publish", 2),
             archive: store.clone(),
-            metrics: metrics.stage("publish_forecast"),
+            metrics: metrics.role("publish_forecast"),
             partition: FORECASTS,
             refuses_as: Some("publish_forecast"),
             snapshot_every: 1,

@@ -1,6 +1,6 @@
 //! Skill while it happens, by lead class, model and whether it is a shadow; never by station.
 
-use nilometer_engine::StageMetrics;
+use nilometer_engine::RoleMetrics;
 use prometheus::{CounterVec, GaugeVec, IntCounterVec, Opts, Registry, core::Collector};
 
 /// Lead classes: the last hour of each, and its name.
@@ -12,7 +12,7 @@ const CLASSES: [(i64, &str); 6] =
 #[derive(Clone)]
 pub struct ScoreMetrics {
     /// the baseline
-    pub stage: StageMetrics,
+    pub role: RoleMetrics,
     /// forecasts that were judged
     pub(crate) scored: IntCounterVec,
     /// of these, the ones whose 90 % interval held the observation
@@ -40,11 +40,11 @@ impl ScoreMetrics {
     ///
     /// # Errors
     /// [`prometheus::Error`] when the registry already holds one of them.
-    pub fn new(stage: StageMetrics, registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub fn new(role: RoleMetrics, registry: &Registry) -> Result<Self, prometheus::Error> {
         let opts = |name: &str, help: &str| Opts::new(name, help).namespace("nilometer").subsystem("score");
         let labels = ["lead", "model", "shadow"];
         let metrics = Self {
-            stage,
+            role,
             scored: IntCounterVec::new(opts("forecasts_total", "forecasts that met an observation"), &labels)?,
             revised: IntCounterVec::new(
                 opts("revised_total", "forecasts judged again by a corrected reading"),
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn the_inventory_is_what_dashboards_rely_on() {
         let registry = Registry::new();
-        let metrics = ScoreMetrics::new(Metrics::unregistered().stage("score"), &registry).unwrap();
+        let metrics = ScoreMetrics::new(Metrics::unregistered().role("score"), &registry).unwrap();
         let of = ["1h", "hybrid", "false"];
         metrics.scored.with_label_values(&of).inc();
         metrics.revised.with_label_values(&of).inc();

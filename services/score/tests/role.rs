@@ -163,7 +163,7 @@ fn start(
     let dependencies = Dependencies {
         log: Arc::new(EmbeddedLog::new(store.clone(), "log", &metrics)),
         snapshots: Snapshots::new(store.clone(), "snapshots", "score", 2),
-        metrics: ScoreMetrics::new(metrics.stage("score"), registry).unwrap(),
+        metrics: ScoreMetrics::new(metrics.role("score"), registry).unwrap(),
         partition: 0,
     };
     nilometer_score::run(pipeline.clone(), dependencies, stop)

@@ -112,24 +112,11 @@ const fn gap_rows() -> u32 {
     744
 }
 
-/// What is possible on Earth, in the canonical unit: the default gross range. Wide on purpose; records behind it:
-/// the Amazon at Óbidos carries up to 0.3 million m³/s, 1.8 m of rain fell in a day (WMO, Foc-Foc 1966).
+/// What is possible on Earth, in the canonical unit: the default gross range.
 #[must_use]
 pub const fn possible_range(variable: Variable) -> Range {
-    match variable {
-        Variable::Discharge => Range { min: 0.0, max: 500_000.0 },
-        Variable::Stage => Range { min: -500.0, max: 9_000.0 },
-        Variable::SnowWaterEquivalent => Range { min: 0.0, max: 20_000.0 },
-        Variable::SnowCoveredFraction | Variable::SoilMoisture => Range { min: 0.0, max: 1.0 },
-        Variable::Precipitation => Range { min: 0.0, max: 2_000.0 },
-        Variable::PotentialEvapotranspiration => Range { min: 0.0, max: 50.0 },
-        Variable::AirTemperature | Variable::MinimumAirTemperature | Variable::MaximumAirTemperature => {
-            Range { min: -95.0, max: 60.0 }
-        }
-        Variable::DayLength => Range { min: 0.0, max: 1.0 },
-        Variable::ShortwaveRadiation => Range { min: 0.0, max: 1_400.0 },
-        Variable::VapourPressure => Range { min: 0.0, max: 10_000.0 },
-    }
+    let (min, max) = variable.possible_range();
+    Range { min, max }
 }
 
 /// What a value of a period can be on Earth: as [`possible_range`], and no more rain than the envelope of the world's records,
@@ -170,14 +157,12 @@ impl CheckOptions {
     /// What of these holds for `variable`.
     #[must_use]
     pub fn of(&self, variable: Variable) -> Self {
-        match variable {
-            Variable::Discharge | Variable::Stage => self.clone(),
-            // Seen when somebody looks: nothing is missing in between.
-            Variable::SnowWaterEquivalent | Variable::SnowCoveredFraction | Variable::SoilMoisture => {
-                Self { future_tolerance: self.future_tolerance, ..Self::default() }
-            }
-            _ => Self { gap: self.gap, future_tolerance: self.future_tolerance, ..Self::default() },
+        if variable.is_of_gauges() {
+            return self.clone();
         }
+        // What satellites observe is there when one has passed: nothing is missing in between.
+        let gap = self.gap.filter(|_| variable.is_forcing());
+        Self { gap, future_tolerance: self.future_tolerance, ..Self::default() }
     }
 
     /// Every problem: key and what is wrong with it.

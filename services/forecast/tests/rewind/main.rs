@@ -161,7 +161,7 @@ fn start(
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
         models: pipeline.models.clone(),
         packages: Packages::new(PackageStore::new(store.clone()), &pipeline.models),
-        metrics: ForecastMetrics::new(metrics.stage("forecast"), metrics.registry()).unwrap(),
+        metrics: ForecastMetrics::new(metrics.role("forecast"), metrics.registry()).unwrap(),
         partition: 0,
         accept_state_loss: Vec::new(),
     };

@@ -11,7 +11,7 @@ use crate::{flow::RoleKind, roles::Roles};
 /// The role.
 pub const ROLE: RoleEntry = RoleEntry {
     name: "forecast",
-    stage: RoleKind::Forecast,
+    kind: RoleKind::Forecast,
     reads: &[Contract::Model, Contract::Forcing, Contract::Observation],
     appends: &[Contract::Forecast, Contract::ShadowForecast, Contract::Analysis, Contract::DeadLetter],
     needed_from: |_, snapshots, ordinal| {
@@ -29,7 +29,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
         runtime,
         models: roles.pipeline.models.clone(),
         packages: roles.models.clone(),
-        metrics: ForecastMetrics::new(making.metrics.stage(ROLE.name), making.metrics.registry())?,
+        metrics: ForecastMetrics::new(making.metrics.role(ROLE.name), making.metrics.registry())?,
         partition: number,
         accept_state_loss: roles.accept_state_loss.clone(),
     };

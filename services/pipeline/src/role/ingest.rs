@@ -13,7 +13,7 @@ use crate::{
 /// The role.
 pub const ROLE: RoleEntry = RoleEntry {
     name: "ingest",
-    stage: RoleKind::Ingest,
+    kind: RoleKind::Ingest,
     reads: &[],
     appends: &[Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter],
     needed_from: |_, _, _| Box::pin(async { Ok(None) }),

@@ -21,18 +21,21 @@ pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
 /// The positions that a snapshot needs; none where there is no snapshot.
 pub type Needed = Option<Vec<(Contract, Position)>>;
 
+/// Looks up what a role's snapshot of an ordinal needs.
+type NeededFrom = fn(&'static RoleEntry, Snapshots, Option<i64>) -> BoxFuture<'static, Result<Needed, SnapshotError>>;
+
 /// A role by what the rest of the service has to know of it.
 pub struct RoleEntry {
     /// as a producer of messages, and of the folder of its snapshots
     pub name: &'static str,
-    /// the stage that it belongs to
-    pub stage: RoleKind,
+    /// the kind of role that it belongs to
+    pub kind: RoleKind,
     /// the topics that it reads
     pub reads: &'static [Contract],
     /// the topics that it appends to
     pub appends: &'static [Contract],
     /// see [`RoleEntry::needed_from`]
-    needed_from: fn(&'static Self, Snapshots, Option<i64>) -> BoxFuture<'static, Result<Needed, SnapshotError>>,
+    needed_from: NeededFrom,
     /// makes it
     pub make: fn(&Making<'_>) -> Result<Role>,
 }
@@ -52,7 +55,7 @@ impl RoleEntry {
 
     /// Whether a definition asks for it.
     pub fn is_of(&self, pipeline: &Pipeline) -> bool {
-        self.stage != RoleKind::Score || pipeline.forecast.score
+        self.kind != RoleKind::Score || pipeline.forecast.score
     }
 }
 

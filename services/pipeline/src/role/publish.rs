@@ -17,7 +17,7 @@ pub const REFUSES: &[Contract] = &[Contract::DeadLetter];
 pub const fn role(name: &'static str, reads: &'static [Contract; 1], appends: &'static [Contract]) -> RoleEntry {
     RoleEntry {
         name,
-        stage: RoleKind::Publish,
+        kind: RoleKind::Publish,
         reads,
         appends,
         needed_from: |role, snapshots, ordinal| {
@@ -36,7 +36,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
         log: roles.log.clone(),
         snapshots: making.snapshots(),
         archive: storage::below(&roles.store, ARCHIVE),
-        metrics: making.metrics.stage(name),
+        metrics: making.metrics.role(name),
         partition: Partition::new(making.role.reads[0], number),
         refuses_as: (!making.role.appends.is_empty()).then_some(name),
         snapshot_every: roles.pipeline.log.snapshot_every,

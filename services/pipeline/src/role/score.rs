@@ -10,7 +10,7 @@ use crate::flow::RoleKind;
 /// The role.
 pub const ROLE: RoleEntry = RoleEntry {
     name: "score",
-    stage: RoleKind::Score,
+    kind: RoleKind::Score,
     reads: &[Contract::Forecast, Contract::ShadowForecast, Contract::Observation],
     appends: &[Contract::Score],
     needed_from: |_, snapshots, ordinal| {
@@ -24,7 +24,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
     let dependencies = nilometer_score::Dependencies {
         log: making.roles.log.clone(),
         snapshots: making.snapshots(),
-        metrics: ScoreMetrics::new(making.metrics.stage(ROLE.name), making.metrics.registry())?,
+        metrics: ScoreMetrics::new(making.metrics.role(ROLE.name), making.metrics.registry())?,
         partition: number,
     };
     let role = nilometer_score::run(making.part.clone(), dependencies, making.stop.clone());

@@ -53,7 +53,7 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
     let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(&pipeline, dependencies).await?);
     while let Some(tick) = outbox.meanwhile(role.next_tick(&stop)).await?? {
-        let _timer = role.dependencies.metrics.stage.seconds.start_timer();
+        let _timer = role.dependencies.metrics.role.seconds.start_timer();
         let time = tick.time;
         // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
         let (back, judged) = off_reactor(move || {
@@ -209,7 +209,7 @@ impl Role {
             role.restore(scores, &columns)?;
         }
         for (partition, position) in role.places() {
-            role.dependencies.metrics.stage.at(partition, position);
+            role.dependencies.metrics.role.at(partition, position);
         }
         Ok(role)
     }
@@ -472,7 +472,7 @@ impl Role {
             if let (Some(updates), [Appended::At(_)]) = (updates, appended) {
                 updates.apply(&metrics);
             }
-            metrics.stage.done(tick, inputs);
+            metrics.role.done(tick, inputs);
         };
         outbox.hand_over(messages, then).await?;
         self.ticks_since_save += 1;

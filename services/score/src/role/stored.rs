@@ -87,7 +87,7 @@ impl Role {
         (self.shadow_forecasts.origin, self.shadow_forecasts.received) = (shadow_origin, of_shadows);
         self.balance = stored.balance;
         (self.tick, self.saved) = (stored.tick, stored.tick);
-        self.dependencies.metrics.stage.reached(stored.tick);
+        self.dependencies.metrics.role.reached(stored.tick);
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl Role {
         if self.saved == self.tick {
             return Ok(());
         }
-        self.balance.check(&self.dependencies.metrics.stage)?;
+        self.balance.check(&self.dependencies.metrics.role)?;
         let here = self.here();
         let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
         let mut columns = ColumnsBuilder::new(self.catchments.iter().map(String::as_str));
@@ -153,7 +153,7 @@ impl Role {
         });
         outbox.settle().await?;
         self.dependencies.snapshots.save(self.tick.0, &stored, &columns).await?;
-        self.dependencies.metrics.stage.snapshots.inc();
+        self.dependencies.metrics.role.snapshots.inc();
         self.saved = self.tick;
         Ok(())
     }

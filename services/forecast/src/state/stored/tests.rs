@@ -122,7 +122,7 @@ async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balanc
         (dead_letter.rows, dead_letter.reason, dead_letter.locator.as_str()),
         (1, Reason::UnknownStation, "gone")
     );
-    state.balance().check(&nilometer_engine::Metrics::unregistered().stage("test")).unwrap();
+    state.balance().check(&nilometer_engine::Metrics::unregistered().role("test")).unwrap();
     assert_eq!(state.alignment.pending_forcings(), 0);
     assert!(dead_letters[0].is_new_at(Timestamp(7)), "it goes out with whatever tick comes next");
 }

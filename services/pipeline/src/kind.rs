@@ -1,4 +1,4 @@
-//! A stage in this process: what it has of its partitions, and how it is known that those before it have ended.
+//! A kind of role in this process: what it has of its partitions, and how it is known that those before it have ended.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,12 +12,12 @@ use crate::{
     roles::Roles,
 };
 
-/// How often a stage looks whether those before it have ended.
+/// How often a kind of role looks whether those before it have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// A stage of this process, ready to run.
+/// A kind of this process, ready to run.
 pub struct Work {
-    pub stage: RoleKind,
+    pub kind: RoleKind,
     pub shares: Shares,
     /// how it is known that its roles have ended everywhere
     pub whole: Progress,
@@ -25,7 +25,7 @@ pub struct Work {
     pub health: Health,
 }
 
-/// What a stage has of one partition.
+/// What a kind of role has of one partition.
 struct Held {
     stop: Stop,
     /// roles that have not ended
@@ -38,12 +38,12 @@ struct Asking {
     gone: oneshot::Sender<()>,
 }
 
-/// Runs a stage's roles of the partitions that this process has, as these come and go, until their inputs are complete or it is stopped.
+/// Runs the roles of a kind of the partitions that this process has, as these come and go, until their inputs are complete or it is stopped.
 ///
 /// # Errors
 /// The first of a role, behind which the others have ended at their next safe point.
 pub async fn run(work: Work, stop: Stop) -> Result<()> {
-    let Work { stage, mut shares, whole, roles, health } = work;
+    let Work { kind, mut shares, whole, roles, health } = work;
     let mut everywhere = Box::pin(async move { whole.have_ended().await });
     let mut running: JoinSet<(u32, String, Result<Balance>)> = JoinSet::new();
     let mut held: BTreeMap<u32, Held> = BTreeMap::new();
@@ -55,7 +55,7 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
             asking.into_iter().partition(|asked| asked.numbers.iter().any(|number| held.contains_key(number)));
         asking = waiting;
         for Asking { numbers, gone } in answered {
-            roles.release(stage, &numbers);
+            roles.release(kind, &numbers);
             // The receiver may have been dropped.
             let _ = gone.send(());
         }
@@ -74,7 +74,7 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
                         if failure.is_some() {
                             own.now();
                         }
-                        for (name, role) in roles.of(stage, number, &own)? {
+                        for (name, role) in roles.of(kind, number, &own)? {
                             health.set(&name, RoleState::Running);
                             held.entry(number).or_insert_with(|| Held { stop: own.clone(), running: 0 }).running += 1;
                             running.spawn(async move { (number, name, role.await) });
@@ -85,7 +85,7 @@ pub async fn run(work: Work, stop: Stop) -> Result<()> {
                     numbers.iter().filter_map(|number| held.get(number)).for_each(|held| held.stop.now());
                     asking.push(Asking { numbers, gone });
                 }
-                None => return Err(anyhow!("{} has lost its group; another process may have its name (log.kafka.member)", stage.name())),
+                None => return Err(anyhow!("{} has lost its group; another process may have its name (log.kafka.member)", kind.name())),
             },
             Some(ended) = running.join_next() => {
                 let (number, name, ended) = ended.context("a role panicked")?;
@@ -162,7 +162,7 @@ impl Progress {
     }
 }
 
-/// Completes the inputs of a stage of ours when those before it have ended, or somebody asks to stop.
+/// Completes the inputs of a kind of ours when those before it have ended, or somebody asks to stop.
 pub async fn complete_behind(before: Progress, lifecycle: Arc<Lifecycle>, index: usize) {
     tokio::select! { () = before.have_ended() => {}, () = lifecycle.asked_to_stop() => {} }
     lifecycle.complete(index);
