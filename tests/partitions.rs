@@ -36,7 +36,7 @@ fn a_river_in_whatever_partition_is_forecast_and_parted_from_no_other_of_its_own
     let mut of_gauge: BTreeMap<String, String> = BTreeMap::new();
     for (partition, rows) in files(&out.join("archive/forecast.v1")).keys().filter_map(|key| {
         let name = key.file_stem()?.to_str()?;
-        Some((name.rsplit_once('-')?.1.to_owned(), key.clone()))
+        Some((name.split('-').nth(1)?.to_owned(), key.clone()))
     }) {
         for gauge in gauges(&out.join("archive/forecast.v1").join(rows)) {
             assert_eq!(*of_gauge.entry(gauge).or_insert_with(|| partition.clone()), partition);

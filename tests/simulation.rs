@@ -9,7 +9,10 @@ use std::{
     io::Write as _,
     path::Path,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -20,7 +23,7 @@ use crate::support::{
     sections::{filter, weather_and_flow},
 };
 use futures::TryStreamExt as _;
-use nilometer_connectors::{Arrival, Window};
+use nilometer_connectors::{Arrival, Cursor, Look, Source, SourceError, Window};
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
 use nilometer_forecast::{ForecastMetrics, Packages};
@@ -30,7 +33,7 @@ use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
 use nilometer_testing::scaled;
-use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
+use nilometer_transforms::{AverageOptions, Averager, Format, Payload, RawBatch, Whole, check::CheckRules};
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
@@ -116,6 +119,70 @@ fn world() -> Option<World> {
     })
 }
 
+/// Gives the lines of `flow.csv` of each hour as one message, until it has landed.
+struct Requests {
+    /// hour and message
+    messages: Vec<(Timestamp, String)>,
+    /// how many have landed, whatever becomes of the role
+    landed: Arc<AtomicUsize>,
+    given: usize,
+}
+
+impl Requests {
+    fn open(pipeline: &Pipeline, landed: Arc<AtomicUsize>) -> Self {
+        let text = fs::read_to_string(pipeline.data.join("flow.csv")).unwrap();
+        let mut messages: Vec<(Timestamp, String)> = Vec::new();
+        let mut last = pipeline.time.from;
+        for line in text.lines().skip(1) {
+            let time = line.split(',').nth(1).unwrap().parse().unwrap_or(last);
+            if messages.last().is_none_or(|(of, _)| *of != time) {
+                messages.push((time, "gauge,time,flow\n".to_owned()));
+            }
+            let (_, message) = messages.last_mut().unwrap();
+            writeln!(message, "{line}").unwrap();
+            last = time;
+        }
+        Self { messages, landed, given: 0 }
+    }
+}
+
+impl Source for Requests {
+    fn name(&self) -> &str {
+        "flow"
+    }
+
+    fn read(&mut self, _: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
+        let landed = self.landed.load(Ordering::Relaxed);
+        let waiting = self.messages.iter().enumerate().skip(landed).take_while(|(_, (time, _))| *time <= look.tick);
+        let batches: Vec<RawBatch> = waiting
+            .map(|(at, (_, message))| RawBatch {
+                source: "flow".into(),
+                locator: format!("request {at}"),
+                arrival: look.now,
+                payload: Payload::Whole(Whole {
+                    format: Format::CSV,
+                    bytes: message.clone().into_bytes().into(),
+                    period: None,
+                }),
+            })
+            .collect();
+        self.given = landed + batches.len();
+        Ok((batches, Cursor::default()))
+    }
+
+    fn last_arrival(&self) -> Option<Timestamp> {
+        None
+    }
+
+    fn gives_once(&self) -> bool {
+        true
+    }
+
+    fn landed(&mut self) {
+        self.landed.fetch_max(self.given, Ordering::Relaxed);
+    }
+}
+
 type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
 /// A role: how it stands, and what tells it that its inputs are complete.
@@ -133,7 +200,13 @@ fn cast() -> Vec<Actor> {
     all.map(|(name, place)| Actor { name, place, running: None, ended: false }).collect()
 }
 
-fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &Arc<dyn Log>) -> (Running, Lifecycle) {
+fn start(
+    world: &World,
+    name: &'static str,
+    store: &Arc<dyn ObjectStore>,
+    log: &Arc<dyn Log>,
+    landed: &Arc<AtomicUsize>,
+) -> (Running, Lifecycle) {
     let pipeline = world.pipeline.clone();
     let metrics = Metrics::unregistered();
     let mut lifecycle = Lifecycle::new();
@@ -149,13 +222,18 @@ fn start(world: &World, name: &'static str, store: &Arc<dyn ObjectStore>, log: &
             let (mut sources, mut decoders) = (Vec::new(), BTreeMap::new());
             for (name, definition) in &pipeline.sources {
                 let arrival = Arrival::Delay { delay: definition.delay };
-                sources.push(definition.connector.open(name, arrival, &pipeline.data, window).unwrap());
+                if name == "flow" {
+                    sources.push(Box::new(Requests::open(&pipeline, landed.clone())) as Box<dyn Source>);
+                } else {
+                    sources.push(definition.connector.open(name, arrival, &pipeline.data, window).unwrap());
+                }
                 decoders.insert(name.clone(), definition.connector.decoder(BTreeMap::new()).unwrap());
             }
             let rules =
                 CheckRules::new(&pipeline.checks, GAUGES.map(|(gauge, _)| (gauge.to_owned(), Default::default())));
             let averager = Averager::new(Vec::new(), AverageOptions::default());
             let dependencies = nilometer_ingest::Dependencies {
+                raw: log.clone(),
                 log,
                 snapshots,
                 packages: PackageStore::new(store.clone()),
@@ -247,6 +325,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
     let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
     announce(world, &PackageStore::new(shaken.store.clone())).await;
     let (mut log, mut actors, mut done) = (open(), cast(), Done::default());
+    let landed = Arc::new(AtomicUsize::new(0));
     let mut arbitrary = Arbitrary(seed.unwrap_or(0));
     let mut newest: BTreeMap<&str, i64> = BTreeMap::new();
     let mut context = Context::from_waker(Waker::noop());
@@ -280,7 +359,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
             // Each process has its own way to the log; in a quiet run there is none.
             let near = seed
                 .map(|_| -> Arc<dyn Log> { Arc::new(Distant::new(log.clone(), Arbitrary(arbitrary.below(u64::MAX)))) });
-            start(world, actor.name, &store, near.as_ref().unwrap_or(&log))
+            start(world, actor.name, &store, near.as_ref().unwrap_or(&log), &landed)
         });
         if complete && actor.place > 0 {
             lifecycle.stop();
@@ -341,14 +420,16 @@ fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
         assert_eq!(quiet.watermarks["model.v1"], [ticks[0], ticks[ticks.len() / 3], ticks[ticks.len() / 2]]);
         let shadows = quiet.archive.keys().filter(|key| key.contains("/shadow_forecast.v1/")).count() as i64;
         assert_eq!(shadows, HOURS - HOURS / 3);
-        assert!(["score.v1", "dead_letter.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
+        assert!(["score.v1", "dead_letter.v1", "raw.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
         let mut all = Done::default();
         let mut seed = 0;
         while all.kills < KILLS {
             seed += 1;
             let (left, done) = play(&world, Some(seed), 25).await;
             let name = |seed| format!("seed {seed}");
-            assert_eq!(left.watermarks, quiet.watermarks, "{}", name(seed));
+            for (topic, times) in &quiet.watermarks {
+                assert_eq!(&left.watermarks[topic], times, "{}: {topic}", name(seed));
+            }
             let keys = |left: &Left| left.archive.keys().cloned().collect::<Vec<_>>();
             assert_eq!(keys(&left), keys(&quiet), "{}", name(seed));
             let differ = quiet.archive.iter().find(|(key, bytes)| left.archive[*key] != **bytes);

@@ -51,12 +51,8 @@ impl CatchmentIndex {
         for (place, catchment) in pipeline.catchments.iter().enumerate() {
             places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
         }
-        let stores = [
-            (Variable::SnowWaterEquivalent, options.snow.is_some()),
-            (Variable::SnowCoveredFraction, options.snow_cover.is_some()),
-            (Variable::SoilMoisture, options.soil_moisture.is_some()),
-        ];
-        let stores = stores.into_iter().filter(|(_, assimilated)| *assimilated).map(|(variable, _)| variable);
+        let given = options.store_sections().into_iter().filter(|section| section.given.is_some());
+        let stores = given.map(|section| section.variable);
         Ok(Self {
             catchments: pipeline.catchments.iter().map(|c| c.id.clone()).collect(),
             stations: pipeline.catchments.iter().map(|c| c.station().to_owned()).collect(),

@@ -20,7 +20,8 @@ const fn sort_columns(contract: Contract) -> &'static [&'static str] {
         Contract::Analysis => &["catchment", "station", "variable", "valid_time", "analysis_time"],
         // Of two values of one time that counts which arrived last, so the values of a station stay in the order of their arrival.
         Contract::Observation => &["station", "variable"],
-        Contract::Grid | Contract::Forcing | Contract::Model | Contract::DeadLetter => &[],
+        Contract::Forcing => &["catchment", "variable"],
+        _ => &[],
     }
 }
 

@@ -46,6 +46,15 @@ pub trait Source: Send {
 
     /// When the last row of the window arrives; none while more may come, and when there is no row at all.
     fn last_arrival(&self) -> Option<Timestamp>;
+
+    /// Whether it gives a message once, as a request or a message of a broker is given: then its messages, each whole, are in `raw.v1` before they
+    /// are decoded, and a replay takes them from there.
+    fn gives_once(&self) -> bool {
+        false
+    }
+
+    /// What it gave last is in `raw.v1`: it may let go of it. Until then the next reading gives it again.
+    fn landed(&mut self) {}
 }
 
 /// One look at a source.
@@ -140,6 +149,14 @@ pub trait PositionedSource: Send {
 
     /// As [`Source::last_arrival`].
     fn last_arrival(&self) -> Option<Timestamp>;
+
+    /// As [`Source::gives_once`].
+    fn gives_once(&self) -> bool {
+        false
+    }
+
+    /// As [`Source::landed`].
+    fn landed(&mut self) {}
 }
 
 impl<S: PositionedSource> Source for S {
@@ -168,6 +185,14 @@ impl<S: PositionedSource> Source for S {
 
     fn last_arrival(&self) -> Option<Timestamp> {
         PositionedSource::last_arrival(self)
+    }
+
+    fn gives_once(&self) -> bool {
+        PositionedSource::gives_once(self)
+    }
+
+    fn landed(&mut self) {
+        PositionedSource::landed(self);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `[assimilation]`: how observations change the state, and the errors that are assumed.
 
 use nilometer_assimilation::{ErrorFactorOptions, SOIL_MOISTURE_ERROR_M3_M3};
-use nilometer_schemas::Timestamp;
+use nilometer_schemas::{Timestamp, Variable};
 use nilometer_transforms::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -136,6 +136,55 @@ pub struct SoilMoistureOptions {
     /// fewest observations of a training; a season with fewer is matched by the year's
     #[serde(default = "month_of_days")]
     pub minimum_pairs: usize,
+}
+
+/// A section of `[assimilation]` about what is observed of a model's stores themselves.
+pub struct StoreSection<'a> {
+    /// its name
+    pub name: &'static str,
+    /// what is observed
+    pub variable: Variable,
+    /// what the definition says; none where it has no such section
+    pub given: Option<GivenStores<'a>>,
+}
+
+/// What a definition says of observed stores.
+pub struct GivenStores<'a> {
+    /// blocks of the model's state that they are about
+    pub stores: &'a [String],
+    /// numbers by key, each with the range that is accepted
+    pub numbers: Vec<(&'static str, f64, f64, f64)>,
+}
+
+impl AssimilationOptions {
+    /// Every section about observed stores. One that is added has its options above, its field below, its line here, and its operator in the forecast
+    /// role's `stores.rs`.
+    #[must_use]
+    pub fn store_sections(&self) -> [StoreSection<'_>; 3] {
+        let snow = self.snow.as_ref().map(|snow| GivenStores {
+            stores: &snow.stores,
+            numbers: vec![
+                ("relative_error", snow.relative_error, 0.0, 10.0),
+                ("absolute_error_mm", snow.absolute_error_mm, 1e-3, 1e4),
+            ],
+        });
+        let cover = self.snow_cover.as_ref().map(|cover| GivenStores {
+            stores: &cover.stores,
+            numbers: vec![("sigma_mm", cover.sigma_mm, 1e-3, 1e5), ("error", cover.error, 1e-3, 1.0)],
+        });
+        let soil = self.soil_moisture.as_ref().map(|soil| GivenStores {
+            stores: &soil.stores,
+            numbers: vec![
+                ("error_m3_m3", soil.error_m3_m3, 1e-4, 1.0),
+                ("minimum_pairs", soil.minimum_pairs as f64, 2.0, 1e6),
+            ],
+        });
+        [
+            StoreSection { name: "snow", variable: Variable::SnowWaterEquivalent, given: snow },
+            StoreSection { name: "snow_cover", variable: Variable::SnowCoveredFraction, given: cover },
+            StoreSection { name: "soil_moisture", variable: Variable::SoilMoisture, given: soil },
+        ]
+    }
 }
 
 /// `[assimilation]`: the ensemble and its errors.

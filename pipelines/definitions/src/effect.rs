@@ -101,13 +101,12 @@ fn assimilation(pipeline: &Pipeline, given: &Given, say: &mut Say<'_>) {
         let message = format!("{} without effect: method = \"{name}\", members = {members}", unused.join(", "));
         say("assimilation".to_owned(), message);
     }
-    let seen = [
-        ("snow", options.snow.is_some(), Variable::SnowWaterEquivalent),
-        ("snow_cover", options.snow_cover.is_some(), Variable::SnowCoveredFraction),
-        ("soil_moisture", options.soil_moisture.is_some(), Variable::SoilMoisture),
-    ];
-    for (section, _, variable) in seen.into_iter().filter(|(_, there, v)| *there && !delivers(pipeline, *v)) {
-        say(format!("assimilation.{section}"), format!("is there, but no source delivers {variable}; without effect"));
+    for section in options.store_sections() {
+        let (name, variable) = (section.name, section.variable);
+        if section.given.is_some() && !delivers(pipeline, variable) {
+            let message = format!("is there, but no source delivers {variable}; without effect");
+            say(format!("assimilation.{name}"), message);
+        }
     }
 }
 

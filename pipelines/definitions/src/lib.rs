@@ -21,8 +21,8 @@ mod pipeline;
 pub mod reference;
 
 pub use assimilation::{
-    AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, RiverOptions, SnowCoverOptions,
-    SnowOptions, SoilMoistureOptions, VariationalOptions,
+    AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, GivenStores, RiverOptions,
+    SnowCoverOptions, SnowOptions, SoilMoistureOptions, StoreSection, VariationalOptions,
 };
 pub use nilometer_transforms::{Alignment, weighted};
 pub use options::{

@@ -9,6 +9,7 @@ mod forecast;
 mod grid;
 mod model;
 mod observation;
+mod raw;
 mod score;
 
 use std::{
@@ -39,6 +40,7 @@ pub use self::{
     grid::{GridField, Grids, GridsBuilder},
     model::{ModelRow, Models, ModelsBuilder},
     observation::{ObservationRow, Observations, ObservationsBuilder},
+    raw::{RawMessageRow, RawMessages, RawMessagesBuilder},
     score::{ScoreRow, Scores, ScoresBuilder, ThresholdScore},
 };
 
@@ -101,6 +103,8 @@ contracts! {
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was
     Score = "score.v1", "score.v3", Scores;
+    /// what sources give once, as it came
+    Raw = "raw.v1", "raw.v1", RawMessages;
     /// what could not be used, with the bytes and the reason
     DeadLetter = "dead_letter.v1", "dead_letter.v1", DeadLetters;
 }

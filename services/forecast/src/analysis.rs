@@ -8,7 +8,7 @@ use nilometer_assimilation::{
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::Card;
-use nilometer_schemas::{Timestamp, Variable};
+use nilometer_schemas::Timestamp;
 
 use crate::{
     ForecastError,
@@ -18,10 +18,6 @@ use crate::{
 
 /// What a filter accepts.
 const LARGEST_INFLATION: f64 = 10.0;
-/// The perturbations of what was seen of stores.
-const SNOW: Purpose = Purpose::Custom(6);
-const SOIL: Purpose = Purpose::Custom(7);
-const SNOW_COVER: Purpose = Purpose::Custom(8);
 
 /// An observation and a catchment that it moves: its gauge's own, or one above it.
 #[derive(Debug, Clone, Copy)]
@@ -288,15 +284,10 @@ fn correct(
         })
         .collect();
     let mut report = AnalysisReport::default();
-    let purpose = match store.variable {
-        Variable::SoilMoisture => SOIL,
-        Variable::SnowCoveredFraction => SNOW_COVER,
-        _ => SNOW,
-    };
     filter.assimilate(
         &mut EnsembleMut::new(numbers, layout.shape)?,
         &batch,
-        &mut layout.streams(purpose, time),
+        &mut layout.streams(store.purpose, time),
         &mut report,
     )?;
     Ok(Correction { report, localised })

@@ -3,7 +3,7 @@
 
 use nilometer_alignment::Observation;
 use nilometer_assimilation::{
-    Bounds, CdfMatching, DepletionCurve, Observed, SnowOperator, SnowRow, SoilMoisturePair, UpdatableRow,
+    Bounds, CdfMatching, DepletionCurve, Observed, Purpose, SnowOperator, SnowRow, SoilMoisturePair, UpdatableRow,
     is_informative,
 };
 use nilometer_definitions::{Pipeline, SoilMoistureOptions};
@@ -13,10 +13,17 @@ use nilometer_schemas::{Timestamp, Variable};
 
 use crate::{ForecastError, layout::Layout};
 
+/// The perturbations of what was observed of stores.
+const SNOW: Purpose = Purpose::Custom(6);
+const SOIL: Purpose = Purpose::Custom(7);
+const SNOW_COVER: Purpose = Purpose::Custom(8);
+
 /// One kind of observation, and the rows of the ensemble that it is about.
 pub(crate) struct SeenStore {
     pub(crate) variable: Variable,
     pub(crate) rows: Vec<UpdatableRow>,
+    /// of the perturbations of its observations
+    pub(crate) purpose: Purpose,
     operator: Operator,
 }
 
@@ -61,12 +68,12 @@ impl SeenStore {
         if let Some(snow) = &options.snow {
             let operator = SnowOperator::water_equivalent(snow.relative_error, snow.absolute_error_mm)?;
             let (variable, rows) = (Variable::SnowWaterEquivalent, rows(&snow.stores));
-            all.push(Self { variable, rows, operator: Operator::Snow(operator) });
+            all.push(Self { variable, rows, purpose: SNOW, operator: Operator::Snow(operator) });
         }
         if let Some(cover) = &options.snow_cover {
             let operator = SnowOperator::covered_fraction(DepletionCurve::new(cover.sigma_mm)?, cover.error)?;
             let (variable, rows) = (Variable::SnowCoveredFraction, rows(&cover.stores));
-            all.push(Self { variable, rows, operator: Operator::Snow(operator) });
+            all.push(Self { variable, rows, purpose: SNOW_COVER, operator: Operator::Snow(operator) });
         }
         if let Some(soil) = &options.soil_moisture {
             let catchments = pipeline.catchments.len();
@@ -77,7 +84,7 @@ impl SeenStore {
                 matchings: vec![None; catchments],
             };
             let (variable, rows) = (Variable::SoilMoisture, rows(&soil.stores));
-            all.push(Self { variable, rows, operator: Operator::Soil(operator) });
+            all.push(Self { variable, rows, purpose: SOIL, operator: Operator::Soil(operator) });
         }
         all.retain(|store| !store.rows.is_empty());
         Ok(all)

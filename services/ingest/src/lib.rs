@@ -9,6 +9,8 @@
 //! A tick's message carries the tick as its watermark and is appended to every partition even when it has no rows, so that a role that reads
 //! several topics knows that nothing earlier is still to come.
 //!
+//! What sources give once (`landing.rs`) goes to raw.v1 with its bytes before it is decoded, and the tick takes it from there.
+//!
 //! What is announced of models (`announcements.rs`) goes to model.v1 before the other rows of its tick, and only when there is something.
 //!
 //! Invariants:
@@ -16,6 +18,7 @@
 //! - a tick is appended once a topic and partition, whatever crashes: its sequence is the tick.
 
 mod announcements;
+mod landing;
 mod role;
 mod route;
 mod tally;
@@ -27,7 +30,7 @@ use nilometer_packages::PackageStoreError;
 use nilometer_schemas::SchemaError;
 use nilometer_transforms::AverageError;
 
-pub use role::{Dependencies, run};
+pub use role::{Dependencies, needed_from, run};
 pub use tally::{SourceTallies, SourceTally};
 pub use tick::{Intake, Lines};
 

@@ -6,18 +6,20 @@ use arrow::array::RecordBatch;
 use nilometer_connectors::{Cursor, Look, Source};
 use nilometer_definitions::Partitioning;
 use nilometer_engine::{
-    Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, QueueSender,
-    RoleMetrics, Snapshots, Stop, off_reactor, queue,
+    Appended, Balance, Clock, Columns, DeadLetterLog, Log, Message, Metrics, Outbox, Partition, Position, QueueSender,
+    RoleMetrics, SnapshotError, Snapshots, Stop, off_reactor, queue,
 };
 use nilometer_packages::PackageStore;
 use nilometer_schemas::{Contract, Models, Timestamp};
 use nilometer_transforms::RawBatch;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 
 use crate::{
     IngestError, Intake, Lines, PRODUCER,
     announcements::Announcements,
     in_full,
+    landing::Landing,
     route::route,
     tick::{Rows, dead_letters_batch},
 };
@@ -29,6 +31,9 @@ const READ_AHEAD: usize = 4;
 pub struct Dependencies {
     /// where it writes
     pub log: Arc<dyn Log>,
+    /// the log whose raw.v1 holds what sources give once: its own in operations, and in a replay, which does not have these sources, that of the
+    /// operations which it repeats
+    pub raw: Arc<dyn Log>,
     /// where its cursors and memory are kept
     pub snapshots: Snapshots,
     /// the models that are announced
@@ -71,6 +76,9 @@ struct IngestState {
     /// announcements that the log has rows of
     #[serde(default)]
     announcements: u64,
+    /// position of raw.v1 up to which it has taken messages
+    #[serde(default)]
+    raw: u64,
 }
 
 /// A tick as it was read.
@@ -78,6 +86,8 @@ struct ReadTick {
     look: Look,
     batches: Vec<RawBatch>,
     cursors: BTreeMap<String, Cursor>,
+    /// position of raw.v1 behind it
+    raw: u64,
 }
 
 /// Runs until the clock's history has ended or the role is stopped; then its memory is saved.
@@ -85,7 +95,7 @@ struct ReadTick {
 /// # Errors
 /// [`IngestError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
-    let Dependencies { log, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
+    let Dependencies { log, raw, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
         dependencies;
     let mut state = snapshots.newest::<IngestState>().await?.map(|s| s.content).unwrap_or_default();
     let role_metrics = metrics.role(PRODUCER);
@@ -95,8 +105,13 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     let names: Vec<String> = lines.decoders.keys().cloned().collect();
     let (sender, mut receiver) = queue::<Result<ReadTick, IngestError>>("raw", READ_AHEAD, &metrics);
-    let reader = Reader { sources, clock, growing, failing: BTreeMap::new(), role_metrics: role_metrics.clone() };
-    let reader = tokio::spawn(reader.run(state.clone(), sender, stop.clone()));
+    let (once, sources): (Vec<_>, Vec<_>) = sources.into_iter().partition(|source| source.gives_once());
+    let landing = Landing::new(raw, parts.first(), state.raw);
+    let reader =
+        Reader { sources, once, landing, clock, growing, failing: BTreeMap::new(), role_metrics: role_metrics.clone() };
+    // It ends with the role: what it reads no other would take.
+    let mut reading = JoinSet::new();
+    reading.spawn(reader.run(state.clone(), sender, stop.clone()));
     let planned = state.planned.as_ref().map(|planned| planned.look.tick);
     let next = state.announcements + 1;
     let mut announcements =
@@ -114,7 +129,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     state.intake.sources.show(&metrics);
     let mut since_save = 0;
     while let Some(read) = writer.outbox.meanwhile(receiver.receive()).await? {
-        let ReadTick { look, batches, cursors } = read?;
+        let ReadTick { look, batches, cursors, raw } = read?;
         if growing {
             state.planned = Some(Planned { look, cursors: cursors.clone() });
             writer.save(&state).await?;
@@ -124,6 +139,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         state.intake.sources.show(&metrics);
         state.tick = Some(look.tick);
         state.cursors = cursors;
+        state.raw = raw;
         state.planned = None;
         state.announcements = announcements.next() - 1;
         since_save += 1;
@@ -134,7 +150,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     }
     // The receiver is empty and closed: what was read has been handed over.
     drop(receiver);
-    let mut sources = reader.await?;
+    let mut sources = reading.join_next().await.transpose()?.unwrap_or_default();
     if !growing {
         // Operations may go on from here: they have to know what has been delivered.
         for source in &mut sources {
@@ -155,6 +171,9 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
 /// Reads the sources tick by tick.
 struct Reader {
     sources: Vec<Box<dyn Source>>,
+    /// those that give a message once
+    once: Vec<Box<dyn Source>>,
+    landing: Landing,
     clock: Clock,
     growing: bool,
     /// sources that could not be read at the last look, and why: each cause is said once
@@ -183,10 +202,10 @@ impl Reader {
             self.say_missed(last, look, &mut behind);
             let reading = off_reactor(move || {
                 let read = self.read(&mut cursors, redo.as_ref(), look);
-                (self, cursors, read)
+                (self, cursors, redo.is_some(), read)
             });
-            let read;
-            (self, cursors, read) = match reading.await {
+            let (redo, read);
+            (self, cursors, redo, read) = match reading.await {
                 Ok(back) => back,
                 // The thread has taken the sources with it. Where the receiver is gone, the role has failed already.
                 Err(died) => {
@@ -194,13 +213,49 @@ impl Reader {
                     return Vec::new();
                 }
             };
+            let read = match read {
+                Ok(batches) => self.with_landed(batches, look, redo).await,
+                Err(error) => Err(error),
+            };
             let failed = read.is_err();
-            let read = read.map(|batches| ReadTick { look, batches, cursors: cursors.clone() });
+            let raw = self.landing.next();
+            let read = read.map(|batches| ReadTick { look, batches, cursors: cursors.clone(), raw });
             if sender.send(read).await.is_err() || failed {
                 return self.sources;
             }
             last = Some(tick);
         }
+    }
+
+    /// The batches of a tick with those that come from raw.v1, where the sources that give a message once are read first.
+    async fn with_landed(
+        &mut self,
+        mut batches: Vec<RawBatch>,
+        look: Look,
+        redo: bool,
+    ) -> Result<Vec<RawBatch>, IngestError> {
+        if !redo && !self.once.is_empty() && self.landing.is_due(look).await? {
+            let mut given = Vec::new();
+            for source in &mut self.once {
+                match source.read(&Cursor::default(), look) {
+                    Ok((batches, _)) => given.extend(batches),
+                    Err(error) => {
+                        self.role_metrics.source_failed(source.name());
+                        let why = in_full(&error);
+                        if self.failing.insert(source.name().to_owned(), why.clone()).as_ref() != Some(&why) {
+                            tracing::warn!(
+                                source = source.name(),
+                                why,
+                                "the source cannot be read; it is tried again at every tick"
+                            );
+                        }
+                    }
+                }
+            }
+            self.landing.land(look, &given, &mut self.once).await?;
+        }
+        batches.extend(self.landing.take(look.tick).await?);
+        Ok(batches)
     }
 
     fn look(&self, tick: Timestamp) -> Look {
@@ -347,6 +402,15 @@ fn message(tick: Timestamp, batch: RecordBatch) -> Message<'static> {
     Message { time: tick, producer: PRODUCER, sequence: tick.0, batch }
 }
 
+/// The position of raw.v1 that a snapshot of the role needs, the oldest where none is named; `None` where there is none.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(snapshots: &Snapshots, ordinal: Option<i64>) -> Result<Option<Position>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<IngestState>(ordinal).await?;
+    Ok(snapshot.map(|snapshot| Position { next: snapshot.content.raw, ..Position::default() }))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
@@ -376,8 +440,15 @@ mod tests {
     }
 
     fn reader(read: fn() -> Answer) -> Reader {
+        let log = Arc::new(nilometer_engine::EmbeddedLog::new(
+            Arc::new(object_store::memory::InMemory::new()),
+            "log",
+            &Metrics::unregistered(),
+        ));
         Reader {
             sources: vec![Box::new(Scripted(read))],
+            once: Vec::new(),
+            landing: Landing::new(log, 0, 0),
             clock: Clock::wall(3_600, CatchUp::All),
             growing: true,
             failing: BTreeMap::new(),

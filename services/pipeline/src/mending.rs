@@ -119,6 +119,9 @@ impl Inventory {
         hole: &Hole,
         begins_anew: bool,
     ) -> Result<Result<Vec<(RoleName, i64)>, String>> {
+        if partition.contract == Contract::Raw {
+            return Ok(Err("what sources give once cannot be given again".to_owned()));
+        }
         let possible: Vec<&'static str> =
             ROLES.iter().filter(|role| role.appends.contains(&partition.contract)).map(|role| role.name).collect();
         let named = hole.producers();

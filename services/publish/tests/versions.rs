@@ -56,7 +56,7 @@ fn newer(batch: &RecordBatch) -> RecordBatch {
         .cloned()
         .chain([Arc::new(Field::new("crowd", DataType::Int64, true))])
         .collect::<Vec<_>>();
-    let metadata = HashMap::from([("nilometer.contract".to_owned(), "forecast.v3".to_owned())]);
+    let metadata = HashMap::from([("nilometer.contract".to_owned(), "forecast.v9".to_owned())]);
     let columns = batch.columns().iter().cloned().chain([Arc::new(Int64Array::from(vec![7])) as ArrayRef]).collect();
     RecordBatch::try_new(Arc::new(Schema::new_with_metadata(fields, metadata)), columns).unwrap()
 }

@@ -7,17 +7,18 @@ use arrow::{
 use nilometer_archive::{object_key, to_parquet, visit};
 use nilometer_engine::Partition;
 use nilometer_schemas::{
-    AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, Flag, ForecastRow, ForecastsBuilder,
-    ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder,
-    StageForecast, ThresholdScore, Timestamp, Variable,
+    AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, Flag, ForcingRow, ForcingsBuilder,
+    ForecastRow, ForecastsBuilder, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS,
+    Reason, ScoreRow, ScoresBuilder, StageForecast, ThresholdScore, Timestamp, Variable,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 pub const DAY: &str = "2014-11-04";
 
 /// What the archive is made of.
-pub const PUBLISHED: [Contract; 7] = [
+pub const PUBLISHED: [Contract; 8] = [
     Contract::Observation,
+    Contract::Forcing,
     Contract::Model,
     Contract::Forecast,
     Contract::ShadowForecast,
@@ -36,6 +37,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
     let value = f64::from(number) * 1_000.0 + hour as f64;
     let catchments = ["C", "A", "B"].map(|name| format!("{name}{number}"));
     let mut observations = ObservationsBuilder::new();
+    let mut forcings = ForcingsBuilder::new();
     let mut models = ModelsBuilder::new();
     let mut forecasts = ForecastsBuilder::new();
     let mut analyses = AnalysesBuilder::new();
@@ -56,6 +58,20 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 flag_source: "checks",
                 qualifier: (i == 1).then_some("ice"),
                 source: "gauges",
+                ingest_time: time,
+            });
+            forcings.push(ForcingRow {
+                catchment,
+                variable: if lead == 1 { Variable::Precipitation } else { Variable::AirTemperature },
+                valid_time: time,
+                period_s: 3_600,
+                value: Some(value),
+                valid_weight_fraction: 1.0,
+                flag: Flag::Pass,
+                flag_source: "checks",
+                member: None,
+                issue_time: None,
+                source: "radar",
                 ingest_time: time,
             });
             models.push(ModelRow {
@@ -157,12 +173,13 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
     }
     match contract {
         Contract::Observation => observations.finish().unwrap().into_batch(),
+        Contract::Forcing => forcings.finish().unwrap().into_batch(),
         Contract::Model => models.finish().unwrap().into_batch(),
         Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
         Contract::Analysis => analyses.finish().unwrap().into_batch(),
         Contract::Score => scores.finish().unwrap().into_batch(),
         Contract::DeadLetter => dead_letters.finish().unwrap().into_batch(),
-        Contract::Grid | Contract::Forcing => unreachable!("these are not published"),
+        Contract::Grid | Contract::Raw => unreachable!("these are not published"),
     }
 }
 

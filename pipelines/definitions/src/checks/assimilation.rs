@@ -37,17 +37,10 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         within("river.half_width_km", river.half_width_km, 1e-3, 1e5);
         within("river.correlation", river.correlation, 0.0, 1.0);
     }
-    if let Some(snow) = &options.snow {
-        within("snow.relative_error", snow.relative_error, 0.0, 10.0);
-        within("snow.absolute_error_mm", snow.absolute_error_mm, 1e-3, 1e4);
-    }
-    if let Some(cover) = &options.snow_cover {
-        within("snow_cover.sigma_mm", cover.sigma_mm, 1e-3, 1e5);
-        within("snow_cover.error", cover.error, 1e-3, 1.0);
-    }
-    if let Some(soil) = &options.soil_moisture {
-        within("soil_moisture.error_m3_m3", soil.error_m3_m3, 1e-4, 1.0);
-        within("soil_moisture.minimum_pairs", soil.minimum_pairs as f64, 2.0, 1e6);
+    for section in options.store_sections() {
+        for (key, number, least, most) in section.given.into_iter().flat_map(|given| given.numbers) {
+            within(&format!("{}.{key}", section.name), number, least, most);
+        }
     }
     within("particle_jitter", options.particle_jitter, 0.0, 1.0);
     within("inflation", options.inflation, 1.0, 10.0);
@@ -71,11 +64,9 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         ("every", options.every.is_some()),
         ("adaptive_inflation", options.adaptive_inflation.is_some()),
         ("river", options.river.is_some()),
-        ("snow", options.snow.is_some()),
-        ("snow_cover", options.snow_cover.is_some()),
-        ("soil_moisture", options.soil_moisture.is_some()),
     ];
-    for (key, _) in asked.into_iter().filter(|(_, asked)| *asked && !options.method.is_filter()) {
+    let stores = options.store_sections().map(|section| (section.name, section.given.is_some()));
+    for (key, _) in asked.into_iter().chain(stores).filter(|(_, asked)| *asked && !options.method.is_filter()) {
         let message = format!(
             "is there, but method = {:?} moves no ensemble; accepted with a filter only",
             options.method.name()
@@ -138,12 +129,8 @@ pub(crate) fn also_updated(models: &Mixture, options: &AssimilationOptions, prob
     let blocks = || models.members().iter().flat_map(|m| &m.package.card().states);
     let holding: BTreeSet<&str> =
         blocks().filter(|state| state.storage.is_some()).map(|state| state.name.as_str()).collect();
-    let seen = [
-        ("snow", options.snow.as_ref().map(|snow| &snow.stores)),
-        ("snow_cover", options.snow_cover.as_ref().map(|cover| &cover.stores)),
-        ("soil_moisture", options.soil_moisture.as_ref().map(|soil| &soil.stores)),
-    ];
-    for (section, stores) in seen.into_iter().filter_map(|(section, stores)| Some((section, stores?))) {
+    let sections = options.store_sections();
+    for (section, stores) in sections.iter().filter_map(|of| Some((of.name, of.given.as_ref()?.stores))) {
         if !stores.iter().any(|name| holding.contains(name.as_str())) {
             let known = holding.iter().copied().collect::<Vec<_>>().join(", ");
             let message =

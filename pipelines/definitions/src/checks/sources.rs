@@ -86,14 +86,11 @@ pub(crate) fn sources(
         problems.push(Problem { path: "forecast.scenario".to_owned(), message: message.to_owned() });
     }
     for (name, source) in sources {
-        let section = match (source.variable(), assimilation) {
-            (Variable::SnowWaterEquivalent, Some(a)) if a.snow.is_none() => "snow",
-            (Variable::SnowCoveredFraction, Some(a)) if a.snow_cover.is_none() => "snow_cover",
-            (Variable::SoilMoisture, Some(a)) if a.soil_moisture.is_none() => "soil_moisture",
-            _ => continue,
-        };
+        let sections = assimilation.map(AssimilationOptions::store_sections).into_iter().flatten();
+        let absent = sections.into_iter().find(|of| of.variable == source.variable() && of.given.is_none());
+        let Some(section) = absent else { continue };
         let message =
-            format!("is \"{}\", which nothing uses; accepted with [assimilation.{section}]", source.variable());
+            format!("is \"{}\", which nothing uses; accepted with [assimilation.{}]", source.variable(), section.name);
         problems.push(Problem { path: format!("source.{name}.variable"), message });
     }
     let observes = sources.values().any(SourceDefinition::observes_discharge);

@@ -14,9 +14,14 @@ use crate::{
 pub const ROLE: RoleEntry = RoleEntry {
     name: "ingest",
     kind: RoleKind::Ingest,
-    reads: &[],
-    appends: &[Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter],
-    needed_from: |_, _, _| Box::pin(async { Ok(None) }),
+    reads: &[Contract::Raw],
+    appends: &[Contract::Raw, Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter],
+    needed_from: |_, snapshots, ordinal| {
+        Box::pin(async move {
+            let raw = nilometer_ingest::needed_from(&snapshots, ordinal).await?;
+            Ok(raw.map(|raw| vec![(Contract::Raw, raw)]))
+        })
+    },
     make,
 };
 
@@ -29,6 +34,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
     }
     let dependencies = nilometer_ingest::Dependencies {
         log: roles.log.clone(),
+        raw: roles.log.clone(),
         snapshots: making.snapshots(),
         packages: roles.packages.clone(),
         sources,
