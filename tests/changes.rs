@@ -14,6 +14,7 @@ use crate::support::{
     sections::{filter, table},
     succeed,
 };
+use nilometer_needs::needs;
 use nilometer_schemas::{DeadLetters, Forecasts, QUANTILE_LEVELS, Timestamp};
 
 /// 2013-10-01.
@@ -113,6 +114,7 @@ fn forecasts(store: &Path, after: i64) -> BTreeMap<(String, Timestamp, Timestamp
     found
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn gauges_come_and_go_and_the_horizon_grows_without_a_trace_in_the_others() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,6 +179,7 @@ fn gauges_come_and_go_and_the_horizon_grows_without_a_trace_in_the_others() {
 /// Days before the change, and after it.
 const SHORT: [i64; 2] = [40, 12];
 
+#[needs(onnxruntime)]
 #[test]
 fn every_method_of_assimilation_goes_on_in_those_that_stay() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::support::{files, nilometer, refused, rivers::rivers, root, succeed};
+use nilometer_needs::needs;
 
 const HOURS: i64 = 80;
 
@@ -71,6 +72,7 @@ fn objects(store: &Path, topic: &str) -> Vec<PathBuf> {
     files(&store.join("archive").join(topic)).into_keys().collect()
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn commands_say_the_same_of_a_compacted_archive() {
     let folder = tempfile::tempdir().unwrap();
@@ -108,6 +110,7 @@ fn commands_say_the_same_of_a_compacted_archive() {
     assert!(files(nothing.path()).is_empty(), "a command that finds no store makes none");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_pipeline_compacts_days_that_have_ended_long_enough_ago() {
     let folder = tempfile::tempdir().unwrap();

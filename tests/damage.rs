@@ -15,6 +15,7 @@ use crate::support::{
     succeed,
 };
 use nilometer_engine::conformance::Corruption;
+use nilometer_needs::needs;
 use nilometer_schemas::{DeadLetters, Timestamp};
 
 const GAUGES: [(&str, f64); 2] = [("V3524010", 381.7), ("V3515010", 107.0)];
@@ -64,11 +65,7 @@ struct World {
 }
 
 impl World {
-    fn new() -> Option<Self> {
-        if !root().join(".cache/onnxruntime").exists() {
-            eprintln!("SKIPPED: ONNX Runtime is absent; run ops/setup");
-            return None;
-        }
+    fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let definition = small_definition(folder.path());
         let mut world = Self { folder, definition, expected: BTreeMap::new() };
@@ -81,7 +78,7 @@ impl World {
         let mut first = world.replay(&world.store("stopped"));
         first.arg("--set").arg(format!("time.to={FIRST_TO}"));
         succeed(first);
-        Some(world)
+        world
     }
 
     fn store(&self, name: &str) -> PathBuf {
@@ -125,9 +122,10 @@ fn check(store: &Path) -> Output {
     command.args(["store", "check"]).arg(store).output().unwrap()
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn whatever_is_lost_is_appended_again() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     for topic in TOPICS {
         for at_the_end in [true, false] {
             for how in Corruption::ALL {
@@ -155,9 +153,10 @@ fn whatever_is_lost_is_appended_again() {
     }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_topic_that_is_gone_is_made_again_and_so_is_the_log() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     for gone in TOPICS.map(|topic| format!("log/{topic}")).iter().map(String::as_str).chain(["log"]) {
         let store = world.copy(false);
         fs::remove_dir_all(store.join(gone)).unwrap();
@@ -174,9 +173,10 @@ fn a_topic_that_is_gone_is_made_again_and_so_is_the_log() {
     }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn what_would_be_other_rows_is_refused_or_given_up_with_its_count() {
-    let Some(world) = World::new() else { return };
+    let world = World::new();
     let store = world.copy(true);
     let lost = 6;
     damage(&segments(&store.join("log/forcing.v1/0"))[lost], Corruption::BitFlipped);

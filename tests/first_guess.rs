@@ -3,9 +3,8 @@
 
 use std::{fmt::Write as _, fs, ops::Range, path::Path};
 
-use crate::support::{
-    archived, cance, definition, files, means, nilometer, refused, rivers::rivers, same, succeed, window,
-};
+use crate::support::{archived, definition, files, means, nilometer, refused, rivers::rivers, same, succeed, window};
+use nilometer_needs::needs;
 use nilometer_schemas::{Analyses, Flag, Timestamp};
 
 const HOURS: i64 = 130;
@@ -91,6 +90,7 @@ fn in_feet(hour: i64, right: f64) -> f64 {
     if WRONG.contains(&hour) { right * 35.314_667 } else { right }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_unit_error_is_a_gauge_shift_and_does_not_drag_the_state() {
     let right = Run::new(|_, right| right, &[]);
@@ -113,6 +113,7 @@ fn a_unit_error_is_a_gauge_shift_and_does_not_drag_the_state() {
     }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn suspect_readings_can_be_left_out_and_the_check_switched_off() {
     let ignored = Run::new(in_feet, &["checks.suspect=ignore", "checks.gauge_shift={ readings = 1000 }"]);
@@ -125,6 +126,7 @@ fn suspect_readings_can_be_left_out_and_the_check_switched_off() {
     assert!(off.highest_m3_s() > 50.0, "the state is dragged along: {} m³/s", off.highest_m3_s());
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn what_other_checks_suspect_is_left_out_too_where_that_is_asked_for() {
     let spike = |hour: i64, right: f64| if hour == 70 { right * 1.5 } else { right };
@@ -135,6 +137,7 @@ fn what_other_checks_suspect_is_left_out_too_where_that_is_asked_for() {
     assert_eq!(of_spike(&Run::new(spike, &[flagged, "checks.suspect=ignore"])), ("ignored".to_owned(), suspect));
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_river_that_has_changed_for_good_is_believed_after_a_time() {
     let changed = |hour: i64, right: f64| if hour >= 60 { right * 35.0 } else { right };
@@ -146,6 +149,7 @@ fn a_river_that_has_changed_for_good_is_believed_after_a_time() {
     assert!(of(HOURS - 5).3.abs() < 0.5, "the state follows: {:?}", of(HOURS - 5));
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn every_filter_checks_readings_and_without_one_the_options_are_said_to_do_nothing() {
     for (method, members) in [("enkf", 16), ("denkf", 16)] {
@@ -171,11 +175,9 @@ fn options_that_cannot_be_are_refused() {
     }
 }
 
+#[needs(cance)]
 #[test]
 fn a_true_flood_passes() {
-    if cance().is_none() {
-        return;
-    }
     let [checked, unchecked] = [true, false].map(|first_guess| {
         let store = tempfile::tempdir().unwrap();
         let mut set = window(store.path(), "2014-10-28T00:00:00Z", "2014-11-05T12:00:00Z");

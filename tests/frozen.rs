@@ -8,12 +8,13 @@
 
 use std::{collections::BTreeMap, fs, io::Write as _, path::Path};
 
-use crate::support::{archived, cance, definition, nilometer, rivers::rivers, root, succeed, window};
+use crate::support::{archived, definition, nilometer, rivers::rivers, root, succeed, window};
 use arrow::{
     array::{Array, ArrayData, Float32Array, Float64Array, RecordBatch},
     compute::{cast, concat},
     datatypes::DataType,
 };
+use nilometer_needs::needs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -45,17 +46,16 @@ struct Column {
     rounds: bool,
 }
 
+#[needs(cance)]
 #[test]
 fn a_replay_of_the_cance_is_archived_as_it_was() {
-    if cance().is_none() {
-        return;
-    }
     let store = tempfile::tempdir().unwrap();
     let set = window(store.path(), "2014-11-02T00:00:00Z", "2014-11-05T12:00:00Z");
     succeed(nilometer("replay", &definition(), &set));
     holds("cance", store.path());
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_hindcast_of_twelve_catchments_is_archived_as_it_was() {
     let (folder, store) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

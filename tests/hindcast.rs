@@ -16,6 +16,7 @@ use crate::support::{
     means, refused, root, succeed,
 };
 use arrow::array::{Int32Array, RecordBatch};
+use nilometer_needs::needs;
 use nilometer_schemas::{Scores, Timestamp};
 use nilometer_testing::camels;
 use sha2::{Digest, Sha256};
@@ -41,6 +42,7 @@ fn zoo(name: &str) -> PathBuf {
 /// 1990-02-01 to 1990-04-20.
 const FORECAST_DAYS: usize = 28 + 31 + 20;
 
+#[needs(onnxruntime)]
 #[test]
 fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
@@ -111,6 +113,7 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     assert!(!empty.path().join("nowhere").exists(), "what only reads makes nothing");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn what_the_gauge_says_moves_the_forecast_and_stands_in_the_ledger() {
     let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
@@ -132,6 +135,7 @@ fn what_the_gauge_says_moves_the_forecast_and_stands_in_the_ledger() {
     assert!(archived(none.path(), "analysis.v1").is_empty());
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn scores_that_come_with_the_observations_are_those_of_the_archive() {
     let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
@@ -184,6 +188,7 @@ fn own_nse(means: &BTreeMap<Timestamp, f64>) -> f64 {
     1.0 - error / pairs.iter().map(|(o, _)| (o - mean).powi(2)).sum::<f64>()
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_hindcast_without_warm_up_data_begins_where_its_forcing_does() {
     // Nothing before 1990-01-16: the warm-up is shorter, and says so.
@@ -206,9 +211,10 @@ fn a_hindcast_without_warm_up_data_begins_where_its_forcing_does() {
     assert!(means.values().all(|series| series.len() == FORECAST_DAYS));
 }
 
+#[needs(camels)]
 #[test]
 fn a_model_that_sees_yesterdays_discharge_knows_more_of_tomorrow_than_of_later_days() {
-    let Some(folder) = camels() else { return };
+    let folder = camels();
     let out = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
     command.current_dir(root()).args(["hindcast", "pipelines/definitions/camels-daily.toml", "--set"]);
@@ -250,6 +256,7 @@ fn write_blend(folder: &Path, members: &[(&str, f64, &str)]) {
     fs::write(folder.join("blend.toml"), text).unwrap();
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_model_that_is_fed_with_the_gauge_is_mixed_as_it_is_and_the_others_updated() {
     let (folder, blend) = (Folder::new(weather), tempfile::tempdir().unwrap());
@@ -272,6 +279,7 @@ fn a_model_that_is_fed_with_the_gauge_is_mixed_as_it_is_and_the_others_updated()
     }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
     let folder = Folder::new(weather);
@@ -323,6 +331,7 @@ fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
     refused(&output, &["blend.toml", "fitted for 0123", "sum to 1.25, accepted is 1"]);
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_folder_that_cannot_be_run_is_refused_with_file_field_and_remedy() {
     let run = |folder: &Folder| {
@@ -457,6 +466,7 @@ fn changed(name: &str, file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> t
     folder
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_package_that_does_not_fit_is_refused_before_the_first_row() {
     let folder = Folder::new(weather);

@@ -2,7 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
-use crate::support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
+use crate::support::{definition, files, nilometer, refused, same, start, succeed, window};
+use nilometer_needs::needs;
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 const TO: &str = "2014-10-08T05:00:00Z";
@@ -20,11 +21,9 @@ fn keep(store: &Path) -> std::process::Child {
     process
 }
 
+#[needs(cance)]
 #[test]
 fn a_store_in_use_is_refused_and_not_emptied() {
-    if cance().is_none() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let mut process = keep(&store);

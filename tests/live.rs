@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::support::{archived, cance, nilometer, refused, root, sections::files_of_one_gauge, start, succeed};
+use crate::support::{archived, nilometer, refused, root, sections::files_of_one_gauge, start, succeed};
+use nilometer_needs::needs;
 use nilometer_packages::Mixture;
 use nilometer_schemas::{DeadLetters, Forecasts, Models, Observations, Timestamp};
 use nilometer_testing::{copy_package, scale_weights};
@@ -99,11 +100,9 @@ fn observed(store: &Path) -> Vec<f64> {
         .collect()
 }
 
+#[needs(cance)]
 #[test]
 fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
-    if cance().is_none() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let (data, store) = (folder.path().join("data"), folder.path().join("store"));
     fs::create_dir(&data).unwrap();
@@ -156,11 +155,9 @@ fn rows_are_taken_as_they_arrive_once_each_over_a_restart() {
 }
 
 /// Weather and a river up to this hour, and what the services say of them when they begin three hours later than they ended.
+#[needs(cance)]
 #[test]
 fn a_hindcast_goes_into_operation_and_makes_what_was_missed() {
-    if cance().is_none() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     fs::create_dir(&data).unwrap();
@@ -235,11 +232,9 @@ fn publish(package: &Path, store: &Path, reason: &str, more: &[&str]) -> std::pr
     command.args(more).output().unwrap()
 }
 
+#[needs(cance)]
 #[test]
 fn published_weights_are_in_force_from_a_tick_on_and_stay_over_a_restart() {
-    if cance().is_none() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let (data, store, package) =
         (folder.path().join("data"), folder.path().join("store"), folder.path().join("hybrid-cance"));

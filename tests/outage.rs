@@ -1,12 +1,10 @@
 //! A fortnight of operations on a virtual clock: files come hour by hour, the services are away for an hour, six, three days or ten. What they
 //! forecast in the end, and what they would have forecast meanwhile, is that of services that were never away, to the last bit.
 
-use std::io::Write as _;
-
 use crate::support::operations::{Left, Operation, World, operate, operate_on};
-use crate::support::root;
 use crate::support::worlds::{HOUR_S, begin, days, grids, tables};
 use nilometer_engine::{Broker, CatchUp, KafkaOptions};
+use nilometer_needs::needs;
 use nilometer_schemas::Timestamp;
 
 /// Holds what lives with outages leave to what an undisturbed one does.
@@ -39,36 +37,22 @@ fn compare(world: &World, outages: &[Operation]) {
     });
 }
 
-fn have_runtime() -> bool {
-    let there = root().join(".cache/onnxruntime").exists();
-    if !there {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: ONNX Runtime is absent; run ops/setup");
-    }
-    there
-}
-
+#[needs(onnxruntime, cance)]
 #[test]
 fn radar_and_first_line_tables_after_an_outage_are_as_if_there_had_been_none() {
-    if !have_runtime() {
-        return;
-    }
-    let Some(world) = grids(6) else { return };
+    let world = grids(6);
     compare(&world, &[Operation::away(&[(20, 21), (31, 37), (60, 132)])]);
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn daily_tables_after_an_outage_are_as_if_there_had_been_none() {
-    if !have_runtime() {
-        return;
-    }
     compare(&days(60), &[Operation::away(&[(20, 21), (30, 33), (40, 50)])]);
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn hourly_tables_after_an_outage_are_as_if_there_had_been_none() {
-    if !have_runtime() {
-        return;
-    }
     let world = tables(14);
     let outages = [
         Operation::away(&[(30, 31), (61, 67), (100, 172)]),
@@ -78,12 +62,10 @@ fn hourly_tables_after_an_outage_are_as_if_there_had_been_none() {
     compare(&world, &outages);
 }
 
+#[needs(onnxruntime, kafka)]
 #[test]
 fn over_kafka_an_outage_of_ingest_leaves_no_trace() {
-    if !have_runtime() {
-        return;
-    }
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let world = tables(3);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -99,11 +81,9 @@ fn over_kafka_an_outage_of_ingest_leaves_no_trace() {
     });
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn in_latest_the_newest_forecast_knows_all_that_has_come() {
-    if !have_runtime() {
-        return;
-    }
     let world = tables(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {

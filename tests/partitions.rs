@@ -15,6 +15,7 @@ use crate::support::{
 };
 use arrow::array::AsArray as _;
 use nilometer_engine::{Broker, Partition};
+use nilometer_needs::needs;
 use nilometer_schemas::Contract;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -25,6 +26,7 @@ fn store(at: &Path) -> Vec<String> {
     vec![format!("log.store={}", at.display())]
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_river_in_whatever_partition_is_forecast_and_parted_from_no_other_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
@@ -75,10 +77,11 @@ fn taken(process: &Process) -> usize {
     process.said().lines().filter(|line| line.contains("partitions are ours") && !line.contains("[]")).count()
 }
 
+#[needs(kafka)]
 #[test]
 fn processes_that_come_go_and_die_share_the_partitions_without_a_gap_or_a_double_forecast() {
     const HOURS: i64 = 240;
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     let definition = rivers(folder.path(), RIVERS, HOURS, PARTITIONS);
     let (quiet, shared) = (folder.path().join("quiet"), folder.path().join("shared"));

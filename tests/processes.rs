@@ -4,11 +4,12 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use crate::support::{
-    Arbitrary, cance, definition, files, nilometer,
+    Arbitrary, definition, files, nilometer,
     processes::{Process, create_topics, subcommand, watermarks},
     refused, same, succeed, window,
 };
 use nilometer_engine::{Broker, Partition};
+use nilometer_needs::needs;
 use nilometer_schemas::Contract;
 
 const FROM: &str = "2014-10-08T00:00:00Z";
@@ -33,12 +34,10 @@ fn start_with(role: &str, set: &[String], folder: &Path, more: &[&str]) -> Proce
     Process::start(command, folder.join(format!("{role}.log")))
 }
 
+#[needs(cance, kafka)]
 #[test]
 fn one_process_and_four_give_what_the_embedded_log_gives() {
-    if cance().is_none() {
-        return;
-    }
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     let to = "2014-10-10T23:00:00Z";
     let stores = ["embedded", "one", "four"].map(|name| folder.path().join(name));
@@ -74,12 +73,10 @@ fn one_process_and_four_give_what_the_embedded_log_gives() {
     refused(&alone.unwrap(), &["log.kafka", "one process"]);
 }
 
+#[needs(cance, kafka)]
 #[test]
 fn a_log_that_moves_to_kafka_goes_on_where_it_was() {
-    if cance().is_none() {
-        return;
-    }
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     let (whole, moved) = (folder.path().join("whole"), folder.path().join("moved"));
     let to = "2014-10-10T23:00:00Z";
@@ -103,12 +100,10 @@ fn a_log_that_moves_to_kafka_goes_on_where_it_was() {
     );
 }
 
+#[needs(cance, kafka)]
 #[test]
 fn a_subscriber_that_sleeps_holds_no_role_up_and_misses_nothing() {
-    if cance().is_none() {
-        return;
-    }
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     let (quiet, slow) = (folder.path().join("quiet"), folder.path().join("slow"));
     let to = "2014-10-10T23:00:00Z";
@@ -124,13 +119,11 @@ fn a_subscriber_that_sleeps_holds_no_role_up_and_misses_nothing() {
     same(&files(&quiet.join("archive")), &files(&slow.join("archive")));
 }
 
+#[needs(cance, kafka)]
 #[test]
 fn roles_and_the_broker_killed_at_any_moment_leave_the_same_archive_and_no_forecast_twice() {
     const KILLS: usize = 12;
-    if cance().is_none() {
-        return;
-    }
-    let Some(mut broker) = Broker::start(1) else { return };
+    let mut broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     let to = "2014-10-17T23:00:00Z";
     let (quiet, disturbed) = (folder.path().join("quiet"), folder.path().join("disturbed"));

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
-use crate::support::{cance, definition, files, nilometer, refused, same, start, succeed, window};
+use crate::support::{definition, files, nilometer, refused, same, start, succeed, window};
 use futures::TryStreamExt as _;
 use nilometer_engine::Bucket;
+use nilometer_needs::needs;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
 const FROM: &str = "2014-10-08T00:00:00Z";
@@ -34,12 +35,10 @@ fn objects(bucket: &Bucket, prefix: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     })
 }
 
+#[needs(cance, s3)]
 #[test]
 fn a_run_on_s3_leaves_what_it_leaves_in_a_folder_also_when_it_is_killed_on_the_way() {
-    if cance().is_none() {
-        return;
-    }
-    let Some(server) = Bucket::start() else { return };
+    let server = Bucket::start();
     let folder = tempfile::tempdir().unwrap();
     succeed(nilometer("replay", &definition(), &window(folder.path(), FROM, TO)));
     for segments in [5, 20, 40] {

@@ -8,15 +8,11 @@ use std::{
 };
 
 use crate::support::{nilometer, refused, root, sections::files_of_one_gauge, succeed};
+use nilometer_needs::needs;
 use nilometer_schemas::Timestamp;
 
 const FROM: &str = "2014-10-25T00:00:00Z";
 const HOURS: i64 = 24;
-
-/// Whether there is a runtime for models here; said loudly where there is none.
-fn can_run() -> bool {
-    crate::support::cance().is_some()
-}
 
 fn at(hour: i64) -> Timestamp {
     FROM.parse::<Timestamp>().unwrap().plus_s(3_600 * hour)
@@ -90,11 +86,9 @@ fn line(table: &str, source: &str) -> Vec<String> {
     of_source.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect()
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_source_without_a_row_in_the_window_is_said_with_what_it_holds() {
-    if !can_run() {
-        return;
-    }
     for (flow, expected) in [
         ("", "flow.csv is empty"),
         ("time,value\n", "flow.csv holds no row"),
@@ -115,11 +109,9 @@ fn a_source_without_a_row_in_the_window_is_said_with_what_it_holds() {
     }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_window_without_weather_is_refused_and_empties_no_store() {
-    if !can_run() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let file = definition(folder.path(), &hours(0..=HOURS, |_| 3.0));
     let out = folder.path().join("out");
@@ -132,11 +124,9 @@ fn a_window_without_weather_is_refused_and_empties_no_store() {
     assert!(out.join("archive/forecast.v1/kept").exists());
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn what_each_source_has_given_is_shown_and_dead_letters_have_one_line() {
-    if !can_run() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     // The gauge is silent from hour 12 on, 4 of its readings cannot be, and one comes twice.
     let mut flow = hours(0..=12, |hour| if (3..7).contains(&hour) { -1.0 } else { 3.0 });
@@ -160,11 +150,9 @@ fn what_each_source_has_given_is_shown_and_dead_letters_have_one_line() {
     assert_eq!(rain[1..], [&at(HOURS).to_string(), &at(HOURS).to_string(), "25", "0", "-", "0"].map(str::to_owned));
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn rows_that_come_late_are_shown_by_their_source() {
-    if !can_run() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let file = definition(folder.path(), &hours(0..=HOURS, |_| 3.0));
     let set = ["source.flow.delay=3h".to_owned()];
@@ -174,11 +162,9 @@ fn rows_that_come_late_are_shown_by_their_source() {
     assert_eq!(cells[3..], ["22", "22", "-", "0"].map(str::to_owned), "what came within the day came behind the state");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn forcing_that_does_not_come_is_said_when_that_begins_and_when_it_ends() {
-    if !can_run() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let file = definition(folder.path(), &hours(0..=HOURS, |_| 3.0));
     fs::write(folder.path().join("data/rain.csv"), hours((0..=6).chain(12..=HOURS), |_| 0.1)).unwrap();

@@ -6,7 +6,6 @@ use std::{
     fmt::Write as _,
     fs,
     future::Future,
-    io::Write as _,
     path::Path,
     pin::Pin,
     sync::{
@@ -28,6 +27,7 @@ use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
 use nilometer_forecast::{ForecastMetrics, Packages};
 use nilometer_ingest::Lines;
+use nilometer_needs::needs;
 use nilometer_packages::{Announcement, Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
@@ -82,12 +82,7 @@ fn tables(folder: &Path) {
     fs::write(folder.join("flow.csv"), flow).unwrap();
 }
 
-fn world() -> Option<World> {
-    let library = root().join(".cache/onnxruntime");
-    if !library.exists() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: ONNX Runtime is absent; run ops/setup");
-        return None;
-    }
+fn world() -> World {
     let data = tempfile::tempdir().unwrap();
     tables(data.path());
     let mut text = format!(
@@ -110,13 +105,13 @@ fn world() -> Option<World> {
     let pipeline = Arc::new(
         Pipeline::load(&file, &["assimilation.members=4".to_owned()]).unwrap_or_else(|problems| panic!("{problems}")),
     );
-    Some(World {
+    World {
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
         models: pipeline.models.clone(),
         retrained: scaled("exphydro-cance", 1.01),
         pipeline,
         _data: data,
-    })
+    }
 }
 
 /// Gives the lines of `flow.csv` of each hour as one message, until it has landed.
@@ -409,9 +404,10 @@ async fn left(store: &Arc<InMemory>) -> Left {
     Left { archive, watermarks }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
-    let Some(world) = world() else { return };
+    let world = world();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (quiet, _) = play(&world, None, 0).await;

@@ -4,8 +4,10 @@
 use std::{collections::BTreeSet, process::Command};
 
 use crate::support::{archived, folder::six_hourly, means, refused, root, succeed};
+use nilometer_needs::needs;
 use nilometer_schemas::{Analyses, Forecasts};
 
+#[needs(onnxruntime)]
 #[test]
 fn six_hourly_gauges_are_forecast_and_scored_with_their_gaps() {
     let rain_mm = |step: i64| if step % 24 < 5 { 4.0 } else { 0.0 };
@@ -46,6 +48,7 @@ fn six_hourly_gauges_are_forecast_and_scored_with_their_gaps() {
     assert!(given.contains("6.0000 h") && given.contains("1 d"), "{given}");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn what_past_years_brought_may_come_again() {
     // February was wet in 2010 and is dry in 2011.
@@ -118,6 +121,7 @@ fn what_past_years_brought_may_come_again() {
     refused(&command.output().unwrap(), &words);
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_gauge_of_the_folder_informs_the_one_above_it() {
     let folder = six_hourly(20, |step| if step % 24 < 5 { 4.0 } else { 0.0 });

@@ -4,6 +4,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use crate::support::{archived, cance, data_beside, definition, means, nilometer, refused, succeed, window};
 use arrow::array::Array;
+use nilometer_needs::needs;
 use nilometer_schemas::{Analyses, Forecasts, Observations, STAGE_LEVELS};
 
 const GAUGE: &str = "V3515010";
@@ -34,9 +35,10 @@ fn rating(relative_error: f64) -> String {
     )
 }
 
+#[needs(cance)]
 #[test]
 fn a_rated_stage_is_worth_a_discharge_and_less_where_its_curve_is_unsure() {
-    let Some(cance) = cance() else { return };
+    let cance = cance();
     let data = with_stage(&cance);
     let of_stage = [
         format!("data={}", data.path().display()),
@@ -122,11 +124,9 @@ fn a_rated_stage_is_worth_a_discharge_and_less_where_its_curve_is_unsure() {
     assert!(said.iter().all(|row| *row == ("discharge".to_owned(), Some("rating=7".to_owned()))), "{said:?}");
 }
 
+#[needs(cance)]
 #[test]
 fn a_stage_that_nothing_rates_is_refused_before_the_first_row() {
-    if cance().is_none() {
-        return;
-    }
     let set = [format!("source.discharge_{GAUGE}.variable=stage"), format!("source.discharge_{GAUGE}.unit=m")];
     let output = nilometer("validate", &definition(), &set).output().unwrap();
     refused(&output, &["source.discharge_V3515010.variable", "[[rating.STATION]]"]);

@@ -11,6 +11,7 @@ use arrow::{
     array::{Array, AsArray},
     datatypes::Float64Type,
 };
+use nilometer_needs::needs;
 use nilometer_schemas::{Analyses, Timestamp};
 
 const DAYS: i64 = 100;
@@ -118,6 +119,7 @@ fn melt(store: &Path) -> f64 {
     series.iter().filter(|(time, _)| **time > thaw).map(|(_, mean)| mean).sum()
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn snow_that_was_seen_is_there_when_it_melts() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,6 +158,7 @@ fn snow_that_was_seen_is_there_when_it_melts() {
     refused(&unknown, &["assimilation.snow.stores", "snowpack", "snow_store"]);
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn ground_that_was_seen_between_the_snow_has_less_to_melt() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,6 +193,7 @@ fn ground_that_was_seen_between_the_snow_has_less_to_melt() {
     refused(&flat, &["assimilation.snow_cover.sigma_mm", "0.001"]);
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn soil_that_was_seen_corrects_once_its_climate_is_known() {
     let folder = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ use std::{
 
 use crate::support::{archived, means, nilometer, root, succeed, window};
 use arrow::array::Array;
+use nilometer_needs::needs;
 use nilometer_schemas::{Flag, Observations, Timestamp};
 
 const STATION: &str = "G1";
@@ -90,6 +91,7 @@ fn observed(store: &Path) -> Vec<(Timestamp, Option<f64>, Flag)> {
     archived(store, "observation.v1").into_iter().flat_map(of_batch).collect()
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_record_that_begins_before_1970_is_run_like_any_other() {
     let run = |from: &str, parts: &[i64]| -> Run {
@@ -112,6 +114,7 @@ fn a_record_that_begins_before_1970_is_run_like_any_other() {
     assert_eq!(run("1950-03-01", &[20, 40, 71]), run("1950-03-01", &[71]), "from a snapshot on it is the same");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_national_file_with_ice_and_a_renumbered_station_is_used_for_what_it_says() {
     let from: Timestamp = "2014-12-30".parse().unwrap();

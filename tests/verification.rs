@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, fs, path::Path, process::Command};
 
 use nilometer_schemas::{Scores, Timestamp};
 
-use crate::support::{archived, cance, definition, nilometer, root, succeed, window};
+use crate::support::{archived, definition, nilometer, root, succeed, window};
+use nilometer_needs::needs;
 
 const FROM: &str = "2014-10-08T00:00:00Z";
 const TO: &str = "2014-10-12T23:00:00Z";
@@ -64,11 +65,9 @@ fn close(one: f64, other: f64) -> bool {
     (one - other).abs() <= 1e-5 * one.abs().max(1.0)
 }
 
+#[needs(cance)]
 #[test]
 fn live_scores_verify_and_report_give_the_same_numbers() {
-    if cance().is_none() {
-        return;
-    }
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     succeed(nilometer("replay", &definition(), &window(&store, FROM, TO)));

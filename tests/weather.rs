@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path};
 
 use crate::support::{archived, cance, data_beside, definition, nilometer, refused, succeed, window};
+use nilometer_needs::needs;
 use nilometer_schemas::{DeadLetters, Forecasts, Timestamp};
 
 const HOUR: i64 = 3_600;
@@ -45,9 +46,10 @@ fn said(store: &Path) -> Vec<(Timestamp, String, [f64; 2])> {
     archived(store, "forecast.v1").into_iter().flat_map(of_batch).collect()
 }
 
+#[needs(cance)]
 #[test]
 fn members_of_a_weather_forecast_count_from_when_it_has_come() {
-    let Some(cance) = cance() else { return };
+    let cance = cance();
     let data = data_beside(&cance);
     product(data.path());
     let mut said_so = String::new();
@@ -105,9 +107,10 @@ fn members_of_a_weather_forecast_count_from_when_it_has_come() {
     }
 }
 
+#[needs(cance)]
 #[test]
 fn a_weather_forecast_says_nothing_of_what_was_measured() {
-    let Some(cance) = cance() else { return };
+    let cance = cance();
     let data = data_beside(&cance);
     let issued: Timestamp = ISSUED.parse().unwrap();
     // A flood's rain in the hours before it comes, which the radar saw dry; its evapotranspiration is not known yet, so the state waits.
@@ -140,11 +143,9 @@ fn a_weather_forecast_says_nothing_of_what_was_measured() {
     assert_eq!(numbers(members), numbers(run("zero")));
 }
 
+#[needs(cance)]
 #[test]
 fn members_without_a_weather_forecast_are_refused() {
-    if cance().is_none() {
-        return;
-    }
     let output = nilometer("validate", &definition(), &["forecast.scenario=members".to_owned()]).output().unwrap();
     refused(&output, &["forecast.scenario", "no source delivers a weather forecast", "issue_time"]);
     let set = ["source.discharge_V3524010.forecast={ issue_time = \"t\" }".to_owned()];

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const RUNS: usize = 4;
 
 fn main() {
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         throughput(&broker).await;
         latency(&broker).await;

@@ -23,7 +23,7 @@ const PARTITIONS: u32 = 12;
 const SETTLED: Duration = Duration::from_secs(20);
 
 fn main() {
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     throughput(&broker, folder.path());
     pauses(&broker, folder.path());

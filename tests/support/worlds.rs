@@ -29,7 +29,7 @@ fn rain_mm(hour: i64, place: i64) -> f64 {
 
 /// The rain of the Cance, an hour a file, known a day ahead; its evapotranspiration of an average year; its discharge.
 fn deliver_grids(folder: &Path, now: Timestamp) {
-    let cance = cance().unwrap();
+    let cance = cance();
     let hours = now.seconds_since(begin()) / HOUR_S;
     for hour in (hours - 2).max(0)..=hours + 24 {
         let stamp = begin().plus_s(hour * HOUR_S).compact();
@@ -53,8 +53,8 @@ fn deliver_grids(folder: &Path, now: Timestamp) {
     fs::write(folder.join("qobs/V3517010.csv"), known).unwrap();
 }
 
-pub fn grids(days: i64) -> Option<World> {
-    let cance = cance()?;
+pub fn grids(days: i64) -> World {
+    let cance = cance();
     let data = tempfile::tempdir().unwrap();
     fs::create_dir(data.path().join("prcp")).unwrap();
     fs::create_dir(data.path().join("qobs")).unwrap();
@@ -77,7 +77,7 @@ pub fn grids(days: i64) -> Option<World> {
         root().join("models/zoo/hybrid-cance"),
         filter()
     );
-    Some(World::new("grids", &text, &["assimilation.members=4".to_owned()], data, deliver_grids))
+    World::new("grids", &text, &["assimilation.members=4".to_owned()], data, deliver_grids)
 }
 
 /// Days of two catchments: weather that is known with the day, gauges that are read nine hours later.

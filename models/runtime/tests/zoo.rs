@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use nilometer_needs::needs;
 use nilometer_packages::{Mixture, Package, PackageError, Provider};
 use nilometer_runtime::{Batch, Model, Runtime, TrainStep, check_golden, probe};
 
@@ -39,6 +40,7 @@ fn changed(file: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> (tempfile::Te
     (folder, package)
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn golden_vectors_are_reproduced() {
     for folder in packages() {
@@ -58,6 +60,7 @@ fn blends_are_of_the_weights_that_they_were_fitted_for() {
     }
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn physics_holds_or_the_card_says_that_it_does_not() {
     for folder in packages() {
@@ -92,6 +95,7 @@ fn attributes_that_do_not_fit_are_refused() {
     assert!(local.describe(1, vec![1.0]).is_err());
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_member_does_not_feel_the_others() {
     let package = Package::load(&zoo().join("hybrid-cance")).unwrap();
@@ -125,6 +129,7 @@ fn trained_on() -> (tempfile::TempDir, Package) {
     (folder, package)
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn swapped_weights_act_from_the_next_step_on_and_leave_the_state_alone() {
     let old = Package::load(&zoo().join("hybrid-cance")).unwrap();
@@ -156,6 +161,7 @@ fn swapped_weights_act_from_the_next_step_on_and_leave_the_state_alone() {
     assert_eq!(step(&mut running, &mut state.clone()), step(&mut fresh, &mut state), "and nothing was replaced");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn training_steps_lower_the_loss_and_an_absurd_one_is_not_taken() {
     let package = Package::load(&zoo().join("hybrid-cance")).unwrap();
@@ -207,6 +213,7 @@ fn damage_is_refused_with_file_and_remedy() {
     assert!(error.contains("V9999999") && error.contains("V3524010"), "{error}");
 }
 
+#[needs(onnxruntime)]
 #[test]
 fn a_provider_that_is_missing_is_an_error_not_a_fall_back() {
     let cuda = Runtime::open(None, &[Provider::Cuda]).unwrap();

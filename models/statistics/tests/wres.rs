@@ -6,10 +6,10 @@
 //! `(lower, upper]`, the first with 0; its thresholds are of the observations, `GREATER EQUAL` or `GREATER`.
 #![allow(clippy::unwrap_used, reason = "a test fails where its input is refused")]
 
-use std::io::Write as _;
 use std::{collections::BTreeMap, env, path::Path, process::Command};
 
 use csv::StringRecord;
+use nilometer_needs::needs;
 use nilometer_statistics::{
     Contingency, CrpsEstimator, RunningScore, brier_parts, brier_score, crps_ensemble, exceedance_of_members, mean,
     nse, pbias, rank,
@@ -63,22 +63,14 @@ impl Pairs {
     }
 }
 
-/// The unpacked archive, or none (said loudly).
-fn archive() -> Option<TempDir> {
+/// The unpacked archive.
+fn archive() -> TempDir {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/reference_results/wres_hefs.tar.xz");
     let archive = env::var_os("NILOMETER_WRES").map_or(beside, Into::into);
-    if !archive.exists() {
-        let _ =
-            writeln!(std::io::stderr(), "SKIPPED: {} is absent; set NILOMETER_WRES to the archive", archive.display());
-        return None;
-    }
     let folder = tempfile::tempdir().unwrap();
     let unpacked = Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(folder.path()).status();
-    if !unpacked.is_ok_and(|status| status.success()) {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: {} cannot be unpacked; install tar and xz", archive.display());
-        return None;
-    }
-    Some(folder)
+    assert!(unpacked.unwrap().success(), "{} cannot be unpacked", archive.display());
+    folder
 }
 
 fn read(folder: &TempDir, scenario: &str, file: &str) -> (StringRecord, Vec<StringRecord>) {
@@ -152,9 +144,10 @@ fn check(folder: &TempDir, scenario: &str) -> BTreeMap<String, usize> {
     checked
 }
 
+#[needs(wres)]
 #[test]
 fn every_figure_of_wres() {
-    let Some(folder) = archive() else { return };
+    let folder = archive();
     let counts = |scenario: &str| check(&folder, scenario).into_values().collect::<Vec<_>>();
     assert_eq!(
         counts("scenario001"),
@@ -175,9 +168,10 @@ struct Golden {
     ranks: [u64; 3],
 }
 
+#[needs(wres)]
 #[test]
 fn other_scores_of_the_same_pairs() {
-    let Some(folder) = archive() else { return };
+    let folder = archive();
     let discharge = Golden {
         crps: [2.833_939_140_459_993_4, 2.810_421_502_262_849],
         nse: 0.440_672_32,

@@ -7,7 +7,7 @@ use std::{
     thread,
 };
 
-use crate::tethered::{Tethered, await_port, can_fetch, free_ports};
+use crate::tethered::{Tethered, await_port, free_ports};
 
 /// A cluster on this machine, in a folder of its own; it ends with the process that started it.
 #[derive(Debug)]
@@ -20,12 +20,12 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// A cluster of some nodes, ready; `None`, said loudly, where its jars or Java are absent.
+    /// A cluster of some nodes, ready.
     ///
     /// # Panics
     /// When a node does not come up.
     #[must_use]
-    pub fn start(nodes: usize) -> Option<Self> {
+    pub fn start(nodes: usize) -> Self {
         Self::start_with(nodes, |_| None)
     }
 
@@ -34,14 +34,11 @@ impl Broker {
     /// # Panics
     /// When it does not come up.
     #[must_use]
-    pub fn start_behind_a_wire() -> Option<Self> {
+    pub fn start_behind_a_wire() -> Self {
         Self::start_with(1, |port| Some(Wire::to(port).expect("a port is free")))
     }
 
-    fn start_with(nodes: usize, wire: impl FnOnce(u16) -> Option<Wire>) -> Option<Self> {
-        if !can_fetch("kafka", "Apache Kafka") {
-            return None;
-        }
+    fn start_with(nodes: usize, wire: impl FnOnce(u16) -> Option<Wire>) -> Self {
         let ports = free_ports(2 * nodes);
         let mut broker = Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
@@ -52,7 +49,7 @@ impl Broker {
         };
         (0..nodes).for_each(|node| broker.launch(node));
         broker.brokers.iter().for_each(|port| await_port(*port, broker.folder.path()));
-        Some(broker)
+        broker
     }
 
     /// Cuts the wire, or mends it. Open connections are cut, and new ones are not answered.

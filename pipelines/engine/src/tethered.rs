@@ -1,8 +1,7 @@
 //! Programs that tests need: they end with the process that started them.
 
 use std::{
-    fs::File,
-    io::{self, Write as _},
+    io::Write as _,
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -69,19 +68,6 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let listeners: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
     listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
-}
-
-/// Whether a script of `ops/` can fetch what it serves; said loudly where it cannot.
-pub(crate) fn can_fetch(script: &str, what: &str) -> bool {
-    // Tests of several processes ask at once: one fetches, the others wait for it.
-    let lock = File::create(std::env::temp_dir().join(format!("nilometer-fetch-{script}.lock")));
-    let _held = lock.as_ref().map(File::lock);
-    let fetched = Command::new(path(script)).arg("fetch").output().is_ok_and(|output| output.status.success());
-    if !fetched {
-        // Past the capture of the test runner, so that the summary counts it.
-        let _ = writeln!(io::stderr(), "SKIPPED: {what} is absent; run ops/{script} fetch, which says what it needs");
-    }
-    fetched
 }
 
 fn path(script: &str) -> PathBuf {

@@ -15,6 +15,7 @@ use nilometer_engine::{
     Partition, SharedLog as _,
     conformance::{self, dead_letters},
 };
+use nilometer_needs::needs;
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::local::LocalFileSystem;
 use rdkafka::{
@@ -25,9 +26,9 @@ use rdkafka::{
 const DEAD_LETTERS: Partition = Partition::new(Contract::DeadLetter, 0);
 
 /// One node for all tests that do not harm it.
-fn address() -> Option<String> {
-    static SHARED: OnceLock<Option<Broker>> = OnceLock::new();
-    SHARED.get_or_init(|| Broker::start(1)).as_ref().map(Broker::address)
+fn address() -> String {
+    static SHARED: OnceLock<Broker> = OnceLock::new();
+    SHARED.get_or_init(|| Broker::start(1)).address()
 }
 
 fn options(brokers: &str, prefix: &str) -> KafkaOptions {
@@ -42,17 +43,19 @@ fn message(producer: &str, sequence: u64) -> Message<'_> {
     Message { time: Timestamp(0), producer, sequence: sequence.cast_signed(), batch: dead_letters(producer, 1) }
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn passes_the_suite() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "suite");
     open(&options).create_topics(2).await.unwrap();
     conformance::run(|| async { open(&options) }).await.unwrap();
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn two_owners_of_one_partition_append_every_message_once() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "owners");
     let (ours, theirs) = (open(&options), open(&options));
     ours.create_topics(1).await.unwrap();
@@ -78,9 +81,10 @@ async fn two_owners_of_one_partition_append_every_message_once() {
     }
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_in_one_process_hears_of_what_another_appends() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "waits");
     let (ours, theirs) = (open(&options), open(&options));
     ours.create_topics(1).await.unwrap();
@@ -93,9 +97,10 @@ async fn who_waits_in_one_process_hears_of_what_another_appends() {
     assert!(matches!(ours.read(DEAD_LETTERS, 0).await.unwrap(), Some(Entry::Record(_))));
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_are_checked_before_they_are_used() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "topics");
     let log = open(&options);
     let problems = log.check_topics(2).await.unwrap();
@@ -111,9 +116,10 @@ async fn topics_are_checked_before_they_are_used() {
     assert!(problems.iter().all(|p| p.problem.contains("max.message.bytes = 1048576")), "{problems:?}");
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_appended_is_refused_with_its_reason() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "refused");
     let log = open(&options);
     let absent = log.append(DEAD_LETTERS, message("p", 1)).await.unwrap_err();
@@ -128,9 +134,10 @@ async fn what_cannot_be_appended_is_refused_with_its_reason() {
     assert_eq!(log.append(DEAD_LETTERS, message("p", 1)).await.unwrap(), Appended::At(0), "the next is taken");
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
-    let Some(address) = address() else { return };
+    let address = address();
     let accepted = options(&address, "torn");
     open(&accepted).create_topics(1).await.unwrap();
     // Believes that the topic takes more than it does.
@@ -150,10 +157,11 @@ async fn behind_a_message_that_the_cluster_refuses_none_is_appended() {
     assert_eq!(log.append(DEAD_LETTERS, message("owner", last + 1)).await.unwrap(), Appended::At(last));
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_is_released_while_messages_are_on_their_way_loses_none() {
     const EACH: u64 = 200;
-    let Some(address) = address() else { return };
+    let address = address();
     let log = open(&options(&address, "released"));
     log.create_topics(1).await.unwrap();
     let (chain, mut appending) = (Chain::default(), Vec::new());
@@ -167,9 +175,10 @@ async fn a_partition_that_is_released_while_messages_are_on_their_way_loses_none
     assert_eq!(appended, (0..4 * EACH).map(Appended::At).collect::<Vec<_>>());
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_copied_keeps_its_position_and_its_damage() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "copied");
     let folder = tempfile::tempdir().unwrap();
     let store = std::sync::Arc::new(LocalFileSystem::new_with_prefix(folder.path()).unwrap());
@@ -278,31 +287,35 @@ fn wire_cut(seconds: u64) -> Fault {
     })
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_is_killed_and_comes_back_costs_a_pause_and_no_message() {
-    let Some(broker) = Broker::start(1) else { return };
+    let broker = Broker::start(1);
     let options = options(&broker.address(), "killed");
     write_and_read_through(&options, broker, vec![power_cut(0), power_cut(0)]).await;
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn three_nodes_lose_one_after_the_other_and_no_message() {
-    let Some(broker) = Broker::start(3) else { return };
+    let broker = Broker::start(3);
     let options = KafkaOptions { replication: 3, ..options(&broker.address(), "three") };
     // Whichever node leads: its turn comes, and two are always there.
     write_and_read_through(&options, broker, (0..3).map(power_cut).collect()).await;
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wire_that_is_cut_and_mended_costs_a_pause_and_no_message() {
-    let Some(broker) = Broker::start_behind_a_wire() else { return };
+    let broker = Broker::start_behind_a_wire();
     let options = options(&broker.address(), "wire");
     write_and_read_through(&options, broker, vec![wire_cut(0), wire_cut(3), wire_cut(0)]).await;
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_another_log_is_refused() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "beyond");
     let log = open(&options);
     log.create_topics(1).await.unwrap();
@@ -313,9 +326,10 @@ async fn a_snapshot_of_another_log_is_refused() {
     }
 }
 
+#[needs(kafka)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_of_another_program_is_passed_over_wherever_it_stands() {
-    let Some(address) = address() else { return };
+    let address = address();
     let options = options(&address, "poison");
     let log = open(&options);
     log.create_topics(1).await.unwrap();

@@ -2,26 +2,20 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::io::Write as _;
-use std::path::Path;
-
 use nilometer_alignment::Observation;
 use nilometer_definitions::Pipeline;
 use nilometer_forecast::EnsembleState;
+use nilometer_needs::needs;
 use nilometer_packages::{Package, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Flag, Timestamp, Variable};
+use nilometer_testing::root;
 
 const HOURS: usize = 240;
 
-fn pipeline(set: &[&str]) -> Option<Pipeline> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if !root.join(".cache/cance/.complete").exists() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: the Cance data are absent; run ops/setup");
-        return None;
-    }
+fn pipeline(set: &[&str]) -> Pipeline {
     let set: Vec<String> = set.iter().map(|s| (*s).to_owned()).collect();
-    Some(Pipeline::load(&root.join("pipelines/definitions/cance.toml"), &set).unwrap())
+    Pipeline::load(&root().join("pipelines/definitions/cance.toml"), &set).unwrap()
 }
 
 fn state(pipeline: &Pipeline) -> EnsembleState {
@@ -51,11 +45,12 @@ fn observe(flow: &[f64; 3], time: Timestamp) -> Vec<Observation> {
         .collect()
 }
 
+#[needs(cance)]
 #[test]
 fn every_millimetre_has_a_name_with_noise_and_observations() {
     for (method, members) in [("etkf", 32), ("enkf", 32), ("variational", 1)] {
         let set = [format!("assimilation.method={method}"), format!("assimilation.members={members}")];
-        let Some(pipeline) = pipeline(&set.each_ref().map(String::as_str)) else { return };
+        let pipeline = pipeline(&set.each_ref().map(String::as_str));
         let mut state = state(&pipeline);
         for hour in 0..HOURS {
             state.advance(&forcing(hour)).unwrap();
@@ -71,20 +66,23 @@ fn every_millimetre_has_a_name_with_noise_and_observations() {
     }
 }
 
+#[needs(cance)]
 #[test]
 fn observations_bring_the_ensemble_to_the_river() {
     brought_to_the_river(&[], 0.5);
 }
 
+#[needs(cance)]
 #[test]
 fn a_window_brings_the_model_by_itself_to_the_river() {
     // Stores alone: what is wrong with the flow itself, as an output error is for a filter, stays.
     brought_to_the_river(&["assimilation.method=variational", "assimilation.members=1"], 0.7);
 }
 
+#[needs(cance)]
 #[test]
 fn a_gauge_moves_the_window_of_no_other_catchment() {
-    let Some(pipeline) = pipeline(&["assimilation.method=variational", "assimilation.members=1"]) else { return };
+    let pipeline = pipeline(&["assimilation.method=variational", "assimilation.members=1"]);
     let run = |of_others: bool| {
         let mut state = state(&pipeline);
         for hour in 0..60 {
@@ -101,11 +99,12 @@ fn a_gauge_moves_the_window_of_no_other_catchment() {
     assert_ne!(alone[1], beside[1]);
 }
 
+#[needs(cance)]
 #[test]
 fn a_gauge_informs_the_catchments_above_it_as_far_as_it_reaches() {
     let run = |half_width_km: &str| {
         let half_width = format!("assimilation.river.half_width_km={half_width_km}");
-        let pipeline = pipeline(&["assimilation.river.correlation=0.6", &half_width])?;
+        let pipeline = pipeline(&["assimilation.river.correlation=0.6", &half_width]);
         let mut state = state(&pipeline);
         for hour in 0..100 {
             state.advance(&forcing(hour)).unwrap();
@@ -115,17 +114,18 @@ fn a_gauge_informs_the_catchments_above_it_as_far_as_it_reaches() {
             assert_eq!(state.innovations().count(), 1, "one observation, however many it informs");
             assert!(state.budget_residual_mm() < 1e-2);
         }
-        Some(state.budgets().iter().map(|budget| budget.increment_mm.abs()).collect::<Vec<f64>>())
+        state.budgets().iter().map(|budget| budget.increment_mm.abs()).collect::<Vec<f64>>()
     };
-    let Some(far) = run("20") else { return };
+    let far = run("20");
     assert!(far.iter().all(|moved| *moved > 0.1), "all of the river: {far:?} mm");
-    let near = run("10").unwrap();
+    let near = run("10");
     assert!(near[0] > 0.1 && near[1..] == [0.0, 0.0], "the next gauge lies 20.7 km above: {near:?} mm");
 }
 
+#[needs(cance)]
 #[test]
 fn all_that_a_gauge_read_since_the_last_analysis_counts_in_one_update() {
-    let Some(pipeline) = pipeline(&["assimilation.every=6h"]) else { return };
+    let pipeline = pipeline(&["assimilation.every=6h"]);
     let (mut open, mut closed, mut oldest) = (state(&pipeline), state(&pipeline), state(&pipeline));
     let (mut waiting, mut errors) = (Vec::new(), [0.0; 3]);
     for hour in 0..HOURS {
@@ -160,7 +160,7 @@ fn all_that_a_gauge_read_since_the_last_analysis_counts_in_one_update() {
 }
 
 fn brought_to_the_river(set: &[&str], share: f64) {
-    let Some(pipeline) = pipeline(set) else { return };
+    let pipeline = pipeline(set);
     let (mut open, mut closed) = (state(&pipeline), state(&pipeline));
     let (mut error_open, mut error_closed) = (0.0, 0.0);
     for hour in 0..HOURS {
@@ -178,26 +178,28 @@ fn brought_to_the_river(set: &[&str], share: f64) {
     assert!(error_closed < share * error_open, "{error_closed} against {error_open} without observations");
 }
 
+#[needs(cance)]
 #[test]
 fn the_same_seed_gives_the_same_numbers_and_another_seed_others() {
     let run = |seed: &str| {
-        let pipeline = pipeline(&[seed])?;
+        let pipeline = pipeline(&[seed]);
         let mut state = state(&pipeline);
         for hour in 0..50 {
             state.advance(&forcing(hour)).unwrap();
             state.assimilate(&observe(&[5.0, 2.0, 0.5], state.time())).unwrap();
         }
-        Some(state.mean_discharge_m3_s())
+        state.mean_discharge_m3_s()
     };
-    let Some(once) = run("assimilation.seed=7") else { return };
-    assert_eq!(once, run("assimilation.seed=7").unwrap());
-    assert_ne!(once, run("assimilation.seed=8").unwrap());
+    let once = run("assimilation.seed=7");
+    assert_eq!(once, run("assimilation.seed=7"));
+    assert_ne!(once, run("assimilation.seed=8"));
 }
 
+#[needs(cance)]
 #[test]
 fn a_reading_between_two_steps_is_held_against_what_was_predicted_between_them() {
     for (align, share) in [("interpolate", 11.0 / 12.0), ("nearest", 1.0)] {
-        let Some(pipeline) = pipeline(&[&format!("time.align={align}")]) else { return };
+        let pipeline = pipeline(&[&format!("time.align={align}")]);
         let risen = || {
             let mut state = state(&pipeline);
             for hour in 0..5 {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-use std::{collections::BTreeMap, future::Future, io::Write as _, path::Path, pin::pin, sync::Arc, task::Poll};
+use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
 
 use arrow::{
     array::{Array, RecordBatch, UInt64Array},
@@ -11,12 +11,14 @@ use arrow::{
 use futures::TryStreamExt as _;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
+use nilometer_needs::needs;
 use nilometer_schemas::{
     Contract, Flag, ForecastRow, ForecastsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Scores,
     Timestamp, Variable,
 };
 use nilometer_score::{Dependencies, ScoreError, ScoreMetrics};
 use nilometer_statistics::{crps_quantiles, kge_2009, nse};
+use nilometer_testing::root;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
 use prometheus::Registry;
 use tokio::runtime::Runtime as Tokio;
@@ -26,16 +28,11 @@ const TICKS: i64 = 80;
 const LEADS: i64 = 6;
 const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
 
-fn pipeline() -> Option<Arc<Pipeline>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if !root.join(".cache/cance/.complete").exists() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: the Cance data are absent; run ops/setup");
-        return None;
-    }
+fn pipeline() -> Arc<Pipeline> {
     let set = ["forecast.horizon=6h", "forecast.lateness=12h", "log.snapshot_every=7"].map(str::to_owned);
-    let mut pipeline = Pipeline::load(&root.join("pipelines/definitions/cance.toml"), &set).unwrap();
+    let mut pipeline = Pipeline::load(&root().join("pipelines/definitions/cance.toml"), &set).unwrap();
     pipeline.catchments[0].flood_thresholds_m3_s = vec![12.0];
-    Some(Arc::new(pipeline))
+    Arc::new(pipeline)
 }
 
 fn flow(hour: i64, catchment: usize) -> f64 {
@@ -209,9 +206,10 @@ fn run_with(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize], feed
     })
 }
 
+#[needs(cance)]
 #[test]
 fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_issued() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let registry = Registry::new();
     let (scores, balance) = run(&pipeline, &registry, &[]);
     let from = pipeline.time.from;
@@ -286,9 +284,10 @@ fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_
     assert!(total("nilometer_score_floods_total") >= counted as f64 && counted > 0);
 }
 
+#[needs(cance)]
 #[test]
 fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_after_any_kill() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let registry = Registry::new();
     let (before_s, share) = (-300, 300.0 / HOUR as f64);
     let feed = Feed { offset_s: before_s, shadow: false };
@@ -321,9 +320,10 @@ fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_afte
     }
 }
 
+#[needs(cance)]
 #[test]
 fn a_shadow_is_scored_apart_and_the_model_in_force_as_without_it() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let (shadow, registry) = (Feed { offset_s: 0, shadow: true }, Registry::new());
     let (alone, with_shadow) = (run(&pipeline, &Registry::new(), &[]), run_with(&pipeline, &registry, &[], shadow));
     let rows = |(scores, _): &(Vec<Scores>, Balance), shadow: bool| {
@@ -357,9 +357,10 @@ fn a_shadow_is_scored_apart_and_the_model_in_force_as_without_it() {
 }
 
 /// Writes the snapshot of this version that later builds must read: `NILOMETER_FREEZE=1`.
+#[needs(cance)]
 #[test]
 fn a_snapshot_in_the_middle_of_a_shadow_is_what_is_frozen() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let bytes = Tokio::new().unwrap().block_on(async {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
@@ -379,9 +380,10 @@ fn a_snapshot_in_the_middle_of_a_shadow_is_what_is_frozen() {
     );
 }
 
+#[needs(cance)]
 #[test]
 fn a_role_that_is_killed_at_any_moment_says_the_same() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let whole = run(&pipeline, &Registry::new(), &[]);
     for kills in [vec![2], vec![3, 2], vec![9], vec![20, 9], vec![40, 25, 3], vec![60], vec![150, 79, 2]] {
         let killed = run(&pipeline, &Registry::new(), &kills);
@@ -389,9 +391,10 @@ fn a_role_that_is_killed_at_any_moment_says_the_same() {
     }
 }
 
+#[needs(cance)]
 #[test]
 fn a_role_whose_last_snapshot_never_came_says_the_same() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let whole = run(&pipeline, &Registry::new(), &[]);
     // The scores behind the last snapshot but one stand in the log already, and are made again.
     for crashed_at in [8, 20, 41, 79] {
@@ -411,9 +414,10 @@ fn a_role_whose_last_snapshot_never_came_says_the_same() {
     }
 }
 
+#[needs(cance)]
 #[test]
 fn what_has_left_the_log_or_rots_in_it_is_lost_and_the_rest_is_judged() {
-    let Some(pipeline) = pipeline() else { return };
+    let pipeline = pipeline();
     let (whole, all) = run(&pipeline, &Registry::new(), &[]);
     // The role sees so many ticks of the first forty, then something changes, then come the others.
     let judged = |before: i64, change: &'static str| {

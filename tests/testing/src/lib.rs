@@ -4,7 +4,6 @@
 
 use std::{
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
 };
 
@@ -17,31 +16,17 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// The Cance data, or `None` (said loudly) where `ops/setup` has not fetched them.
+/// The Cance data, of tests that say `#[needs(cance)]`.
 #[must_use]
-pub fn cance() -> Option<PathBuf> {
-    let folder = root().join(".cache/cance");
-    if folder.join(".complete").exists() {
-        return Some(folder);
-    }
-    let _ = writeln!(std::io::stderr(), "SKIPPED: {} is absent; run ops/setup", folder.display());
-    None
+pub fn cance() -> PathBuf {
+    root().join(".cache/cance")
 }
 
-/// A folder with CAMELS-US, or `None` (said loudly): `NILOMETER_CAMELS` names it, else it is looked for beside the checkout.
+/// A folder with CAMELS-US, of tests that say `#[needs(camels)]`: `NILOMETER_CAMELS` names it, else it is beside the checkout.
 #[must_use]
-pub fn camels() -> Option<PathBuf> {
+pub fn camels() -> PathBuf {
     let named = std::env::var_os("NILOMETER_CAMELS").map(PathBuf::from);
-    let folder = named.unwrap_or_else(|| root().join("../shared/data/camels_us"));
-    if folder.join("basin_inventory.csv").exists() {
-        return Some(folder);
-    }
-    let _ = writeln!(
-        std::io::stderr(),
-        "SKIPPED: {} is absent; set NILOMETER_CAMELS to a folder in the CAMELS layout",
-        folder.display()
-    );
-    None
+    named.unwrap_or_else(|| root().join("../shared/data/camels_us"))
 }
 
 /// Copies a package of the zoo into a folder, which is made.

@@ -4,7 +4,6 @@
 
 mod models;
 
-use std::io::Write as _;
 use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
 
 use arrow::{
@@ -14,12 +13,14 @@ use arrow::{
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
 use nilometer_forecast::{Dependencies, ForecastMetrics, Packages};
+use nilometer_needs::needs;
 use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{
     Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
     ObservationRow, ObservationsBuilder, Timestamp, Variable,
 };
+use nilometer_testing::root;
 use object_store::{ObjectStore, memory::InMemory};
 use proptest::prelude::*;
 use tokio::runtime::Runtime as Tokio;
@@ -28,12 +29,7 @@ const HOUR: i64 = 3_600;
 const TICKS: i64 = 60;
 const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
 
-fn pipeline(set: &[&str]) -> Option<Arc<Pipeline>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    if !root.join(".cache/cance/.complete").exists() {
-        let _ = writeln!(std::io::stderr(), "SKIPPED: the Cance data are absent; run ops/setup");
-        return None;
-    }
+fn pipeline(set: &[&str]) -> Arc<Pipeline> {
     let always = [
         "forecast.scenario=zero",
         "forecast.lateness=12h",
@@ -42,7 +38,7 @@ fn pipeline(set: &[&str]) -> Option<Arc<Pipeline>> {
         "assimilation.members=8",
     ];
     let set: Vec<String> = always.iter().chain(set).map(|s| (*s).to_owned()).collect();
-    Some(Arc::new(Pipeline::load(&root.join("pipelines/definitions/cance.toml"), &set).unwrap()))
+    Arc::new(Pipeline::load(&root().join("pipelines/definitions/cance.toml"), &set).unwrap())
 }
 
 /// A row on its way: hour of its time, catchment, value (none: withdrawn), and the hour in which it comes.
@@ -300,11 +296,12 @@ fn letters_of(left: &Left, reason: &str) -> u64 {
     left.dead_letters.iter().filter(|(r, _)| r == reason).map(|(_, rows)| rows).sum()
 }
 
+#[needs(cance)]
 #[test]
 fn rows_carry_the_values_of_the_members_where_the_definition_asks_for_them() {
     let calibration = "forecast.calibration_rate=0";
-    let Some(without) = pipeline(&[calibration]) else { return };
-    let with = pipeline(&[calibration, "forecast.member_values=true"]).unwrap();
+    let without = pipeline(&[calibration]);
+    let with = pipeline(&[calibration, "forecast.member_values=true"]);
     let (without, with) = (live(&without, &on_time(), None, &[]), live(&with, &on_time(), None, &[]));
     assert!(without.member_values.iter().all(Vec::is_empty));
     assert_eq!(with.forecasts, without.forecasts, "nothing else changes");
@@ -326,9 +323,10 @@ fn rows_carry_the_values_of_the_members_where_the_definition_asks_for_them() {
     }
 }
 
+#[needs(cance)]
 #[test]
 fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let mut rows = on_time();
     let late = rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap();
     late.arrives = 35;
@@ -348,9 +346,10 @@ fn a_late_reading_is_given_its_place_and_the_forecast_says_so() {
     assert_eq!((late.balance.late, late.balance.used), (0, punctual.balance.used));
 }
 
+#[needs(cance)]
 #[test]
 fn what_is_later_than_allowed_stays_out_and_is_kept_as_a_dead_letter() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let mut rows = on_time();
     rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 43;
     let late = live(&pipeline, &rows, None, &[]);
@@ -358,9 +357,10 @@ fn what_is_later_than_allowed_stays_out_and_is_kept_as_a_dead_letter() {
     assert!(late.superseding.is_empty());
 }
 
+#[needs(cance)]
 #[test]
 fn corrected_and_withdrawn_readings_take_back_what_they_did() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let corrected = live(&pipeline, &wrong(30, 33, Some(reading(30, 0))), None, &[]);
     let punctual = live(&pipeline, &on_time(), None, &[]);
     assert_eq!(since(&corrected, &pipeline, 33), since(&punctual, &pipeline, 33));
@@ -374,10 +374,11 @@ fn corrected_and_withdrawn_readings_take_back_what_they_did() {
     assert!(withdrawn.superseding[0].2.starts_with("late withdrawal of the observation of V3524010"));
 }
 
+#[needs(cance)]
 #[test]
 fn a_reading_that_is_corrected_before_its_step_is_taken_counts_once() {
     // Rain comes two hours late, so that the state waits, and readings wait with it.
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let mut rows = on_time();
     let row = rows.iter_mut().find(|r| r.hour == 35 && r.catchment == 2).unwrap();
     let right = Gauged { arrives: 36, ..*row };
@@ -389,9 +390,10 @@ fn a_reading_that_is_corrected_before_its_step_is_taken_counts_once() {
     assert_eq!((letters_of(&corrected, "superseded"), corrected.superseding.len()), (1, 0));
 }
 
+#[needs(cance)]
 #[test]
 fn rain_that_comes_after_its_step_was_filled_in_falls_where_it_fell() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let punctual = live(&pipeline, &on_time(), None, &[]);
     let late = live(&pipeline, &on_time(), Some(Rain::late(35, 41)), &[]);
     assert_ne!(since(&late, &pipeline, 39)[..18], since(&punctual, &pipeline, 39)[..18], "filled in without rain");
@@ -399,9 +401,10 @@ fn rain_that_comes_after_its_step_was_filled_in_falls_where_it_fell() {
     assert_eq!(late.balance.used, punctual.balance.used);
 }
 
+#[needs(cance)]
 #[test]
 fn late_rain_that_cannot_be_distinguished_from_what_fell_is_kept_as_a_dead_letter() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let (punctual, of_hour) = (live(&pipeline, &on_time(), None, &[]), Rain { repeats: true, ..Rain::late(35, 41) });
     // The same hour again takes the place of the first; two hours at once would count one of them twice.
     let again = live(&pipeline, &on_time(), Some(of_hour), &[]);
@@ -414,10 +417,11 @@ fn late_rain_that_cannot_be_distinguished_from_what_fell_is_kept_as_a_dead_lette
     }
 }
 
+#[needs(cance)]
 #[test]
 fn a_role_that_remembers_years_says_the_same_after_a_kill() {
-    let Some(pipeline) = pipeline(&["forecast.scenario=past_years", "forecast.years=1"]) else { return };
-    let Some(dry) = self::pipeline(&[]) else { return };
+    let pipeline = pipeline(&["forecast.scenario=past_years", "forecast.years=1"]);
+    let dry = self::pipeline(&[]);
     let whole = live(&pipeline, &on_time(), None, &[]);
     let killed = live(&pipeline, &on_time(), None, &[60, 90]);
     assert_eq!(since(&killed, &pipeline, 0), since(&whole, &pipeline, 0));
@@ -425,6 +429,7 @@ fn a_role_that_remembers_years_says_the_same_after_a_kill() {
     assert_eq!(since(&whole, &pipeline, 0), since(&live(&dry, &on_time(), None, &[]), &dry, 0));
 }
 
+#[needs(cance)]
 #[test]
 fn what_a_filter_has_learned_survives_kills_and_late_readings() {
     // A snapshot lies between two analyses, two hours behind the first.
@@ -436,7 +441,7 @@ fn what_a_filter_has_learned_survives_kills_and_late_readings() {
         "assimilation.river.half_width_km=20",
         "assimilation.river.correlation=0.5",
     ];
-    let Some(pipeline) = pipeline(&set) else { return };
+    let pipeline = pipeline(&set);
     let mut rows = on_time();
     let late = rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 0).unwrap();
     late.arrives = 35;
@@ -450,10 +455,11 @@ fn what_a_filter_has_learned_survives_kills_and_late_readings() {
     assert_eq!(punctual.balance.pending, 2 * 3);
 }
 
+#[needs(cance)]
 #[test]
 fn a_second_value_that_comes_after_its_step_takes_nothing_from_the_first() {
     // Readings wait for the analysis of hour 36; a correction of hour 34 comes when nothing is given its place any more.
-    let Some(pipeline) = pipeline(&["assimilation.every=6h", "forecast.lateness=0s"]) else { return };
+    let pipeline = pipeline(&["assimilation.every=6h", "forecast.lateness=0s"]);
     let mut rows = on_time();
     let first = *rows.iter().find(|r| r.hour == 34 && r.catchment == 1).unwrap();
     rows.push(Gauged { value: Some(77.0), arrives: 35, ..first });
@@ -463,9 +469,10 @@ fn a_second_value_that_comes_after_its_step_takes_nothing_from_the_first() {
     assert_eq!(corrected.ledger, punctual.ledger);
 }
 
+#[needs(cance)]
 #[test]
 fn corrected_and_withdrawn_readings_take_back_what_they_did_while_they_wait() {
-    let Some(pipeline) = pipeline(&["assimilation.every=6h", "log.snapshot_every=5"]) else { return };
+    let pipeline = pipeline(&["assimilation.every=6h", "log.snapshot_every=5"]);
     let punctual = live(&pipeline, &on_time(), None, &[]);
     let corrected = live(&pipeline, &wrong(34, 35, Some(reading(34, 0))), None, &[60, 150]);
     assert_eq!(since(&corrected, &pipeline, 35), since(&punctual, &pipeline, 35));
@@ -475,9 +482,10 @@ fn corrected_and_withdrawn_readings_take_back_what_they_did_while_they_wait() {
     assert_eq!(since(&withdrawn, &pipeline, 35), since(&never, &pipeline, 35));
 }
 
+#[needs(cance)]
 #[test]
 fn a_window_survives_kills_and_late_readings() {
-    let Some(pipeline) = pipeline(&["assimilation.method=variational", "assimilation.members=1"]) else { return };
+    let pipeline = pipeline(&["assimilation.method=variational", "assimilation.members=1"]);
     let mut rows = on_time();
     rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 35;
     let punctual = live(&pipeline, &on_time(), None, &[]);
@@ -490,9 +498,10 @@ fn a_window_survives_kills_and_late_readings() {
     )));
 }
 
+#[needs(cance)]
 #[test]
 fn nothing_from_the_future_is_used() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     Tokio::new().unwrap().block_on(async {
         let forecasts = async |planted: bool| {
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
@@ -533,6 +542,7 @@ fn nothing_from_the_future_is_used() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, ..ProptestConfig::default() })]
 
+    #[needs(cance)]
     #[test]
     fn shuffled_delayed_and_repeated_rows_end_in_the_state_of_ordered_ones(
         delays in proptest::collection::vec(prop_oneof![3 => Just(0_i64), 1 => 1_i64..11], 3 * (TICKS as usize - 1)),
@@ -541,7 +551,7 @@ proptest! {
         corrected in proptest::collection::vec((0_usize..3 * (TICKS as usize - 13), 1_i64..11, 0.0_f64..60.0), 0..4),
         kills in proptest::collection::vec(1_usize..400, 0..4),
     ) {
-        let Some(pipeline) = pipeline(&[]) else { return Ok(()) };
+        let pipeline = pipeline(&[]);
         let mut rows = on_time();
         for (row, delay) in rows.iter_mut().zip(&delays) {
             row.arrives = (row.hour + delay).min(TICKS - 1);

@@ -4,9 +4,10 @@ use nilometer_testing::scaled;
 
 use super::*;
 
+#[needs(cance)]
 #[test]
 fn a_rewind_swaps_the_weights_where_they_were_swapped() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let mut rows = on_time();
     rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 36;
     let other = scaled(pipeline.models.name(), 1.01);
@@ -25,9 +26,10 @@ fn a_rewind_swaps_the_weights_where_they_were_swapped() {
     assert!(!late.superseding.is_empty() && late.dead_letters.is_empty());
 }
 
+#[needs(cance)]
 #[test]
 fn weights_of_another_model_are_a_dead_letter_and_the_ones_before_stay() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/zoo/exphydro-cance");
     let other = Mixture::load(&root).unwrap();
     let refused = live_with(&pipeline, &on_time(), None, &[], &[(33, &other, 1.0)]);
@@ -37,9 +39,10 @@ fn weights_of_another_model_are_a_dead_letter_and_the_ones_before_stay() {
     assert_eq!(refused.balance.rejected_rows(), 1);
 }
 
+#[needs(cance)]
 #[test]
 fn a_shadow_forecasts_what_it_would_in_force_and_changes_places_with_it() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let other = scaled(pipeline.models.name(), 1.01);
     let models = pipeline.models.clone();
     let with = |rows: &[Gauged], kills: &[usize], changes: &[_]| live_with(&pipeline, rows, None, kills, changes);
@@ -81,9 +84,10 @@ fn a_shadow_forecasts_what_it_would_in_force_and_changes_places_with_it() {
     assert_eq!(since(&back, &pipeline, 36), since(&never, &pipeline, 36));
 }
 
+#[needs(cance)]
 #[test]
 fn a_model_of_another_graph_may_be_a_shadow_and_is_never_in_force() {
-    let Some(pipeline) = pipeline(&[]) else { return };
+    let pipeline = pipeline(&[]);
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/zoo/exphydro-cance");
     let other = Mixture::load(&root).unwrap();
     let never = live(&pipeline, &on_time(), None, &[]);

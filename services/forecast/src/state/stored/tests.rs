@@ -6,6 +6,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Snapshot, Snapshots};
+use nilometer_needs::needs;
 use nilometer_packages::Provider;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::Timestamp;
@@ -72,6 +73,7 @@ async fn version_3_is_read_and_has_no_shadow() {
     }
 }
 
+#[needs(onnxruntime)]
 #[tokio::test]
 async fn version_4_is_read_and_written_as_it_is() {
     let Snapshot { content, columns, .. } = snapshot(4).await;
@@ -97,6 +99,7 @@ async fn version_4_is_read_and_written_as_it_is() {
     }
 }
 
+#[needs(onnxruntime)]
 #[tokio::test]
 async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balance_closes() {
     let Snapshot { content, columns, .. } = snapshot(2).await;
@@ -127,6 +130,7 @@ async fn a_gauge_that_is_gone_leaves_what_waited_in_a_dead_letter_and_the_balanc
     assert!(dead_letters[0].is_new_at(Timestamp(7)), "it goes out with whatever tick comes next");
 }
 
+#[needs(onnxruntime)]
 #[tokio::test]
 async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
     let stored = current(snapshot(2).await.content).unwrap();
@@ -142,6 +146,7 @@ async fn what_a_state_cannot_go_on_over_is_named_with_what_may_begin_anew() {
     assert!(horizon.is_empty(), "horizon and lead times may change");
 }
 
+#[needs(onnxruntime)]
 #[tokio::test]
 async fn an_ensemble_of_other_members_begins_anew_with_its_water_and_calibration_stays() {
     let Snapshot { content, columns, .. } = snapshot(2).await;
@@ -160,6 +165,7 @@ async fn an_ensemble_of_other_members_begins_anew_with_its_water_and_calibration
     assert_eq!((again.progress.state_time, again.progress.steps), (time, steps));
 }
 
+#[needs(onnxruntime)]
 #[tokio::test]
 async fn an_ensemble_of_another_graph_of_the_same_name_begins_anew() {
     let Snapshot { content, columns, .. } = snapshot(2).await;
