@@ -7,14 +7,14 @@ use std::{
     thread,
 };
 
-use crate::tethered::{Tethered, await_port, free_ports};
+use crate::tethered::{ReservedPort, Tethered, await_port};
 
 /// A cluster on this machine, in a folder of its own; it ends with the process that started it.
 #[derive(Debug)]
 pub struct Broker {
     folder: tempfile::TempDir,
-    brokers: Vec<u16>,
-    controllers: Vec<u16>,
+    brokers: Vec<ReservedPort>,
+    controllers: Vec<ReservedPort>,
     nodes: Vec<Option<Tethered>>,
     wire: Option<Wire>,
 }
@@ -39,16 +39,17 @@ impl Broker {
     }
 
     fn start_with(nodes: usize, wire: impl FnOnce(u16) -> Option<Wire>) -> Self {
-        let ports = free_ports(2 * nodes);
+        let reserve = || (0..nodes).map(|_| ReservedPort::new()).collect::<Vec<_>>();
+        let (brokers, controllers) = (reserve(), reserve());
         let mut broker = Self {
             folder: tempfile::tempdir().expect("a folder can be made"),
-            brokers: ports[..nodes].to_vec(),
-            controllers: ports[nodes..].to_vec(),
+            wire: wire(brokers[0].number()),
+            brokers,
+            controllers,
             nodes: (0..nodes).map(|_| None).collect(),
-            wire: wire(ports[0]),
         };
         (0..nodes).for_each(|node| broker.launch(node));
-        broker.brokers.iter().for_each(|port| await_port(*port, broker.folder.path()));
+        broker.brokers.iter().for_each(|port| await_port(port.number(), broker.folder.path()));
         broker
     }
 
@@ -65,7 +66,7 @@ impl Broker {
         if let Some(wire) = &self.wire {
             return format!("127.0.0.1:{}", wire.port);
         }
-        self.brokers.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+        self.brokers.iter().map(|port| format!("127.0.0.1:{}", port.number())).collect::<Vec<_>>().join(",")
     }
 
     /// Ends a node as a power cut would.
@@ -81,11 +82,12 @@ impl Broker {
     /// When it does not come up.
     pub fn revive(&mut self, node: usize) {
         self.launch(node);
-        await_port(self.brokers[node], self.folder.path());
+        await_port(self.brokers[node].number(), self.folder.path());
     }
 
     fn launch(&mut self, node: usize) {
-        let ports = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        let ports =
+            |ports: &[ReservedPort]| ports.iter().map(|port| port.number().to_string()).collect::<Vec<_>>().join(",");
         let mut arguments = vec![(node + 1).to_string(), ports(&self.brokers), ports(&self.controllers)];
         arguments.extend(self.wire.as_ref().map(|wire| wire.port.to_string()));
         let folder = self.folder.path().join(node.to_string());

@@ -8,12 +8,12 @@ use std::{
 
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 
-use crate::tethered::{Tethered, await_port, free_ports};
+use crate::tethered::{ReservedPort, Tethered, await_port};
 
 /// An S3 server on this machine with one bucket; it ends with the process that started it.
 #[derive(Debug)]
 pub struct Bucket {
-    port: u16,
+    port: ReservedPort,
     /// ends with this
     _server: Tethered,
     _folder: tempfile::TempDir,
@@ -29,10 +29,10 @@ impl Bucket {
     /// When it does not come up.
     #[must_use]
     pub fn start() -> Self {
-        let port = free_ports(1)[0];
+        let port = ReservedPort::new();
         let folder = tempfile::tempdir().expect("a folder can be made");
-        let server = Tethered::start("s3", &folder.path().join("s3"), &[port.to_string()]);
-        await_port(port, folder.path());
+        let server = Tethered::start("s3", &folder.path().join("s3"), &[port.number().to_string()]);
+        await_port(port.number(), folder.path());
         let bucket = Self { port, _server: server, _folder: folder };
         // MinIO has it already: a folder.
         if env::var("NILOMETER_S3").as_deref() != Ok("minio") {
@@ -45,7 +45,7 @@ impl Bucket {
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 5] {
         [
-            ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port)),
+            ("AWS_ENDPOINT", format!("http://127.0.0.1:{}", self.port.number())),
             ("AWS_ALLOW_HTTP", "true".to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", "tests".to_owned()),
@@ -68,8 +68,8 @@ impl Bucket {
     }
 
     fn create(&self) -> std::io::Result<()> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        let (name, port) = (Self::NAME, self.port);
+        let (name, port) = (Self::NAME, self.port.number());
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         write!(
             stream,
             "PUT /{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"

@@ -2,12 +2,14 @@
 
 use std::{
     io::Write as _,
-    net::{TcpListener, TcpStream},
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+use tokio::net::TcpSocket;
 
 /// How long a program may take to listen.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -62,14 +64,61 @@ pub(crate) fn await_port(port: u16, folder: &Path) {
     }
 }
 
-/// Free ports.
-pub(crate) fn free_ports(count: usize) -> Vec<u16> {
-    // Held together, so that no port is given twice.
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port is free")).collect();
-    listeners.iter().map(|listener| listener.local_addr().expect("it is bound").port()).collect()
+/// A port of this machine that is reserved for a program that cannot choose its port itself.
+///
+/// The socket is bound and does not listen. Linux assigns its port to no socket that asks for any port or connects, but a socket that sets
+/// SO_REUSEADDR, as this one does, may bind to it by its number: those of servers in Java, Python and Go do.
+#[derive(Debug)]
+pub(crate) struct ReservedPort(TcpSocket);
+
+impl ReservedPort {
+    /// # Panics
+    /// When no port is free.
+    pub(crate) fn new() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket.set_reuseaddr(true).expect("a socket that is not bound takes options");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a port is free");
+        Self(socket)
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.0.local_addr().expect("it is bound").port()
+    }
 }
 
 fn path(script: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ops").join(script)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::ErrorKind,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::ReservedPort;
+
+    #[test]
+    fn a_reserved_port_refuses_connections_until_the_program_that_it_is_for_listens() {
+        let reserved = ReservedPort::new();
+        let port = reserved.number();
+        let refused = TcpStream::connect(("127.0.0.1", port)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        // The standard library sets SO_REUSEADDR.
+        let program = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        TcpStream::connect(("127.0.0.1", port)).unwrap();
+        drop(program);
+        TcpListener::bind(("127.0.0.1", port)).unwrap();
+    }
+
+    #[test]
+    fn no_other_socket_is_given_a_reserved_port() {
+        let reserved: Vec<ReservedPort> = (0..200).map(|_| ReservedPort::new()).collect();
+        let numbers: Vec<u16> = reserved.iter().map(ReservedPort::number).collect();
+        for _ in 0..5_000 {
+            let other = TcpListener::bind("127.0.0.1:0").unwrap();
+            assert!(!numbers.contains(&other.local_addr().unwrap().port()));
+        }
+    }
 }
