@@ -2,7 +2,11 @@
 
 use std::{fs, process::Command};
 
-use crate::support::{definition, nilometer, refused, root, start, succeed, window};
+use crate::support::{
+    definition, nilometer,
+    processes::{Process, until},
+    refused, root, succeed, window,
+};
 use nilometer_needs::needs;
 
 #[test]
@@ -80,39 +84,43 @@ fn a_model_card_with_a_wrong_hash_refuses_to_start() {
 #[test]
 fn metrics_and_health_are_served_while_a_replay_runs() {
     let folder = tempfile::tempdir().unwrap();
-    // A port that was free a moment ago; the process says in its log when it is taken.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut set = window(&folder.path().join("store"), "2014-10-08T00:00:00Z", "2014-10-08T23:00:00Z");
-    set.push(format!("serve.address={free}"));
+    // Of the window: at a port that the system chooses, and the process logs which.
+    let set = window(&folder.path().join("store"), "2014-10-08T00:00:00Z", "2014-10-08T23:00:00Z");
     let mut command = nilometer("replay", &definition(), &set);
     command.arg("--serve");
-    let mut process = start(command);
-    let get = |path: &str| -> Option<String> {
+    let mut process = Process::start(command, folder.path().join("log"));
+    let mut address = None;
+    until("it says where it listens", || {
+        assert!(process.lives(), "the process ended:\n{}", process.said());
+        let said = process.said();
+        let line = said.split_once("metrics at http://").and_then(|(_, behind)| behind.split_once("/metrics"));
+        address = line.map(|(address, _)| address.to_owned());
+        address.is_some()
+    });
+    let address = address.unwrap();
+    let get = |path: &str| {
         use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(free).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut stream = std::net::TcpStream::connect(&address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     };
-    let begin = std::time::Instant::now();
-    let finished = loop {
-        assert!(process.try_wait().unwrap().is_none(), "the process ended");
-        assert!(begin.elapsed().as_secs() < 60, "the window was not finished in a minute");
-        match get("/health") {
-            Some(answer) if answer.contains("finished") && !answer.contains("running") => break answer,
-            _ => std::thread::yield_now(),
-        }
-    };
+    let mut finished = String::new();
+    until("the window is finished", || {
+        assert!(process.lives(), "the process ended:\n{}", process.said());
+        finished = get("/health");
+        finished.contains("finished") && !finished.contains("running")
+    });
     assert!(
         finished.contains("\"score/0\"") && finished.contains("200 OK") && finished.contains("\"healthy\":true"),
         "{finished}"
     );
-    let metrics = get("/metrics").unwrap();
+    let metrics = get("/metrics");
     let of_forecast = "nilometer_rows{fate=\"received\",role=\"forecast\",partition=\"0\"}";
     assert!(metrics.contains(of_forecast), "{metrics}");
-    assert!(Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap().success());
-    assert!(process.wait().unwrap().success());
+    process.signal("TERM");
+    process.end();
 }
 
 fn models(arguments: &[&str]) -> std::process::Output {
