@@ -89,10 +89,9 @@ async fn who_waits_in_one_process_hears_of_what_another_appends() {
     let (ours, theirs) = (open(&options), open(&options));
     ours.create_topics(1).await.unwrap();
     assert!(ours.read(DEAD_LETTERS, 0).await.unwrap().is_none());
-    let (waited, appended) = tokio::join!(ours.wait(DEAD_LETTERS, 0), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        theirs.append(DEAD_LETTERS, message("p", 1)).await
-    });
+    let mut waiting = ours.wait(DEAD_LETTERS, 0);
+    assert!(futures::poll!(&mut waiting).is_pending());
+    let (waited, appended) = tokio::join!(waiting, theirs.append(DEAD_LETTERS, message("p", 1)));
     assert_eq!((waited.unwrap(), appended.unwrap()), ((), Appended::At(0)));
     assert!(matches!(ours.read(DEAD_LETTERS, 0).await.unwrap(), Some(Entry::Record(_))));
 }
