@@ -3,8 +3,7 @@
 //!
 //! `build.rs` looks what is here when the tests are built, and lists what can be named.
 //!
-//! ```
-//! # use nilometer_needs::needs;
+//! ```text
 //! #[needs(onnxruntime)]
 //! #[test]
 //! fn a_model_runs() {}
