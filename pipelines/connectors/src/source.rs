@@ -283,7 +283,7 @@ pub enum SourceError {
         #[source]
         source: parquet::errors::ParquetError,
     },
-    /// Options that [`problems`](crate::TableOptions::problems) would have refused.
+    /// Options that [`problems`](crate::Connector::problems) would have refused.
     #[error("source {name}: {key} {problem}")]
     Options { name: String, key: String, problem: String },
 }
