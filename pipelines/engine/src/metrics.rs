@@ -350,6 +350,7 @@ mod tests {
                 "nilometer_log_torn_segments_total",
                 "nilometer_messages_total",
                 "nilometer_queue_depth",
+                "nilometer_role_seconds",
                 "nilometer_rows",
                 "nilometer_rows_rejected",
                 "nilometer_snapshots_total",
@@ -357,7 +358,6 @@ mod tests {
                 "nilometer_source_newest_seconds",
                 "nilometer_source_rows",
                 "nilometer_source_rows_rejected",
-                "nilometer_role_seconds",
             ]
         );
         assert!(Metrics::new(&registry).is_err(), "two sets in one registry would hide each other");
