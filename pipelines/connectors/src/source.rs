@@ -40,8 +40,11 @@ pub trait Source: Send {
     }
 
     /// The cursor with which operations go on from a replay that ended at `cursor`: it knows what the replay has delivered.
-    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
-        cursor.clone()
+    ///
+    /// # Errors
+    /// [`SourceError::Position`] where the cursor is none of this source.
+    fn handed_over(&mut self, cursor: &Cursor) -> Result<Cursor, SourceError> {
+        Ok(cursor.clone())
     }
 
     /// When the last row of the window arrives; none while more may come, and when there is no row at all.
@@ -103,15 +106,17 @@ impl<'de> Deserialize<'de> for Cursor {
 
 impl Cursor {
     /// A position as a cursor.
-    #[must_use]
-    pub fn of(position: &impl Serialize) -> Self {
-        Self(Arc::new(serde_json::to_value(position).unwrap_or_default()))
+    fn of(source: &str, position: &impl Serialize) -> Result<Self, SourceError> {
+        let value = serde_json::to_value(position).map_err(|error| SourceError::position(source, error))?;
+        Ok(Self(Arc::new(value)))
     }
 
-    /// The position of a source; its beginning where the cursor is of another kind of source.
-    #[must_use]
-    pub fn position<P: DeserializeOwned + Default>(&self) -> P {
-        P::deserialize(&*self.0).unwrap_or_default()
+    /// The position that a source has written.
+    fn position<P: DeserializeOwned + Default>(&self, source: &str) -> Result<P, SourceError> {
+        match &*self.0 {
+            Value::Null => Ok(P::default()),
+            value => P::deserialize(value).map_err(|error| SourceError::position(source, error)),
+        }
     }
 }
 
@@ -165,8 +170,9 @@ impl<S: PositionedSource> Source for S {
     }
 
     fn read(&mut self, cursor: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let (batches, position) = PositionedSource::read(self, &cursor.position(), look)?;
-        Ok((batches, Cursor::of(&position)))
+        let position = cursor.position(PositionedSource::name(self))?;
+        let (batches, position) = PositionedSource::read(self, &position, look)?;
+        Ok((batches, Cursor::of(PositionedSource::name(self), &position)?))
     }
 
     fn read_again(
@@ -175,12 +181,16 @@ impl<S: PositionedSource> Source for S {
         planned: &Cursor,
         look: Look,
     ) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let (batches, position) = PositionedSource::read_again(self, &cursor.position(), &planned.position(), look)?;
-        Ok((batches, Cursor::of(&position)))
+        let name = PositionedSource::name(self);
+        let (position, planned) = (cursor.position(name)?, planned.position(name)?);
+        let (batches, position) = PositionedSource::read_again(self, &position, &planned, look)?;
+        Ok((batches, Cursor::of(PositionedSource::name(self), &position)?))
     }
 
-    fn handed_over(&mut self, cursor: &Cursor) -> Cursor {
-        Cursor::of(&PositionedSource::handed_over(self, &cursor.position()))
+    fn handed_over(&mut self, cursor: &Cursor) -> Result<Cursor, SourceError> {
+        let position = cursor.position(PositionedSource::name(self))?;
+        let position = PositionedSource::handed_over(self, &position);
+        Cursor::of(PositionedSource::name(self), &position)
     }
 
     fn last_arrival(&self) -> Option<Timestamp> {
@@ -283,6 +293,15 @@ pub enum SourceError {
         #[source]
         source: parquet::errors::ParquetError,
     },
+    /// A cursor that is none of this source.
+    #[error(
+        "source {name}: the position in the snapshot of role ingest cannot be read; accepted is what this kind of source writes: give a source of another kind another name"
+    )]
+    Position {
+        name: String,
+        #[source]
+        source: serde_json::Error,
+    },
     /// Options that [`problems`](crate::Connector::problems) would have refused.
     #[error("source {name}: {key} {problem}")]
     Options { name: String, key: String, problem: String },
@@ -294,8 +313,12 @@ impl SourceError {
     pub const fn is_retryable(&self) -> bool {
         match self {
             Self::Io { .. } | Self::Parquet { .. } => true,
-            Self::Options { .. } => false,
+            Self::Position { .. } | Self::Options { .. } => false,
         }
+    }
+
+    fn position(name: &str, source: serde_json::Error) -> Self {
+        Self::Position { name: name.to_owned(), source }
     }
 
     pub(crate) fn io(name: &str, path: &Path, source: std::io::Error) -> Self {
@@ -339,10 +362,13 @@ mod tests {
     #[test]
     fn a_cursor_is_what_its_source_writes_and_those_of_earlier_builds_are_read() {
         let position = Arrived { arrival: Some(Timestamp(7)) };
-        let text = serde_json::to_string(&Cursor::of(&position)).unwrap();
-        assert_eq!(serde_json::from_str::<Cursor>(&text).unwrap().position::<Arrived>(), position);
+        let text = serde_json::to_string(&Cursor::of("gauge", &position).unwrap()).unwrap();
+        let read = |text: &str| serde_json::from_str::<Cursor>(text).unwrap().position::<Arrived>("gauge");
+        assert_eq!(read(&text).unwrap(), position);
         let earlier = r#"{"arrival":"1970-01-01T00:00:00.000007Z","delivered":null}"#;
-        assert_eq!(serde_json::from_str::<Cursor>(earlier).unwrap().position::<Arrived>(), position);
-        assert_eq!(Cursor::of(&"of another source").position::<Arrived>(), Arrived::default());
+        assert_eq!(read(earlier).unwrap(), position);
+        assert_eq!(Cursor::default().position::<Arrived>("gauge").unwrap(), Arrived::default());
+        let error = read("\"of another kind\"").unwrap_err();
+        assert!(!error.is_retryable() && error.to_string().contains("source gauge: the position"), "{error}");
     }
 }

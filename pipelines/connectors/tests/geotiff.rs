@@ -188,7 +188,7 @@ fn operations_go_on_where_a_replay_ended() {
     let window = Window { from: at("2014-09-15T01:00:00Z"), until: at("2014-09-15T02:00:00Z") };
     let mut replay = open(RAIN, delay("0s"), root.path(), window);
     let (_, ended) = replay.read(&Cursor::default(), Look::at(window.until)).unwrap();
-    for cursor in [replay.handed_over(&ended), ended] {
+    for cursor in [replay.handed_over(&ended).unwrap(), ended] {
         let operations = Window { until: Window::ALL.until, ..window };
         let mut source = open(RAIN, operating("0s"), root.path(), operations);
         let (batches, _) = source.read(&cursor, Look::at(at("2014-09-15T05:00:00Z"))).unwrap();

@@ -155,7 +155,9 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         // Operations may go on from here: they have to know what has been delivered.
         for source in &mut sources {
             if let Some(cursor) = state.cursors.get_mut(source.name()) {
-                *cursor = source.handed_over(cursor);
+                let handed_over = source.handed_over(cursor);
+                let name = source.name().to_owned();
+                *cursor = handed_over.map_err(|source| IngestError::Source { name, source })?;
             }
         }
     }

@@ -145,7 +145,7 @@ fn operations_go_on_where_a_replay_ended() {
     let window = Window { from: hour(1), until: hour(2) };
     let mut replay = open(&flow, delay("0s"), &root, window);
     let (_, ended) = replay.read(&Cursor::default(), Look::at(hour(2))).unwrap();
-    let handed_over = replay.handed_over(&ended);
+    let handed_over = replay.handed_over(&ended).unwrap();
     let corrected = "site,time,code,flow\na,0,,0\na,3600,,1\na,3600,,1\na,7200,,2.5\na,10800,,3\n";
     let read = |cursor: &Cursor| {
         let mut source = open(&flow, seen(), &root, Window { from: hour(1), until: Window::ALL.until });
