@@ -228,7 +228,7 @@ fn start(
                 CheckRules::new(&pipeline.checks, GAUGES.map(|(gauge, _)| (gauge.to_owned(), Default::default())));
             let averager = Averager::new(Vec::new(), AverageOptions::default());
             let dependencies = nilometer_ingest::Dependencies {
-                raw: log.clone(),
+                raw: Some(log.clone()),
                 log,
                 snapshots,
                 packages: PackageStore::new(store.clone()),

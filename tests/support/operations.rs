@@ -134,7 +134,7 @@ impl Services<'_> {
         let every_s = self.world.pipeline.time.tick_s();
         let dependencies = nilometer_ingest::Dependencies {
             log: self.log(),
-            raw: self.log(),
+            raw: None,
             snapshots: self.snapshots("ingest"),
             packages: PackageStore::new(self.store.clone()),
             sources,

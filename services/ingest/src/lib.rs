@@ -19,10 +19,12 @@
 
 mod announcements;
 mod landing;
+mod reader;
 mod role;
 mod route;
 mod tally;
 mod tick;
+mod writer;
 
 use nilometer_connectors::SourceError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError};
@@ -53,6 +55,16 @@ pub enum IngestError {
         /// why not
         #[source]
         source: SourceError,
+    },
+    /// a source gives once and gave no message
+    #[error(
+        "source {name} gives once, but {locator} is part of a table; accepted are whole messages; this is a defect, please report it"
+    )]
+    NoMessage {
+        /// its name
+        name: String,
+        /// what it gave
+        locator: String,
     },
     /// a grid does not fit the catchments
     #[error("grids cannot be averaged")]

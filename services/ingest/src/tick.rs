@@ -10,7 +10,7 @@ use nilometer_schemas::{
     Observations, Reason, Timestamp,
 };
 use nilometer_transforms::{
-    AverageError, Averager, Decode, Decoded, RawBatch,
+    AverageError, Averager, Decode, Decoded, Payload, RawBatch,
     check::{CheckRules, CheckState, check, possible_range_over},
     decode::{DecodedGrid, RawRows},
     rate,
@@ -61,7 +61,10 @@ impl Intake {
             self.sources.of(&batch.source).arrived(batch.arrival);
             let Some(decoder) = lines.decoders.get(&*batch.source) else {
                 self.balance.received += batch.rows();
-                let dead_letter = batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned());
+                let dead_letter = match &batch.payload {
+                    Payload::Unreadable { reason, detail, .. } => batch.dead_letter(*reason, detail.clone()),
+                    _ => batch.dead_letter(Reason::UnknownStation, "no decoding for this source".to_owned()),
+                };
                 self.reject(dead_letter, &mut dead_letters);
                 continue;
             };

@@ -34,7 +34,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
     }
     let dependencies = nilometer_ingest::Dependencies {
         log: roles.log.clone(),
-        raw: roles.log.clone(),
+        raw: None,
         snapshots: making.snapshots(),
         packages: roles.packages.clone(),
         sources,
