@@ -13,12 +13,12 @@ use std::{
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use nilometer_schemas::{Contract, Timestamp};
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, path::Path};
+use object_store::{ObjectStore, path::Path};
 
 use crate::{
     ArchiveError,
     manifest::{self, Manifest},
-    object::message_of_forecasts,
+    object::{fetch, message_of_forecasts},
 };
 
 /// How often a day is read before an object that is gone is an error.
@@ -222,20 +222,6 @@ impl Inventory {
     /// Whether there is more than one object to read.
     pub(crate) fn is_scattered(&self) -> bool {
         self.manifest.files.len() + self.messages.len() + self.duplicates.len() > 1
-    }
-}
-
-/// An object's bytes; none where it is not there.
-pub(crate) async fn fetch(store: &dyn ObjectStore, key: &Path) -> Result<Option<Bytes>, ArchiveError> {
-    let failed = |source| ArchiveError::Store { what: key.to_string(), source };
-    let found = match store.get(key).await {
-        Ok(found) => found.bytes().await,
-        Err(error) => Err(error),
-    };
-    match found {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(Error::NotFound { .. }) => Ok(None),
-        Err(source) => Err(failed(source)),
     }
 }
 

@@ -15,7 +15,7 @@ use object_store::{Error, ObjectStore, PutMode, path::Path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{ArchiveError, day::fetch};
+use crate::{ArchiveError, object::fetch};
 
 /// The version that this build reads and writes.
 const VERSION: u32 = 1;

@@ -1,15 +1,18 @@
 //! Objects of the archive: Parquet under stable keys.
 
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
+use bytes::Bytes;
 use nilometer_engine::Partition;
 use nilometer_schemas::{Contract, Timestamp};
-use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::{
     arrow::ArrowWriter,
     basic::{Compression, ZstdLevel},
     errors::ParquetError,
     file::properties::{WriterProperties, WriterPropertiesBuilder},
 };
+
+use crate::ArchiveError;
 
 /// Where the message of a partition with this time and position lies. Forecasts are found by their issue time, of which there is one message, and by
 /// their model; other contracts may have several messages a tick and carry the position.
@@ -40,6 +43,20 @@ pub(crate) fn message_of_forecasts(name: &str) -> &str {
 pub(crate) fn properties() -> Result<WriterPropertiesBuilder, ParquetError> {
     let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?));
     Ok(properties.set_created_by("nilometer".to_owned()))
+}
+
+/// An object's bytes; none where it is not there.
+pub(crate) async fn fetch(store: &dyn ObjectStore, key: &Path) -> Result<Option<Bytes>, ArchiveError> {
+    let failed = |source| ArchiveError::Store { what: key.to_string(), source };
+    let found = match store.get(key).await {
+        Ok(found) => found.bytes().await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(source) => Err(failed(source)),
+    }
 }
 
 /// The rows as one Parquet file. The same rows give the same bytes.
@@ -78,7 +95,7 @@ mod tests {
         let batch = dead_letters.finish().unwrap().into_batch();
         let bytes = to_parquet(&batch).unwrap();
         assert_eq!(bytes, to_parquet(&batch).unwrap());
-        let mut reader = ParquetRecordBatchReader::try_new(bytes::Bytes::from(bytes), 10).unwrap();
+        let mut reader = ParquetRecordBatchReader::try_new(Bytes::from(bytes), 10).unwrap();
         let back = reader.next().unwrap().unwrap();
         assert_eq!(back.columns(), batch.columns());
         assert_eq!(back.schema().fields(), batch.schema().fields(), "units and standard names are kept");

@@ -6,7 +6,7 @@ use arrow::{array::RecordBatch, compute::cast, datatypes::DataType};
 use bytes::Bytes;
 use nilometer_schemas::{DeadLetterRow, Reason, Timestamp};
 
-use crate::decode::{Format, Times};
+use crate::decode::{format::Format, time::Times};
 
 /// Bytes of one source, with the place where they were found and the time at which they reached us.
 #[derive(Debug, Clone, PartialEq)]

@@ -22,6 +22,7 @@ mod landing;
 mod reader;
 mod role;
 mod route;
+mod state;
 mod tally;
 mod tick;
 mod writer;

@@ -10,7 +10,7 @@ use nilometer_transforms::RawBatch;
 use crate::{
     IngestError, in_full,
     landing::Landing,
-    role::{IngestState, Planned},
+    state::{IngestState, Planned},
 };
 
 /// A tick as it was read.

@@ -2,21 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use nilometer_connectors::{Cursor, Look, Source};
+use nilometer_connectors::Source;
 use nilometer_definitions::Partitioning;
 use nilometer_engine::{
     Balance, Clock, DeadLetterLog, Log, Metrics, Outbox, Position, SnapshotError, Snapshots, Stop, queue,
 };
 use nilometer_packages::PackageStore;
-use nilometer_schemas::Timestamp;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::{
-    IngestError, Intake, Lines, PRODUCER,
+    IngestError, Lines, PRODUCER,
     announcements::Announcements,
     landing::Landing,
     reader::{ReadTick, Reader},
+    state::{IngestState, Planned},
     writer::Writer,
 };
 
@@ -48,32 +47,6 @@ pub struct Dependencies {
     pub metrics: Metrics,
     /// the partitions that it feeds
     pub parts: Partitioning,
-}
-
-/// A tick that was read and may have been appended in part. What was read of it is what a redo reads.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Planned {
-    pub(crate) look: Look,
-    pub(crate) cursors: BTreeMap<String, Cursor>,
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct IngestState {
-    /// last tick that was appended
-    pub(crate) tick: Option<Timestamp>,
-    /// where each source is after it
-    pub(crate) cursors: BTreeMap<String, Cursor>,
-    pub(crate) intake: Intake,
-    /// the tick after it, where sources may have grown since
-    pub(crate) planned: Option<Planned>,
-    /// announcements that the log has rows of
-    #[serde(default)]
-    pub(crate) announcements: u64,
-    /// position of raw.v1 up to which it has taken messages
-    #[serde(default)]
-    pub(crate) raw: u64,
 }
 
 /// Runs until the clock's history has ended or the role is stopped; then its memory is saved.

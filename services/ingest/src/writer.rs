@@ -12,8 +12,8 @@ use nilometer_transforms::RawBatch;
 
 use crate::{
     IngestError, Lines, PRODUCER,
-    role::IngestState,
     route::route,
+    state::IngestState,
     tick::{Rows, dead_letters_batch},
 };
 

@@ -17,11 +17,12 @@ use tokio::{
 use crate::{
     compaction,
     exposition::Exposition,
-    flow::{ROLES, RoleKind},
+    flow::ROLES,
     http::{self, Health},
     intake::Mode,
     kind::{self, Progress, Work, complete_behind},
     mending, progress, publishing, retention,
+    role_kind::RoleKind,
     roles::{self, Roles},
     storage::{self, ARCHIVE},
     topics,

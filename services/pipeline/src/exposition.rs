@@ -7,7 +7,7 @@ use std::{
 
 use prometheus::{Registry, proto::MetricFamily};
 
-use crate::flow::RoleKind;
+use crate::role_kind::RoleKind;
 
 /// The registries of one process. Cheap to clone.
 #[derive(Clone, Default)]

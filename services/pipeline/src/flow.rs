@@ -1,44 +1,14 @@
-//! The flow by its names: the kinds of role in their order, and every role with what it reads and appends.
+//! The flow: every role in its order, with what it reads and appends, and those of each partition.
 
+use anyhow::Result;
+use nilometer_engine::{Snapshots, Stop};
 use nilometer_schemas::Contract;
 
-use crate::role::{RoleEntry, forecast, ingest, publish, score};
-
-/// Lists the kinds of role: the name on the command line, in metrics and in stores, and the topic whose partitions its processes share.
-macro_rules! role_kinds {
-    ($($(#[$doc:meta])* $kind:ident = $name:literal, $topic:expr;)*) => {
-        /// What runs on its own where the log is on Kafka, in the order of the flow.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum RoleKind { $($(#[$doc])* $kind,)* }
-
-        impl RoleKind {
-            /// Every kind of role, in the order of the flow.
-            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$kind),*];
-
-            /// Its name on the command line, in metrics and in stores.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$kind => $name,)* }
-            }
-
-            /// The topic whose partitions its processes share.
-            pub const fn topic(self) -> Contract {
-                match self { $(Self::$kind => $topic,)* }
-            }
-        }
-    };
-}
-
-role_kinds! {
-    /// sources become rows in the log; goes with the first partition and feeds all
-    Ingest = "ingest", Contract::Observation;
-    /// rows become states and forecasts
-    Forecast = "forecast", Contract::Forcing;
-    /// forecasts meet what came
-    Score = "score", Contract::Forecast;
-    /// the log becomes files and metrics
-    Publish = "publish", Contract::Forecast;
-}
+use crate::{
+    role::{Making, Role, RoleEntry, forecast, ingest, publish, score},
+    role_kind::RoleKind,
+    roles::Roles,
+};
 
 /// Every role, in the order of the flow.
 pub static ROLES: [RoleEntry; 11] = [
@@ -55,12 +25,6 @@ pub static ROLES: [RoleEntry; 11] = [
     publish::role("publish_forcing", &[Contract::Forcing], &[]),
 ];
 
-/// A role of a partition.
-pub type RoleName = (&'static str, u32);
-
-/// Snapshots kept a role.
-pub const KEEP: usize = 3;
-
 /// The role of a name.
 pub fn role(name: &str) -> Option<&'static RoleEntry> {
     ROLES.iter().find(|role| role.name == name)
@@ -69,4 +33,54 @@ pub fn role(name: &str) -> Option<&'static RoleEntry> {
 /// The contracts that are published.
 pub fn published() -> impl Iterator<Item = Contract> {
     ROLES.iter().filter(|role| role.kind == RoleKind::Publish).flat_map(|role| role.reads.iter().copied())
+}
+
+impl Roles {
+    /// The roles of a kind of one partition, by name; none where it has no catchments.
+    ///
+    /// # Errors
+    /// What cannot be made of the definition.
+    pub fn of(&self, kind: RoleKind, number: u32, stop: &Stop) -> Result<Vec<(String, Role)>> {
+        let Some(part) = self.parts.part(number) else { return Ok(Vec::new()) };
+        // One ingest for all: it goes with the first partition, and its metrics are the process's.
+        if kind == RoleKind::Ingest && number != self.parts.first() {
+            return Ok(Vec::new());
+        }
+        let metrics = match kind {
+            RoleKind::Ingest => self.metrics.clone(),
+            _ => self.metrics.of_partition(number)?,
+        };
+        let make = |role: &'static RoleEntry| {
+            let making = Making { role, roles: self, part, number, metrics: &metrics, stop };
+            let name = match kind {
+                RoleKind::Ingest => role.name.to_owned(),
+                _ => format!("{}/{number}", role.name),
+            };
+            Ok((name, (role.make)(&making)?))
+        };
+        let roles = ROLES.iter().filter(|role| role.kind == kind).map(make).collect::<Result<_>>()?;
+        if kind != RoleKind::Ingest {
+            self.exposition.show(kind, number, metrics.registry().clone());
+        }
+        Ok(roles)
+    }
+
+    /// Where the roles of a kind of every partition keep how far they have come; no role waits for the last.
+    pub fn snapshots_of(&self, kind: RoleKind) -> Vec<Snapshots> {
+        if kind == RoleKind::Publish {
+            return Vec::new();
+        }
+        let numbers: Vec<u32> = match kind {
+            RoleKind::Ingest => vec![self.parts.first()],
+            _ => self.parts.numbers().collect(),
+        };
+        let of_kind = || ROLES.iter().filter(|role| role.kind == kind);
+        numbers.iter().flat_map(|number| of_kind().map(|role| self.snapshots(kind, role.name, *number))).collect()
+    }
+
+    /// Who reads a partition, each with its snapshots.
+    pub fn readers(&self, number: u32) -> Vec<(&'static RoleEntry, Snapshots)> {
+        let reads = |role: &&RoleEntry| !role.reads.is_empty() && role.is_of(&self.pipeline);
+        ROLES.iter().filter(reads).map(|role| (role, self.snapshots(role.kind, role.name, number))).collect()
+    }
 }

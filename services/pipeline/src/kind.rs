@@ -7,8 +7,8 @@ use nilometer_engine::{Balance, Lifecycle, Share, Shares, Snapshots, Stop};
 use tokio::{sync::oneshot, task::JoinSet};
 
 use crate::{
-    flow::RoleKind,
     http::{Health, RoleState},
+    role_kind::RoleKind,
     roles::Roles,
 };
 

@@ -16,8 +16,9 @@ use nilometer_schemas::Contract;
 use object_store::{ObjectStore, path::Path};
 
 use crate::{
-    flow::{self, KEEP, ROLES, RoleName},
+    flow::{self, ROLES},
     role::RoleEntry,
+    roles::{KEEP, RoleName},
     storage::{LOG, SNAPSHOTS},
 };
 

@@ -13,9 +13,9 @@ use crate::exposition::Exposition;
 /// Event time that all partitions of a kind of role have reached, as their metrics tell it.
 fn reached(families: &[MetricFamily], kind: &str) -> Option<Timestamp> {
     let family = families.iter().find(|f| f.name() == "nilometer_event_time_seconds")?;
-    let of_stage = family.get_metric().iter().filter(|m| m.get_label().iter().any(|l| l.value() == kind));
+    let of_kind = family.get_metric().iter().filter(|m| m.get_label().iter().any(|l| l.value() == kind));
     // A kind of role that has reached nothing yet stands at 0.
-    let times = of_stage.map(|metric| Timestamp((metric.get_gauge().get_value() * 1e6) as i64));
+    let times = of_kind.map(|metric| Timestamp((metric.get_gauge().get_value() * 1e6) as i64));
     times.min().filter(|at| *at != Timestamp(0))
 }
 

@@ -63,7 +63,7 @@ impl Performances {
         found
     }
 
-    /// Takes in the first usable value of a time; `forecast` says of whom there had been forecasts of it.
+    /// Takes in the first usable value of a time; `forecast` says which models had forecasts of it.
     pub(crate) fn observe(
         &mut self,
         catchment: usize,

@@ -2,7 +2,7 @@
 
 mod clock;
 mod field;
-mod format;
+pub(crate) mod format;
 #[cfg(feature = "geotiff")]
 mod geotiff;
 pub mod layout;
@@ -10,7 +10,7 @@ mod qualifier;
 mod raster;
 mod stations;
 pub mod table;
-mod time;
+pub(crate) mod time;
 
 use nilometer_schemas::{DeadLetterRow, Grids, Reason};
 

@@ -6,7 +6,7 @@ use nilometer_forecast::ForecastMetrics;
 use nilometer_schemas::Contract;
 
 use super::{Making, Role, RoleEntry};
-use crate::{flow::RoleKind, roles::Roles};
+use crate::{role_kind::RoleKind, roles::Roles};
 
 /// The role.
 pub const ROLE: RoleEntry = RoleEntry {

@@ -6,8 +6,8 @@ use nilometer_schemas::Contract;
 use super::{Making, Role, RoleEntry};
 use crate::{
     coverage,
-    flow::RoleKind,
     intake::{Mode, intake},
+    role_kind::RoleKind,
 };
 
 /// The role.

@@ -13,7 +13,7 @@ use nilometer_definitions::Pipeline;
 use nilometer_engine::{Balance, Metrics, Position, SnapshotError, Snapshots, Stop};
 use nilometer_schemas::Contract;
 
-use crate::{flow::RoleKind, roles::Roles};
+use crate::{role_kind::RoleKind, roles::Roles};
 
 /// A role of one partition, ready to run.
 pub type Role = Pin<Box<dyn Future<Output = Result<Balance>> + Send>>;
@@ -74,6 +74,6 @@ pub struct Making<'a> {
 impl Making<'_> {
     /// Where the role keeps its state.
     fn snapshots(&self) -> Snapshots {
-        self.roles.snapshots(self.role, self.number)
+        self.roles.snapshots(self.role.kind, self.role.name, self.number)
     }
 }

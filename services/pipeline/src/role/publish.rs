@@ -6,7 +6,7 @@ use nilometer_schemas::Contract;
 
 use super::{Making, Role, RoleEntry};
 use crate::{
-    flow::RoleKind,
+    role_kind::RoleKind,
     storage::{self, ARCHIVE},
 };
 

@@ -5,7 +5,7 @@ use nilometer_schemas::Contract;
 use nilometer_score::ScoreMetrics;
 
 use super::{Making, Role, RoleEntry};
-use crate::flow::RoleKind;
+use crate::role_kind::RoleKind;
 
 /// The role.
 pub const ROLE: RoleEntry = RoleEntry {
