@@ -1,5 +1,7 @@
 //! The role itself: one tick after the other, each from the log to the log.
 
+mod inputs;
+mod readings;
 mod stored;
 
 use std::{
@@ -7,18 +9,19 @@ use std::{
     sync::Arc,
 };
 
-use nilometer_definitions::{Alignment, Pipeline, weighted};
-use nilometer_engine::{
-    Appended, Balance, Input, Log, Message, Outbox, Partition, Position, Record, Snapshots, Stop, off_reactor,
-};
+use nilometer_definitions::Pipeline;
+use nilometer_engine::{Appended, Balance, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor};
 use nilometer_schemas::{
-    Contract, Flag, Forecasts, Observations, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp,
-    Variable,
+    Contract, Forecasts, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp, Variable,
 };
-use nilometer_statistics::{Newest, counts, crps_quantiles};
+use nilometer_statistics::{Newest, crps_quantiles};
 
 pub use self::stored::needed_from;
-use self::stored::{Stored, current, first_mark};
+use self::{
+    inputs::{Inputs, Tick},
+    readings::{Gauges, Reading},
+    stored::{Stored, current, first_mark},
+};
 use crate::{
     ScoreError, ScoreMetrics,
     climate::Climate,
@@ -26,7 +29,7 @@ use crate::{
     metric_updates::MetricUpdates,
     metrics::class,
     performance::{Issuer, Performance, Performances},
-    waiting::{Mark, Row, Waiting},
+    waiting::{Row, Waiting},
 };
 
 const PRODUCER: &str = "score";
@@ -52,7 +55,7 @@ pub struct Dependencies {
 pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop) -> Result<Balance, ScoreError> {
     let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(&pipeline, dependencies).await?);
-    while let Some(tick) = outbox.meanwhile(role.next_tick(&stop)).await?? {
+    while let Some(tick) = outbox.meanwhile(role.inputs.next_tick(&stop)).await?? {
         let _timer = role.dependencies.metrics.role.seconds.start_timer();
         let time = tick.time;
         // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
@@ -76,24 +79,18 @@ struct Role {
     catchments: Vec<String>,
     thresholds: Vec<Vec<f64>>,
     place_of_catchment: HashMap<String, usize>,
-    /// a station may be that of several catchments
-    places_of_station: HashMap<String, Vec<usize>>,
     step_s: i64,
     partitions: u32,
     leads: usize,
     patience_s: i64,
     snapshot_every: u32,
-    forecasts: ForecastTopic,
-    shadow_forecasts: ForecastTopic,
-    observations: Input,
+    inputs: Inputs,
     /// last tick that was completed; what is read again up to it only waits
     tick: Timestamp,
     balance: Balance,
     waiting: Waiting,
     newest: Vec<Newest>,
-    alignment: Alignment,
-    /// what each gauge has read since the oldest forecast that waits
-    recent: Vec<Readings>,
+    gauges: Gauges,
     climate: Climate,
     performances: Performances,
     /// models of shadows that have ended, which metrics do not show as such yet
@@ -106,24 +103,6 @@ struct Role {
     removed: bool,
 }
 
-/// A topic of forecasts, and what was received of it.
-struct ForecastTopic {
-    input: Input,
-    /// rows of the topic before the first that was received
-    origin: u64,
-    received: u64,
-}
-
-/// What one tick brought.
-struct Tick {
-    time: Timestamp,
-    observations: Vec<Record>,
-    forecasts: Vec<Record>,
-    shadow_forecasts: Vec<Record>,
-    /// where the forecasts began
-    mark: Mark,
-}
-
 /// What one tick's readings say of forecasts.
 struct Judged {
     scores: Scores,
@@ -131,58 +110,21 @@ struct Judged {
     revisions: Vec<bool>,
 }
 
-/// What a gauge read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Reading {
-    discharge_m3_s: f64,
-    flag: Flag,
-}
-
-/// What one gauge read, by time.
-pub(crate) type Readings = BTreeMap<Timestamp, Reading>;
-
-/// What several gauges read, by time and catchment.
-type ReadingsOfTimes = BTreeMap<Timestamp, BTreeMap<usize, Reading>>;
-
-impl Reading {
-    /// The weighted sum of two, with the worse flag of those that count.
-    fn between(pair: [(Self, f64); 2]) -> Self {
-        let counting = pair.iter().filter(|(_, weight)| *weight > 0.0);
-        let flag = counting.map(|(reading, _)| reading.flag).reduce(Flag::worst).unwrap_or(pair[0].0.flag);
-        Self { discharge_m3_s: weighted(pair.map(|(reading, weight)| (reading.discharge_m3_s, weight))), flag }
-    }
-}
-
 impl Role {
     async fn resume(pipeline: &Pipeline, dependencies: Dependencies) -> Result<Self, ScoreError> {
         let catchments: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
         let step_s = pipeline.time.step.seconds();
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / step_s).unwrap_or(0).max(1);
-        let mut places_of_station: HashMap<String, Vec<usize>> = HashMap::new();
-        for (place, catchment) in pipeline.catchments.iter().enumerate() {
-            places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
-        }
         let newest = dependencies.snapshots.newest::<Stored>().await?;
         let stored = newest.map(|found| Ok::<_, ScoreError>((current(found.content)?, found.columns))).transpose()?;
         let mark = match &stored {
             Some((scores, _)) => scores.mark,
             None => first_mark(&dependencies).await?,
         };
-        let input = |contract, position: Position| {
-            Input::new(dependencies.log.clone(), Partition::new(contract, dependencies.partition), position)
-        };
         let thresholds: Vec<Vec<f64>> = pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect();
-        let topic = |contract, position: Position| ForecastTopic {
-            input: input(contract, position),
-            origin: position.rows,
-            received: 0,
-        };
         let mut role = Self {
-            forecasts: topic(Contract::Forecast, mark.forecast),
-            shadow_forecasts: topic(Contract::ShadowForecast, mark.shadow_forecast),
-            observations: input(Contract::Observation, mark.observation),
+            inputs: Inputs::new(dependencies.log.clone(), dependencies.partition, mark),
             place_of_catchment: catchments.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect(),
-            places_of_station,
             performances: Performances::new(thresholds.clone(), leads, step_s),
             ended: Vec::new(),
             thresholds,
@@ -195,8 +137,7 @@ impl Role {
             balance: Balance::default(),
             waiting: Waiting::default(),
             newest: vec![Newest::default(); catchments.len()],
-            alignment: pipeline.time.align,
-            recent: vec![Readings::new(); catchments.len()],
+            gauges: Gauges::new(&pipeline.catchments, pipeline.time.align, step_s),
             climate: Climate::new(catchments.len()),
             saved: Timestamp::MIN,
             ticks_since_save: 0,
@@ -208,55 +149,10 @@ impl Role {
         if let Some((scores, columns)) = stored {
             role.restore(scores, &columns)?;
         }
-        for (partition, position) in role.places() {
+        for (partition, position) in role.inputs.places() {
             role.dependencies.metrics.role.at(partition, position);
         }
         Ok(role)
-    }
-
-    /// Reads one tick: of both inputs, all messages up to the earliest watermark that is new. `None` at the end.
-    async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, ScoreError> {
-        let first = self.forecasts.input.next_time(stop).await?;
-        let second = self.observations.next_time(stop).await?;
-        let Some(time) = first.into_iter().chain(second).min().filter(|_| !stop.is_now()) else { return Ok(None) };
-        let mut observations = Vec::new();
-        while let Some(record) = self.observations.take(time) {
-            observations.push(record);
-            self.observations.look().await?;
-        }
-        let mark = self.here();
-        let mut forecasts = Vec::new();
-        while let Some(record) = self.forecasts.input.take(time) {
-            forecasts.push(record);
-            self.forecasts.input.look().await?;
-        }
-        // A shadow's forecasts are in the log before those in force of their time; its topic has no message where there is no shadow.
-        let of_shadows = &mut self.shadow_forecasts.input;
-        let end = self.dependencies.log.bounds(of_shadows.partition()).await?.end;
-        let mut shadow_forecasts = Vec::new();
-        of_shadows.look_until(end, stop).await?;
-        while let Some(record) = of_shadows.take(time) {
-            shadow_forecasts.push(record);
-            of_shadows.look_until(end, stop).await?;
-        }
-        // Damaged forecasts are counted by the rows that the next message says came before it; damaged observations the forecast role reports.
-        for input in [&mut self.observations, &mut self.forecasts.input, &mut self.shadow_forecasts.input] {
-            input.take_lost();
-        }
-        Ok(Some(Tick { time, observations, forecasts, shadow_forecasts, mark }))
-    }
-
-    /// Where each topic is read on.
-    fn here(&self) -> Mark {
-        Mark {
-            forecast: self.forecasts.input.position(),
-            shadow_forecast: self.shadow_forecasts.input.position(),
-            observation: self.observations.position(),
-        }
-    }
-
-    fn places(&self) -> [(Partition, u64); 3] {
-        [&self.forecasts.input, &self.shadow_forecasts.input, &self.observations].map(Input::place)
     }
 
     /// From rows to scores. No I/O.
@@ -266,8 +162,8 @@ impl Role {
             self.settle_reread();
         }
         let (mut scores, mut revisions) = (ScoresBuilder::default(), Vec::new());
-        let readings = self.readings(&tick);
-        for (valid_time, observed) in self.at_steps(&readings) {
+        let readings = self.gauges.of_tick(&tick);
+        for (valid_time, observed) in self.gauges.at_steps(&readings) {
             let mut rows = self.waiting.take(valid_time);
             let said = judgements(&mut rows, &observed);
             let first = said.iter().filter(|(_, before)| before.is_none()).count() as u64;
@@ -295,9 +191,7 @@ impl Role {
         self.take_forecasts(&tick, again);
         let given_up = tick.time.plus_s(-self.patience_s);
         let gone = self.waiting.give_up(given_up);
-        for recent in &mut self.recent {
-            *recent = recent.split_off(&given_up.plus_s(-self.step_s));
-        }
+        self.gauges.forget(given_up);
         if !again {
             self.ended.extend(self.performances.forget(|issuer| self.waiting.has(issuer)));
             self.balance.missing += gone;
@@ -320,48 +214,6 @@ impl Role {
             all[at].1[row.catchment] = true;
         }
         all
-    }
-
-    /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
-    fn readings(&self, tick: &Tick) -> ReadingsOfTimes {
-        let mut readings = ReadingsOfTimes::new();
-        for record in &tick.observations {
-            // What does not keep its contract the forecast role reports.
-            let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
-            for row in 0..rows.len() {
-                let (flag, valid_time) = (rows.flag_of(row), Timestamp(rows.valid_time().value(row)));
-                let known =
-                    valid_time <= tick.time && rows.variable().value(row) == Variable::Discharge.name() && counts(flag);
-                let Some(places) = self.places_of_station.get(rows.station().value(row)).filter(|_| known) else {
-                    continue;
-                };
-                let reading = Reading { discharge_m3_s: rows.value().value(row), flag };
-                for &place in places {
-                    readings.entry(valid_time).or_default().entry(place).or_insert(reading);
-                }
-            }
-        }
-        readings
-    }
-
-    /// Remembers the readings of a tick; gives what gauges now say of the ends of steps that these are about.
-    fn at_steps(&mut self, readings: &ReadingsOfTimes) -> ReadingsOfTimes {
-        for (time, of_time) in readings {
-            for (catchment, reading) in of_time {
-                self.recent[*catchment].insert(*time, *reading);
-            }
-        }
-        let mut observed = ReadingsOfTimes::new();
-        for (time, of_time) in readings {
-            for (step, _) in self.alignment.steps(*time, self.step_s) {
-                for catchment in of_time.keys() {
-                    if let Some(pair) = self.alignment.observed(&self.recent[*catchment], step, self.step_s) {
-                        observed.entry(step).or_default().insert(*catchment, Reading::between(pair));
-                    }
-                }
-            }
-        }
-        observed
     }
 
     /// Judges rows of one valid time.
@@ -433,7 +285,10 @@ impl Role {
     /// Takes in the forecasts of a tick: they wait, with what each gauge had read when they were issued.
     fn take_forecasts(&mut self, tick: &Tick, again: bool) {
         let newest: Arc<[Newest]> = Arc::from(self.newest.as_slice());
-        let topics = [(&mut self.forecasts, &tick.forecasts), (&mut self.shadow_forecasts, &tick.shadow_forecasts)];
+        let topics = [
+            (&mut self.inputs.forecasts, &tick.forecasts),
+            (&mut self.inputs.shadow_forecasts, &tick.shadow_forecasts),
+        ];
         for (topic, records) in topics {
             if !again && !records.is_empty() {
                 let rows: u64 = records.iter().map(|record| record.batch.num_rows() as u64).sum();
@@ -466,7 +321,7 @@ impl Role {
             updates = Some(self.updates(&judged));
         }
         let metrics = self.dependencies.metrics.clone();
-        let inputs = self.places();
+        let inputs = self.inputs.places();
         let then = move |appended: &[Appended]| {
             // What was there already has been updates; where a commit's answer was lost it is not.
             if let (Some(updates), [Appended::At(_)]) = (updates, appended) {

@@ -7,7 +7,7 @@ use nilometer_schemas::{Contract, Flag, Reason, Timestamp};
 use nilometer_statistics::Newest;
 use serde::{Deserialize, Serialize};
 
-use super::{Dependencies, Reading, Role};
+use super::{Dependencies, Role, readings::Reading};
 use crate::{ScoreError, performance::Issuer, waiting::Mark};
 
 /// What this build writes and reads. A version that follows reads this one too.
@@ -78,13 +78,15 @@ impl Role {
             let flags = rows.i64("recent.flag", catchment).unwrap_or_default();
             for ((time, discharge_m3_s), flag) in times.iter().zip(flows).zip(flags) {
                 let flag = u8::try_from(*flag).ok().and_then(|flag| Flag::try_from(flag).ok()).unwrap_or(Flag::Fail);
-                self.recent[catchment].insert(Timestamp(*time), Reading { discharge_m3_s: *discharge_m3_s, flag });
+                self.gauges.recent[catchment]
+                    .insert(Timestamp(*time), Reading { discharge_m3_s: *discharge_m3_s, flag });
             }
         }
         self.removed = stored.catchments.iter().any(|name| !self.place_of_catchment.contains_key(name));
         let (shadow_origin, of_shadows) = stored.shadow;
-        (self.forecasts.origin, self.forecasts.received) = (stored.origin, stored.balance.received - of_shadows);
-        (self.shadow_forecasts.origin, self.shadow_forecasts.received) = (shadow_origin, of_shadows);
+        (self.inputs.forecasts.origin, self.inputs.forecasts.received) =
+            (stored.origin, stored.balance.received - of_shadows);
+        (self.inputs.shadow_forecasts.origin, self.inputs.shadow_forecasts.received) = (shadow_origin, of_shadows);
         self.balance = stored.balance;
         (self.tick, self.saved) = (stored.tick, stored.tick);
         self.dependencies.metrics.role.reached(stored.tick);
@@ -122,7 +124,7 @@ impl Role {
             return Ok(());
         }
         self.balance.check(&self.dependencies.metrics.role)?;
-        let here = self.here();
+        let here = self.inputs.here();
         let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
         let mut columns = ColumnsBuilder::new(self.catchments.iter().map(String::as_str));
         self.climate.store(&mut columns);
@@ -131,7 +133,7 @@ impl Role {
             |catchment: usize| newest[catchment].value().map(|value| (newest[catchment].valid_time_us(), value));
         columns.i64("newest.time", |catchment| known(catchment).map(|(time, _)| time));
         columns.f32("newest.discharge_m3_s", |catchment| known(catchment).map(|(_, value)| value as f32));
-        let recent = |catchment: usize| self.recent[catchment].iter();
+        let recent = |catchment: usize| self.gauges.recent[catchment].iter();
         columns.i64("recent.time", |catchment| recent(catchment).map(|(time, _)| time.0).collect::<Vec<_>>());
         columns.f64("recent.discharge_m3_s", |catchment| {
             recent(catchment).map(|(_, reading)| reading.discharge_m3_s).collect::<Vec<_>>()
@@ -147,8 +149,8 @@ impl Role {
             tick: self.tick,
             mark,
             balance: self.balance.clone(),
-            origin: self.forecasts.origin,
-            shadow: (self.shadow_forecasts.origin, self.shadow_forecasts.received),
+            origin: self.inputs.forecasts.origin,
+            shadow: (self.inputs.shadow_forecasts.origin, self.inputs.shadow_forecasts.received),
             issuers,
         });
         outbox.settle().await?;
