@@ -74,6 +74,10 @@ struct Rewind {
     from: Timestamp,
     /// snapshots that there are
     ordinals: Vec<i64>,
+    /// whether the state had a shadow when it went back
+    had_shadow: bool,
+    /// that shadow, where it failed in ticks taken again, and why
+    failed_shadow: Option<String>,
 }
 
 impl Replay {
@@ -109,9 +113,9 @@ impl Replay {
             stored.report_changes(setting.index.catchments());
             // Of other models, or of fewer, it is the definition's that the state goes on with.
             if state.identity().has_models_of(&stored.identity)
-                && let Some((in_force, shadow)) = models_of(&packages, &stored).await?
+                && let Some(in_force) = in_force_of(&packages, &stored).await?
             {
-                state.go_on_with(in_force, shadow)?;
+                state.go_on_with(in_force, shadow_of(&packages, &stored).await?)?;
             }
             state.restore(*stored, &columns)?;
         }
@@ -138,9 +142,13 @@ impl Replay {
             change.models = self.packages.load(&change.package_sha256).await?;
         }
         let unplaced = late.iter().map(|row| row.locator(self.setting.partition)).collect();
-        let outputs = self.compute(move |state| state.step(&tick)).await?;
+        let mut outputs = self.compute(move |state| state.step(&tick)).await?;
+        if let Some(rewind) = self.rewind.as_mut().filter(|rewind| rewind.had_shadow) {
+            rewind.failed_shadow = rewind.failed_shadow.take().or(outputs.report.failed_shadow.take());
+        }
         match self.rewind.take_if(|rewind| outputs.tick >= rewind.to) {
             Some(rewind) => {
+                outputs.report.failed_shadow = outputs.report.failed_shadow.or(rewind.failed_shadow);
                 let from = rewind.from.max(self.setting.pipeline.time.from);
                 let rewound = Rewound { rows: rewind.rows, back_s: rewind.was.seconds_since(from) };
                 Ok(Taken::New { outputs, rewound: Some(rewound) })
@@ -208,16 +216,16 @@ impl Replay {
 
     /// Takes up an older state, with the late rows that it does not know.
     async fn go_back(&mut self, base: Base, late: Vec<LateRow>, tick: Timestamp) -> Result<(), ForecastError> {
-        let (was, rows) = (self.state().progress.state_time, late.len());
+        let (was, rows, had_shadow) = (self.state().progress.state_time, late.len(), self.state().has_shadow());
         let stored = match &base {
             Base::Beginning => None,
             Base::Snapshot(found) => found.0.current(),
         };
-        let models = match stored {
-            Some(stored) => models_of(&self.packages, stored).await?,
-            None => None,
+        let (in_force, shadow) = match stored {
+            Some(stored) => (in_force_of(&self.packages, stored).await?, shadow_of(&self.packages, stored).await?),
+            None => (None, None),
         };
-        let (in_force, shadow) = models.unwrap_or_else(|| (self.models.clone(), None));
+        let in_force = in_force.unwrap_or_else(|| self.models.clone());
         let from = self
             .compute(move |state| {
                 let (known, unpublished) = (state.late_rows().rows().to_vec(), state.accounts.take_dead_letters());
@@ -236,7 +244,8 @@ impl Replay {
             .await?;
         self.inputs = inputs(&self.setting, &self.log, self.state().progress.positions);
         let ordinals = self.snapshots.ordinals().await?;
-        let rewind = self.rewind.get_or_insert(Rewind { to: tick, rows, was, from, ordinals });
+        let begun = Rewind { to: tick, rows, was, from, ordinals, had_shadow, failed_shadow: None };
+        let rewind = self.rewind.get_or_insert(begun);
         rewind.from = from;
         tracing::info!(%from, to = %rewind.to, rows, "rewinding");
         Ok(())
@@ -249,21 +258,22 @@ enum Base {
     Snapshot(Box<(Stored, Columns)>),
 }
 
-/// The models in force that a stored state goes on with, and those of its shadow; none where it does not say.
-async fn models_of(
+/// The models in force that a stored state goes on with; none where it does not say.
+async fn in_force_of(packages: &Packages, stored: &StoredState) -> Result<Option<Mixture>, ForecastError> {
+    let Some(package_sha256) = &stored.package_sha256 else { return Ok(None) };
+    let package_gone = |why| ForecastError::PackageGone { package_sha256: package_sha256.clone(), why };
+    packages.load(package_sha256).await?.map(Some).map_err(package_gone)
+}
+
+/// The models of a stored state's shadow, or why they are of no use.
+async fn shadow_of(
     packages: &Packages,
     stored: &StoredState,
-) -> Result<Option<(Mixture, Option<Mixture>)>, ForecastError> {
-    let load = async |package_sha256: &str| {
-        let package_gone = |why| ForecastError::PackageGone { package_sha256: package_sha256.to_owned(), why };
-        packages.load(package_sha256).await?.map_err(package_gone)
-    };
-    let Some(in_force) = &stored.package_sha256 else { return Ok(None) };
-    let shadow = match &stored.shadow {
-        Some(shadow) => Some(load(&shadow.package_sha256).await?),
-        None => None,
-    };
-    Ok(Some((load(in_force).await?, shadow)))
+) -> Result<Option<Result<Mixture, String>>, ForecastError> {
+    match &stored.shadow {
+        Some(shadow) => Ok(Some(packages.load(&shadow.package_sha256).await?)),
+        None => Ok(None),
+    }
 }
 
 fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs {

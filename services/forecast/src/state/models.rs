@@ -59,7 +59,7 @@ impl PartitionState {
             Ok(models) => models,
         };
         let is_in_force = models.content_sha256() == self.in_force.models.content_sha256();
-        let is_shadow = self.shadow.as_ref().is_some_and(|s| s.models.content_sha256() == models.content_sha256());
+        let is_shadow = self.is_shadow(models);
         let setting = self.setting.clone();
         if content.weight == 1.0 {
             if is_in_force {
@@ -92,23 +92,43 @@ impl PartitionState {
         refusal(self.in_force.beside(&setting, &self.runtime, models).map(|shadow| self.shadow = Some(shadow)))
     }
 
-    /// Goes on with the models that were in force in a state of the same ones, and with those of its shadow.
-    pub(crate) fn go_on_with(&mut self, in_force: Mixture, shadow: Option<Mixture>) -> Result<(), ForecastError> {
+    pub(crate) const fn has_shadow(&self) -> bool {
+        self.shadow.is_some()
+    }
+
+    /// Goes on with the models that were in force in a state of the same ones, and with those of its shadow, unless these are of no use.
+    pub(crate) fn go_on_with(
+        &mut self,
+        in_force: Mixture,
+        shadow: Option<Result<Mixture, String>>,
+    ) -> Result<(), ForecastError> {
         let setting = self.setting.clone();
         if in_force.content_sha256() != self.in_force.models.content_sha256() {
             let package_sha256 = in_force.content_sha256().to_owned();
             refusal(self.in_force.swap_weights(in_force, &setting))?
                 .map_err(|why| ForecastError::PackageGone { package_sha256, why })?;
         }
-        let Some(models) = shadow else {
-            self.shadow = None;
-            return Ok(());
+        let begun = match shadow {
+            None => {
+                self.shadow = None;
+                return Ok(());
+            }
+            Some(Ok(models)) if self.is_shadow(&models) => return Ok(()),
+            Some(Ok(models)) => {
+                let name = models.name().to_owned();
+                self.begin_shadow(models)?.map_err(|why| format!("{name}: {why}"))
+            }
+            Some(Err(why)) => Err(why),
         };
-        if self.shadow.as_ref().is_none_or(|shadow| shadow.models.content_sha256() != models.content_sha256()) {
-            let package_sha256 = models.content_sha256().to_owned();
-            self.begin_shadow(models)?.map_err(|why| ForecastError::PackageGone { package_sha256, why })?;
+        if let Err(why) = begun {
+            self.shadow = None;
+            self.report.failed_shadow = Some(why);
         }
         Ok(())
+    }
+
+    fn is_shadow(&self, models: &Mixture) -> bool {
+        self.shadow.as_ref().is_some_and(|shadow| shadow.models.content_sha256() == models.content_sha256())
     }
 
     /// What a shadow has done, or nothing: one that fails ends, and the models in force go on.

@@ -3,298 +3,22 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod models;
+mod run;
 
-use std::{collections::BTreeMap, future::Future, path::Path, pin::pin, sync::Arc, task::Poll};
+use std::{path::Path, sync::Arc};
 
-use arrow::{
-    array::{Array as _, AsArray as _},
-    datatypes::Float32Type,
-};
-use nilometer_definitions::Pipeline;
-use nilometer_engine::{EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots};
-use nilometer_forecast::{Dependencies, ForecastMetrics, Packages};
+use nilometer_engine::{Entry, Log as _, Message, Metrics, Partition};
 use nilometer_needs::needs;
-use nilometer_packages::{Mixture, PackageStore, Provider};
-use nilometer_runtime::Runtime;
-use nilometer_schemas::{
-    Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
-    ObservationRow, ObservationsBuilder, Timestamp, Variable,
-};
-use nilometer_testing::root;
+use nilometer_packages::Mixture;
+use nilometer_schemas::{Contract, Flag, Forecasts, ObservationRow, ObservationsBuilder, Variable};
 use object_store::{ObjectStore, memory::InMemory};
 use proptest::prelude::*;
 use tokio::runtime::Runtime as Tokio;
 
-const HOUR: i64 = 3_600;
-const TICKS: i64 = 60;
-const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
-
-fn pipeline(set: &[&str]) -> Arc<Pipeline> {
-    let always = [
-        "forecast.scenario=zero",
-        "forecast.lateness=12h",
-        "forecast.horizon=6h",
-        "log.snapshot_every=7",
-        "assimilation.members=8",
-    ];
-    let set: Vec<String> = always.iter().chain(set).map(|s| (*s).to_owned()).collect();
-    Arc::new(Pipeline::load(&root().join("pipelines/definitions/cance.toml"), &set).unwrap())
-}
-
-/// A row on its way: hour of its time, catchment, value (none: withdrawn), and the hour in which it comes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Gauged {
-    hour: i64,
-    catchment: usize,
-    value: Option<f64>,
-    arrives: i64,
-}
-
-/// Rain of a period that ends with an hour, and the hour in which it comes, instead of that hour's own or beside it.
-#[derive(Debug, Clone, Copy)]
-struct Rain {
-    hour: i64,
-    arrives: i64,
-    period_s: i64,
-    repeats: bool,
-}
-
-impl Rain {
-    fn late(hour: i64, arrives: i64) -> Self {
-        Self { hour, arrives, period_s: HOUR, repeats: false }
-    }
-}
-
-fn reading(hour: i64, catchment: usize) -> f64 {
-    let (size, phase) = ([9.0, 3.0, 0.8][catchment], hour as f64 + 3.0 * catchment as f64);
-    size * (1.2 + (phase / 9.0).sin())
-}
-
-fn on_time() -> Vec<Gauged> {
-    let row = |hour, catchment| Gauged { hour, catchment, value: Some(reading(hour, catchment)), arrives: hour };
-    (1..TICKS).flat_map(|hour| (0..GAUGES.len()).map(move |catchment| row(hour, catchment))).collect()
-}
-
-/// Rows of which the first gauge's of an hour is far off, and what comes later instead (none: withdrawn).
-fn wrong(hour: i64, arrives: i64, value: Option<f64>) -> Vec<Gauged> {
-    let mut rows = on_time();
-    let row = rows.iter_mut().find(|r| r.hour == hour && r.catchment == 0).unwrap();
-    let right = Gauged { arrives, value, ..*row };
-    row.value = Some(200.0);
-    rows.push(right);
-    rows
-}
-
-/// A river's log: every hour a message of forcing and one of what the gauges say.
-async fn write(log: &EmbeddedLog, from: Timestamp, rows: &[Gauged], rain_late: Option<Rain>) {
-    for tick in 0..TICKS {
-        let time = from.plus_s(tick * HOUR);
-        let (mut forcings, mut observations) = (ForcingsBuilder::new(), ObservationsBuilder::new());
-        let mut force = |hour: i64, catchment: &str, variable, value, period_s| {
-            forcings.push(ForcingRow {
-                catchment,
-                variable,
-                valid_time: from.plus_s(hour * HOUR),
-                period_s,
-                value: Some(value),
-                valid_weight_fraction: 1.0,
-                flag: Flag::Pass,
-                flag_source: "pass",
-                member: None,
-                issue_time: None,
-                source: "test",
-                ingest_time: time,
-            });
-        };
-        for catchment in GAUGES {
-            let rain = |hour: i64| if hour % 17 < 5 { 3.0 } else { 0.0 };
-            if rain_late.is_none_or(|late| late.repeats || late.hour != tick) {
-                force(tick, catchment, Variable::Precipitation, rain(tick), HOUR);
-            }
-            if let Some(late) = rain_late.filter(|late| late.arrives == tick) {
-                force(late.hour, catchment, Variable::Precipitation, rain(late.hour), late.period_s);
-            }
-            force(tick, catchment, Variable::PotentialEvapotranspiration, 0.05, HOUR);
-        }
-        for row in rows.iter().filter(|row| row.arrives == tick) {
-            let (flag, flag_source) =
-                if row.value.is_some() { (Flag::Pass, "pass") } else { (Flag::Missing, "withdrawn") };
-            observations.push(ObservationRow {
-                station: GAUGES[row.catchment],
-                variable: Variable::Discharge,
-                valid_time: from.plus_s(row.hour * HOUR),
-                period_s: 0,
-                value: row.value,
-                flag,
-                flag_source,
-                qualifier: None,
-                source: "test",
-                ingest_time: time,
-            });
-        }
-        for (contract, batch) in [
-            (Contract::Forcing, forcings.finish().unwrap().into_batch()),
-            (Contract::Observation, observations.finish().unwrap().into_batch()),
-        ] {
-            let message = Message { time, producer: "ingest", sequence: tick + 1, batch };
-            log.append(Partition::new(contract, 0), message).await.unwrap();
-        }
-    }
-}
-
-fn start(
-    pipeline: &Arc<Pipeline>,
-    store: &Arc<dyn ObjectStore>,
-) -> impl Future<Output = Result<nilometer_engine::Balance, nilometer_forecast::ForecastError>> + use<> {
-    let metrics = Metrics::unregistered();
-    let mut lifecycle = Lifecycle::new();
-    let stop = lifecycle.next_role();
-    lifecycle.stop();
-    let lateness_us = pipeline.forecast.lateness.seconds() * 1_000_000;
-    let dependencies = Dependencies {
-        log: Arc::new(EmbeddedLog::new(store.clone(), "log", &metrics)),
-        snapshots: Snapshots::new(store.clone(), "snapshots", "forecast", 2).reaching(lateness_us),
-        runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
-        models: pipeline.models.clone(),
-        packages: Packages::new(PackageStore::new(store.clone()), &pipeline.models),
-        metrics: ForecastMetrics::new(metrics.role("forecast"), metrics.registry()).unwrap(),
-        partition: 0,
-        accept_state_loss: Vec::new(),
-    };
-    nilometer_forecast::run(pipeline.clone(), dependencies, stop)
-}
-
-/// Issue time, catchment and lead: mean and every quantile, to the bit.
-type Numbers = BTreeMap<(i64, String, i64), Vec<u64>>;
-
-/// What a run left behind.
-struct Left {
-    forecasts: Numbers,
-    shadow_forecasts: Numbers,
-    /// of each row of both, what the members said
-    member_values: Vec<Vec<f32>>,
-    superseding: Vec<(i64, i64, String)>,
-    dead_letters: Vec<(String, u64)>,
-    /// station, valid time and the tick at which it moved the state
-    ledger: Vec<(String, i64, i64)>,
-    balance: nilometer_engine::Balance,
-}
-
-fn live(pipeline: &Arc<Pipeline>, rows: &[Gauged], rain_late: Option<Rain>, kill_after: &[usize]) -> Left {
-    live_with(pipeline, rows, rain_late, kill_after, &[])
-}
-
-/// With models that have a weight from an hour on.
-fn live_with(
-    pipeline: &Arc<Pipeline>,
-    rows: &[Gauged],
-    rain_late: Option<Rain>,
-    kill_after: &[usize],
-    changes: &[(i64, &Mixture, f64)],
-) -> Left {
-    Tokio::new().unwrap().block_on(async {
-        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
-        write(&log, pipeline.time.from, rows, rain_late).await;
-        for (number, (hour, models, weight)) in (1..).zip(changes) {
-            PackageStore::new(store.clone()).publish(models).await.unwrap();
-            let time = pipeline.time.from.plus_s(hour * HOUR);
-            let mut row = ModelsBuilder::new();
-            row.push(ModelRow {
-                name: models.name(),
-                version: models.version(),
-                package_sha256: models.content_sha256(),
-                weights_sha256: models.weights_sha256(),
-                weight: *weight,
-                reason: "a test",
-                author: "test",
-                announcement: number,
-                ingest_time: time,
-            });
-            let batch = row.finish().unwrap().into_batch();
-            let message = Message { time, producer: "ingest", sequence: number.cast_signed(), batch };
-            log.append(Partition::new(Contract::Model, 0), message).await.unwrap();
-        }
-        for polls in kill_after {
-            // Dropped at an await, as a killed process ends between two writes.
-            let mut role = pin!(start(pipeline, &store));
-            let mut left = *polls;
-            std::future::poll_fn(|context| {
-                left = left.saturating_sub(1);
-                if left == 0 || role.as_mut().poll(context).is_ready() { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        }
-        let balance = start(pipeline, &store).await.unwrap();
-        let mut found = Left {
-            forecasts: BTreeMap::new(),
-            shadow_forecasts: BTreeMap::new(),
-            member_values: Vec::new(),
-            superseding: Vec::new(),
-            dead_letters: Vec::new(),
-            ledger: Vec::new(),
-            balance,
-        };
-        for contract in [Contract::Forecast, Contract::ShadowForecast] {
-            let mut at = 0;
-            while let Some(Entry::Record(record)) = log.read(Partition::new(contract, 0), at).await.unwrap() {
-                at += 1;
-                let rows = Forecasts::try_from(record.batch).unwrap();
-                for row in 0..rows.len() {
-                    let shadow = rows.is_shadow(row);
-                    assert_eq!(shadow, contract == Contract::ShadowForecast);
-                    let issued = rows.issue_time().value(row);
-                    let mut numbers = vec![rows.mean().value(row).to_bits()];
-                    numbers.extend(nilometer_schemas::QUANTILE_LEVELS.map(|l| rows.quantile(l).value(row).to_bits()));
-                    let members = rows.member_values().is_valid(row).then(|| rows.member_values().value(row));
-                    let members = members.map_or_else(Vec::new, |m| m.as_primitive::<Float32Type>().values().to_vec());
-                    found.member_values.push(members);
-                    let key = (issued, rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
-                    let into = if shadow { &mut found.shadow_forecasts } else { &mut found.forecasts };
-                    assert!(into.insert(key, numbers).is_none(), "a forecast came twice");
-                    if !shadow && !rows.reason().value(row).is_empty() {
-                        let reason = rows.reason().value(row).to_owned();
-                        found.superseding.push((issued, rows.supersedes().value(row), reason));
-                    }
-                }
-            }
-        }
-        found.superseding.dedup();
-        let mut at = 0;
-        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Analysis, 0), at).await.unwrap() {
-            at += 1;
-            let rows = Analyses::try_from(record.batch).unwrap();
-            let row = |r: usize| {
-                (rows.station().value(r).to_owned(), rows.valid_time().value(r), rows.analysis_time().value(r))
-            };
-            found.ledger.extend((0..rows.len()).map(row));
-        }
-        let mut at = 0;
-        while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::DeadLetter, 0), at).await.unwrap() {
-            at += 1;
-            let dead_letters = DeadLetters::try_from(record.batch).unwrap();
-            found.dead_letters.extend(
-                (0..dead_letters.len())
-                    .map(|r| (dead_letters.reason().value(r).to_owned(), dead_letters.rows().value(r))),
-            );
-        }
-        found
-    })
-}
-
-/// Forecasts issued from `hour` on.
-fn since(left: &Left, pipeline: &Pipeline, hour: i64) -> Vec<(i64, String, i64, Vec<u64>)> {
-    numbers_since(&left.forecasts, pipeline, hour)
-}
-
-fn numbers_since(numbers: &Numbers, pipeline: &Pipeline, hour: i64) -> Vec<(i64, String, i64, Vec<u64>)> {
-    let from = pipeline.time.from.plus_s(hour * HOUR).0;
-    numbers.iter().filter(|(k, _)| k.0 >= from).map(|(k, v)| (k.0, k.1.clone(), k.2, v.clone())).collect()
-}
-
-fn letters_of(left: &Left, reason: &str) -> u64 {
-    left.dead_letters.iter().filter(|(r, _)| r == reason).map(|(_, rows)| rows).sum()
-}
+use self::run::{
+    GAUGES, Gauged, HOUR, Left, Numbers, Rain, Run, TICKS, dead_letters_of, live, live_with, numbers_since, on_time,
+    open_log, pipeline, reading, since, start, write, wrong,
+};
 
 #[needs(cance)]
 #[test]
@@ -353,7 +77,7 @@ fn what_is_later_than_allowed_stays_out_and_is_kept_as_a_dead_letter() {
     let mut rows = on_time();
     rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 43;
     let late = live(&pipeline, &rows, None, &[]);
-    assert_eq!((letters_of(&late, "late"), late.balance.late), (1, 1));
+    assert_eq!((dead_letters_of(&late, "late"), late.balance.late), (1, 1));
     assert!(late.superseding.is_empty());
 }
 
@@ -364,7 +88,7 @@ fn corrected_and_withdrawn_readings_take_back_what_they_did() {
     let corrected = live(&pipeline, &wrong(30, 33, Some(reading(30, 0))), None, &[]);
     let punctual = live(&pipeline, &on_time(), None, &[]);
     assert_eq!(since(&corrected, &pipeline, 33), since(&punctual, &pipeline, 33));
-    assert_eq!(letters_of(&corrected, "superseded"), 1, "the wrong one is kept with its reason");
+    assert_eq!(dead_letters_of(&corrected, "superseded"), 1, "the wrong one is kept with its reason");
 
     let mut without = on_time();
     without.retain(|r| !(r.hour == 30 && r.catchment == 0));
@@ -387,7 +111,7 @@ fn a_reading_that_is_corrected_before_its_step_is_taken_counts_once() {
     let corrected = live(&pipeline, &rows, Some(Rain::late(35, 37)), &[]);
     let punctual = live(&pipeline, &on_time(), Some(Rain::late(35, 37)), &[]);
     assert_eq!(since(&corrected, &pipeline, 36), since(&punctual, &pipeline, 36));
-    assert_eq!((letters_of(&corrected, "superseded"), corrected.superseding.len()), (1, 0));
+    assert_eq!((dead_letters_of(&corrected, "superseded"), corrected.superseding.len()), (1, 0));
 }
 
 #[needs(cance)]
@@ -408,9 +132,9 @@ fn late_rain_that_cannot_be_distinguished_from_what_fell_is_kept_as_a_dead_lette
     let (punctual, of_hour) = (live(&pipeline, &on_time(), None, &[]), Rain { repeats: true, ..Rain::late(35, 41) });
     // The same hour again takes the place of the first; two hours at once would count one of them twice.
     let again = live(&pipeline, &on_time(), Some(of_hour), &[]);
-    assert_eq!((letters_of(&again, "superseded"), letters_of(&again, "duplicate")), (3, 0));
+    assert_eq!((dead_letters_of(&again, "superseded"), dead_letters_of(&again, "duplicate")), (3, 0));
     let of_two = live(&pipeline, &on_time(), Some(Rain { period_s: 2 * HOUR, ..of_hour }), &[]);
-    assert_eq!((letters_of(&of_two, "superseded"), letters_of(&of_two, "duplicate")), (0, 3));
+    assert_eq!((dead_letters_of(&of_two, "superseded"), dead_letters_of(&of_two, "duplicate")), (0, 3));
     for late in [again, of_two] {
         assert_eq!(since(&late, &pipeline, 41), since(&punctual, &pipeline, 41));
         assert_eq!((late.balance.rejected_rows(), late.balance.received), (3, punctual.balance.received + 3));
@@ -465,7 +189,7 @@ fn a_second_value_that_comes_after_its_step_takes_nothing_from_the_first() {
     rows.push(Gauged { value: Some(77.0), arrives: 35, ..first });
     let (punctual, corrected) = (live(&pipeline, &on_time(), None, &[]), live(&pipeline, &rows, None, &[]));
     assert_eq!(since(&corrected, &pipeline, 0), since(&punctual, &pipeline, 0));
-    assert_eq!((letters_of(&corrected, "late"), letters_of(&corrected, "superseded")), (1, 0));
+    assert_eq!((dead_letters_of(&corrected, "late"), dead_letters_of(&corrected, "superseded")), (1, 0));
     assert_eq!(corrected.ledger, punctual.ledger);
 }
 
@@ -505,7 +229,7 @@ fn nothing_from_the_future_is_used() {
     Tokio::new().unwrap().block_on(async {
         let forecasts = async |planted: bool| {
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-            let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+            let log = open_log(&store);
             let from = pipeline.time.from;
             if planted {
                 // In the first message: a reading of an hour that has not been yet.
@@ -527,7 +251,7 @@ fn nothing_from_the_future_is_used() {
                 log.append(Partition::new(Contract::Observation, 0), message).await.unwrap();
             }
             write(&log, from, &on_time(), None).await;
-            let balance = start(&pipeline, &store).await.unwrap();
+            let balance = start(&pipeline, &store, Arc::new(open_log(&store)), &Metrics::unregistered()).await.unwrap();
             let Some(Entry::Record(first)) = log.read(Partition::new(Contract::Forecast, 0), 0).await.unwrap() else {
                 panic!("no forecast")
             };
@@ -571,7 +295,7 @@ proptest! {
         let (punctual, late) = (live(&pipeline, &on_time(), None, &[]), live(&pipeline, &rows, rain, &kills));
         prop_assert_eq!(since(&late, &pipeline, last), since(&punctual, &pipeline, last));
         prop_assert_eq!(late.balance.used, punctual.balance.used);
-        prop_assert_eq!(letters_of(&late, "late"), 0);
+        prop_assert_eq!(dead_letters_of(&late, "late"), 0);
         prop_assert!(late.dead_letters.iter().all(|(reason, _)| reason == "superseded"), "{:?}", late.dead_letters);
     }
 }

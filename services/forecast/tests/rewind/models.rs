@@ -98,3 +98,19 @@ fn a_model_of_another_graph_may_be_a_shadow_and_is_never_in_force() {
     assert_eq!(shadow.len(), since(&never, &pipeline, 20).len());
     assert_ne!(shadow, since(&never, &pipeline, 20));
 }
+
+#[needs(cance)]
+#[test]
+fn a_shadow_whose_package_is_gone_ends_and_the_models_in_force_go_on() {
+    let pipeline = pipeline(&[]);
+    let other = scaled(pipeline.models.name(), 1.01);
+    let never = live(&pipeline, &on_time(), None, &[]);
+    let run = Run::new(&pipeline, &on_time(), None, &[(20, &other, 0.0)]);
+    run.kill_once_there_are(Contract::ShadowForecast, 12);
+    run.forget(&other);
+    let left = run.end();
+    assert_eq!(since(&left, &pipeline, 0), since(&never, &pipeline, 0));
+    let shadow = numbers_since(&left.shadow_forecasts, &pipeline, 0);
+    assert!(!shadow.is_empty() && shadow.len() < since(&never, &pipeline, 20).len());
+    assert_eq!((left.failed_shadows, left.dead_letters), (1, Vec::new()));
+}

@@ -63,7 +63,7 @@ async fn version_3_is_read_and_has_no_shadow() {
         let mut state = state(&[]);
         state.restore(*stored, &three.columns).unwrap();
         let in_force = state.in_force.models.clone();
-        state.go_on_with(in_force, Some(shadow())).unwrap();
+        state.go_on_with(in_force, Some(Ok(shadow()))).unwrap();
         let (stored, columns) = state.store().unwrap();
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &columns).await.unwrap();
@@ -82,7 +82,7 @@ async fn version_4_is_read_and_written_as_it_is() {
     assert!(state.identity().misfits(&stored.identity).is_empty());
     assert_eq!(stored.shadow.as_ref().unwrap().package_sha256, shadow().content_sha256());
     let in_force = state.in_force.models.clone();
-    state.go_on_with(in_force, Some(shadow())).unwrap();
+    state.go_on_with(in_force, Some(Ok(shadow()))).unwrap();
     let json = |stored: &Stored| serde_json::to_value(stored).unwrap();
     let before = json(&Versioned::Current(stored.clone()));
     state.restore(*stored, &columns).unwrap();
