@@ -94,6 +94,7 @@ fn what_can_only_be_a_mistake_is_refused_with_what_is_accepted() {
         ("log.store=\"\"", "log.store: is empty"),
         ("log.snapshot_every=0", "log.snapshot_every: is 0; accepted is 1"),
         ("log.retention=-1d", "log.retention: is -1d; accepted is above 0s"),
+        ("log.compact_after=-1h", "log.compact_after: is -1h; accepted is 0s or more"),
         ("model.providers=[]", "model.providers: is empty; accepted is cpu or cuda"),
         ("forecast.leads=[6, 1, 6]", "forecast.leads: is [6, 1, 6], which has a lead time twice"),
         ("forecast.leads=[0]", "forecast.leads: is [0]"),

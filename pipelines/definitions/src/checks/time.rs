@@ -74,6 +74,9 @@ pub(crate) fn log(log: &LogOptions, problems: &mut Vec<Problem>) {
     if log.retention.seconds() <= 0 {
         say("retention", format!("is {}; accepted is above 0s", log.retention));
     }
+    if let Some(after) = log.compact_after.filter(|after| after.seconds() < 0) {
+        say("compact_after", format!("is {after}; accepted is 0s or more"));
+    }
     for (key, message) in log.kafka.iter().flat_map(|kafka| kafka.problems()) {
         say(&format!("kafka.{key}"), message);
     }
