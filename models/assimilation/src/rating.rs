@@ -103,12 +103,12 @@ impl RatingCurve {
         }
     }
 
-    /// Stage in m at which the rating gives this discharge in m3/s, for predictions in stage: the stage of zero flow
+    /// Lowest stage in m at which the rating gives this discharge in m3/s, for predictions in stage: the stage of zero flow
     /// where the discharge is 0 or less, NaN where it is NaN.
     #[must_use]
     pub fn stage_m(&self, discharge_m3_s: f64) -> f64 {
         let discharge_m3_s = if discharge_m3_s < 0.0 { 0.0 } else { discharge_m3_s };
-        let next = self.segments.partition_point(|segment| segment.lowest_m3_s() <= discharge_m3_s);
+        let next = self.segments.partition_point(|segment| segment.lowest_m3_s() < discharge_m3_s);
         let stage_m = self.segments[next.saturating_sub(1)].stage_m(discharge_m3_s);
         let ceiling_m = self.segments.get(next.max(1)).map_or(f64::INFINITY, |segment| segment.from_stage_m);
         if stage_m > ceiling_m { ceiling_m } else { stage_m }

@@ -145,6 +145,15 @@ fn ratings_are_read_from_a_file() {
     assert!(refused("b = 1.8", "b = 1.8\nc = 2.0").to_string().contains("unknown field `c`"));
 }
 
+#[test]
+fn where_the_curve_is_flat_a_discharge_has_its_lowest_stage() {
+    let curve = two_segments(-0.008).unwrap();
+    let [flat, end] = [1.1995, 1.2].map(|m| curve.discharge_m3_s(m).discharge_m3_s);
+    assert_eq!(flat, end, "the first segment ends above the start of the second");
+    let lowest = curve.stage_m(flat);
+    assert!(lowest < 1.1995 && (curve.discharge_m3_s(lowest).discharge_m3_s - flat).abs() < 1e-9, "{lowest}");
+}
+
 proptest! {
     /// The inverse of a power law loses a few bits in each of two powers.
     #[test]
