@@ -84,5 +84,7 @@ pub use metrics::{Metrics, RoleMetrics};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, SharedLog, Shares};
-pub use snapshot::{Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots, Versioned};
+pub use snapshot::{
+    Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots, VersionError, Versioned,
+};
 pub use thread::off_reactor;

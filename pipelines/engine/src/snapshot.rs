@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub use columns::{Columns, ColumnsBuilder, KeyedColumns};
-pub use versioned::Versioned;
+pub use versioned::{VersionError, Versioned};
 
 const CONTENT: &str = "nilometer.snapshot";
 /// What the log held; earlier versions did not say.

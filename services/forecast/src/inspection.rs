@@ -74,7 +74,7 @@ impl Inspection {
     /// Opens the newest snapshot; none where there is none.
     ///
     /// # Errors
-    /// [`ForecastError::Snapshot`] where none can be read, [`ForecastError::EarlierVersion`] or [`ForecastError::LaterVersion`] where it is of another version.
+    /// [`ForecastError::Snapshot`] where none can be read, [`ForecastError::Version`] where it is of another version.
     pub async fn newest(snapshots: &Snapshots) -> Result<Option<Self>, ForecastError> {
         let Some(found) = snapshots.newest::<Stored>().await? else { return Ok(None) };
         Ok(Some(Self { stored: *current(found.content)?, columns: found.columns }))

@@ -50,7 +50,7 @@ mod update;
 mod window;
 
 use nilometer_assimilation::AssimilationError;
-use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
 use nilometer_packages::{PackageError, PackageStoreError};
 use nilometer_runtime::RuntimeError;
 use nilometer_schemas::SchemaError;
@@ -133,24 +133,9 @@ pub enum ForecastError {
         /// what else can be done
         remedy: String,
     },
-    /// the state was kept by an earlier build
-    #[error(
-        "the snapshots of role forecast in log.store are of version {version}, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/forecast and start again, and the state is made anew from the log, or with another log.store by a hindcast"
-    )]
-    EarlierVersion {
-        /// of the snapshot
-        version: u64,
-    },
-    /// the state was kept by a later build
-    #[error(
-        "the snapshots of role forecast in log.store are of version {version}; accepted is {accepted}: use the build that wrote them"
-    )]
-    LaterVersion {
-        /// of the snapshot
-        version: u64,
-        /// of this build
-        accepted: u64,
-    },
+    /// the snapshots are of another version
+    #[error(transparent)]
+    Version(#[from] VersionError),
     /// the computing thread died
     #[error("the computing thread ended early")]
     Thread(#[from] tokio::task::JoinError),

@@ -28,7 +28,7 @@ mod tick;
 mod writer;
 
 use nilometer_connectors::SourceError;
-use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
 use nilometer_packages::PackageStoreError;
 use nilometer_schemas::SchemaError;
 use nilometer_transforms::AverageError;
@@ -79,6 +79,9 @@ pub enum IngestError {
     /// a snapshot failed
     #[error("the snapshot cannot go on")]
     Snapshot(#[from] SnapshotError),
+    /// the snapshots are of another version
+    #[error(transparent)]
+    Version(#[from] VersionError),
     /// the balance does not close
     #[error("a row is unaccounted for")]
     Balance(#[from] BalanceError),

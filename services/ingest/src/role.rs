@@ -15,7 +15,7 @@ use crate::{
     announcements::Announcements,
     landing::Landing,
     reader::{ReadTick, Reader},
-    state::{IngestState, Planned},
+    state::{Planned, Stored},
     writer::Writer,
 };
 
@@ -56,7 +56,8 @@ pub struct Dependencies {
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
     let Dependencies { log, raw, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
         dependencies;
-    let mut state = snapshots.newest::<IngestState>().await?.map(|s| s.content).unwrap_or_default();
+    let newest = snapshots.newest::<Stored>().await?;
+    let mut state = newest.map(|found| found.content.into_current(PRODUCER)).transpose()?.unwrap_or_default();
     let role_metrics = metrics.role(PRODUCER);
     if let Some(tick) = state.tick {
         tracing::info!(%tick, "resuming from a snapshot");
@@ -142,6 +143,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
 /// # Errors
 /// What the snapshots' store says.
 pub async fn needed_from(snapshots: &Snapshots, ordinal: Option<i64>) -> Result<Option<Position>, SnapshotError> {
-    let snapshot = snapshots.readable_or_oldest::<IngestState>(ordinal).await?;
-    Ok(snapshot.map(|snapshot| Position { next: snapshot.content.raw, ..Position::default() }))
+    let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
+    let state = snapshot.as_ref().and_then(|snapshot| snapshot.content.current());
+    Ok(state.map(|state| Position { next: state.raw, ..Position::default() }))
 }

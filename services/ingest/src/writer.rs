@@ -13,7 +13,7 @@ use nilometer_transforms::RawBatch;
 use crate::{
     IngestError, Lines, PRODUCER,
     route::route,
-    state::IngestState,
+    state::{IngestState, Stored},
     tick::{Rows, dead_letters_batch},
 };
 
@@ -88,7 +88,7 @@ impl Writer {
         // A plan comes before the state that follows from it.
         let time = state.planned.as_ref().map(|p| p.look.tick).or(state.tick.map(|t| Timestamp(t.0 + 1)));
         let Some(time) = time else { return Ok(()) };
-        self.snapshots.save(time.0, state, &Columns::default()).await?;
+        self.snapshots.save(time.0, &Stored::Current(state), &Columns::default()).await?;
         self.role_metrics.snapshots.inc();
         Ok(())
     }

@@ -13,7 +13,7 @@
 
 mod role;
 
-use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
 
 pub use role::{Dependencies, needed_from, run};
 
@@ -26,6 +26,9 @@ pub enum PublishError {
     /// a snapshot failed
     #[error("the snapshot cannot go on")]
     Snapshot(#[from] SnapshotError),
+    /// the snapshots are of another version
+    #[error(transparent)]
+    Version(#[from] VersionError),
     /// the balance does not close
     #[error("a row is unaccounted for")]
     Balance(#[from] BalanceError),

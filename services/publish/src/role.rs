@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nilometer_archive::{object_key, to_parquet};
 use nilometer_engine::{
     Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, RoleMetrics, SnapshotError,
-    Snapshots, Stop, next_entry, to_ipc,
+    Snapshots, Stop, Versioned, next_entry, to_ipc,
 };
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Reason, SchemaError, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
@@ -31,6 +31,10 @@ pub struct Dependencies {
     pub snapshot_every: u32,
 }
 
+/// What a snapshot of this version has; `T` is the state or a reference to it. Version 1, of earlier builds, does not say its version; its fields are
+/// the same.
+type Stored<T = PublishState> = Versioned<T, 2, 1>;
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PublishState {
@@ -45,9 +49,9 @@ struct PublishState {
 /// # Errors
 /// [`PublishError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, PublishError> {
-    let newest = dependencies.snapshots.newest::<PublishState>().await?;
+    let newest = dependencies.snapshots.newest::<Stored>().await?;
     let mut state = match newest {
-        Some(snapshot) => snapshot.content,
+        Some(snapshot) => snapshot.content.into_current("publish")?,
         None => beginning(&dependencies).await?,
     };
     dependencies.metrics.reached(state.time);
@@ -150,7 +154,7 @@ async fn refuse(dependencies: &Dependencies, record: &Record, error: &SchemaErro
 
 async fn save(dependencies: &Dependencies, state: &PublishState) -> Result<(), PublishError> {
     state.balance.check(&dependencies.metrics)?;
-    dependencies.snapshots.save(state.next.cast_signed(), state, &Columns::default()).await?;
+    dependencies.snapshots.save(state.next.cast_signed(), &Stored::Current(state), &Columns::default()).await?;
     dependencies.metrics.snapshots.inc();
     Ok(())
 }
@@ -160,6 +164,37 @@ async fn save(dependencies: &Dependencies, state: &PublishState) -> Result<(), P
 /// # Errors
 /// What the snapshots' store says.
 pub async fn needed_from(snapshots: &Snapshots, ordinal: Option<i64>) -> Result<Option<Position>, SnapshotError> {
-    let snapshot = snapshots.readable_or_oldest::<PublishState>(ordinal).await?;
-    Ok(snapshot.map(|s| Position { next: s.content.next, rows: s.content.rows }))
+    let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
+    let state = snapshot.as_ref().and_then(|snapshot| snapshot.content.current());
+    Ok(state.map(|state| Position { next: state.next, rows: state.rows }))
+}
+
+/// Frozen snapshots of one topic, of every version that there has been.
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+    use std::fs;
+
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_version_is_read() {
+        for name in ["state-1", "state-2"] {
+            let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+            let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("frozen/{name}.arrow"));
+            store
+                .put(&"snapshots/publish/00000000000000000012.arrow".into(), fs::read(file).unwrap().into())
+                .await
+                .unwrap();
+            let snapshots = Snapshots::new(store, "snapshots", "publish", 2);
+            let state = snapshots.newest::<Stored>().await.unwrap().unwrap().content.into_current("publish").unwrap();
+            assert_eq!((state.next, state.rows, state.balance.used), (12, 36, 36), "{name}");
+            assert_eq!(state.time.to_string(), "2014-10-08T12:00:00Z", "{name}");
+            let needed = needed_from(&snapshots, None).await.unwrap();
+            assert_eq!(needed, Some(Position { next: 12, rows: 36 }), "{name}");
+        }
+    }
 }

@@ -26,7 +26,7 @@ mod performance;
 mod role;
 mod waiting;
 
-use nilometer_engine::{BalanceError, LogError, SnapshotError};
+use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
 use nilometer_schemas::SchemaError;
 use nilometer_statistics::StatisticsError;
 
@@ -63,24 +63,9 @@ pub enum ScoreError {
         /// of the definition
         expected: i64,
     },
-    /// the snapshot was kept by an earlier build
-    #[error(
-        "the snapshots of role score in log.store are of version {version}, whose numbers have no names; accepted are those of version 2: remove the folder snapshots/score and start again, and what the log still has is scored anew"
-    )]
-    EarlierVersion {
-        /// of the snapshot
-        version: u64,
-    },
-    /// the snapshot was kept by a later build
-    #[error(
-        "the snapshots of role score in log.store are of version {version}; accepted is {accepted}: use the build that wrote them"
-    )]
-    LaterVersion {
-        /// of the snapshot
-        version: u64,
-        /// of this build
-        accepted: u64,
-    },
+    /// the snapshots are of another version
+    #[error(transparent)]
+    Version(#[from] VersionError),
     /// columns cannot be assembled
     #[error("a snapshot cannot be assembled")]
     Columns(#[from] arrow::error::ArrowError),

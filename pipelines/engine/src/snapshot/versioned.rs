@@ -26,6 +26,55 @@ impl<T, const V: u64, const OLDEST: u64> Versioned<T, V, OLDEST> {
     }
 }
 
+impl<T, const V: u64, const OLDEST: u64> Versioned<T, V, OLDEST> {
+    /// The content, for the role whose state it is.
+    ///
+    /// # Errors
+    /// [`VersionError`] where it is of a version that is not read.
+    pub fn into_current(self, role: &'static str) -> Result<T, VersionError> {
+        match self {
+            Self::Current(content) => Ok(content),
+            Self::Other(version) if version < OLDEST => {
+                Err(VersionError::Earlier { role, version, oldest: OLDEST, newest: V })
+            }
+            Self::Other(version) => Err(VersionError::Later { role, version, oldest: OLDEST, newest: V }),
+        }
+    }
+}
+
+/// Why a role cannot go on from its snapshots.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VersionError {
+    /// an earlier build wrote them
+    #[error(
+        "the snapshots of role {role} in log.store are of version {version}; accepted are versions {oldest} to {newest}: remove the folder snapshots/{role} and start again, and the state is made anew from what the log still has"
+    )]
+    Earlier {
+        /// whose snapshots
+        role: &'static str,
+        /// of the snapshots
+        version: u64,
+        /// that this build reads
+        oldest: u64,
+        /// that this build writes
+        newest: u64,
+    },
+    /// a later build wrote them
+    #[error(
+        "the snapshots of role {role} in log.store are of version {version}; accepted are versions {oldest} to {newest}: use the build that wrote them"
+    )]
+    Later {
+        /// whose snapshots
+        role: &'static str,
+        /// of the snapshots
+        version: u64,
+        /// that this build reads
+        oldest: u64,
+        /// that this build writes
+        newest: u64,
+    },
+}
+
 impl<T: Serialize, const V: u64, const OLDEST: u64> Serialize for Versioned<T, V, OLDEST> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         use serde::ser::Error as _;
@@ -76,5 +125,12 @@ mod tests {
         let both = serde_json::from_str::<Versioned<Content, 3, 2>>(&text).unwrap();
         assert_eq!(both, Versioned::Current(Content { flow: 0.1 }));
         assert!(read(r#"{"version":"x"}"#).is_err());
+
+        assert_eq!(read(&text).unwrap().into_current("score"), Ok(Content { flow: 0.1 }));
+        let refusal =
+            |version| Versioned::<Content, 3, 2>::Other(version).into_current("score").unwrap_err().to_string();
+        let (earlier, later) = (refusal(1), refusal(4));
+        assert!(earlier.contains("accepted are versions 2 to 3: remove the folder snapshots/score"), "{earlier}");
+        assert!(later.contains("of version 4; accepted are versions 2 to 3: use the build that wrote them"), "{later}");
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Balance, Columns, ColumnsBuilder, Versioned};
+use nilometer_engine::{Balance, Columns, ColumnsBuilder, VersionError, Versioned};
 use nilometer_packages::{Member, Mixture};
 use nilometer_schemas::{DeadLetterRow, Reason};
 use serde::{Deserialize, Serialize};
@@ -73,12 +73,8 @@ struct StoredModel {
 pub(crate) type Stored = Versioned<Box<StoredState>, VERSION, OLDEST>;
 
 /// The state, or an error that says what to do with another version.
-pub(crate) fn current(stored: Stored) -> Result<Box<StoredState>, ForecastError> {
-    match stored {
-        Versioned::Current(state) => Ok(state),
-        Versioned::Other(version) if version < OLDEST => Err(ForecastError::EarlierVersion { version }),
-        Versioned::Other(version) => Err(ForecastError::LaterVersion { version, accepted: VERSION }),
-    }
+pub(crate) fn current(stored: Stored) -> Result<Box<StoredState>, VersionError> {
+    stored.into_current("forecast")
 }
 
 impl PartitionState {

@@ -1,7 +1,8 @@
 //! Stored: the scores as a snapshot keeps them, and how the role goes on from one.
 
 use nilometer_engine::{
-    Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots, Versioned,
+    Balance, Columns, ColumnsBuilder, Entry, Outbox, Partition, Position, SnapshotError, Snapshots, VersionError,
+    Versioned,
 };
 use nilometer_schemas::{Contract, Flag, Reason, Timestamp};
 use nilometer_statistics::Newest;
@@ -44,12 +45,8 @@ fn unnamed() -> Vec<Option<Issuer>> {
 pub(super) type Stored = Versioned<StoredScores, VERSION, OLDEST>;
 
 /// The scores, or an error that says what to do with another version.
-pub(super) fn current(stored: Stored) -> Result<StoredScores, ScoreError> {
-    match stored {
-        Versioned::Current(scores) => Ok(scores),
-        Versioned::Other(version) if version < OLDEST => Err(ScoreError::EarlierVersion { version }),
-        Versioned::Other(version) => Err(ScoreError::LaterVersion { version, accepted: VERSION }),
-    }
+pub(super) fn current(stored: Stored) -> Result<StoredScores, VersionError> {
+    stored.into_current("score")
 }
 
 impl Role {
