@@ -26,6 +26,7 @@ mod performance;
 mod role;
 mod waiting;
 
+use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
 use nilometer_schemas::SchemaError;
 use nilometer_statistics::StatisticsError;
@@ -42,6 +43,9 @@ pub enum ScoreError {
     /// a snapshot failed
     #[error("the snapshot cannot go on")]
     Snapshot(#[from] SnapshotError),
+    /// an error parameter of the definition is outside its range
+    #[error("the definition's assimilation cannot be used")]
+    Assimilation(#[from] AssimilationError),
     /// the balance does not close
     #[error("a row is unaccounted for")]
     Balance(#[from] BalanceError),

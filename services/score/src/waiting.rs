@@ -1,10 +1,11 @@
 //! What waits: forecasts whose time has not been observed yet, or whose observation may still be corrected.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
+use nilometer_alignment::CatchmentIndex;
 use nilometer_engine::Position;
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::Newest;
@@ -64,7 +65,7 @@ impl Waiting {
     pub(crate) fn add(
         &mut self,
         forecasts: &Forecasts,
-        places: &HashMap<String, usize>,
+        index: &CatchmentIndex,
         newest: Arc<[Newest]>,
         mark: Mark,
     ) -> u64 {
@@ -78,7 +79,8 @@ impl Waiting {
             let (mean, quantiles) =
                 (forecasts.mean().value(row) as f32, columns.map(|column| column.value(row) as f32));
             let usable = mean.is_finite() && quantiles.iter().all(|quantile| quantile.is_finite());
-            let Some(&catchment) = places.get(forecasts.catchment().value(row)).filter(|_| usable) else {
+            let place = index.place_of_catchment(forecasts.catchment().value(row));
+            let Some(catchment) = place.filter(|_| usable) else {
                 refused += 1;
                 continue;
             };

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use nilometer_alignment::CatchmentIndex;
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Appended, Balance, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor};
 use nilometer_schemas::{
@@ -76,9 +77,8 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
 
 struct Role {
     dependencies: Dependencies,
-    catchments: Vec<String>,
+    index: Arc<CatchmentIndex>,
     thresholds: Vec<Vec<f64>>,
-    place_of_catchment: HashMap<String, usize>,
     step_s: i64,
     partitions: u32,
     leads: usize,
@@ -112,7 +112,7 @@ struct Judged {
 
 impl Role {
     async fn resume(pipeline: &Pipeline, dependencies: Dependencies) -> Result<Self, ScoreError> {
-        let catchments: Vec<String> = pipeline.catchments.iter().map(|c| c.id.clone()).collect();
+        let index = Arc::new(CatchmentIndex::new(pipeline)?);
         let step_s = pipeline.time.step.seconds();
         let leads = usize::try_from(pipeline.forecast.horizon.seconds() / step_s).unwrap_or(0).max(1);
         let newest = dependencies.snapshots.newest::<Stored>().await?;
@@ -124,7 +124,6 @@ impl Role {
         let thresholds: Vec<Vec<f64>> = pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect();
         let mut role = Self {
             inputs: Inputs::new(dependencies.log.clone(), dependencies.partition, mark),
-            place_of_catchment: catchments.iter().enumerate().map(|(i, c)| (c.clone(), i)).collect(),
             performances: Performances::new(thresholds.clone(), leads, step_s),
             ended: Vec::new(),
             thresholds,
@@ -136,14 +135,14 @@ impl Role {
             tick: Timestamp::MIN,
             balance: Balance::default(),
             waiting: Waiting::default(),
-            newest: vec![Newest::default(); catchments.len()],
-            gauges: Gauges::new(&pipeline.catchments, pipeline.time.align, step_s),
-            climate: Climate::new(catchments.len()),
+            newest: vec![Newest::default(); index.len()],
+            gauges: Gauges::new(index.clone(), pipeline.time.align, step_s),
+            climate: Climate::new(index.len()),
             saved: Timestamp::MIN,
             ticks_since_save: 0,
             rereading: stored.is_some(),
             removed: false,
-            catchments,
+            index,
             dependencies,
         };
         if let Some((scores, columns)) = stored {
@@ -208,7 +207,7 @@ impl Role {
             let issuer = &self.waiting.issued(row).issuer;
             let at = all.iter().position(|(other, _)| other == issuer).unwrap_or_else(|| {
                 self.performances.of(issuer);
-                all.push((issuer.clone(), vec![false; self.catchments.len()]));
+                all.push((issuer.clone(), vec![false; self.index.len()]));
                 all.len() - 1
             });
             all[at].1[row.catchment] = true;
@@ -252,7 +251,7 @@ impl Role {
                 Some(before) => running.revise(*before, observed, mean)?,
             }
             scores.push(ScoreRow {
-                catchment: &self.catchments[catchment],
+                catchment: self.index.catchment(catchment),
                 variable: Variable::Discharge,
                 issue_time: issued.issue_time,
                 valid_time,
@@ -300,7 +299,7 @@ impl Role {
             for record in records {
                 // What does not keep its contract is reported by the role that publishes it.
                 let refused = match Forecasts::try_from(record.batch.clone()) {
-                    Ok(rows) => self.waiting.add(&rows, &self.place_of_catchment, newest.clone(), tick.mark),
+                    Ok(rows) => self.waiting.add(&rows, &self.index, newest.clone(), tick.mark),
                     Err(_) => record.batch.num_rows() as u64,
                 };
                 if !again {
@@ -354,7 +353,7 @@ impl Role {
                 continue;
             }
             let lead_time_s = scores.lead_time_s().value(row);
-            let catchment = self.place_of_catchment.get(scores.catchment().value(row)).copied().unwrap_or(0);
+            let catchment = self.index.place_of_catchment(scores.catchment().value(row)).unwrap_or(0);
             let at = catchment * self.leads + lead(lead_time_s, self.step_s, self.leads);
             let [_, mean_flow, ..] = self.performances.of(issuer).running[at].parts();
             updates.add(issuer, scores, row, mean_flow);

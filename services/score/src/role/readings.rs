@@ -1,9 +1,10 @@
 //! Readings: what the gauges of a partition have read, and what that says of the ends of steps, of which forecasts are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::BTreeMap, sync::Arc};
 
-use nilometer_definitions::{Alignment, Catchment, weighted};
-use nilometer_schemas::{Flag, Observations, Timestamp, Variable};
+use nilometer_alignment::{CatchmentIndex, Observation, ObservationContent};
+use nilometer_definitions::{Alignment, weighted};
+use nilometer_schemas::{Flag, Timestamp, Variable};
 use nilometer_statistics::counts;
 
 use super::inputs::Tick;
@@ -32,8 +33,7 @@ impl Reading {
 
 /// The gauges of a partition's catchments.
 pub(super) struct Gauges {
-    /// a station may be that of several catchments
-    places_of_station: HashMap<String, Vec<usize>>,
+    index: Arc<CatchmentIndex>,
     alignment: Alignment,
     step_s: i64,
     /// what each has read since the oldest forecast that waits
@@ -41,12 +41,8 @@ pub(super) struct Gauges {
 }
 
 impl Gauges {
-    pub(super) fn new(catchments: &[Catchment], alignment: Alignment, step_s: i64) -> Self {
-        let mut places_of_station: HashMap<String, Vec<usize>> = HashMap::new();
-        for (place, catchment) in catchments.iter().enumerate() {
-            places_of_station.entry(catchment.station().to_owned()).or_default().push(place);
-        }
-        Self { places_of_station, alignment, step_s, recent: vec![Readings::new(); catchments.len()] }
+    pub(super) fn new(index: Arc<CatchmentIndex>, alignment: Alignment, step_s: i64) -> Self {
+        Self { recent: vec![Readings::new(); index.len()], index, alignment, step_s }
     }
 
     /// The usable readings of a tick, by valid time and catchment; of several of one time the first.
@@ -54,16 +50,19 @@ impl Gauges {
         let mut readings = ReadingsOfTimes::new();
         for record in &tick.observations {
             // What does not keep its contract the forecast role reports.
-            let Ok(rows) = Observations::try_from(record.batch.clone()) else { continue };
-            for row in 0..rows.len() {
-                let (flag, valid_time) = (rows.flag_of(row), Timestamp(rows.valid_time().value(row)));
-                let known =
-                    valid_time <= tick.time && rows.variable().value(row) == Variable::Discharge.name() && counts(flag);
-                let Some(places) = self.places_of_station.get(rows.station().value(row)).filter(|_| known) else {
+            let Ok(rows) = self.index.observations(&record.batch) else { continue };
+            for content in rows {
+                let ObservationContent::Value(Observation { catchment, variable, valid_time, value, flag, .. }) =
+                    content
+                else {
                     continue;
                 };
-                let reading = Reading { discharge_m3_s: rows.value().value(row), flag };
-                for &place in places {
+                if valid_time > tick.time || variable != Variable::Discharge || !counts(flag) {
+                    continue;
+                }
+                // A station may be that of several catchments.
+                for &place in self.index.places_of_station(self.index.station(catchment)) {
+                    let reading = Reading { discharge_m3_s: value, flag };
                     readings.entry(valid_time).or_default().entry(place).or_insert(reading);
                 }
             }

@@ -61,7 +61,7 @@ impl Role {
             }
         }
         tracing::info!(tick = %stored.tick, "scores resume");
-        let rows = columns.keyed(self.catchments.iter().map(String::as_str));
+        let rows = columns.keyed(self.index.catchments().iter().map(String::as_str));
         self.climate.restore(&rows);
         self.performances.restore(stored.issuers, &rows);
         for (catchment, newest) in self.newest.iter_mut().enumerate() {
@@ -79,7 +79,7 @@ impl Role {
                     .insert(Timestamp(*time), Reading { discharge_m3_s: *discharge_m3_s, flag });
             }
         }
-        self.removed = stored.catchments.iter().any(|name| !self.place_of_catchment.contains_key(name));
+        self.removed = stored.catchments.iter().any(|name| self.index.place_of_catchment(name).is_none());
         let (shadow_origin, of_shadows) = stored.shadow;
         (self.inputs.forecasts.origin, self.inputs.forecasts.received) =
             (stored.origin, stored.balance.received - of_shadows);
@@ -123,7 +123,7 @@ impl Role {
         self.balance.check(&self.dependencies.metrics.role)?;
         let here = self.inputs.here();
         let (mark, newest) = self.waiting.oldest().map_or((here, &*self.newest), |o| (o.mark, &*o.newest));
-        let mut columns = ColumnsBuilder::new(self.catchments.iter().map(String::as_str));
+        let mut columns = ColumnsBuilder::new(self.index.catchments().iter().map(String::as_str));
         self.climate.store(&mut columns);
         let issuers = self.performances.store(&mut columns);
         let known =
@@ -142,7 +142,7 @@ impl Role {
         let stored: Stored = Versioned::Current(StoredScores {
             step_s: self.step_s,
             partitions: self.partitions,
-            catchments: self.catchments.clone(),
+            catchments: self.index.catchments().to_vec(),
             tick: self.tick,
             mark,
             balance: self.balance.clone(),
