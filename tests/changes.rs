@@ -9,13 +9,10 @@ use std::{
     process::Command,
 };
 
-use crate::support::{
-    archived, files, nilometer, refused, root,
-    sections::{filter, table},
-    succeed,
-};
+use crate::support::{archived, files, nilometer, refused, root, succeed};
 use nilometer_needs::needs;
 use nilometer_schemas::{DeadLetters, Forecasts, QUANTILE_LEVELS, Timestamp};
+use nilometer_testing::{Definition, TableSource, toml};
 
 /// 2013-10-01.
 const BEGIN: Timestamp = Timestamp(1_380_585_600_000_000);
@@ -55,29 +52,37 @@ fn write_tables(folder: &Path) {
 
 /// A definition of some of the gauges, in this order.
 fn definition(folder: &Path, name: &str, gauges: &[&str], horizon: &str, until: i64) -> PathBuf {
-    let mut text = format!(
-        "name = \"changes\"\ndata = {folder:?}\n\
-         [time]\nstep = \"1d\"\nfrom = \"{}\"\nto = \"{}\"\n\
-         [model]\npackage = {:?}\n\
-         [forecast]\nhorizon = \"{horizon}\"\nevery = \"1d\"\nscenario = \"zero\"\nwait = \"2d\"\nlateness = \"3d\"\n\
-         calibration_rate = 0.05\n\
-         [log]\nstore = \"unused\"\nsnapshot_every = 50\nretention = \"600d\"\n",
-        day(1),
-        day(until),
-        root().join("models/zoo/exphydro-local")
-    );
-    text += &filter();
+    let mut definition = Definition::new("changes", "1d", day(1), day(until))
+        .model("exphydro-local")
+        .section(
+            "forecast",
+            toml! {
+                every = "1d"
+                scenario = "zero"
+                wait = "2d"
+                lateness = "3d"
+                calibration_rate = 0.05
+            },
+        )
+        .set("forecast.horizon", horizon)
+        .section(
+            "log",
+            toml! { snapshot_every = 50
+            retention = "600d" },
+        )
+        .section_of_cance("assimilation");
     for gauge in gauges {
-        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = 107.0\nparameters = \"01022500\"\n").unwrap();
+        definition = definition.catchment(gauge, 107.0, toml! { parameters = "01022500" });
     }
     for (variable, unit) in WEATHER {
         // Rain is known two days ahead, so some of a gauge that goes still waits, and a gauge that comes has none yet.
         let delay = if variable == "precipitation" { "-2d" } else { "0s" };
-        text += &table(variable, "weather.csv", variable, variable, unit, "1d", delay);
+        let source = TableSource::new("weather.csv", variable, variable, unit).period("1d").delay(delay);
+        definition = definition.source(variable, source);
     }
-    text += &table("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "0s");
     let file = folder.join(format!("{name}.toml"));
-    fs::write(&file, text).unwrap();
+    fs::write(&file, definition.source("flow", TableSource::new("flow.csv", "flow", "discharge", "m3 s-1")).text())
+        .unwrap();
     file
 }
 

@@ -9,14 +9,11 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{
-    archived, files, nilometer, refused, root, same,
-    sections::{filter, weather_and_flow},
-    succeed,
-};
+use crate::support::{archived, files, nilometer, refused, same, succeed};
 use nilometer_engine::conformance::Corruption;
 use nilometer_needs::needs;
 use nilometer_schemas::{DeadLetters, Timestamp};
+use nilometer_testing::{Definition, toml};
 
 const GAUGES: [(&str, f64); 2] = [("V3524010", 381.7), ("V3515010", 107.0)];
 const HOURS: i64 = 12;
@@ -39,22 +36,26 @@ fn small_definition(folder: &Path) -> PathBuf {
     }
     fs::write(folder.join("weather.csv"), weather).unwrap();
     fs::write(folder.join("flow.csv"), flow).unwrap();
-    let mut text = format!(
-        "name = \"damage\"\ndata = \".\"\n\
-         [time]\nstep = \"1h\"\nfrom = \"2014-10-08T01:00:00Z\"\nto = \"2014-10-08T12:00:00Z\"\n\
-         [model]\npackage = {:?}\n\
-         [forecast]\nhorizon = \"2h\"\nevery = \"1h\"\nscenario = \"zero\"\nwait = \"0s\"\nscore = true\n\
-         [log]\nstore = \"unused\"\nsnapshot_every = 2\nretention = \"30d\"\n",
-        root().join("models/zoo/exphydro-cance")
-    );
-    text += &filter();
-    for (gauge, area_km2) in GAUGES {
-        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
-    }
-    text += &weather_and_flow("0s");
-    let file = folder.join("damage.toml");
-    fs::write(&file, text).unwrap();
-    file
+    let definition = Definition::new("damage", "1h", "2014-10-08T01:00:00Z", "2014-10-08T12:00:00Z")
+        .model("exphydro-cance")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "2h"
+                every = "1h"
+                scenario = "zero"
+                wait = "0s"
+                score = true
+            },
+        )
+        .section(
+            "log",
+            toml! { snapshot_every = 2
+            retention = "30d" },
+        )
+        .section_of_cance("assimilation")
+        .weather_and_flow("0s");
+    definition.catchments(GAUGES).write(folder)
 }
 
 /// A definition, what an undisturbed replay archives, and a store that was stopped on the way.

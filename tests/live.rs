@@ -9,11 +9,11 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crate::support::{archived, nilometer, refused, root, sections::files_of_one_gauge, start, succeed};
+use crate::support::{archived, nilometer, refused, root, start, succeed};
 use nilometer_needs::needs;
 use nilometer_packages::Mixture;
 use nilometer_schemas::{DeadLetters, Forecasts, Models, Observations, Timestamp};
-use nilometer_testing::{copy_package, scale_weights};
+use nilometer_testing::{Definition, cance, copy_package, scale_weights, toml};
 
 const GAUGE: &str = "V3517010";
 
@@ -24,53 +24,50 @@ fn this_hour() -> Timestamp {
 }
 
 fn definition(folder: &Path, from: Timestamp) -> String {
-    let root = root().display().to_string();
-    let mut text = format!(
-        r#"
-name = "live"
-data = "data"
-[time]
-step = "1h"
-tick = "1s"
-from = "{from}"
-to = "{}"
-[[catchment]]
-id = "{GAUGE}"
-area_km2 = 25.3
-outlet_x_m = 828269.0
-outlet_y_m = 6469198.0
-[network]
-flow_directions = "{root}/.cache/cance/france_flow_directions.tif"
-area_tolerance = 0.15
-[model]
-package = "{root}/models/zoo/hybrid-cance"
-[assimilation]
-method = "etkf"
-members = 8
-seed = 1
-discharge_epsilon_mm = 0.005
-discharge_relative_error = 0.1
-discharge_absolute_error_mm = 0.002
-precipitation_sigma = 0.3
-precipitation_tau = "1h"
-output_error_dry = {{ sigma = 0.1, tau = "33h" }}
-output_error_wet = {{ sigma = 0.3, tau = "4h" }}
-rain_memory = "6h"
-full_wetness_mm = 2.0
-[forecast]
-horizon = "6h"
-every = "1s"
-scenario = "zero"
-wait = "0h"
-lateness = "1d"
-[log]
-store = "{}"
-"#,
-        from.plus_s(3_600),
-        folder.join("store").display()
-    );
-    text += &files_of_one_gauge(GAUGE);
-    text
+    Definition::new("live", "1h", from, from.plus_s(3_600))
+        .set("data", "data")
+        .set("time.tick", "1s")
+        .set("log.store", folder.join("store").display().to_string())
+        .catchment(
+            GAUGE,
+            25.3,
+            toml! {
+                outlet_x_m = 828269.0
+                outlet_y_m = 6469198.0
+            },
+        )
+        .set("network.flow_directions", cance().join("france_flow_directions.tif").display().to_string())
+        .set("network.area_tolerance", 0.15)
+        .model("hybrid-cance")
+        .section(
+            "assimilation",
+            toml! {
+                method = "etkf"
+                members = 8
+                seed = 1
+                discharge_epsilon_mm = 0.005
+                discharge_relative_error = 0.1
+                discharge_absolute_error_mm = 0.002
+                precipitation_sigma = 0.3
+                precipitation_tau = "1h"
+                output_error_dry = { sigma = 0.1, tau = "33h" }
+                output_error_wet = { sigma = 0.3, tau = "4h" }
+                rain_memory = "6h"
+                full_wetness_mm = 2.0
+            },
+        )
+        .section(
+            "forecast",
+            toml! {
+                horizon = "6h"
+                every = "1s"
+                scenario = "zero"
+                wait = "0h"
+                lateness = "1d"
+            },
+        )
+        .files_of_one_gauge(GAUGE)
+        .text()
 }
 
 fn append(path: &Path, text: &str) {

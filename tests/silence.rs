@@ -7,9 +7,10 @@ use std::{
     process::{Command, Output},
 };
 
-use crate::support::{nilometer, refused, root, sections::files_of_one_gauge, succeed};
+use crate::support::{nilometer, refused, root, succeed};
 use nilometer_needs::needs;
 use nilometer_schemas::Timestamp;
+use nilometer_testing::{Definition, toml};
 
 const FROM: &str = "2014-10-25T00:00:00Z";
 const HOURS: i64 = 24;
@@ -33,38 +34,30 @@ fn definition(folder: &Path, flow: &str) -> PathBuf {
         fs::write(folder.join(format!("data/{name}.csv")), hours(0..=HOURS, |_| 0.1)).unwrap();
     }
     fs::write(folder.join("data/flow.csv"), flow).unwrap();
-    let mut text = format!(
-        r#"
-name = "one gauge"
-data = "data"
-[time]
-step = "1h"
-from = "{FROM}"
-to = "{}"
-[[catchment]]
-id = "V3515010"
-area_km2 = 107.0
-[model]
-package = "{}/models/zoo/hybrid-cance"
-[assimilation]
-method = "etkf"
-members = 8
-seed = 1
-[forecast]
-horizon = "6h"
-every = "6h"
-scenario = "zero"
-wait = "0h"
-[log]
-store = "store"
-"#,
-        at(HOURS),
-        root().display()
-    );
-    text += &files_of_one_gauge("V3515010");
-    let file = folder.join("one-gauge.toml");
-    fs::write(&file, text).unwrap();
-    file
+    Definition::new("one-gauge", "1h", FROM, at(HOURS))
+        .set("data", "data")
+        .set("log.store", "store")
+        .catchments([("V3515010", 107.0)])
+        .model("hybrid-cance")
+        .section(
+            "assimilation",
+            toml! {
+                method = "etkf"
+                members = 8
+                seed = 1
+            },
+        )
+        .section(
+            "forecast",
+            toml! {
+                horizon = "6h"
+                every = "6h"
+                scenario = "zero"
+                wait = "0h"
+            },
+        )
+        .files_of_one_gauge("V3515010")
+        .write(folder)
 }
 
 fn text(output: &Output) -> String {

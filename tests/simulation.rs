@@ -15,12 +15,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use crate::support::Arbitrary;
 use crate::support::distant::Distant;
 use crate::support::shaken::Shaken;
-use crate::support::{
-    Arbitrary, root,
-    sections::{filter, weather_and_flow},
-};
 use futures::TryStreamExt as _;
 use nilometer_connectors::{Arrival, Cursor, Look, Source, SourceError, Window};
 use nilometer_definitions::{Partitioning, Pipeline};
@@ -32,7 +29,7 @@ use nilometer_packages::{Announcement, Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
-use nilometer_testing::scaled;
+use nilometer_testing::{Definition, scaled, toml};
 use nilometer_transforms::{AverageOptions, Averager, Format, Payload, RawBatch, Whole, check::CheckRules};
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
@@ -85,23 +82,28 @@ fn tables(folder: &Path) {
 fn world() -> World {
     let data = tempfile::tempdir().unwrap();
     tables(data.path());
-    let mut text = format!(
-        "name = \"simulation\"\ndata = {:?}\n\
-         [time]\nstep = \"1h\"\nfrom = \"2014-10-08T01:00:00Z\"\nto = \"2014-10-09T06:00:00Z\"\n\
-         [model]\npackage = {:?}\n\
-         [forecast]\nhorizon = \"3h\"\nevery = \"1h\"\nscenario = \"zero\"\nwait = \"0s\"\nlateness = \"6h\"\nscore = true\n\
-         [log]\nstore = \"unused\"\nsnapshot_every = 3\nretention = \"30d\"\n",
-        data.path(),
-        root().join("models/zoo/exphydro-cance")
-    );
     // The filter is that of the Cance, with fewer members.
-    text += &filter();
-    for (gauge, area_km2) in GAUGES {
-        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
-    }
-    text += &weather_and_flow("10min");
-    let file = data.path().join("simulation.toml");
-    fs::write(&file, text).unwrap();
+    let definition = Definition::new("simulation", "1h", "2014-10-08T01:00:00Z", "2014-10-09T06:00:00Z")
+        .model("exphydro-cance")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "3h"
+                every = "1h"
+                scenario = "zero"
+                wait = "0s"
+                lateness = "6h"
+                score = true
+            },
+        )
+        .section(
+            "log",
+            toml! { snapshot_every = 3
+            retention = "30d" },
+        )
+        .section_of_cance("assimilation")
+        .weather_and_flow("10min");
+    let file = definition.catchments(GAUGES).write(data.path());
     let pipeline = Arc::new(
         Pipeline::load(&file, &["assimilation.members=4".to_owned()]).unwrap_or_else(|problems| panic!("{problems}")),
     );

@@ -13,6 +13,8 @@ use arrow::{
 };
 use nilometer_needs::needs;
 use nilometer_schemas::{Analyses, Timestamp};
+use nilometer_testing::{Definition, TableSource, toml};
+use toml::Table;
 
 const DAYS: i64 = 100;
 
@@ -37,15 +39,19 @@ fn definition(folder: &Path, thaw: i64, (variable, unit): (&str, &str), seen: &[
     }
     fs::write(folder.join("seen.csv"), rows).unwrap();
 
-    let table = |name: &str, file: &str, column: &str, variable: &str, unit: &str, more: &str| {
-        format!(
-            "[source.{name}]\nkind = \"table\"\npath = \"{file}.csv\"\nstation = {{ constant = \"hill\" }}\n\
-             time = {{ column = {{ name = \"end\", format = \"rfc3339\" }} }}\nvalue = \"{column}\"\n\
-             variable = \"{variable}\"\nunit = \"{unit}\"\n{more}\n"
-        )
+    let table = |file: &str, column: &str, variable: &str, unit: &str| {
+        let time = toml! { column = { name = "end", format = "rfc3339" } };
+        TableSource::new(file, column, variable, unit).station("hill").set("time", time)
     };
-    let mut sources = table("discharge", "flow", "flow", "discharge", "m3 s-1", "");
-    sources += &table("seen", "seen", "value", variable, unit, "");
+    let camels = fs::read_to_string(root().join("pipelines/definitions/camels-daily.toml")).unwrap();
+    let mut camels: Table = camels.parse().unwrap();
+    let attributes = folder::middling_attributes().into_iter().map(|(name, value)| (name, f64::from(value).into()));
+    let keys = Table::from_iter([("attributes".to_owned(), attributes.collect::<Table>().into())]);
+    let mut definition = Definition::new("snowy", "1d", "2001-01-01T00:00:00Z", day(DAYS))
+        .model("dhbv")
+        .catchment("hill", 864.0, keys)
+        .source("discharge", table("flow.csv", "flow", "discharge", "m3 s-1"))
+        .source("seen", table("seen.csv", "value", variable, unit));
     for (column, variable, unit) in [
         ("prcp", "precipitation", "mm"),
         ("tmin", "minimum_air_temperature", "degC"),
@@ -54,22 +60,13 @@ fn definition(folder: &Path, thaw: i64, (variable, unit): (&str, &str), seen: &[
         ("srad", "shortwave_radiation", "W m-2"),
         ("vp", "vapour_pressure", "Pa"),
     ] {
-        sources += &table(column, "weather", column, variable, unit, "period = \"1d\"\ndelay = \"-10d\"");
+        let source = table("weather.csv", column, variable, unit).period("1d").delay("-10d");
+        definition = definition.source(column, source);
     }
-    let attributes: Vec<String> =
-        folder::middling_attributes().into_iter().map(|(name, value)| format!("{name} = {value:?}")).collect();
-    let camels = fs::read_to_string(root().join("pipelines/definitions/camels-daily.toml")).unwrap();
-    let model_and_errors =
-        camels[camels.find("[model]").unwrap()..].replace("../../", &format!("{}/", root().display()));
-    let text = format!(
-        "name = \"snowy\"\ndata = \".\"\n[time]\nstep = \"1d\"\nfrom = \"2001-01-01T00:00:00Z\"\nto = \"{}\"\n\
-         [[catchment]]\nid = \"hill\"\narea_km2 = 864.0\nattributes = {{ {} }}\n{sources}{model_and_errors}",
-        day(DAYS),
-        attributes.join(", ")
-    );
-    let definition = folder.join("snowy.toml");
-    fs::write(&definition, text).unwrap();
-    definition
+    for section in ["assimilation", "forecast", "log"] {
+        definition = definition.set(section, camels.remove(section).unwrap());
+    }
+    definition.write(folder)
 }
 
 fn filter() -> Vec<String> {

@@ -6,10 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::support::{archived, means, nilometer, root, succeed, window};
+use crate::support::{archived, means, nilometer, succeed, window};
 use arrow::array::Array;
 use nilometer_needs::needs;
 use nilometer_schemas::{Flag, Observations, Timestamp};
+use nilometer_testing::{Definition, TableSource, toml};
 
 const STATION: &str = "G1";
 const HOUR_S: i64 = 3_600;
@@ -41,34 +42,46 @@ fn pipeline(folder: &Path, from: Timestamp, hours: i64, gauge: &Gauge) -> PathBu
     }
     fs::write(folder.join("weather.csv"), weather).unwrap();
     fs::write(folder.join("q.csv"), &gauge.file).unwrap();
-    let source = |name: &str, variable: &str| {
-        format!(
-            "[source.{name}]\nkind = \"table\"\npath = \"weather.csv\"\nstation = {{ constant = \"G1\" }}\nvalue = \"{name}\"\n\
-             time = {{ column = {{ name = \"time\", format = \"rfc3339\" }} }}\nvariable = \"{variable}\"\nunit = \"mm\"\n\
-             period = \"1h\"\ndelay = \"-24h\"\n"
+    let weather = |name: &str, variable: &str| {
+        TableSource::new("weather.csv", name, variable, "mm").station("G1").period("1h").delay("-24h")
+    };
+    Definition::new("tables", "1h", from, from)
+        .catchment(
+            STATION,
+            86.4,
+            toml! {
+                parameters = "V3515010"
+                formerly = ["G0"]
+            },
         )
-    };
-    let cance = fs::read_to_string(crate::support::definition()).unwrap();
-    let section = |name: &str| {
-        let begin = cance.find(&format!("\n[{name}]")).unwrap() + 1;
-        let end = cance[begin..].find("\n[").map_or(cance.len(), |at| begin + at);
-        cance[begin..end].to_owned()
-    };
-    let text = format!(
-        "name = \"tables\"\ndata = \".\"\n[time]\nstep = \"1h\"\nfrom = \"{from}\"\nto = \"{from}\"\n\
-         [[catchment]]\nid = \"{STATION}\"\nparameters = \"V3515010\"\narea_km2 = 86.4\nformerly = [\"G0\"]\n\
-         {}{}[source.q]\nkind = \"table\"\npath = \"q.csv\"\nvalue = \"q\"\nvariable = \"discharge\"\n{}\n\
-         [checks]\ngap = {{ step = \"1h\" }}\n[model]\npackage = \"{}\"\n{}\n[forecast]\nhorizon = \"24h\"\nevery = \"6h\"\n\
-         scenario = \"perfect\"\nwait = \"3h\"\nlateness = \"2d\"\ncalibration_rate = 0.05\n[log]\nstore = \"out\"\nsnapshot_every = 7\n",
-        source("rain", "precipitation"),
-        source("pet", "potential_evapotranspiration"),
-        gauge.keys,
-        root().join("models/zoo/hybrid-cance").display(),
-        section("assimilation"),
-    );
-    let definition = folder.join("definition.toml");
-    fs::write(&definition, text).unwrap();
-    definition
+        .source("rain", weather("rain", "precipitation"))
+        .source("pet", weather("pet", "potential_evapotranspiration"))
+        .section(
+            "source.q",
+            toml! {
+                kind = "table"
+                path = "q.csv"
+                value = "q"
+                variable = "discharge"
+            },
+        )
+        .section("source.q", gauge.keys.parse().unwrap())
+        .set("checks.gap.step", "1h")
+        .model("hybrid-cance")
+        .section_of_cance("assimilation")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "24h"
+                every = "6h"
+                scenario = "perfect"
+                wait = "3h"
+                lateness = "2d"
+                calibration_rate = 0.05
+            },
+        )
+        .set("log.snapshot_every", 7)
+        .write(folder)
 }
 
 fn replay(definition: &Path, store: &Path, from: Timestamp, to: Timestamp) {

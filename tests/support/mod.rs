@@ -2,6 +2,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::panic,
     reason = "a benchmark uses a part; a test fails where it cannot go on"
@@ -12,7 +13,6 @@ pub mod folder;
 pub mod operations;
 pub mod processes;
 pub mod rivers;
-pub mod sections;
 pub mod shaken;
 pub mod worlds;
 
@@ -28,7 +28,7 @@ use bytes::Bytes;
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-pub use nilometer_testing::{cance, root};
+pub use nilometer_testing::{cance, cance_definition as definition, root};
 
 /// A folder that has the Cance's rain and evapotranspiration, and a copy of its discharge, so that other files can lie beside them.
 pub fn data_beside(cance: &Path) -> tempfile::TempDir {
@@ -41,10 +41,6 @@ pub fn data_beside(cance: &Path) -> tempfile::TempDir {
         fs::copy(entry.path(), data.path().join("qobs").join(entry.file_name())).unwrap();
     }
     data
-}
-
-pub fn definition() -> PathBuf {
-    root().join("pipelines/definitions/cance.toml")
 }
 
 /// A command of the binary with overrides.

@@ -7,11 +7,7 @@ use std::{
 };
 
 use nilometer_schemas::Timestamp;
-
-use super::{
-    root,
-    sections::{filter, weather_and_flow},
-};
+use nilometer_testing::{Definition, toml};
 
 /// The begin of the weather, as seconds since 1970: 2014-10-08.
 const BEGIN_S: i64 = 1_412_726_400;
@@ -21,27 +17,35 @@ pub fn rivers(folder: &Path, count: usize, hours: i64, partitions: u32) -> PathB
     let hour = |hour: i64| Timestamp(BEGIN_S * 1_000_000).plus_s(hour * 3_600);
     let mut weather = "gauge,time,rain,pet\n".to_owned();
     let mut flow = "gauge,time,flow\n".to_owned();
-    let mut text = format!(
-        "name = \"rivers\"\ndata = {folder:?}\n\
-         [time]\nstep = \"1h\"\nfrom = \"{}\"\nto = \"{}\"\n\
-         [model]\npackage = {:?}\n\
-         [forecast]\nhorizon = \"6h\"\nevery = \"1h\"\nscenario = \"zero\"\nwait = \"0s\"\nlateness = \"6h\"\nscore = false\n\
-         [log]\nstore = \"unused\"\nsnapshot_every = 12\nretention = \"30d\"\npartitions = {partitions}\n",
-        hour(1),
-        hour(hours),
-        root().join("models/zoo/exphydro-cance")
-    );
     // The filter is that of the Cance.
-    text += &filter();
+    let mut definition = Definition::new("rivers", "1h", hour(1), hour(hours))
+        .model("exphydro-cance")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "6h"
+                every = "1h"
+                scenario = "zero"
+                wait = "0s"
+                lateness = "6h"
+                score = false
+            },
+        )
+        .section(
+            "log",
+            toml! { snapshot_every = 12
+            retention = "30d" },
+        )
+        .set("log.partitions", i64::from(partitions))
+        .section_of_cance("assimilation")
+        .weather_and_flow("0s");
     for river in 0..count {
         let (upper, lower) = (format!("upper-{river}"), format!("lower-{river}"));
-        write!(
-            text,
-            "[[catchment]]\nid = \"{upper}\"\narea_km2 = 107.0\nparameters = \"V3515010\"\n\
-             downstream = {{ id = \"{lower}\", river_km = 20.0 }}\n\
-             [[catchment]]\nid = \"{lower}\"\narea_km2 = 381.7\nparameters = \"V3524010\"\n"
-        )
-        .unwrap();
+        let mut above = toml! { parameters = "V3515010"
+        downstream = { river_km = 20.0 } };
+        above["downstream"].as_table_mut().unwrap().insert("id".to_owned(), lower.clone().into());
+        definition = definition.catchment(&upper, 107.0, above);
+        definition = definition.catchment(&lower, 381.7, toml! { parameters = "V3524010" });
         for step in 1..=hours {
             for (place, gauge) in [&upper, &lower].into_iter().enumerate() {
                 let rain = if (step + river as i64) % 9 < 3 { 2.0 + place as f64 } else { 0.0 };
@@ -51,10 +55,7 @@ pub fn rivers(folder: &Path, count: usize, hours: i64, partitions: u32) -> PathB
             }
         }
     }
-    text += &weather_and_flow("0s");
     fs::write(folder.join("weather.csv"), weather).unwrap();
     fs::write(folder.join("flow.csv"), flow).unwrap();
-    let file = folder.join("rivers.toml");
-    fs::write(&file, text).unwrap();
-    file
+    definition.write(folder)
 }

@@ -5,14 +5,11 @@ use std::{fmt::Write as _, fs, path::Path, sync::Arc};
 use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use nilometer_packages::Mixture;
 use nilometer_schemas::Timestamp;
+use nilometer_testing::{Definition, TableSource, toml};
 use parquet::arrow::ArrowWriter;
+use toml::Table;
 
-use super::{
-    cance, definition,
-    operations::World,
-    root,
-    sections::{filter, table, weather_and_flow},
-};
+use super::{cance, operations::World, root};
 
 pub const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
@@ -59,25 +56,32 @@ pub fn grids(days: i64) -> World {
     fs::create_dir(data.path().join("prcp")).unwrap();
     fs::create_dir(data.path().join("qobs")).unwrap();
     std::os::unix::fs::symlink(cance.join("pet").canonicalize().unwrap(), data.path().join("pet")).unwrap();
-    let text = fs::read_to_string(definition()).unwrap();
     // One catchment and its gauge of the three.
-    let part = |from: &str, to: &str| text.split_once(from).unwrap().1.split_once(to).unwrap().0.to_owned();
-    let text = format!(
-        "name = \"grids\"\ndata = {:?}\n[time]\nstep = \"1h\"\nfrom = \"{}\"\nto = \"{}\"\n\
-         [[catchment]]\nid = \"V3517010\"\narea_km2 = 25.3\noutlet_x_m = 828269.0\noutlet_y_m = 6469198.0\n\
-         [network]\nflow_directions = {:?}\narea_tolerance = 0.15\n[source.rain]{}[source.discharge_V3517010]{}[model]\npackage = {:?}\n{}\
-         [forecast]\nhorizon = \"6h\"\nevery = \"1h\"\nscenario = \"perfect\"\nwait = \"3h\"\nlateness = \"2d\"\n\
-         [log]\nstore = \"unused\"\n",
-        data.path(),
-        begin(),
-        begin().plus_s(days * DAY_S),
-        cance.join("france_flow_directions.tif"),
-        part("[source.rain]", "[source.discharge_V3524010]"),
-        part("[source.discharge_V3517010]", "# A weather forecast"),
-        root().join("models/zoo/hybrid-cance"),
-        filter()
-    );
-    World::new("grids", &text, &["assimilation.members=4".to_owned()], data, deliver_grids)
+    let definition = Definition::new("grids", "1h", begin(), begin().plus_s(days * DAY_S))
+        .model("hybrid-cance")
+        .catchment(
+            "V3517010",
+            25.3,
+            toml! { outlet_x_m = 828269.0
+            outlet_y_m = 6469198.0 },
+        )
+        .set("network.flow_directions", cance.join("france_flow_directions.tif").display().to_string())
+        .set("network.area_tolerance", 0.15)
+        .section_of_cance("source.rain")
+        .section_of_cance("source.evapotranspiration")
+        .section_of_cance("source.discharge_V3517010")
+        .section_of_cance("assimilation")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "6h"
+                every = "1h"
+                scenario = "perfect"
+                wait = "3h"
+                lateness = "2d"
+            },
+        );
+    World::new("grids", &definition.text(), &["assimilation.members=4".to_owned()], data, deliver_grids)
 }
 
 /// Days of two catchments: weather that is known with the day, gauges that are read nine hours later.
@@ -104,19 +108,29 @@ pub fn days(days: i64) -> World {
     let data = tempfile::tempdir().unwrap();
     let package = root().join("models/zoo/exphydro-regional");
     let card = Mixture::load(&package).unwrap();
-    let attributes: Vec<String> = card.first().card().attributes.iter().map(|a| format!("{} = 1.0", a.name)).collect();
-    let mut text = format!(
-        "name = \"days\"\ndata = {:?}\n[time]\nstep = \"1d\"\nfrom = \"{}\"\nto = \"{}\"\n[model]\npackage = {package:?}\n\
-         [forecast]\nhorizon = \"3d\"\nevery = \"1d\"\nscenario = \"zero\"\nwait = \"2d\"\nlateness = \"20d\"\ncalibration_rate = 0.05\n\
-         [log]\nstore = \"unused\"\nsnapshot_every = 5\nretention = \"900d\"\n{}",
-        data.path(),
-        begin(),
-        begin().plus_s(days * DAY_S),
-        filter()
-    );
+    let attributes: Table = card.first().card().attributes.iter().map(|a| (a.name.clone(), 1.0.into())).collect();
+    let mut definition = Definition::new("days", "1d", begin(), begin().plus_s(days * DAY_S))
+        .model("exphydro-regional")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "3d"
+                every = "1d"
+                scenario = "zero"
+                wait = "2d"
+                lateness = "20d"
+                calibration_rate = 0.05
+            },
+        )
+        .section(
+            "log",
+            toml! { snapshot_every = 5
+            retention = "900d" },
+        )
+        .section_of_cance("assimilation");
     for gauge in ["a", "b"] {
-        let attributes = attributes.join(", ");
-        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = 100.0\nattributes = {{ {attributes} }}\n").unwrap();
+        let keys = Table::from_iter([("attributes".to_owned(), attributes.clone().into())]);
+        definition = definition.catchment(gauge, 100.0, keys);
     }
     for (name, value, variable, unit) in [
         ("rain", "prcp", "precipitation", "mm"),
@@ -126,10 +140,11 @@ pub fn days(days: i64) -> World {
         ("sun", "srad", "shortwave_radiation", "W m-2"),
         ("vapour", "vp", "vapour_pressure", "Pa"),
     ] {
-        text += &table(name, "weather.csv", value, variable, unit, "1d", "0s");
+        definition = definition.source(name, TableSource::new("weather.csv", value, variable, unit).period("1d"));
     }
-    text += &table("flow", "flow.csv", "flow", "discharge", "m3 s-1", "0s", "9h");
-    World::new("days", &text, &["assimilation.members=4".to_owned()], data, deliver_days)
+    let flow = TableSource::new("flow.csv", "flow", "discharge", "m3 s-1").delay("9h");
+    let definition = definition.source("flow", flow);
+    World::new("days", &definition.text(), &["assimilation.members=4".to_owned()], data, deliver_days)
 }
 
 /// Files as they are at a time: one that grows, a window that rolls in Parquet, an ensemble of weather forecasts that is replaced.
@@ -178,23 +193,36 @@ fn deliver_tables(folder: &Path, now: Timestamp) {
 
 pub fn tables(days: i64) -> World {
     let data = tempfile::tempdir().unwrap();
-    let mut text = format!(
-        "name = \"outage\"\ndata = {:?}\n\
-         [time]\nstep = \"1h\"\nfrom = \"{}\"\nto = \"{}\"\n[model]\npackage = {:?}\n\
-         [forecast]\nhorizon = \"3h\"\nevery = \"1h\"\nscenario = \"members\"\nwait = \"2h\"\nlateness = \"3d\"\ncalibration_rate = 0.05\n\
-         [log]\nstore = \"unused\"\nsnapshot_every = 5\nretention = \"90d\"\n[checks]\ngap = {{ step = \"1h\" }}\n{}",
-        data.path(),
-        begin(),
-        begin().plus_s(days * DAY_S),
-        root().join("models/zoo/exphydro-cance"),
-        filter()
-    );
-    for (gauge, area_km2) in GAUGES {
-        write!(text, "[[catchment]]\nid = \"{gauge}\"\narea_km2 = {area_km2}\n").unwrap();
-    }
-    text += &weather_and_flow("10min");
-    text += &table("window", "flow.parquet", "flow", "discharge", "m3 s-1", "0s", "0s");
-    text += &table("ahead", "ahead.csv", "rain", "precipitation", "mm", "1h", "0s");
-    text += "forecast = { issue_time = \"issued\", member = \"member\" }\n";
-    World::new("outage", &text, &["assimilation.members=4".to_owned()], data, deliver_tables)
+    let definition = Definition::new("outage", "1h", begin(), begin().plus_s(days * DAY_S))
+        .model("exphydro-cance")
+        .section(
+            "forecast",
+            toml! {
+                horizon = "3h"
+                every = "1h"
+                scenario = "members"
+                wait = "2h"
+                lateness = "3d"
+                calibration_rate = 0.05
+            },
+        )
+        .section(
+            "log",
+            toml! { snapshot_every = 5
+            retention = "90d" },
+        )
+        .set("checks.gap.step", "1h")
+        .section_of_cance("assimilation")
+        .weather_and_flow("10min")
+        .source("window", TableSource::new("flow.parquet", "flow", "discharge", "m3 s-1"))
+        .source(
+            "ahead",
+            TableSource::new("ahead.csv", "rain", "precipitation", "mm").period("1h").set(
+                "forecast",
+                toml! { issue_time = "issued"
+                member = "member" },
+            ),
+        );
+    let definition = definition.catchments(GAUGES);
+    World::new("outage", &definition.text(), &["assimilation.members=4".to_owned()], data, deliver_tables)
 }

@@ -1,6 +1,8 @@
-//! What tests of several crates share: where data lie, and packages of other weights.
+//! What tests of several crates share: where data lie, definitions of pipelines, and packages of other weights.
 
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails where it cannot go on")]
+
+mod definition;
 
 use std::{
     fs,
@@ -9,6 +11,9 @@ use std::{
 
 use nilometer_packages::Mixture;
 use sha2::{Digest as _, Sha256};
+pub use toml::toml;
+
+pub use self::definition::{Definition, TableSource, cance_definition};
 
 /// The workspace.
 #[must_use]
