@@ -16,8 +16,9 @@ use nilometer_schemas::Contract;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, path::Path};
 use parquet::{
     arrow::ArrowWriter,
+    basic::{Compression, ZstdLevel},
     errors::ParquetError,
-    file::properties::{EnabledStatistics, WriterProperties},
+    file::properties::EnabledStatistics,
 };
 
 use crate::{
@@ -101,7 +102,7 @@ fn decode(contract: Contract, files: Vec<(Path, bytes::Bytes)>) -> Result<Vec<Re
 }
 
 fn encode(contract: Contract, batches: &[RecordBatch]) -> Result<Vec<u8>, ParquetError> {
-    let properties: WriterProperties = properties()?
+    let properties = properties(Compression::ZSTD(ZstdLevel::try_new(1)?))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .build();

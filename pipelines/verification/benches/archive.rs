@@ -1,4 +1,4 @@
-//! A forecast of 475 catchments and 24 lead times as an object of the archive, which verification reads.
+//! A forecast of 3 or 475 catchments and 24 lead times as an object of the archive, which verification reads.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark fails where it cannot go on")]
 
@@ -7,17 +7,16 @@ use divan::{Bencher, counter::ItemsCount};
 use nilometer_archive::to_parquet;
 use nilometer_schemas::{ForecastRow, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 
-const CATCHMENTS: usize = 475;
 const LEAD_TIMES: i64 = 24;
 
 fn main() {
     divan::main();
 }
 
-fn forecast() -> RecordBatch {
+fn forecast(catchments: usize) -> RecordBatch {
     let mut rows = ForecastsBuilder::new();
     let issue_time = Timestamp(1_415_131_200_000_000);
-    for catchment in 0..CATCHMENTS {
+    for catchment in 0..catchments {
         let id = format!("C{catchment}");
         for lead in 1..=LEAD_TIMES {
             let mean = 10.0 + (catchment as f64 * 0.37 + lead as f64 * 0.61).sin();
@@ -48,8 +47,8 @@ fn forecast() -> RecordBatch {
     rows.finish().unwrap().into_batch()
 }
 
-#[divan::bench]
-fn write_forecast(bencher: Bencher) {
-    let batch = forecast();
+#[divan::bench(args = [3, 475])]
+fn write_forecast(bencher: Bencher, catchments: usize) {
+    let batch = forecast(catchments);
     bencher.counter(ItemsCount::new(batch.num_rows())).bench_local(|| to_parquet(&batch).unwrap());
 }
