@@ -14,6 +14,8 @@
 //!
 //!  Climatology, Persistence ─▶ mean and quantiles                            scored as a forecast is
 //!
+//!  annual extremes [Y] ─▶ Gev, LogPearson3 ─▶ Frequency::quantile, interval  what is reached once in so many years
+//!
 //!  quantiles ─▶ Calibrator::apply ─▶ issued ─▶ observed ─▶ learn ─┐           one a gauge, lead time and stage of the river
 //!                    ▲────────────────────────────────────────────┘
 //! ```
@@ -58,6 +60,7 @@ mod duration;
 mod ensemble;
 mod error;
 mod event;
+mod frequency;
 mod hydrograph;
 mod interval;
 mod peak;
@@ -75,6 +78,7 @@ pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
 pub use event::FloodEvents;
+pub use frequency::{Frequency, Gev, LogPearson3, below_in_a_year};
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};
 pub use peak::{peak_offset, peak_timing_error};
