@@ -23,6 +23,28 @@ fn log_pearson_3_gives_the_digits_that_peakfq_prints() {
     }
 }
 
+/// `scipy.stats.pearson3.ppf` at 0.01, 0.1, 0.5, 0.9 and 0.99.
+#[test]
+fn deviates_of_every_skew_are_those_of_scipy() {
+    for (skew, expected) in [
+        (-1.4, [-3.271_342_431_6, -1.336_651_997_1, 0.225_344_402_8, 1.041_444_906_5, 1.318_145_184_5]),
+        (-0.16, [-2.443_275_067_2, -1.297_458_653_3, 0.026_656_529_4, 1.263_203_242_3, 2.208_113_055_8]),
+        (
+            0.160_385_943_563_285_16,
+            [-2.207_826_626_9, -1.263_156_043_2, -0.026_720_779_7, 1.297_494_061_1, 2.443_555_209_2],
+        ),
+        (0.020_01, [-2.311_624_069_8, -1.279_390_159_8, -0.003_334_980_2, 1.283_674_788_3, 2.341_051_134_3]),
+        (0.7, [-1.806_208_704_8, -1.183_470_583_5, -0.115_781_558_5, 1.332_941_348_3, 2.823_588_338_4]),
+        (2.5, [-0.799_206_480_9, -0.770_616_926_3, -0.359_924_501_8, 1.250_394_634_2, 3.845_397_802_9]),
+    ] {
+        let frequency = Frequency::LogPearson3(LogPearson3 { mean: 0.0, deviation: 1.0, skew, zero_share: 0.0 });
+        for (probability, expected) in [0.01, 0.1, 0.5, 0.9, 0.99].into_iter().zip(expected) {
+            let deviate = frequency.quantile(probability).unwrap().log10();
+            assert!((deviate - expected).abs() < 1e-8, "{skew}, {probability}: {deviate} is not {expected}");
+        }
+    }
+}
+
 #[test]
 fn years_without_flow_count_by_their_share() {
     let dry: Vec<f64> = MARENISCO.into_iter().chain([0.0; 38]).collect();
