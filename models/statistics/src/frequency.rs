@@ -6,14 +6,14 @@ use statrs::{
 };
 
 use crate::{
-    StatisticsError,
+    StatisticsError, quantile_of_sorted,
     series::{count, mean_of, require_finite, require_some},
 };
 
 /// Fewer years say nothing of extremes.
 const FEWEST_YEARS: usize = 5;
 
-/// Skew below which a Pearson III distribution is taken from its normal approximation, whose error is then below 1e-6 deviations.
+/// Skew below which a Pearson III distribution is taken from an expansion around the normal one, whose error is then below 2e-6 deviations.
 const SMALL_SKEW: f64 = 0.02;
 
 /// Shape below which a generalised extreme value distribution is Gumbel's.
@@ -52,14 +52,15 @@ impl Frequency {
         }
     }
 
-    /// An interval that holds the quantile of a probability with `confidence`, as far as `extremes`, of which this is the distribution, say:
+    /// An interval that holds the quantile of a probability with `confidence`, as far as the `years` say from which the distribution was fitted:
     /// the parametric bootstrap, `resamples` samples of as many years drawn from the distribution. `uniform` gives numbers from 0 to 1; the
     /// same numbers give the same interval.
     ///
     /// Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 13.
     ///
     /// # Errors
-    /// [`StatisticsError::Probability`] for a probability or a confidence that is not above 0 and below 1.
+    /// [`StatisticsError::Probability`] for a probability or a confidence that is not above 0 and below 1,
+    /// [`StatisticsError::TooFew`] where no sample of so many years has a distribution.
     pub fn interval(
         &self,
         years: usize,
@@ -72,22 +73,21 @@ impl Frequency {
             let (what, accepted) = ("confidence of an interval", "above 0 and below 1");
             return Err(StatisticsError::Probability { what, value: confidence, accepted });
         }
-        let estimate = self.quantile(probability)?;
         let mut estimates = Vec::with_capacity(resamples);
         let mut sample = vec![0.0; years];
         for _ in 0..resamples {
             for value in &mut sample {
                 *value = self.quantile(uniform().clamp(1e-12, 1.0 - 1e-12))?;
             }
-            // A sample of equal values has no distribution; it says nothing of the width.
+            // A sample of equal values, or of too few above 0, has no distribution; it says nothing of the width.
             if let Ok(other) = self.refit(&sample) {
                 estimates.push(other.quantile(probability)?);
             }
         }
+        require_some("samples that have a distribution", &estimates, 1)?;
         estimates.sort_by(f64::total_cmp);
         let tail = (1.0 - confidence) / 2.0;
-        let at = |level: f64| crate::quantile_of_sorted(&estimates, level).unwrap_or(estimate);
-        Ok([at(tail), at(1.0 - tail)])
+        Ok([quantile_of_sorted(&estimates, tail)?, quantile_of_sorted(&estimates, 1.0 - tail)?])
     }
 }
 

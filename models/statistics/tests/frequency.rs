@@ -93,6 +93,7 @@ fn an_interval_holds_its_quantile_and_narrows_with_years() {
             upper - lower
         };
         assert!(width(38) > 1.5 * width(150));
+        assert!(frequency.interval(4, 0.99, 0.9, 400, || 0.5).is_err(), "four years say nothing of the width");
     }
 }
 

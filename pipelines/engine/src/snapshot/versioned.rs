@@ -24,9 +24,7 @@ impl<T, const V: u64, const OLDEST: u64> Versioned<T, V, OLDEST> {
             Self::Other(_) => None,
         }
     }
-}
 
-impl<T, const V: u64, const OLDEST: u64> Versioned<T, V, OLDEST> {
     /// The content, for the role whose state it is.
     ///
     /// # Errors
