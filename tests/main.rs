@@ -13,6 +13,7 @@ mod damage;
 mod first_guess;
 mod frozen;
 mod hindcast;
+mod kafka_log;
 mod lease;
 mod live;
 mod off_the_hour;

@@ -1,7 +1,5 @@
 //! The log on a real Apache Kafka: it passes the suite that the embedded one passes, and keeps its promises through faults.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it cannot go on")]
-
 use std::{
     sync::{
         OnceLock,
