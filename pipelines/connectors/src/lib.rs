@@ -49,6 +49,7 @@ mod geotiff;
 mod source;
 mod table;
 mod template;
+mod text_table;
 mod zone;
 
 pub use connector::{CONNECTORS, Connector, ConnectorVisitor, OptionProblem, visit_connector};
@@ -57,5 +58,6 @@ pub use geotiff::{GeotiffOptions, Recurring, TimeLabel};
 pub use source::{Arrival, Cursor, Look, PositionedSource, Source, SourceError, Window};
 pub use table::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 pub use template::{Template, TemplateError};
+pub use text_table::read_text_table;
 
 use delivered::Delivered;

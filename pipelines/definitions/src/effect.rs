@@ -10,7 +10,7 @@ use nilometer_transforms::check::CheckOptions;
 use toml::{Table, Value};
 
 use crate::{
-    AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition,
+    AssimilationMethod, Pipeline, Problem, Scenario, SourceDefinition, Threshold, ThresholdKind,
     all_errors::join,
     folder::Folder,
     overlap::{Overlap, overlaps},
@@ -196,9 +196,16 @@ fn catchments(pipeline: &Pipeline, models: &Mixture, folder: Option<&Folder>, sa
                 format!("of {} has {}, which {} does not take", catchment.id, unused.join(", "), models.name());
             say(key("attributes"), message);
         }
-        if !catchment.flood_thresholds_m3_s.is_empty() && !pipeline.forecast.score {
-            let message = format!("of {} is there, but forecast.score = false; without effect", catchment.id);
-            say(key("flood_thresholds_m3_s"), message);
+        let unrated = |threshold: &&Threshold| {
+            threshold.kind == ThresholdKind::Stage && !pipeline.ratings.contains_key(catchment.station())
+        };
+        let unrated: Vec<&str> = catchment.thresholds.iter().filter(unrated).map(|t| t.id.as_str()).collect();
+        if !unrated.is_empty() {
+            let (station, unrated) = (catchment.station(), unrated.join(", "));
+            let message = format!(
+                "of {station} has the stages {unrated}, and no [[rating.{station}]] says what flow that is; without effect"
+            );
+            say(key("thresholds"), message);
         }
     }
     unmeasured(pipeline, folder, say);

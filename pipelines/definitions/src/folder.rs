@@ -58,7 +58,13 @@ impl Folder {
             outlet_y_m: None,
             attributes: c.attributes.clone(),
             downstream: self.downstream.get(&c.id).filter(|next| runs(&next.id)).cloned(),
-            flood_thresholds_m3_s: Vec::new(),
+            name: None,
+            river: None,
+            latitude: None,
+            longitude: None,
+            timezone: None,
+            datum: None,
+            thresholds: Vec::new(),
         };
         self.inventory.catchments.iter().map(catchment).collect()
     }

@@ -19,6 +19,7 @@ mod overlap;
 mod partitioning;
 mod pipeline;
 pub mod reference;
+mod stations;
 
 pub use assimilation::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, GivenStores, RiverOptions,
@@ -31,6 +32,7 @@ pub use options::{
 };
 pub use partitioning::Partitioning;
 pub use pipeline::{Pipeline, SourceDefinition};
+pub use stations::{StationTable, Threshold, ThresholdColumn, ThresholdKind};
 
 /// One thing that is wrong with a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]

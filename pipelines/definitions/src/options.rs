@@ -9,6 +9,8 @@ use nilometer_transforms::{Alignment, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::{Threshold, ThresholdKind};
+
 /// `[time]`: the model's step and, for replay and hindcast, the window.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -58,9 +60,21 @@ pub struct Catchment {
     pub attributes: BTreeMap<String, f64>,
     /// the catchment that its river comes to next, for `assimilation.river`
     pub downstream: Option<Downstream>,
-    /// discharges from which on it is a flood, m³ s⁻¹; forecasts are judged by whether they saw them reached
+    /// what people call the station
+    pub name: Option<String>,
+    /// the river
+    pub river: Option<String>,
+    /// of the station, ° north
+    pub latitude: Option<f64>,
+    /// of the station, ° east
+    pub longitude: Option<f64>,
+    /// time zone of its people, a name of the IANA database; UTC when absent
+    pub timezone: Option<String>,
+    /// what stages are above, as `NAVD88 + 102.3 m`
+    pub datum: Option<String>,
+    /// levels that matter, in the order in which the river reaches them; forecasts are judged by whether they saw those of flow reached
     #[serde(default)]
-    pub flood_thresholds_m3_s: Vec<f64>,
+    pub thresholds: Vec<Threshold>,
 }
 
 /// The next catchment down the river.
@@ -84,6 +98,22 @@ impl Catchment {
     #[must_use]
     pub fn parameters(&self) -> &str {
         self.parameters.as_deref().unwrap_or(&self.id)
+    }
+
+    /// What people call its station; the identifier where nothing says.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+
+    /// The flows that are reached from below, m³ s⁻¹, ascending, each once.
+    #[must_use]
+    pub fn flood_flows_m3_s(&self) -> Vec<f64> {
+        let floods = self.thresholds.iter().filter(|t| t.kind == ThresholdKind::Flow && !t.below);
+        let mut flows: Vec<f64> = floods.map(Threshold::canonical).collect();
+        flows.sort_by(f64::total_cmp);
+        flows.dedup();
+        flows
     }
 
     /// Its attributes of these names, NaN where one is unknown.
@@ -189,7 +219,8 @@ pub struct ForecastOptions {
     /// for a miss; 0 leaves them as the ensemble has them
     #[serde(default)]
     pub calibration_rate: f64,
-    /// whether each row carries the value of every member before calibration, `member_values`; null of a model that runs once, and of a blend
+    /// whether each row carries the values of trajectories, `member_values`: quantiles of its distribution, which of them go together over lead times
+    /// in the order of the ensemble's members, and of a model that runs once, or a blend, as past errors lasted
     #[serde(default)]
     pub member_values: bool,
     /// whether forecasts are judged as observations come in: `score.v1` and metrics

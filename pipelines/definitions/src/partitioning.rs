@@ -119,7 +119,13 @@ mod tests {
             outlet_y_m: None,
             attributes: BTreeMap::new(),
             downstream: downstream.map(|id| Downstream { id: id.to_owned(), river_km: 1.0 }),
-            flood_thresholds_m3_s: Vec::new(),
+            name: None,
+            river: None,
+            latitude: None,
+            longitude: None,
+            timezone: None,
+            datum: None,
+            thresholds: Vec::new(),
         }
     }
 

@@ -20,7 +20,7 @@ use toml::{Table, Value};
 
 use crate::{
     AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    OperationsOptions, Problem, ServeOptions, TimeOptions,
+    OperationsOptions, Problem, ServeOptions, StationTable, TimeOptions,
     all_errors::{collect, join},
     checks, defaults,
     effect::{self, Given},
@@ -28,8 +28,8 @@ use crate::{
 };
 
 /// Keys whose value is a path. In the file they are relative to the file; overridden, to the working folder.
-const PATHS: [&str; 6] =
-    ["data", "network.flow_directions", "source.path", "model.package", "model.library", "log.store"];
+const PATHS: [&str; 7] =
+    ["data", "network.flow_directions", "stations.path", "source.path", "model.package", "model.library", "log.store"];
 /// Sections whose value may be one word, and the key that it is.
 const SHORT: [(&str, &str); 1] = [("model", "model.package")];
 
@@ -157,7 +157,7 @@ impl Pipeline {
         let model: Option<ModelOptions> = reader.section("model");
         let models = model.as_ref().and_then(|model| reader.models(&model.package));
         let folder = reader.folder();
-        let (data, network, sources, catchments): (Option<PathBuf>, Option<NetworkOptions>, _, _);
+        let (data, network, sources, mut catchments): (Option<PathBuf>, Option<NetworkOptions>, _, _);
         match &folder {
             Some(folder) => {
                 (data, network) = (Some(PathBuf::new()), None);
@@ -168,6 +168,10 @@ impl Pipeline {
                 network = reader.optional("network");
                 (sources, catchments) = (reader.sources(), reader.catchments());
             }
+        }
+        let stations: Option<StationTable> = reader.optional("stations");
+        if let Some(stations) = stations {
+            stations.complete(&mut catchments, reader.problems);
         }
         let checks: CheckOptions = reader.optional("checks");
         let station_checks: BTreeMap<String, CheckOptions> = reader.optional("station_checks");
@@ -198,6 +202,7 @@ impl Pipeline {
             checks::model(model, &mut problems);
         }
         checks::catchments(&catchments, &station_checks, &mut problems);
+        checks::places_and_thresholds(&catchments, &mut problems);
         for (key, message) in checks.problems() {
             problems.push(Problem { path: join("checks", &key), message });
         }
@@ -293,7 +298,7 @@ impl Reader<'_> {
             Some(Value::Array(items)) if !items.is_empty() => items
                 .into_iter()
                 .enumerate()
-                .filter_map(|(index, value)| self.read(&format!("catchment[{index}]"), value))
+                .filter_map(|(index, value)| self.read(&format!("catchment[{index}]"), with_flood_flows(value)))
                 .collect(),
             found => {
                 let message = format!("{}; accepted is one [[catchment]] or more", absence(found.as_ref()));
@@ -391,6 +396,26 @@ impl ConnectorVisitor for ReadConnector<'_, '_> {
         let options: C = self.reader.read(self.path, Value::Table(self.table))?;
         Some(Arc::new(options))
     }
+}
+
+/// A catchment whose definition of an earlier build lists `flood_thresholds_m3_s`, with a threshold of each, named by its flow.
+fn with_flood_flows(mut catchment: Value) -> Value {
+    let Some(table) = catchment.as_table_mut() else { return catchment };
+    let Some(Value::Array(flows)) = table.remove("flood_thresholds_m3_s") else { return catchment };
+    let mut flows: Vec<f64> =
+        flows.iter().filter_map(|flow| flow.as_float().or_else(|| flow.as_integer().map(|flow| flow as f64))).collect();
+    flows.sort_by(f64::total_cmp);
+    let threshold = |flow: f64| {
+        let id = format!("{flow}").replace(['.', '-'], "_");
+        let (unit, kind) = (Value::String("m3 s-1".to_owned()), Value::String("flow".to_owned()));
+        let pairs = [("id", Value::String(id)), ("value", Value::Float(flow)), ("unit", unit), ("kind", kind)];
+        Value::Table(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    };
+    let thresholds = table.entry("thresholds").or_insert_with(|| Value::Array(Vec::new()));
+    if let Some(thresholds) = thresholds.as_array_mut() {
+        thresholds.extend(flows.into_iter().map(threshold));
+    }
+    catchment
 }
 
 /// Words of which one is accepted.

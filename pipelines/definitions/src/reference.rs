@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions,
-    ServeOptions, TimeOptions,
+    ServeOptions, StationTable, TimeOptions,
     defaults::{self, StepDefault},
 };
 
@@ -76,8 +76,13 @@ pub fn sections() -> Vec<Section> {
             key("data", "text", None, "folder that the sources' paths are relative to; not with [source] as a folder"),
         ],
     };
-    let before =
-        [whole, of::<TimeOptions>("[time]"), of::<Catchment>("[[catchment]]"), of::<NetworkOptions>("[network]")];
+    let before = [
+        whole,
+        of::<TimeOptions>("[time]"),
+        of::<Catchment>("[[catchment]]"),
+        of::<StationTable>("[stations]"),
+        of::<NetworkOptions>("[network]"),
+    ];
     let behind = [
         folder,
         of::<CheckOptions>("[checks] and [station_checks.STATION]"),

@@ -9,12 +9,12 @@ use arrow::{
     compute::{concat_batches, filter_record_batch},
 };
 use futures::TryStreamExt as _;
-use nilometer_definitions::Pipeline;
+use nilometer_definitions::{Pipeline, Threshold, ThresholdKind};
 use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
 use nilometer_needs::needs;
 use nilometer_schemas::{
     Contract, Flag, ForecastRow, ForecastsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Scores,
-    Timestamp, Variable,
+    Timestamp, Unit, Variable,
 };
 use nilometer_score::{Dependencies, ScoreError, ScoreMetrics};
 use nilometer_statistics::{crps_quantiles, kge_2009, nse};
@@ -31,7 +31,15 @@ const GAUGES: [&str; 3] = ["V3524010", "V3515010", "V3517010"];
 fn pipeline() -> Arc<Pipeline> {
     let set = ["forecast.horizon=6h", "forecast.lateness=12h", "log.snapshot_every=7"].map(str::to_owned);
     let mut pipeline = Pipeline::load(&root().join("pipelines/definitions/cance.toml"), &set).unwrap();
-    pipeline.catchments[0].flood_thresholds_m3_s = vec![12.0];
+    pipeline.catchments[0].thresholds = vec![Threshold {
+        id: "twelve".to_owned(),
+        name: None,
+        value: 12.0,
+        unit: Unit::CubicMetrePerSecond,
+        kind: ThresholdKind::Flow,
+        below: false,
+        source: None,
+    }];
     Arc::new(pipeline)
 }
 

@@ -26,7 +26,7 @@ use columns::ColumnRows;
 use lines::LineRows;
 use refused::Refused;
 
-pub(crate) use parquet_file::caught;
+pub(crate) use parquet_file::{caught, read as read_parquet};
 
 pub use options::{ForecastOption, MissingValue, OtherStations, StationOption, TableFormat, TableOptions, TimeOption};
 

@@ -27,7 +27,7 @@ const DECODED_ROWS: u64 = 1 << 13;
 ///
 /// # Errors
 /// That it is no Parquet file, is damaged, is compressed with LZO, or is larger than allowed.
-pub(super) fn read(bytes: &Bytes) -> Result<RecordBatch, ParquetError> {
+pub(crate) fn read(bytes: &Bytes) -> Result<RecordBatch, ParquetError> {
     caught(|| read_within(bytes, LIMITS))?
 }
 

@@ -27,19 +27,11 @@ pub(crate) fn catchments(
                 say(key, "is empty; accepted is a name".to_owned());
             }
         }
-        let mut thresholds = catchment.flood_thresholds_m3_s.clone();
-        thresholds.sort_by(f64::total_cmp);
-        if let Some(twice) = thresholds.windows(2).find(|pair| pair[0] == pair[1]) {
-            say("flood_thresholds_m3_s", format!("has {} twice; accepted is each once", twice[0]));
-        }
         if !seen.insert(&catchment.id) {
             say("id", format!("{:?} is there already", catchment.id));
         }
         if !(catchment.area_km2 > 0.0 && catchment.area_km2 < 1e7) {
             say("area_km2", format!("is {}, accepted is above 0 and below 10⁷", catchment.area_km2));
-        }
-        if let Some(wrong) = catchment.flood_thresholds_m3_s.iter().find(|t| !(t.is_finite() && **t > 0.0)) {
-            say("flood_thresholds_m3_s", format!("has {wrong}, accepted are numbers above 0"));
         }
     }
     for (index, catchment) in catchments.iter().enumerate() {

@@ -4,12 +4,14 @@ mod assimilation;
 mod catchments;
 mod package;
 mod sources;
+mod stations;
 mod time;
 
 pub(crate) use assimilation::{also_updated, analyses, assimilation, rivers};
 pub(crate) use catchments::{catchments, network, ratings};
 pub(crate) use package::package;
 pub(crate) use sources::{folder, periods, sources, stations};
+pub(crate) use stations::places_and_thresholds;
 pub(crate) use time::{log, model, time};
 
 use crate::Catchment;

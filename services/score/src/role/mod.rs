@@ -121,7 +121,7 @@ impl Role {
             Some((scores, _)) => scores.mark,
             None => first_mark(&dependencies).await?,
         };
-        let thresholds: Vec<Vec<f64>> = pipeline.catchments.iter().map(|c| c.flood_thresholds_m3_s.clone()).collect();
+        let thresholds: Vec<Vec<f64>> = pipeline.catchments.iter().map(|c| c.flood_flows_m3_s()).collect();
         let mut role = Self {
             inputs: Inputs::new(dependencies.log.clone(), dependencies.partition, mark),
             performances: Performances::new(thresholds.clone(), leads, step_s),
