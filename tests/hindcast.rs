@@ -13,7 +13,7 @@ use std::{
 use crate::support::{
     Means, archived,
     folder::{BASINS, COLUMNS, DAYS, FIRST_DAY, Folder, keys, weather, write},
-    means, refused, root, succeed,
+    means, medians, refused, root, succeed,
 };
 use arrow::array::{Int32Array, RecordBatch};
 use nilometer_needs::needs;
@@ -46,7 +46,8 @@ const FORECAST_DAYS: usize = 28 + 31 + 20;
 #[test]
 fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
-    let said = succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &[]));
+    let uncalibrated = ["--set", "forecast.calibration_rate=0"];
+    let said = succeed(hindcast(folder.path(), &zoo("dhbv"), out.path(), &uncalibrated));
     let means = means(out.path());
     assert_eq!(
         means.len(),
@@ -65,7 +66,8 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
         }
     }
     let parted = tempfile::tempdir().unwrap();
-    succeed(hindcast(folder.path(), &zoo("dhbv"), parted.path(), &["--set", "log.partitions=3"]));
+    let with_partitions = ["--set", "log.partitions=3", "--set", "forecast.calibration_rate=0"];
+    succeed(hindcast(folder.path(), &zoo("dhbv"), parted.path(), &with_partitions));
     for (key, of_one) in &means {
         for (time, value) in &crate::support::means(parted.path())[key] {
             // To the rounding of float32, which another batch makes in another order.
@@ -265,12 +267,12 @@ fn a_model_that_is_fed_with_the_gauge_is_mixed_as_it_is_and_the_others_updated()
         let out = tempfile::tempdir().unwrap();
         let updated = ["--set", "assimilation.method=\"output\"", "--set", "forecast.calibration_rate=0"];
         succeed(hindcast(folder.path(), package, out.path(), &updated));
-        means(out.path())
+        medians(out.path())
     };
     let [both, fed, updated] = [blend.path().to_owned(), zoo("lstm-ar"), zoo("dhbv")].map(|p| run(&p));
     let none = tempfile::tempdir().unwrap();
-    succeed(hindcast(folder.path(), &zoo("lstm-ar"), none.path(), &[]));
-    assert_eq!(fed, means(none.path()), "by itself it is left alone, too");
+    succeed(hindcast(folder.path(), &zoo("lstm-ar"), none.path(), &["--set", "forecast.calibration_rate=0"]));
+    assert!(fed == medians(none.path()), "by itself it is left alone, too");
     for (key, series) in &both {
         for (time, value) in series {
             let expected = 0.4 * fed[key][time] + 0.6 * updated[key][time];
@@ -281,7 +283,7 @@ fn a_model_that_is_fed_with_the_gauge_is_mixed_as_it_is_and_the_others_updated()
 
 #[needs(onnxruntime)]
 #[test]
-fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
+fn a_blends_quantiles_are_the_weighted_means_of_its_members_quantiles() {
     let folder = Folder::new(weather);
     let blend = tempfile::tempdir().unwrap();
     let write = |share: f64, sha256: &str| {
@@ -290,8 +292,8 @@ fn a_blend_says_the_weighted_mean_of_what_its_members_say() {
     };
     let run = |package: &Path| {
         let out = tempfile::tempdir().unwrap();
-        succeed(hindcast(folder.path(), package, out.path(), &[]));
-        means(out.path())
+        succeed(hindcast(folder.path(), package, out.path(), &["--set", "forecast.calibration_rate=0"]));
+        medians(out.path())
     };
     write(0.25, &weights_of("dhbv"));
     let [both, one, other] = [blend.path().to_owned(), zoo("dhbv"), zoo("hybrid-regional")].map(|p| run(&p));

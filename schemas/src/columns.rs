@@ -12,7 +12,9 @@ use arrow::{
     datatypes::{DataType, Field, TimeUnit},
 };
 
-use crate::{Flag, QUANTILE_LEVELS, Reason, STAGE_LEVELS, Timestamp, Variable, quantile_column, stage_column};
+use crate::{
+    Flag, QUANTILE_LEVELS, Reason, STAGE_LEVELS, TAIL_LEVELS, Timestamp, Variable, quantile_column, stage_column,
+};
 
 /// A kind of column, or of several that a row fills together. `append` is a function of each kind, so that lists take iterators.
 pub trait Column {
@@ -337,6 +339,36 @@ impl Column for Quantiles {
 
     fn view<'a>(batch: &'a RecordBatch, _: &str) -> Self::View<'a> {
         QUANTILE_LEVELS.map(|level| column(batch, &quantile_column(level)))
+    }
+}
+
+/// The levels of [`TAIL_LEVELS`], a column each, m³ s⁻¹, or null.
+pub struct Tails;
+
+impl Tails {
+    pub fn append(builders: &mut [Float64Builder; TAIL_LEVELS.len()], values: Option<[f64; TAIL_LEVELS.len()]>) {
+        for (level, column) in builders.iter_mut().enumerate() {
+            column.append_option(values.map(|values| values[level]));
+        }
+    }
+}
+
+impl Column for Tails {
+    type Value<'a> = Option<[f64; TAIL_LEVELS.len()]>;
+    type Builder = [Float64Builder; TAIL_LEVELS.len()];
+    type View<'a> = [&'a Float64Array; TAIL_LEVELS.len()];
+
+    fn fields(_: &str) -> Vec<Field> {
+        let field = |level: &f64| discharge_field(Field::new(quantile_column(*level), DataType::Float64, true));
+        TAIL_LEVELS.iter().map(field).collect()
+    }
+
+    fn finish(builders: &mut Self::Builder, columns: &mut Vec<ArrayRef>) {
+        columns.extend(builders.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+    }
+
+    fn view<'a>(batch: &'a RecordBatch, _: &str) -> Self::View<'a> {
+        TAIL_LEVELS.map(|level| column(batch, &quantile_column(level)))
     }
 }
 

@@ -129,6 +129,7 @@ mod tests {
         for (contract, version, first_new) in [
             (Contract::Forecast, "forecast.v1", "stage_q05"),
             (Contract::Forecast, "forecast.v2", "member_values"),
+            (Contract::Forecast, "forecast.v3", "q01"),
             (Contract::Score, "score.v1", "unit"),
             (Contract::Score, "score.v2", "shadow"),
         ] {

@@ -23,7 +23,7 @@ use std::{
     process::{Child, Command, Output, Stdio},
 };
 
-use arrow::array::RecordBatch;
+use arrow::array::{Float64Array, RecordBatch};
 use bytes::Bytes;
 use nilometer_schemas::{Forecasts, QUANTILE_LEVELS, Timestamp};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -118,13 +118,22 @@ pub type Means = BTreeMap<(String, i64), BTreeMap<Timestamp, f64>>;
 
 /// The means of every archived forecast, whose quantiles must be in order and not below 0.
 pub fn means(store: &Path) -> Means {
+    series(store, |rows| rows.mean())
+}
+
+/// The medians of all forecasts in a store's archive.
+pub fn medians(store: &Path) -> Means {
+    series(store, |rows| rows.quantile(0.5))
+}
+
+fn series(store: &Path, column: impl Fn(&Forecasts) -> &Float64Array) -> Means {
     let mut found = Means::new();
     for batch in archived(store, "forecast.v1") {
         let rows = Forecasts::try_from(batch).unwrap();
         for row in 0..rows.len() {
             let key = (rows.catchment().value(row).to_owned(), rows.lead_time_s().value(row));
             let valid_time = Timestamp(rows.valid_time().value(row));
-            found.entry(key).or_default().insert(valid_time, rows.mean().value(row));
+            found.entry(key).or_default().insert(valid_time, column(&rows).value(row));
             let quantiles: Vec<f64> = QUANTILE_LEVELS.iter().map(|level| rows.quantile(*level).value(row)).collect();
             assert!(quantiles.is_sorted() && quantiles[0] >= 0.0, "{quantiles:?}");
         }

@@ -91,6 +91,7 @@ mod descent;
 mod discharge;
 mod ensemble;
 mod error;
+mod error_scale;
 mod filter;
 mod first_guess;
 mod inflation;
@@ -124,6 +125,7 @@ mod whitened;
 pub use discharge::{DischargeOperator, LogDischarge};
 pub use ensemble::{Ensemble, EnsembleMut, EnsembleShape};
 pub use error::AssimilationError;
+pub use error_scale::ErrorScales;
 pub use filter::Filter;
 pub use first_guess::{
     Departure, FirstGuess, FirstGuessCheck, ShiftEvent, ShiftOptions, likely_cause, suspect_error_std,

@@ -72,12 +72,24 @@ impl OutputError {
     /// Stationary standard deviation of b with this recent rain.
     #[must_use]
     pub fn sigma(&self, recent_rain_mm: f64) -> f64 {
-        let wetness = (recent_rain_mm / self.full_wetness_mm).clamp(0.0, 1.0);
-        self.dry.sigma + wetness * (self.wet.sigma - self.dry.sigma)
+        self.dry.sigma + self.wetness(recent_rain_mm) * (self.wet.sigma - self.dry.sigma)
+    }
+
+    /// How far a catchment with this recent rain is from the dry regime, 0, to the wet one, 1.
+    #[must_use]
+    pub fn wetness(&self, recent_rain_mm: f64) -> f64 {
+        (recent_rain_mm / self.full_wetness_mm).clamp(0.0, 1.0)
+    }
+
+    /// Correlation of b with itself after `dt_s` seconds with this recent rain.
+    #[must_use]
+    pub fn correlation(&self, recent_rain_mm: f64, dt_s: f64) -> f64 {
+        let (dry, wet) = ((-dt_s / self.dry.tau_s).exp(), (-dt_s / self.wet.tau_s).exp());
+        dry + self.wetness(recent_rain_mm) * (wet - dry)
     }
 
     /// Advances the members `[M]` of one catchment by `dt_s` seconds, given its recent rain after the step, by standard normal
-    /// `noise`, a number for each member.
+    /// `noise`, a number for each member, in a spread that is `scale` times that of the regimes.
     ///
     /// # Errors
     /// [`AssimilationError::Value`] where the step is not positive or not finite; nothing is written then.
@@ -86,13 +98,12 @@ impl OutputError {
         members: &mut [f32],
         recent_rain_mm: f64,
         dt_s: f64,
+        scale: f64,
         noise: impl IntoIterator<Item = f64>,
     ) -> Result<(), AssimilationError> {
         require("time step in s", dt_s, "finite and positive", |v| v > 0.0 && v.is_finite())?;
-        let wetness = (recent_rain_mm / self.full_wetness_mm).clamp(0.0, 1.0);
-        let between = |dry: f64, wet: f64| dry + wetness * (wet - dry);
-        let rho = between((-dt_s / self.dry.tau_s).exp(), (-dt_s / self.wet.tau_s).exp());
-        let now = Ar1::new(between(self.dry.sigma, self.wet.sigma), -dt_s / rho.max(f64::MIN_POSITIVE).ln())?;
+        let rho = self.correlation(recent_rain_mm, dt_s);
+        let now = Ar1::new(scale * self.sigma(recent_rain_mm), -dt_s / rho.max(f64::MIN_POSITIVE).ln())?;
         now.advance_by(members, dt_s, noise)
     }
 }
@@ -123,7 +134,7 @@ mod tests {
         let mut row = vec![0.0_f32; 20_000];
         for (rain_mm, expected) in [(0.0, 0.1), (2.0, 0.3), (9.0, 0.3), (1.0, 0.2)] {
             for step in 0..200 {
-                error.advance(&mut row, rain_mm, HOUR, normal(step)).unwrap();
+                error.advance(&mut row, rain_mm, HOUR, 1.0, normal(step)).unwrap();
             }
             assert!((spread(&row) - expected).abs() < 0.01, "{rain_mm} mm: {} is not {expected}", spread(&row));
         }
@@ -134,7 +145,7 @@ mod tests {
         let error = OutputError::new(WET, WET, 6.0 * HOUR, 2.0).unwrap();
         let plain = Ar1::new(WET.sigma, WET.tau_s).unwrap();
         let (mut ours, mut theirs) = (vec![0.4_f32; 64], vec![0.4_f32; 64]);
-        error.advance(&mut ours, 0.7, HOUR, normal(9)).unwrap();
+        error.advance(&mut ours, 0.7, HOUR, 1.0, normal(9)).unwrap();
         plain.advance(&mut theirs, HOUR, &mut stream(1, Purpose::OutputError, 9)).unwrap();
         assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() < 1e-6));
     }

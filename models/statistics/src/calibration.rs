@@ -1,6 +1,10 @@
 //! Online calibration of a predictive distribution: each of its quantiles moves until it is passed as often as it should.
 
-use crate::{error::StatisticsError, series::require_finite};
+use crate::{
+    distribution::{Distribution, TAIL_NORMAL},
+    error::StatisticsError,
+    series::require_finite,
+};
 
 /// Levels of a distribution that is calibrated: 0.05, 0.10, … 0.95.
 pub const CALIBRATED_LEVELS: usize = 19;
@@ -29,10 +33,29 @@ pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
 };
 
 /// How far from the median an observation may lie to count as it is, in normal scores.
-const LARGEST: f64 = 6.0;
+const LARGEST: f64 = 12.0;
 
-/// Where a distribution is held on to, its levels 0.05, 0.15, 0.3, 0.5, 0.7, 0.85 and 0.95: places among the calibrated levels.
+/// Where a distribution is held on to before it is corrected, its levels 0.05, 0.15, 0.3, 0.5, 0.7, 0.85 and 0.95: places among the calibrated
+/// levels.
 const HOLDS: [usize; 7] = [0, 2, 5, 9, 13, 16, 18];
+
+/// Levels at which the correction is learned: those of the holds, and one in each tail.
+const LEARNED_LEVELS: [f64; 9] = [0.01, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 0.99];
+/// Their normal scores.
+const LEARNED_SCORES: [f64; LEARNED_LEVELS.len()] = [
+    TAIL_NORMAL[0],
+    STANDARD_NORMAL[HOLDS[0]],
+    STANDARD_NORMAL[HOLDS[1]],
+    STANDARD_NORMAL[HOLDS[2]],
+    STANDARD_NORMAL[HOLDS[3]],
+    STANDARD_NORMAL[HOLDS[4]],
+    STANDARD_NORMAL[HOLDS[5]],
+    STANDARD_NORMAL[HOLDS[6]],
+    TAIL_NORMAL[3],
+];
+
+/// The places of the tails among the learned levels, each with that of the level next to it.
+const NEXT_TO_TAILS: [(usize, usize); 2] = [(0, 1), (LEARNED_LEVELS.len() - 1, LEARNED_LEVELS.len() - 2)];
 
 /// Holds that lie closer than this, in the logarithm, are moved apart.
 const SMALLEST_STEP: f64 = 1e-4;
@@ -44,8 +67,8 @@ const SCALE_RATE: f64 = 0.002;
 const SMALLEST_SCALE: f64 = 0.01;
 
 /// The step falls with the number of forecasts as this over it, from [`LARGEST_STEP`] down to the caller's rate.
-const FALLING_STEP: f64 = 20.0;
-const LARGEST_STEP: f64 = 0.25;
+const FALLING_STEP: f64 = 10.0;
+const LARGEST_STEP: f64 = 0.05;
 
 /// A distribution before it is corrected, by seven of its quantiles in the logarithm of `value + epsilon`. Between them, and as the last
 /// ones go on beyond them, it turns values into normal scores and back.
@@ -81,23 +104,37 @@ impl Shape {
     }
 }
 
-/// What an observation is judged against: the distribution before it was corrected, and where the correction put the same seven
-/// quantiles, in its normal scores.
+/// What an observation is judged against: the distribution before it was corrected, and where the correction put each learned level, in its
+/// normal scores.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Issued {
     shape: Shape,
-    scores: [f64; Shape::NUMBERS],
+    scores: [f64; LEARNED_LEVELS.len()],
 }
 
 impl Issued {
     /// Numbers of what was issued.
-    pub const NUMBERS: usize = 2 * Shape::NUMBERS;
+    pub const NUMBERS: usize = Shape::NUMBERS + LEARNED_LEVELS.len();
 
     /// From what [`Issued::numbers`] gave; rounded to float32, holds stay apart.
     #[must_use]
     pub fn from_numbers(numbers: [f32; Self::NUMBERS]) -> Self {
-        let at = |from: usize| std::array::from_fn(|hold| f64::from(numbers[from + hold]));
-        Self { shape: Shape(at(0)), scores: at(Shape::NUMBERS) }
+        Self {
+            shape: Shape(std::array::from_fn(|hold| f64::from(numbers[hold]))),
+            scores: std::array::from_fn(|level| f64::from(numbers[Shape::NUMBERS + level])),
+        }
+    }
+
+    /// From the numbers of what was issued before there were tails, whose scores were those of the holds.
+    #[must_use]
+    pub fn without_tails(numbers: [f32; 2 * Shape::NUMBERS]) -> Self {
+        let (holds, scores) = numbers.split_at(Shape::NUMBERS);
+        let mut all = LEARNED_SCORES;
+        all[1..=Shape::NUMBERS].iter_mut().zip(scores).for_each(|(score, own)| *score = f64::from(*own));
+        for (tail, next) in NEXT_TO_TAILS {
+            all[tail] = all[next] + LEARNED_SCORES[tail] - LEARNED_SCORES[next];
+        }
+        Self { shape: Shape(std::array::from_fn(|hold| f64::from(holds[hold]))), scores: all }
     }
 
     /// For what waits.
@@ -105,20 +142,31 @@ impl Issued {
     pub fn numbers(&self) -> [f32; Self::NUMBERS] {
         std::array::from_fn(|at| match at.checked_sub(Shape::NUMBERS) {
             None => self.shape.0[at] as f32,
-            Some(hold) => self.scores[hold] as f32,
+            Some(level) => self.scores[level] as f32,
         })
+    }
+
+    /// The normal score that a value has in the corrected distribution, by its logarithm: at most 12 off 0.
+    #[must_use]
+    pub fn normal_score(&self, log: f64) -> f64 {
+        line(&self.scores, &LEARNED_SCORES, self.shape.score(log)).clamp(-LARGEST, LARGEST)
+    }
+
+    /// The value of a normal score of the corrected distribution.
+    fn value(&self, normal_score: f64, epsilon: f64) -> f64 {
+        let score = line(&LEARNED_SCORES, &self.scores, normal_score).clamp(-LARGEST, LARGEST);
+        self.shape.log(score).exp() - epsilon
     }
 }
 
-/// The score of a level whose place is `at`, between those of the holds in proportion to the normal distribution's.
-fn score_of_level(scores: &[f64; Shape::NUMBERS], at: usize) -> f64 {
-    let above = HOLDS[1..Shape::NUMBERS - 1].partition_point(|hold| *hold < at);
-    let (low, high) = (STANDARD_NORMAL[HOLDS[above]], STANDARD_NORMAL[HOLDS[above + 1]]);
-    scores[above] + (scores[above + 1] - scores[above]) * (STANDARD_NORMAL[at] - low) / (high - low)
+/// The ordinate at `x` of the line through points of ascending abscissae; beyond the ends it goes on.
+fn line<const N: usize>(xs: &[f64; N], ys: &[f64; N], x: f64) -> f64 {
+    let low = xs[1..N - 1].partition_point(|own| *own < x);
+    ys[low] + (ys[low + 1] - ys[low]) * (x - xs[low]) / (xs[low + 1] - xs[low]).max(f64::MIN_POSITIVE)
 }
 
 /// Where observations lie in a family of forecasts, in the normal scores of each forecast's own distribution: a scale, how far they
-/// usually lie off, and the places of seven quantiles in it, the others between them. It starts by leaving distributions as they are.
+/// usually lie off, and the places of nine quantiles in it, the others between them. It starts by leaving distributions as they are.
 ///
 /// The scale follows the last few hundred forecasts. Every verified forecast moves each quantile by `γ (α − 1{below})`: the pinball loss's
 /// gradient, or online conformal prediction with a step that falls to a floor (Angelopoulos, Barber & Bates 2024, Proc. ICML 41), the
@@ -126,16 +174,19 @@ fn score_of_level(scores: &[f64; Shape::NUMBERS], at: usize) -> f64 {
 /// the quantile as it was issued, however long ago: errors last for as long as a forecast looks ahead, and the quantile of today has learned
 /// from them already. As steps have a floor, the share below each quantile differs from its level by a multiple of `delay / (γ n)` at most,
 /// whatever comes.
+///
+/// Families that pass into one another, such as neighbouring lead times, are corrected by the weighted mean of their calibrators, and each learns
+/// by its weight: the gradient of the same loss with the weights as a linear basis.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Calibrator {
-    quantiles: [f32; Shape::NUMBERS],
+    quantiles: [f32; LEARNED_LEVELS.len()],
     scale: f32,
     forecasts: f32,
 }
 
 impl Calibrator {
     /// Numbers of one calibrator.
-    pub const NUMBERS: usize = Shape::NUMBERS + 2;
+    pub const NUMBERS: usize = LEARNED_LEVELS.len() + 2;
 
     /// From what [`Calibrator::numbers`] gave.
     #[must_use]
@@ -144,53 +195,86 @@ impl Calibrator {
         Self { quantiles, scale, forecasts }
     }
 
+    /// From the numbers of a calibrator of before there were tails, whose quantiles were those of the holds.
+    #[must_use]
+    pub fn without_tails(numbers: &[f32; Shape::NUMBERS + 2]) -> Self {
+        let [quantiles @ .., scale, forecasts] = *numbers;
+        let mut all = LEARNED_SCORES.map(|score| score as f32);
+        if forecasts > 0.0 {
+            all[1..=Shape::NUMBERS].copy_from_slice(&quantiles);
+            for (tail, next) in NEXT_TO_TAILS {
+                all[tail] = all[next] + (LEARNED_SCORES[tail] - LEARNED_SCORES[next]) as f32;
+            }
+        }
+        Self { quantiles: all, scale, forecasts }
+    }
+
     /// For a snapshot.
     pub fn numbers(&self) -> impl Iterator<Item = f32> {
         self.quantiles.into_iter().chain([self.scale, self.forecasts])
     }
 
-    /// Corrects `quantiles`, in the logarithm of `value + epsilon`, and returns what an observation is to be judged against. Values stay at
-    /// least 0 and ascending.
+    /// The distribution that `quantiles` become by calibrators whose weights sum to 1, in the logarithm of `value + epsilon`, and what an observation
+    /// is to be judged against. Values are at least 0 and ascend.
     ///
     /// # Errors
-    /// [`StatisticsError::NotFinite`] for one that is no finite number.
-    pub fn apply(&self, quantiles: &mut [f64; CALIBRATED_LEVELS], epsilon: f64) -> Result<Issued, StatisticsError> {
+    /// [`StatisticsError::NotFinite`] for a quantile that is no finite number.
+    pub fn correct(
+        calibrators: &[(f64, &Self)],
+        quantiles: &[f64; CALIBRATED_LEVELS],
+        epsilon: f64,
+    ) -> Result<(Distribution, Issued), StatisticsError> {
         require_finite("quantiles", quantiles)?;
-        let shape = Shape::of(quantiles, epsilon);
-        let mut scores = HOLDS.map(|at| STANDARD_NORMAL[at]);
-        if self.forecasts > 0.0 {
-            scores = self.quantiles.map(|z| f64::from(self.scale * z).clamp(-LARGEST, LARGEST));
-            for (at, quantile) in quantiles.iter_mut().enumerate() {
-                *quantile = shape.log(score_of_level(&scores, at)).exp() - epsilon;
+        let learned = |(_, calibrator): &(f64, &Self)| calibrator.forecasts > 0.0;
+        let mut scores = LEARNED_SCORES;
+        if calibrators.iter().any(learned) {
+            scores = [0.0; LEARNED_LEVELS.len()];
+            for (weight, calibrator) in calibrators {
+                let own = calibrator.scores();
+                scores.iter_mut().zip(own).for_each(|(score, own)| *score += weight * own);
             }
         }
+        let issued = Issued { shape: Shape::of(quantiles, epsilon), scores };
+        let mut corrected = *quantiles;
+        if calibrators.iter().any(learned) {
+            corrected = STANDARD_NORMAL.map(|score| issued.value(score, epsilon));
+        }
         // Near 0 the way to the logarithm and back rounds by more than two quantiles lie apart.
-        let mut floor = 0.0;
-        for quantile in quantiles {
+        let mut tails = TAIL_NORMAL.map(|score| issued.value(score, epsilon));
+        let mut floor = 0.0_f64;
+        let [first, second, third, fourth] = &mut tails;
+        for quantile in [first, second].into_iter().chain(&mut corrected).chain([third, fourth]) {
             *quantile = quantile.max(floor);
             floor = *quantile;
         }
-        Ok(Issued { shape, scores })
+        Ok((Distribution::new(&corrected, &tails)?, issued))
     }
 
-    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and what [`Calibrator::apply`] gave.
-    /// `rate` is the floor of γ; 0 learns nothing. `delay` is how many forecasts are issued before the first of them is verified: steps
-    /// that are larger than one over it would overshoot.
-    pub fn learn(&mut self, log_observed: f64, issued: &Issued, rate: f64, delay: usize) {
+    /// Where the correction puts each learned level.
+    fn scores(&self) -> [f64; LEARNED_LEVELS.len()] {
+        if self.forecasts == 0.0 {
+            return LEARNED_SCORES;
+        }
+        self.quantiles.map(|z| f64::from(self.scale * z).clamp(-LARGEST, LARGEST))
+    }
+
+    /// Learns from one verified forecast: what was observed, in the logarithm of `value + epsilon`, and what [`Calibrator::correct`] gave; it counts
+    /// by `weight`, 0 to 1. `rate` is the floor of γ; 0 learns nothing. `delay` is how many forecasts are issued before the first of them is
+    /// verified: steps that are larger than one over it would overshoot.
+    pub fn learn(&mut self, log_observed: f64, issued: &Issued, rate: f64, delay: usize, weight: f64) {
         let score = issued.shape.score(log_observed).clamp(-LARGEST, LARGEST);
-        if rate <= 0.0 || score.is_nan() {
+        if rate <= 0.0 || weight <= 0.0 || score.is_nan() {
             return;
         }
         if self.forecasts == 0.0 {
-            self.quantiles = HOLDS.map(|at| STANDARD_NORMAL[at] as f32);
+            self.quantiles = LEARNED_SCORES.map(|score| score as f32);
             self.scale = 1.0;
         }
-        self.forecasts += 1.0; // stays at 2^24, where nothing depends on it any more
+        self.forecasts += weight as f32; // stays at 2^24, where nothing depends on it any more
         let forecasts = f64::from(self.forecasts);
         let falling = FALLING_STEP / (forecasts + FALLING_STEP / LARGEST_STEP);
-        let step = rate.max(falling.min(1.0 / delay.max(1) as f64));
-        for ((at, quantile), issued) in HOLDS.into_iter().zip(&mut self.quantiles).zip(issued.scores) {
-            let level = (at + 1) as f64 / (CALIBRATED_LEVELS + 1) as f64;
+        let step = weight * rate.max(falling.min(1.0 / delay.max(1) as f64));
+        for ((level, quantile), issued) in LEARNED_LEVELS.into_iter().zip(&mut self.quantiles).zip(issued.scores) {
             let below = f64::from(u8::from(score < issued));
             // No further than where it is issued: what lies there for a season must not take another one to come back.
             let farthest = LARGEST / f64::from(self.scale);
@@ -198,8 +282,8 @@ impl Calibrator {
         }
         self.quantiles.sort_by(f32::total_cmp);
         // A normal distribution's deviation is 1.25 times its mean distance from the middle.
-        let memory = (1.0 / (forecasts + 25.0)).max(SCALE_RATE);
-        let scale = f64::from(self.scale) + (1.25 * score.abs() - f64::from(self.scale)) * memory;
+        let memory = weight * (1.0 / (forecasts + 25.0)).max(SCALE_RATE);
+        let scale = f64::from(self.scale) + (1.25 * score.abs().min(LARGEST / 2.0) - f64::from(self.scale)) * memory;
         self.scale = scale.max(SMALLEST_SCALE) as f32;
     }
 }
@@ -210,6 +294,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::TAIL_LEVELS;
 
     /// The logarithm of a log-logistic observation, in an order without pattern; near enough to a normal of deviation 1.
     fn log_observation(i: u32) -> f64 {
@@ -221,15 +306,17 @@ mod tests {
     fn what_is_too_wide_too_narrow_or_beside_the_truth_ends_at_its_levels() {
         for (spread, bias) in [(4.0_f64, 0.0), (0.3, 0.0), (1.0, 0.5)] {
             let mut calibrator = Calibrator::default();
-            let mut below = [0; CALIBRATED_LEVELS];
+            let (mut below, mut tails) = ([0; CALIBRATED_LEVELS], [0; TAIL_LEVELS.len()]);
             for i in 0..6_000 {
-                let mut quantiles = STANDARD_NORMAL.map(|z| (spread * z + bias).exp());
-                let shape = calibrator.apply(&mut quantiles, 1e-9).unwrap();
+                let quantiles = STANDARD_NORMAL.map(|z| (spread * z + bias).exp());
+                let (distribution, shape) = Calibrator::correct(&[(1.0, &calibrator)], &quantiles, 1e-9).unwrap();
                 let log_observed = log_observation(i);
                 if i >= 1_000 {
-                    below.iter_mut().zip(quantiles).for_each(|(n, q)| *n += u32::from(log_observed.exp() <= q));
+                    let passed = |(n, q): (&mut u32, f64)| *n += u32::from(log_observed.exp() <= q);
+                    below.iter_mut().zip(distribution.quantiles()).for_each(passed);
+                    tails.iter_mut().zip(distribution.tails()).for_each(passed);
                 }
-                calibrator.learn(log_observed, &shape, 0.02, 1);
+                calibrator.learn(log_observed, &shape, 0.02, 1, 1.0);
             }
             for (at, n) in below.into_iter().enumerate() {
                 let (share, level) = (f64::from(n) / 5_000.0, (at + 1) as f64 / 20.0);
@@ -238,37 +325,74 @@ mod tests {
                     "spread {spread}, bias {bias}: {share} below the quantile of {level}"
                 );
             }
+            for (level, n) in TAIL_LEVELS.into_iter().zip(tails) {
+                let share = f64::from(n) / 5_000.0;
+                assert!(
+                    (share - level).abs() < 0.01,
+                    "spread {spread}, bias {bias}: {share} below the quantile of {level}"
+                );
+            }
         }
     }
 
     #[test]
     fn it_starts_by_changing_nothing_and_refuses_what_is_no_number() {
-        let first: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|i| (i * i) as f64);
-        let mut quantiles = first;
-        let shape = Calibrator::default().apply(&mut quantiles, 0.1).unwrap();
-        assert_eq!(quantiles, first);
-        for (at, value) in HOLDS.into_iter().zip(shape.shape.0) {
-            assert!(
-                (value - (first[at] + 0.1).ln()).abs() < 1e-9
-                    && (shape.shape.score(value) - STANDARD_NORMAL[at]).abs() < 1e-9
-            );
-            assert!((shape.shape.log(STANDARD_NORMAL[at]) - value).abs() < 1e-9);
+        let mut quantiles: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|i| (i * i) as f64);
+        let (first, issued) = Calibrator::correct(&[(1.0, &Calibrator::default())], &quantiles, 0.1).unwrap();
+        assert_eq!(first.quantiles(), quantiles);
+        for (at, value) in HOLDS.into_iter().zip(issued.shape.0) {
+            assert!((value - (quantiles[at] + 0.1).ln()).abs() < 1e-9);
+            assert!((issued.normal_score(value) - STANDARD_NORMAL[at]).abs() < 1e-9);
+            assert!((issued.shape.log(STANDARD_NORMAL[at]) - value).abs() < 1e-9);
         }
-        for (at, score) in STANDARD_NORMAL.into_iter().enumerate() {
-            assert!((score_of_level(&shape.scores, at) - score).abs() < 1e-12);
-        }
+        let beyond = issued.shape.log(TAIL_NORMAL[3]).exp() - 0.1;
+        assert!((first.tails()[3] / beyond - 1.0).abs() < 1e-9, "the tail goes on");
         quantiles[3] = f64::NAN;
-        assert!(Calibrator::default().apply(&mut quantiles, 0.1).is_err());
+        assert!(Calibrator::correct(&[(1.0, &Calibrator::default())], &quantiles, 0.1).is_err());
+    }
+
+    #[test]
+    fn between_two_families_the_correction_lies_between_theirs() {
+        let (mut low, mut high, plain) = (Calibrator::default(), Calibrator::default(), STANDARD_NORMAL.map(f64::exp));
+        for _ in 0..200 {
+            for (calibrator, log_observed) in [(&mut low, -0.5), (&mut high, 0.7)] {
+                let (_, issued) = Calibrator::correct(&[(1.0, calibrator)], &plain, 1e-9).unwrap();
+                calibrator.learn(log_observed, &issued, 0.05, 1, 1.0);
+            }
+        }
+        let median = |weight: f64| {
+            let both = [(1.0 - weight, &low), (weight, &high)];
+            Calibrator::correct(&both, &plain, 1e-9).unwrap().0.median().ln()
+        };
+        assert!((median(0.0) + 0.5).abs() < 0.1 && (median(1.0) - 0.7).abs() < 0.1);
+        assert!((median(0.5) - 0.5 * (median(0.0) + median(1.0))).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_calibrator_of_before_the_tails_goes_on() {
+        let mut calibrator = Calibrator::default();
+        for i in 0..500 {
+            let (_, issued) = Calibrator::correct(&[(1.0, &calibrator)], &STANDARD_NORMAL.map(f64::exp), 1e-9).unwrap();
+            calibrator.learn(2.0 * log_observation(i), &issued, 0.02, 1, 1.0);
+        }
+        let numbers: Vec<f32> = calibrator.numbers().collect();
+        let [_, holds @ .., _, scale, forecasts] = numbers.as_slice() else { unreachable!("a calibrator has numbers") };
+        let old: Vec<f32> = holds.iter().chain([scale, forecasts]).copied().collect();
+        let again: Vec<f32> = Calibrator::without_tails(old.as_slice().try_into().unwrap()).numbers().collect();
+        assert_eq!(again[1..8], numbers[1..8]);
+        assert!(again[0] < again[1] && again[8] > again[7] && again[9..] == numbers[9..]);
+        let new = Calibrator::without_tails(&[0.0; 9]);
+        assert_eq!(new.scores(), LEARNED_SCORES);
     }
 
     #[test]
     fn a_river_that_is_certain_or_nearly_dry_keeps_its_order() {
         let mut calibrator = Calibrator::default();
         for i in 0..50 {
-            let mut quantiles: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|k| 1e-14 * k as f64);
-            let shape = calibrator.apply(&mut quantiles, 2.3).unwrap();
-            assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
-            calibrator.learn(log_observation(i), &shape, 0.05, 1);
+            let quantiles: [f64; CALIBRATED_LEVELS] = std::array::from_fn(|k| 1e-14 * k as f64);
+            let (distribution, issued) = Calibrator::correct(&[(1.0, &calibrator)], &quantiles, 2.3).unwrap();
+            assert!(distribution.tails()[0] >= 0.0 && distribution.mean() >= 0.0, "{distribution:?}");
+            calibrator.learn(log_observation(i), &issued, 0.05, 1, 1.0);
         }
     }
 
@@ -278,8 +402,9 @@ mod tests {
         let (mut calibrator, mut below, mut n, mut error) = (Calibrator::default(), [0.0; 2], 0.0, 0.0);
         let mut waiting = std::collections::VecDeque::new();
         for i in 0..20_000 {
-            let mut quantiles = STANDARD_NORMAL.map(f64::exp);
-            waiting.push_back((calibrator.apply(&mut quantiles, 1e-9).unwrap(), quantiles));
+            let raw = STANDARD_NORMAL.map(f64::exp);
+            let (distribution, issued) = Calibrator::correct(&[(1.0, &calibrator)], &raw, 1e-9).unwrap();
+            waiting.push_back((issued, distribution.quantiles()));
             error = 0.975 * error + 0.222 * log_observation(i) * 2.0;
             if waiting.len() > 40 {
                 let (issued, quantiles) = waiting.pop_front().unwrap();
@@ -288,7 +413,7 @@ mod tests {
                     below[1] += f64::from(u8::from(error.exp() < quantiles[18]));
                     n += 1.0;
                 }
-                calibrator.learn(error, &issued, 0.02, 40);
+                calibrator.learn(error, &issued, 0.02, 40, 1.0);
             }
         }
         let [low, high] = below.map(|count| count / n);
@@ -305,12 +430,12 @@ mod tests {
             let (mut calibrator, mut below, mut n) = (Calibrator::default(), 0.0, 0.0);
             for (bias, spread) in &jumps {
                 for i in 0..2_000 {
-                    let mut quantiles = STANDARD_NORMAL.map(f64::exp);
-                    let shape = calibrator.apply(&mut quantiles, 1e-9).unwrap();
+                    let quantiles = STANDARD_NORMAL.map(f64::exp);
+                    let (distribution, issued) = Calibrator::correct(&[(1.0, &calibrator)], &quantiles, 1e-9).unwrap();
                     let log_observed = bias + spread * log_observation(i);
-                    below += f64::from(u8::from(log_observed.exp() < quantiles[18]));
+                    below += f64::from(u8::from(log_observed.exp() < distribution.quantiles()[18]));
                     n += 1.0;
-                    calibrator.learn(log_observed, &shape, 0.05, 1);
+                    calibrator.learn(log_observed, &issued, 0.05, 1, 1.0);
                 }
             }
             prop_assert!((below / n - 0.95_f64).abs() < 0.03, "{} below", below / n);
@@ -323,11 +448,13 @@ mod tests {
             quantiles.sort_by(f64::total_cmp);
             let mut calibrator = Calibrator::default();
             for score in scores {
-                let issued = calibrator.apply(&mut STANDARD_NORMAL.map(|z| (0.3 * z).exp()), 0.0).unwrap();
-                calibrator.learn(score, &issued, 0.1, 1);
+                let raw = STANDARD_NORMAL.map(|z| (0.3 * z).exp());
+                let (_, issued) = Calibrator::correct(&[(1.0, &calibrator)], &raw, 0.0).unwrap();
+                calibrator.learn(score, &issued, 0.1, 1, 1.0);
             }
-            calibrator.apply(&mut quantiles, 0.01).unwrap();
-            prop_assert!(quantiles[0] >= 0.0 && quantiles.is_sorted(), "{quantiles:?}");
+            // A distribution is ascending by itself.
+            let (distribution, _) = Calibrator::correct(&[(1.0, &calibrator)], &quantiles, 0.01).unwrap();
+            prop_assert!(distribution.tails()[0] >= 0.0, "{distribution:?}");
         }
     }
 }

@@ -16,8 +16,8 @@
 //!
 //!  annual extremes [Y] ─▶ Gev, LogPearson3 ─▶ Frequency::quantile, interval  what is reached once in so many years
 //!
-//!  quantiles ─▶ Calibrator::apply ─▶ issued ─▶ observed ─▶ learn ─┐           one a gauge, lead time and stage of the river
-//!                    ▲────────────────────────────────────────────┘
+//!  quantiles ─▶ Calibrator::correct ─▶ issued ─▶ observed ─▶ learn ─┐         one a gauge, lead time and flow regime
+//!                    ▲ └▶ Distribution ─▶ mean, members ────────────┘
 //! ```
 //!
 //! # Invariants
@@ -56,6 +56,8 @@
 mod baseline;
 mod calibration;
 mod contingency;
+mod correlation;
+mod distribution;
 mod duration;
 mod ensemble;
 mod error;
@@ -75,6 +77,8 @@ mod verification;
 pub use baseline::{Climatology, Persistence, day_of_year};
 pub use calibration::{CALIBRATED_LEVELS, Calibrator, Issued, STANDARD_NORMAL};
 pub use contingency::Contingency;
+pub use correlation::ScoreCorrelation;
+pub use distribution::{Distribution, TAIL_LEVELS, couple, scores_of_members};
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;

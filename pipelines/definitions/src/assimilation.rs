@@ -211,6 +211,9 @@ pub struct AssimilationOptions {
     pub inflation: f64,
     /// an inflation that is learned, on top of the constant one
     pub adaptive_inflation: Option<AdaptiveInflationOptions>,
+    /// how fast the errors of each gauge and of the model there follow the size of the gauge's innovations, 0 to 0.2; 0 leaves them as they are said here
+    #[serde(default = "fiftieth")]
+    pub error_learning_rate: f64,
     /// how often a filter moves the state, by all that gauges have read since and what was predicted for those times; a step when absent
     pub every: Option<Span>,
     /// gauges inform the catchments above them
@@ -293,6 +296,9 @@ const fn month_of_days() -> usize {
 }
 fn snow_stores() -> Vec<String> {
     ["snow_store", "melt_water_store"].map(str::to_owned).to_vec()
+}
+const fn fiftieth() -> f64 {
+    0.02
 }
 const fn five_millimetres() -> f64 {
     0.005

@@ -80,6 +80,7 @@ fn assimilation(pipeline: &Pipeline, given: &Given, say: &mut Say<'_>) {
         ("variational", method == AssimilationMethod::Variational),
         ("particle_jitter", method == AssimilationMethod::Particle),
         ("inflation", method.is_filter()),
+        ("error_learning_rate", method.is_filter()),
         ("relaxation", method.is_filter()),
         ("also_update", moves),
         ("output_updating", moves),

@@ -27,6 +27,8 @@ fn forecast(catchments: usize) -> RecordBatch {
                 valid_time: issue_time.plus_s(3_600 * lead),
                 mean,
                 quantiles: &QUANTILE_LEVELS.map(|level| mean * (0.5 + level)),
+                tails: None,
+                simulated: None,
                 members: 32,
                 scenario: "zero",
                 state_time: issue_time,

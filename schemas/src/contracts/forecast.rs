@@ -6,14 +6,17 @@ use super::{contract, refuse};
 use crate::{
     Contract, SchemaError,
     columns::{
-        Discharge, Int32, Int64, IssueTime, OptionalBoolean, OptionalFloat32List, OptionalIssueTime, OptionalText,
-        PeriodEnd, Quantiles, Stages, Text, Time, UInt64, VariableName, column,
+        Discharge, Int32, Int64, IssueTime, OptionalBoolean, OptionalFloat32List, OptionalFloat64, OptionalIssueTime,
+        OptionalText, PeriodEnd, Quantiles, Stages, Tails, Text, Time, UInt64, VariableName, column,
     },
 };
 
 /// Quantile levels of a forecast, in column order.
 pub const QUANTILE_LEVELS: [f64; 19] =
     [0.05, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95];
+
+/// Quantile levels in the tails, beyond those of [`QUANTILE_LEVELS`], in column order.
+pub const TAIL_LEVELS: [f64; 4] = [0.01, 0.02, 0.98, 0.99];
 
 /// Levels of [`QUANTILE_LEVELS`] whose stage a forecast of a rated gauge says, in column order: the median, the 50 % and the 90 % interval.
 pub const STAGE_LEVELS: [f64; 5] = [0.05, 0.25, 0.50, 0.75, 0.95];
@@ -52,7 +55,7 @@ contract! {
         valid_time: PeriodEnd,
         /// `valid_time − issue_time` in seconds
         lead_time_s: Int64 ["unit": "s", "standard_name": "forecast_period"] = row.valid_time.seconds_since(row.issue_time),
-        /// mean of the members, m³ s⁻¹
+        /// mean of the distribution whose quantiles are in this row, m³ s⁻¹; up to version 3 that of the members
         mean: Discharge,
         /// one value a level of [`QUANTILE_LEVELS`], never crossing
         quantiles: Quantiles,
@@ -86,10 +89,15 @@ contract! {
         rating_version: OptionalText = row.stage.map(|stage| stage.rating_version),
         /// whether one of the stages lies outside those at which discharge was measured; null where the gauge has no rating
         rating_extrapolated: OptionalBoolean = row.stage.map(|stage| stage.extrapolated),
-        /// each member's value before calibration; null where members are not carried, and in rows of version 1 and 2
+        /// the value of each trajectory, m³ s⁻¹, in the same order at each lead time of a forecast: quantiles of the distribution at (r − ½)/M; null where
+        /// they are not carried, and in rows of version 1 and 2; in those of version 3 each member's value before calibration
         member_values: OptionalFloat32List,
         /// whether a shadow made it, a model that runs beside the one in force; null in rows of version 1 and 2, where none did
         shadow: OptionalBoolean = Some(row.shadow),
+        /// one value a level of [`TAIL_LEVELS`], beyond the other quantiles and never crossing them; null in rows of version 1 to 3
+        tails: Tails,
+        /// what the models simulate, before output updating and calibration: the mean of their members, m³ s⁻¹; null in rows of version 1 to 3
+        simulated: OptionalFloat64 ["unit": "m3 s-1", "standard_name": "water_volume_transport_in_river_channel"],
     }
 }
 
@@ -134,10 +142,11 @@ fn check(f: &Forecasts) -> Result<(), SchemaError> {
             return Err(refuse(Contract::Forecast, "mean", row, f.mean().value(row), "a finite number"));
         }
     }
-    let quantiles = f.quantiles();
-    for pair in quantiles.windows(2) {
-        for row in 0..f.len() {
-            let (low, high) = (pair[0].value(row), pair[1].value(row));
+    let (quantiles, [first, second, third, fourth]) = (f.quantiles(), f.tails());
+    let all = [first, second].into_iter().chain(quantiles).chain([third, fourth]);
+    for (low, high) in all.clone().zip(all.skip(1)) {
+        for row in (0..f.len()).filter(|row| low.is_valid(*row) && high.is_valid(*row)) {
+            let (low, high) = (low.value(row), high.value(row));
             if low.is_nan() || high.is_nan() || low > high {
                 return Err(refuse(Contract::Forecast, "quantile", row, high, "quantiles that never cross"));
             }

@@ -34,8 +34,8 @@ pub use self::{
     dead_letter::{DeadLetterRow, DeadLetters, DeadLettersBuilder, Reason},
     forcing::{ForcingRow, Forcings, ForcingsBuilder},
     forecast::{
-        ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, STAGE_LEVELS, StageForecast, quantile_column,
-        stage_column,
+        ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, STAGE_LEVELS, StageForecast, TAIL_LEVELS,
+        quantile_column, stage_column,
     },
     grid::{GridField, Grids, GridsBuilder},
     model::{ModelRow, Models, ModelsBuilder},
@@ -96,9 +96,9 @@ contracts! {
     /// which weights forecasts are made with
     Model = "model.v1", "model.v1", Models;
     /// what we say will happen
-    Forecast = "forecast.v1", "forecast.v3", Forecasts;
+    Forecast = "forecast.v1", "forecast.v4", Forecasts;
     /// forecasts of a model that runs beside the one in force
-    ShadowForecast = "shadow_forecast.v1", "forecast.v3", Forecasts;
+    ShadowForecast = "shadow_forecast.v1", "forecast.v4", Forecasts;
     /// what each observation did to the state
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was

@@ -42,6 +42,8 @@ fn quantiles_that_cross_are_refused() {
             valid_time: Timestamp(3_600_000_000),
             mean: 1.0,
             quantiles: q,
+            tails: None,
+            simulated: None,
             members: 32,
             scenario: "zero",
             state_time: Timestamp(0),

@@ -2,8 +2,8 @@
 
 use nilometer_alignment::Observation;
 use nilometer_assimilation::{
-    AdaptiveInflation, AnalysisReport, CatchmentObservation, EnsembleMut, Filter, FilterOptions, Method, Purpose,
-    StoredPredictions,
+    AdaptiveInflation, AnalysisReport, CatchmentObservation, EnsembleMut, Filter, FilterOptions, Innovation, Method,
+    Purpose, StoredPredictions,
 };
 use nilometer_definitions::{AssimilationMethod, AssimilationOptions, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
@@ -46,6 +46,13 @@ impl Localised {
 pub(crate) struct Correction {
     pub(crate) report: AnalysisReport,
     pub(crate) localised: Vec<Localised>,
+}
+
+impl Correction {
+    /// The innovations of observations where their gauges are.
+    pub(crate) fn innovations_at_gauges(&self) -> impl Iterator<Item = (&Innovation, &Localised)> {
+        self.report.innovations.iter().zip(&self.localised).filter(|(_, one)| one.is_at_gauge())
+    }
 }
 
 /// An ensemble filter and what it has learned.
@@ -93,12 +100,13 @@ impl Analysis {
     }
 
     /// Corrects the ensemble `numbers` at `time` by the observations since the last analysis, sorted by catchment, then time, and says whom
-    /// each moved. Several of one gauge in one step say nearly the same: together they weigh as one.
+    /// each moved. `scales` `[C]` are factors on the gauges' errors. Several of one gauge in one step say nearly the same: together they weigh as one.
     pub(crate) fn assimilate(
         &mut self,
         numbers: &mut [f32],
         layout: &Layout,
         time: Timestamp,
+        scales: &[f64],
         observations: &[Observation],
     ) -> Result<Correction, ForecastError> {
         let mut report = AnalysisReport::default();
@@ -122,7 +130,7 @@ impl Analysis {
                 let (gauge, step) = (one.observation.catchment, step_of(one));
                 let alike = of_catchment.iter().filter(|o| o.observation.catchment == gauge && step_of(o) == step);
                 let log = layout.operators[gauge].observe(one.observation.value)?;
-                let factor = one.observation.error_factor;
+                let factor = scales[gauge] * one.observation.error_factor;
                 observed.push(log.value);
                 variance.push(log.error_variance * factor * factor * alike.count() as f64 / one.taper);
                 self.predict_at(numbers, layout, time, &one.observation, &mut predicted)?;
@@ -145,13 +153,12 @@ impl Analysis {
         let mut ensemble = EnsembleMut::new(numbers, layout.shape)?;
         // What was predicted before now is not asked for again, so it need not be corrected with the ensemble.
         self.filter.assimilate(&mut ensemble, &batch, &mut noise, &mut report)?;
-        if let Some(inflation) = &mut self.adaptive_inflation {
-            for (innovation, _) in report.innovations.iter().zip(&localised).filter(|(_, one)| one.is_at_gauge()) {
-                inflation.learn(std::slice::from_ref(innovation));
-            }
-        }
         self.predicted = predicted;
-        Ok(Correction { report, localised })
+        let correction = Correction { report, localised };
+        if let Some(inflation) = &mut self.adaptive_inflation {
+            correction.innovations_at_gauges().for_each(|(one, _)| inflation.learn(std::slice::from_ref(one)));
+        }
+        Ok(correction)
     }
 
     /// Corrects the stores that `observations`, sorted by catchment, have seen, each kind by itself. Nothing else moves: what snow says of

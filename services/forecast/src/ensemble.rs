@@ -1,7 +1,7 @@
 //! The ensemble of a partition: one contiguous array, advanced by the model and corrected by observations.
 
 use nilometer_alignment::Observation;
-use nilometer_assimilation::{AnalysisReport, Bounds, DischargeOperator, Innovation, Purpose};
+use nilometer_assimilation::{AnalysisReport, Bounds, DischargeOperator, ErrorScales, Innovation, Purpose};
 use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::{Package, Selection};
@@ -35,6 +35,8 @@ pub struct EnsembleState {
     pub(crate) layout: Layout,
     analysis: Option<Analysis>,
     window: Option<Window>,
+    /// how large the errors of each gauge and of the model there are
+    pub(crate) error_scales: ErrorScales,
     /// what the last observations did: those of discharge, then those of stores
     pub(crate) corrections: Vec<Correction>,
 }
@@ -67,6 +69,7 @@ impl EnsembleState {
             layout,
             analysis: None,
             window,
+            error_scales: ErrorScales::new(0, 0.0)?,
             corrections: Vec::new(),
         };
         state.begin(package, pipeline, time)?;
@@ -103,6 +106,7 @@ impl EnsembleState {
         self.budgets = vec![WaterBudget::default(); layout.shape.catchments];
         (self.numbers, self.time, self.steps) = (numbers, time, 0);
         self.analysis = Analysis::new(pipeline, card)?;
+        self.error_scales = ErrorScales::new(self.layout.shape.catchments, pipeline.assimilation.error_learning_rate)?;
         self.corrections.clear();
         if let Some(window) = &mut self.window {
             window.begin();
@@ -199,7 +203,8 @@ impl EnsembleState {
         }
         own_rows[4 * row_len..].fill(f32::NAN);
         let output_error = &mut own_rows[row_len..][..row_len];
-        layout.advance_output_error(output_error, &recent_mm, &mut layout.streams(Purpose::OutputError, time))?;
+        let mut noise = layout.streams(Purpose::OutputError, time);
+        layout.advance_output_error(output_error, &recent_mm, &self.error_scales, 0, &mut noise)?;
         self.time = time;
         self.steps += 1;
         Ok(())
@@ -217,7 +222,15 @@ impl EnsembleState {
         let Some(analysis) = &mut self.analysis else { return Ok(()) };
         let (gauges, stores): (Vec<_>, Vec<_>) = observations.iter().copied().partition(Observation::is_discharge);
         let (numbers, layout) = (&mut self.numbers, &self.layout);
-        self.corrections.push(analysis.assimilate(numbers, layout, self.time, &gauges)?);
+        let recent_rain = &numbers[layout.recent_rain_row() * layout.row_len()..][..layout.row_len()];
+        let wetness = |of_members: &[f32]| layout.output_error.wetness(f64::from(of_members[0]));
+        let wetness: Vec<f64> = recent_rain.chunks_exact(layout.shape.members).map(wetness).collect();
+        let scales: Vec<f64> = wetness.iter().enumerate().map(|(at, wet)| self.error_scales.factor(at, *wet)).collect();
+        let correction = analysis.assimilate(numbers, layout, self.time, &scales, &gauges)?;
+        for (innovation, _) in correction.innovations_at_gauges() {
+            self.error_scales.learn(wetness[innovation.catchment], innovation);
+        }
+        self.corrections.push(correction);
         self.corrections.extend(analysis.assimilate_stores(numbers, layout, self.time, &stores)?);
         analysis.remember(numbers, layout, self.time)?;
         for increment in self.corrections.iter().flat_map(|correction| &correction.report.increments) {
@@ -283,13 +296,15 @@ impl EnsembleState {
         }
         if let Some(analysis) = &self.analysis {
             analysis.store(name, columns, members);
+            columns.f32(&format!("{name}.error_scale"), |catchment| self.error_scales.factors()[catchment]);
         }
     }
 
     /// Takes up what [`EnsembleState::store`] gave of the catchments that were there, after `steps` steps. What is of another size stays as it began.
     pub(crate) fn restore(&mut self, name: &str, rows: &KeyedColumns<'_>, steps: u64) -> Result<(), ForecastError> {
         let (members, row_len) = (self.layout.shape.members, self.layout.row_len());
-        for catchment in 0..rows.len() {
+        let mut error_scales = self.error_scales.factors().to_vec();
+        for (catchment, error_scale) in error_scales.iter_mut().enumerate() {
             for (block, of_block) in self.layout.blocks() {
                 let own = rows.f32(&format!("{name}.{block}"), catchment).unwrap_or_default();
                 if own.len() != of_block.len() * members {
@@ -299,12 +314,16 @@ impl EnsembleState {
                     self.numbers[row * row_len + catchment * members..][..members].copy_from_slice(own);
                 }
             }
+            if let Some([dry, wet]) = rows.f32(&format!("{name}.error_scale"), catchment) {
+                *error_scale = [*dry, *wet];
+            }
             for (term, value) in WaterBudget::TERMS {
                 if let Some([own]) = rows.f64(&format!("{name}.water_budget.{term}"), catchment) {
                     *value(&mut self.budgets[catchment]) = *own;
                 }
             }
         }
+        self.error_scales.restore(&error_scales)?;
         self.steps = steps;
         if let Some(window) = &mut self.window {
             window.restore(name, rows);
@@ -340,14 +359,17 @@ impl EnsembleState {
         }
         let (members, row_len) = (layout.shape.members, layout.row_len());
         let mut streams = layout.streams(STORE_NOISE, time);
+        let scale = |(catchment, mm): (usize, f64)| layout.error_scale(&self.error_scales, catchment, mm);
+        let scales: Vec<f64> = self.recent_rain_mm().into_iter().enumerate().map(scale).collect();
         for store in &layout.noisy_stores {
             let row = &mut self.numbers[store.state * row_len..][..row_len];
-            let catchments = self.budgets.iter_mut().zip(row.chunks_exact_mut(members)).zip(&mut streams);
-            for ((budget, values), stream) in catchments {
+            let catchments = self.budgets.iter_mut().zip(row.chunks_exact_mut(members)).zip(&mut streams).zip(&scales);
+            for (((budget, values), stream), scale) in catchments {
+                let noise_mm = scale * layout.store_noise_mm;
                 let before = mean(values);
                 for value in values.iter_mut() {
                     let eta: f64 = StandardNormal.sample(stream);
-                    *value = store.bounds.clip((f64::from(*value) + layout.store_noise_mm * eta) as f32);
+                    *value = store.bounds.clip((f64::from(*value) + noise_mm * eta) as f32);
                 }
                 budget.noise_mm += layout.storage[store.state] * (mean(values) - before);
             }
@@ -410,11 +432,7 @@ impl EnsembleState {
 
     /// How far the observations of the last [`EnsembleState::assimilate`] lay from what was predicted for their gauges.
     pub fn innovations(&self) -> impl Iterator<Item = &Innovation> {
-        let of_all = self
-            .corrections
-            .iter()
-            .flat_map(|correction| correction.report.innovations.iter().zip(&correction.localised));
-        of_all.filter(|(_, localised)| localised.is_at_gauge()).map(|(one, _)| one)
+        self.corrections.iter().flat_map(Correction::innovations_at_gauges).map(|(innovation, _)| innovation)
     }
 
     /// The water budget of each catchment since the state began.

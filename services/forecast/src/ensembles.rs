@@ -12,6 +12,7 @@ use crate::{
     EnsembleState, ForecastError,
     issue::{Leads, Outlook, Provenance, Weather},
     postprocess::Postprocessing,
+    trajectories::TRAJECTORIES,
 };
 
 /// One state a model. All have the same time.
@@ -172,7 +173,9 @@ impl Ensembles {
         }
         let Some(outlook) = Outlook::mixed(autoregressive) else { return Ok(None) };
         let first = &self.members[0].1;
-        let rows = outlook.issue(models, issue_time, first.time(), &going_out, postprocessing, about)?;
+        let mut streams = first.layout.streams(TRAJECTORIES, issue_time);
+        let times = (issue_time, first.time());
+        let rows = outlook.issue(models, times, &going_out, postprocessing, &mut streams, about)?;
         Ok(Some(rows).filter(|rows| !rows.is_empty()))
     }
 

@@ -8,6 +8,7 @@ use nilometer_definitions::{Catchment, Pipeline, Scenario};
 use nilometer_packages::Mixture;
 use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
 use nilometer_statistics::{STANDARD_NORMAL, quantiles};
+use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     postprocess::Postprocessing,
     stage::stage_of,
     tick::Positions,
+    trajectories::Trajectories,
 };
 
 const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
@@ -32,7 +34,7 @@ pub(crate) struct Leads {
     pub(crate) chosen: Vec<u32>,
     pub(crate) from: Timestamp,
     pub(crate) until: Timestamp,
-    /// whether rows carry each member's value
+    /// whether rows carry trajectories
     pub(crate) member_values: bool,
 }
 
@@ -180,8 +182,8 @@ impl EnsembleState {
     ///
     /// The mean is that of the members' discharge under the mean of their output errors: an error that may go either way in the
     /// logarithm is no reason to expect more water. The quantiles are those of the members, each with its output error and that of
-    /// a discharge measurement, so that they speak about what a gauge will read; of a single member those of the model's head, or
-    /// of the output error.
+    /// a discharge measurement, which a member has at all lead times alike, so that they speak about what a gauge will read; of a single
+    /// member those of the model's head, or of the output error.
     pub(crate) fn outlook(
         &mut self,
         issue_time: Timestamp,
@@ -219,18 +221,31 @@ impl EnsembleState {
 
         let mut output_error = self.numbers[layout.output_error_row() * row_len..][..row_len].to_vec();
         let mut output_error_noise = layout.streams(FUTURE_OUTPUT_ERROR, issue_time);
-        let mut observation_noise = layout.streams(FUTURE_OBSERVATION_ERROR, issue_time);
+        let mut measurement_error = Vec::new();
+        if !layout.control {
+            for stream in &mut layout.streams(FUTURE_OBSERVATION_ERROR, issue_time) {
+                let noise = StandardNormal.sample_iter(stream);
+                measurement_error.extend(noise.take(members).collect::<Vec<f64>>());
+            }
+        }
         let mut summaries = vec![Summary::default(); layout.shape.catchments * leads];
         let (mut expected, mut measured, mut sorted) = (vec![0.0_f32; members], vec![0.0_f64; members], Vec::new());
         for step in 0..(lag + leads).min(horizon) {
             let recent_mm = &recent_by_step[step * layout.shape.catchments..][..layout.shape.catchments];
-            layout.advance_output_error(&mut output_error, recent_mm, &mut output_error_noise)?;
+            layout.advance_output_error(
+                &mut output_error,
+                recent_mm,
+                &self.error_scales,
+                step,
+                &mut output_error_noise,
+            )?;
             let Some(lead) = step.checked_sub(lag).filter(|lead| going_out.valid[*lead].is_some()) else { continue };
             for catchment in 0..layout.shape.catchments {
                 let at = catchment * members;
                 let constant_m3_s = layout.discharge_absolute_error_m3_s[catchment];
                 let operator = &layout.operators[catchment];
                 let mean_error = mean(&output_error[at..at + members]);
+                let error_scale = layout.error_scale(&self.error_scales, catchment, recent_mm[catchment]);
                 for member in 0..members {
                     let raw = f64::from(discharge_mm[step * row_len + at + member]) * layout.m3_s_per_mm[catchment];
                     expected[member] = operator.corrected_m3_s(raw, mean_error) as f32;
@@ -238,11 +253,12 @@ impl EnsembleState {
                         continue;
                     }
                     let q = operator.corrected_m3_s(raw, f64::from(output_error[at + member]));
-                    let eta: f64 = StandardNormal.sample(&mut observation_noise[catchment]);
+                    let eta = error_scale * measurement_error[at + member];
                     measured[member] = (q + (layout.discharge_relative_error * q).hypot(constant_m3_s) * eta).max(0.0);
                 }
                 let summary = &mut summaries[catchment * leads + lead];
                 summary.mean = mean(&expected);
+                summary.simulated = summary.mean;
                 if let Some(head) = head {
                     for (level, quantile) in summary.quantiles.iter_mut().enumerate() {
                         let mm = head[(step * QUANTILE_LEVELS.len() + level) * row_len + at];
@@ -256,7 +272,7 @@ impl EnsembleState {
                 } else {
                     quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
                     if going_out.member_values {
-                        summary.member_values.clone_from(&measured);
+                        summary.members.clone_from(&measured);
                     }
                 }
             }
@@ -273,6 +289,7 @@ impl Outlook {
         let (first_weight, mut mixed) = outlooks.next()?;
         let scale = |summary: &mut Summary, weight: f64| {
             summary.mean *= weight;
+            summary.simulated *= weight;
             summary.quantiles.iter_mut().for_each(|q| *q *= weight);
         };
         if outlooks.len() == 0 {
@@ -281,12 +298,13 @@ impl Outlook {
         mixed.summaries.iter_mut().for_each(|s| {
             scale(s, first_weight);
             // Members of several models do not count alike.
-            s.member_values.clear();
+            s.members.clear();
         });
         for (weight, other) in outlooks {
             mixed.members += other.members;
             for (into, summary) in mixed.summaries.iter_mut().zip(&other.summaries) {
                 into.mean += weight * summary.mean;
+                into.simulated += weight * summary.simulated;
                 for (into, quantile) in into.quantiles.iter_mut().zip(summary.quantiles) {
                     *into += weight * quantile;
                 }
@@ -300,43 +318,55 @@ impl Outlook {
         let leads = going_out.valid.len();
         for (at, summary) in self.summaries.iter_mut().enumerate() {
             if let Some(valid_time) = going_out.valid[at % leads] {
-                let Summary { mean, quantiles, member_values } = summary;
-                let others = quantiles.iter_mut().chain(member_values);
+                let Summary { mean, quantiles, members, .. } = summary;
+                let others = quantiles.iter_mut().chain(members);
                 postprocessing.update(valid_time, (at / leads, at % leads), mean, others);
             }
         }
     }
 
-    /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught.
+    /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught. `streams` `[C]` are the noise of trajectories.
     pub(crate) fn issue(
-        mut self,
+        self,
         models: &Mixture,
-        issue_time: Timestamp,
-        state_time: Timestamp,
+        (issue_time, state_time): (Timestamp, Timestamp),
         going_out: &GoingOut,
         postprocessing: &mut Postprocessing,
+        streams: &mut [ChaCha8Rng],
         about: &Provenance<'_>,
     ) -> Result<Forecasts, ForecastError> {
         let leads = going_out.valid.len();
-        let (mut rows, mut member_values) = (ForecastsBuilder::new(), Vec::new());
+        let mut trajectories = Trajectories::new(self.members);
+        let (mut rows, mut summaries) = (ForecastsBuilder::new(), self.summaries.into_iter());
         for (catchment, gauged) in about.catchments.iter().enumerate() {
             let ratings = about.ratings.get(gauged.station());
-            for (lead, valid_time) in going_out.valid.iter().enumerate().filter_map(|(l, at)| Some((l, (*at)?))) {
-                let at = catchment * leads + lead;
-                let summary = &mut self.summaries[at];
-                postprocessing.calibrate(valid_time, (catchment, lead), &mut summary.quantiles)?;
-                if valid_time > going_out.until {
+            let (mut issued, mut members) = (Vec::with_capacity(leads), Vec::with_capacity(leads));
+            for (lead, (valid_time, summary)) in going_out.valid.iter().zip(summaries.by_ref().take(leads)).enumerate()
+            {
+                let Some(valid_time) = *valid_time else { continue };
+                let distribution = postprocessing.calibrate(valid_time, (catchment, lead), &summary.quantiles)?;
+                issued.push((lead, valid_time, distribution, summary.simulated));
+                members.push(summary.members);
+            }
+            if going_out.member_values {
+                let correlation = |lead| postprocessing.correlation(catchment, lead);
+                let distributions = issued.iter().map(|(lead, _, distribution, _)| (*lead, distribution));
+                trajectories.draw(distributions, &mut members, correlation, &mut streams[catchment]);
+            }
+            for ((_, valid_time, distribution, simulated), of_members) in issued.iter().zip(&members) {
+                if *valid_time > going_out.until {
                     continue;
                 }
-                member_values.clear();
-                member_values.extend(summary.member_values.iter().map(|value| *value as f32));
+                let member_values: Vec<f32> = of_members.iter().map(|value| *value as f32).collect();
                 rows.push(ForecastRow {
                     catchment: &gauged.id,
                     variable: Variable::Discharge,
                     issue_time,
-                    valid_time,
-                    mean: summary.mean,
-                    quantiles: &summary.quantiles,
+                    valid_time: *valid_time,
+                    mean: distribution.mean(),
+                    quantiles: &distribution.quantiles(),
+                    tails: Some(distribution.tails()),
+                    simulated: Some(*simulated),
                     members: i32::try_from(self.members).unwrap_or(i32::MAX),
                     scenario: about.scenarios[catchment].name(),
                     state_time,
@@ -348,7 +378,7 @@ impl Outlook {
                     forcing_position: about.positions.forcing.next,
                     supersedes: about.supersedes,
                     reason: about.reason,
-                    stage: stage_of(ratings, valid_time, &summary.quantiles),
+                    stage: stage_of(ratings, *valid_time, &distribution.quantiles()),
                     member_values: Some(member_values.as_slice()).filter(|values| !values.is_empty()),
                     shadow: about.shadow,
                 });
@@ -361,9 +391,11 @@ impl Outlook {
 #[derive(Debug, Clone, Default)]
 struct Summary {
     mean: f64,
+    /// the mean before output updating
+    simulated: f64,
     quantiles: [f64; QUANTILE_LEVELS.len()],
-    /// those that rows carry
-    member_values: Vec<f64>,
+    /// of an ensemble, where trajectories are asked for
+    members: Vec<f64>,
 }
 
 /// The forcing `[F, C]` of a step as the scenario has it. Up to the issue time all scenarios use what has arrived.

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use nilometer_alignment::discharge_operators;
 use nilometer_assimilation::{
-    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, OutputError, PrecipitationPerturbation, Purpose,
-    UpdatableRow, catchment_streams, stream_number,
+    Ar1, Bounds, DischargeOperator, EnsembleShape, ErrorRegime, ErrorScales, OutputError, PrecipitationPerturbation,
+    Purpose, UpdatableRow, catchment_streams, stream_number,
 };
 use nilometer_definitions::{Alignment, AssimilationMethod, ErrorOptions, Pipeline};
 use nilometer_packages::{Card, FEEDBACK};
@@ -108,11 +108,22 @@ impl Layout {
         Ok(self.multiplier.advance_by(multiplier, self.step_s as f64, self.noise(streams))?)
     }
 
-    /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it.
+    /// The factor on the errors of a catchment with this recent rain.
+    pub(crate) fn error_scale(&self, scales: &ErrorScales, catchment: usize, recent_mm: f64) -> f64 {
+        scales.factor(catchment, self.output_error.wetness(recent_mm))
+    }
+
+    /// Advances the output error `[C, M]` by a step, given each catchment's recent rain after it; `ahead` is how many steps lie between the last
+    /// analysis and this one's begin.
+    ///
+    /// How far a gauge is off from one step to the next says how large the errors are that have just begun. Those that last are as the definition
+    /// says, so with the steps ahead the scale that was learned gives way to 1, as fast as errors are forgotten while it rains.
     pub(crate) fn advance_output_error(
         &self,
         output_error: &mut [f32],
         recent_mm: &[f64],
+        scales: &ErrorScales,
+        ahead: usize,
         streams: &mut [ChaCha8Rng],
     ) -> Result<(), ForecastError> {
         if self.control {
@@ -121,7 +132,9 @@ impl Layout {
         let (members, noise) = (self.shape.members, self.noise(streams));
         for (at, (of_members, recent_mm)) in output_error.chunks_exact_mut(members).zip(recent_mm).enumerate() {
             let noise = noise[at * members..][..members].iter().copied();
-            self.output_error.advance(of_members, *recent_mm, self.step_s as f64, noise)?;
+            let remembered = self.output_error.correlation(f64::INFINITY, ahead as f64 * self.step_s as f64);
+            let scale = 1.0 + (self.error_scale(scales, at, *recent_mm) - 1.0) * remembered;
+            self.output_error.advance(of_members, *recent_mm, self.step_s as f64, scale, noise)?;
         }
         Ok(())
     }

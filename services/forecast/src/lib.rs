@@ -46,6 +46,7 @@ mod stage;
 mod state;
 mod stores;
 mod tick;
+mod trajectories;
 mod update;
 mod window;
 

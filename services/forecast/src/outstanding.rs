@@ -53,6 +53,18 @@ impl<const FIELDS: usize> Outstanding<FIELDS> {
         })
     }
 
+    /// The numbers of one lead that wait for a catchment's observation of `valid_time`; none where none wait.
+    pub(crate) fn waiting_mut(
+        &mut self,
+        valid_time: Timestamp,
+        catchment: usize,
+        lead: usize,
+    ) -> Option<&mut [f32; FIELDS]> {
+        let slot = Some(self.slot(valid_time)).filter(|slot| self.times[*slot] == Some(valid_time))?;
+        let at = self.at(slot, catchment, lead);
+        self.numbers[at..].first_chunk_mut().filter(|numbers| !numbers[0].is_nan())
+    }
+
     /// Adds the columns `name`, `[valid time, L, FIELDS]`, and `name.valid_time`, ascending: of each catchment the times for which something waits.
     pub(crate) fn store(&self, name: &str, columns: &mut ColumnsBuilder) {
         columns.i64(&format!("{name}.valid_time"), |catchment| {
@@ -68,7 +80,7 @@ impl<const FIELDS: usize> Outstanding<FIELDS> {
     }
 
     /// The times for which something waits of a catchment, ascending, with the numbers of each lead.
-    fn waiting(&self, catchment: usize) -> Vec<(Timestamp, &[[f32; FIELDS]])> {
+    pub(crate) fn waiting(&self, catchment: usize) -> Vec<(Timestamp, &[[f32; FIELDS]])> {
         let of_slot = |(slot, time): (usize, &Option<Timestamp>)| {
             let numbers = &self.numbers[self.at(slot, catchment, 0)..][..self.leads * FIELDS];
             Some(((*time)?, numbers.as_chunks::<FIELDS>().0))

@@ -4,6 +4,7 @@ use nilometer_alignment::StepReading;
 use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
+use nilometer_statistics::Distribution;
 
 use crate::{ForecastError, calibrate::Calibration, update::OutputUpdating};
 
@@ -68,14 +69,19 @@ impl Postprocessing {
         *mean_m3_s = updated;
     }
 
-    /// Moves each quantile of a forecast to where it is passed as often as it should.
+    /// The distribution whose quantiles are passed as often as they should, of those that the models say.
     pub(crate) fn calibrate(
         &mut self,
         valid_time: Timestamp,
         (catchment, lead): (usize, usize),
-        quantiles_m3_s: &mut [f64; QUANTILE_LEVELS.len()],
-    ) -> Result<(), ForecastError> {
+        quantiles_m3_s: &[f64; QUANTILE_LEVELS.len()],
+    ) -> Result<Distribution, ForecastError> {
         self.calibration.issue(valid_time, catchment, lead, quantiles_m3_s)
+    }
+
+    /// The correlation of a forecast's normal scores at a lead time with those at the one before it.
+    pub(crate) fn correlation(&self, catchment: usize, lead: usize) -> f64 {
+        self.calibration.correlation(catchment, lead)
     }
 
     /// Adds the columns of all that was learned, and of the forecasts that wait.

@@ -29,6 +29,8 @@ fn forecast(hour: i64) -> RecordBatch {
         valid_time: issue_time.plus_s(3_600),
         mean: 1.0,
         quantiles: &[1.0; QUANTILE_LEVELS.len()],
+        tails: None,
+        simulated: None,
         members: 1,
         scenario: "zero",
         state_time: issue_time,

@@ -88,6 +88,8 @@ fn forecasts(tick: i64, time: Timestamp, shadow: bool) -> RecordBatch {
                 valid_time: time.plus_s(lead * HOUR),
                 mean: quantiles[9],
                 quantiles: &quantiles,
+                tails: None,
+                simulated: None,
                 members: 8,
                 scenario: "zero",
                 state_time: time,

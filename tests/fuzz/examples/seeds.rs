@@ -143,6 +143,8 @@ fn forecasts() -> RecordBatch {
         valid_time: PEAK.plus_s(3_600),
         mean: 300.0,
         quantiles: &QUANTILE_LEVELS.map(|level| 250.0 + 100.0 * level),
+        tails: None,
+        simulated: None,
         members: 32,
         scenario: "zero",
         state_time: PEAK,

@@ -93,6 +93,8 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 valid_time,
                 mean: value,
                 quantiles: &QUANTILE_LEVELS.map(|level| value + level),
+                tails: None,
+                simulated: None,
                 members: 2,
                 scenario: "zero",
                 state_time: time,

@@ -43,6 +43,7 @@ pub(crate) fn assimilation(options: &AssimilationOptions, problems: &mut Vec<Pro
         }
     }
     within("particle_jitter", options.particle_jitter, 0.0, 1.0);
+    within("error_learning_rate", options.error_learning_rate, 0.0, 0.2);
     within("inflation", options.inflation, 1.0, 10.0);
     within("relaxation", options.relaxation, 0.0, 1.0);
     within("discharge_epsilon_mm", options.discharge_epsilon_mm, 1e-9, 10.0);

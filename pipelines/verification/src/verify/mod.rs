@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array as _, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::TryStreamExt;
 use nilometer_archive::{ArchiveError, Readings, readings, visit};
 use nilometer_connectors::{FolderLayout, FolderOptions, folder};
@@ -167,7 +167,8 @@ fn add(
         let Some(leads) = pairs.get_mut(catchment) else { continue };
         let pairs = leads.entry(rows.lead_time_s().value(row)).or_default();
         let baseline = baselines.of(catchment, Timestamp(rows.issue_time().value(row)), valid_time, *value);
-        pairs.add(valid_time, *value, rows.mean().value(row), &quantiles, baseline);
+        let simulated = rows.simulated().is_valid(row).then(|| rows.simulated().value(row));
+        pairs.add(valid_time, *value, (rows.mean().value(row), simulated), &quantiles, baseline);
     }
     unmatched
 }

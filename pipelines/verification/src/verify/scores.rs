@@ -11,7 +11,7 @@ use nilometer_statistics::{
 use super::baselines::{Baseline, HIGH};
 
 /// Columns and what the table calls them, in the order of [`Scores::values`].
-pub const METRICS: [(&str, &str); 16] = [
+pub const METRICS: [(&str, &str); 18] = [
     ("nse", "NSE"),
     ("kge", "KGE (2009)"),
     ("mnse", "modified NSE, j = 1"),
@@ -28,6 +28,8 @@ pub const METRICS: [(&str, &str); 16] = [
     ("crps_climatology_over_mean", "CRPS of climatology over mean flow"),
     ("brier_high", "Brier score of the highest 2 %"),
     ("flood_f1", "F1 of floods (the same), 2 steps off"),
+    ("nse_simulated", "NSE of the simulation, uncorrected"),
+    ("kge_simulated", "KGE of the same"),
 ];
 /// Where the share in the interval stands in [`METRICS`].
 pub const COVERAGE: usize = 9;
@@ -57,6 +59,8 @@ pub struct Pairs {
     widths: Vec<f64>,
     covered: usize,
     persisted: BTreeMap<Timestamp, (f64, f64)>,
+    /// observed, and what the models simulated before any correction
+    simulated: BTreeMap<Timestamp, (f64, f64)>,
     /// of the forecast and of persistence, of those that both have
     beside_persistence: [Vec<f64>; 2],
     /// the same of the climatology
@@ -70,11 +74,14 @@ impl Pairs {
         &mut self,
         valid_time: Timestamp,
         observed: f64,
-        mean: f64,
+        (mean, simulated): (f64, Option<f64>),
         quantiles: &[f64; QUANTILE_LEVELS.len()],
         baseline: Baseline,
     ) {
         self.valid.insert(valid_time, (observed, mean));
+        if let Some(simulated) = simulated {
+            self.simulated.insert(valid_time, (observed, simulated));
+        }
         let (lower, upper) = (quantiles[0], quantiles[QUANTILE_LEVELS.len() - 1]);
         let crps = crps_quantiles(&QUANTILE_LEVELS, quantiles, observed).ok();
         self.crps.extend(crps);
@@ -105,6 +112,7 @@ impl Pairs {
         let crps = mean(&self.crps).ok();
         let over_mean = |value: Option<f64>| Some(value? / mean_observed?);
         let count = self.widths.len();
+        let (beside, uncorrected): (Vec<f64>, Vec<f64>) = self.simulated.values().copied().unzip();
         let (before, persisted): (Vec<f64>, Vec<f64>) = self.persisted.values().copied().unzip();
         let below =
             |[of_forecast, of_baseline]: &[Vec<f64>; 2]| Some(mean(of_forecast).ok()? < mean(of_baseline).ok()?);
@@ -129,6 +137,8 @@ impl Pairs {
                 over_mean(mean(&self.beside_climatology[1]).ok()),
                 mean(&self.brier).ok(),
                 self.flood_f1(),
+                nse(&beside, &uncorrected).ok(),
+                kge_2009(&beside, &uncorrected).ok(),
             ],
         }
     }

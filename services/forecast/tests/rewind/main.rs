@@ -11,6 +11,7 @@ use nilometer_engine::{Entry, Log as _, Message, Metrics, Partition};
 use nilometer_needs::needs;
 use nilometer_packages::Mixture;
 use nilometer_schemas::{Contract, Flag, Forecasts, ObservationRow, ObservationsBuilder, Variable};
+use nilometer_statistics::{Distribution, scores_of_members};
 use object_store::{ObjectStore, memory::InMemory};
 use proptest::prelude::*;
 use tokio::runtime::Runtime as Tokio;
@@ -22,29 +23,29 @@ use self::run::{
 
 #[needs(cance)]
 #[test]
-fn rows_carry_the_values_of_the_members_where_the_definition_asks_for_them() {
-    let calibration = "forecast.calibration_rate=0";
-    let without = pipeline(&[calibration]);
-    let with = pipeline(&[calibration, "forecast.member_values=true"]);
+fn rows_carry_trajectories_of_their_distribution_where_the_definition_asks_for_them() {
+    let (without, with) = (pipeline(&[]), pipeline(&["forecast.member_values=true"]));
     let (without, with) = (live(&without, &on_time(), None, &[]), live(&with, &on_time(), None, &[]));
     assert!(without.member_values.iter().all(Vec::is_empty));
     assert_eq!(with.forecasts, without.forecasts, "nothing else changes");
     assert_eq!(with.forecasts.len(), with.member_values.len());
-    let quantiles = |members: &[f32]| {
-        let (members, mut found) = (members.iter().map(|m| f64::from(*m)).collect::<Vec<_>>(), [0.0; 19]);
-        let levels = &nilometer_schemas::QUANTILE_LEVELS;
-        nilometer_statistics::quantiles(&members, levels, &mut Vec::new(), &mut found).unwrap();
-        found
-    };
-    // Without calibration the quantiles of a row are those of its members.
-    let of_members: Vec<_> = with.member_values.iter().map(|members| (members.len(), quantiles(members))).collect();
+    // Eight members are the quantiles of their row's distribution from 1/16 to 15/16.
+    let sorted: Vec<Vec<f32>> = with.member_values.iter().map(|members| sorted(members)).collect();
     for numbers in with.forecasts.values() {
-        let close = |(count, found): &(usize, [f64; 19])| {
-            let pairs = found.iter().zip(&numbers[1..]);
-            *count == 8 && pairs.into_iter().all(|(a, b)| (a - f64::from_bits(*b)).abs() <= 1e-6 * a.abs())
-        };
-        assert!(of_members.iter().any(close), "{numbers:?}");
+        let numbers: Vec<f64> = numbers.iter().map(|bits| f64::from_bits(*bits)).collect();
+        let quantiles: [f64; 19] = numbers[1..20].try_into().unwrap();
+        let ends = [quantiles[0], quantiles[0], quantiles[18], quantiles[18]];
+        let distribution = Distribution::new(&quantiles, &ends).unwrap();
+        let expected: Vec<f32> =
+            scores_of_members(8).iter().map(|score| distribution.at_score(*score) as f32).collect();
+        assert!(sorted.contains(&expected), "{numbers:?}");
     }
+}
+
+fn sorted(members: &[f32]) -> Vec<f32> {
+    let mut members = members.to_vec();
+    members.sort_by(f32::total_cmp);
+    members
 }
 
 #[needs(cance)]

@@ -59,43 +59,65 @@ async fn version_3_is_read_and_has_no_shadow() {
     let names = |columns: &Columns| columns.names().map(str::to_owned).collect::<Vec<_>>();
     let in_force: Vec<String> = names(&four.columns).into_iter().filter(|name| !name.starts_with(SHADOW)).collect();
     assert_eq!(names(&three.columns), in_force);
-    if std::env::var_os("NILOMETER_FREEZE").is_some() {
-        let mut state = state(&[]);
-        state.restore(*stored, &three.columns).unwrap();
-        let in_force = state.in_force.models.clone();
-        state.go_on_with(in_force, Some(Ok(shadow()))).unwrap();
-        let (stored, columns) = state.store().unwrap();
-        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &columns).await.unwrap();
-        let key = "snapshots/forecast/00000000000000000007.arrow".into();
-        let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
-        fs::write(frozen().join("state-4.arrow"), bytes).unwrap();
-    }
 }
 
 #[needs(onnxruntime)]
 #[tokio::test]
-async fn version_4_is_read_and_written_as_it_is() {
+async fn version_4_is_read_and_its_calibrators_go_on_as_those_of_some_lead_times() {
     let Snapshot { content, columns, .. } = snapshot(4).await;
-    let stored = current(content).unwrap();
+    let mut state = restored(*current(content).unwrap(), &columns);
+    let (stored, again) = state.store().unwrap();
+    let old = ["calibration.learned", "calibration.issued"];
+    for name in columns.names().filter(|name| !old.iter().any(|old| name.contains(old))) {
+        assert_eq!(of_rows(&again, name), of_rows(&columns, name), "{name}");
+    }
+    let rows = again.keyed(["g0"]);
+    assert_eq!(rows.f32("exphydro-local.error_scale", 0), Some(&[1.0, 1.0][..]), "nothing is known of errors yet");
+    let before = columns.keyed(["g0"]).f32("calibration.learned", 0).unwrap()[..7].to_vec();
+    assert_eq!(rows.f32("calibration.of_knots", 0).unwrap()[1..8], before, "one step ahead");
+    let waiting = |columns: &Columns, name: &str| columns.keyed(["g0"]).i64(name, 0).map(<[i64]>::to_vec);
+    assert_eq!(
+        waiting(&again, "calibration.distributions.valid_time"),
+        waiting(&columns, "calibration.issued.valid_time")
+    );
+    if std::env::var_os("NILOMETER_FREEZE").is_some() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &again).await.unwrap();
+        let key = "snapshots/forecast/00000000000000000007.arrow".into();
+        let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+        fs::write(frozen().join("state-5.arrow"), bytes).unwrap();
+    }
+}
+
+/// A state that goes on from a stored one with a shadow.
+fn restored(stored: StoredState, columns: &Columns) -> PartitionState {
     let mut state = state(&[]);
-    assert!(state.identity().misfits(&stored.identity).is_empty());
-    assert_eq!(stored.shadow.as_ref().unwrap().package_sha256, shadow().content_sha256());
     let in_force = state.in_force.models.clone();
     state.go_on_with(in_force, Some(Ok(shadow()))).unwrap();
+    state.restore(stored, columns).unwrap();
+    state
+}
+
+/// What a column says of both gauges.
+fn of_rows(columns: &Columns, name: &str) -> [String; 2] {
+    let rows = columns.keyed(["g0", "g1"]);
+    [0, 1].map(|row| format!("{:?} {:?} {:?}", rows.f32(name, row), rows.f64(name, row), rows.i64(name, row)))
+}
+
+#[needs(onnxruntime)]
+#[tokio::test]
+async fn version_5_is_read_and_written_as_it_is() {
+    let Snapshot { content, columns, .. } = snapshot(5).await;
+    let stored = current(content).unwrap();
     let json = |stored: &Stored| serde_json::to_value(stored).unwrap();
     let before = json(&Versioned::Current(stored.clone()));
-    state.restore(*stored, &columns).unwrap();
+    let mut state = restored(*stored, &columns);
     assert_eq!(state.progress.tick, "2013-10-21".parse::<Timestamp>().unwrap());
     let (again, columns_again) = state.store().unwrap();
     assert_eq!(json(&again), before);
     assert_eq!(columns_again.names().collect::<Vec<_>>(), columns.names().collect::<Vec<_>>());
     for name in columns.names() {
-        let of = |columns: &Columns| {
-            let rows = columns.keyed(["g0", "g1"]);
-            [0, 1].map(|row| format!("{:?} {:?} {:?}", rows.f32(name, row), rows.f64(name, row), rows.i64(name, row)))
-        };
-        assert_eq!(of(&columns_again), of(&columns), "{name}");
+        assert_eq!(of_rows(&columns_again, name), of_rows(&columns, name), "{name}");
     }
 }
 
@@ -158,7 +180,8 @@ async fn an_ensemble_of_other_members_begins_anew_with_its_water_and_calibration
     assert!(residual_mm < tolerance_mm, "the water of the ensemble before is not counted: {residual_mm} mm");
     let (again, numbers) = state.store().unwrap();
     let (rows, before) = (numbers.keyed(["g0"]), columns.keyed(["g0"]));
-    assert_eq!(rows.f32("calibration.learned", 0), before.f32("calibration.learned", 0));
+    let first_lead = &before.f32("calibration.learned", 0).unwrap()[..7];
+    assert_eq!(&rows.f32("calibration.of_knots", 0).unwrap()[1..8], first_lead);
     assert_eq!(rows.i64("exphydro-local.predicted.time", 0), Some(&[][..]), "nothing is predicted by six members yet");
     assert_eq!(rows.f64("exphydro-local.water_budget.precipitation_mm", 0), Some(&[0.0][..]));
     let again = current(again).unwrap();
@@ -184,5 +207,5 @@ async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accep
     let error = current(snapshot(1).await.content).unwrap_err().to_string();
     assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/forecast"), "{error}");
     let later = current(Versioned::Other(VERSION + 1)).unwrap_err().to_string();
-    assert!(later.contains("version 5") && later.contains("accepted are versions 2 to 4"), "{later}");
+    assert!(later.contains("version 6") && later.contains("accepted are versions 2 to 5"), "{later}");
 }
