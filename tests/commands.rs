@@ -215,3 +215,41 @@ fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
     let problem = String::from_utf8(nothing.stderr).unwrap();
     assert!(problem.contains("the next ones are: 2014-11-03T07:00:00Z"), "{problem}");
 }
+
+#[needs(cance, onnxruntime)]
+#[test]
+fn return_periods_are_printed_and_become_thresholds_that_a_definition_takes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (peaks, table) = (folder.path().join("peaks.csv"), folder.path().join("return-periods.csv"));
+    let flow = |year: u32| 100.0 + f64::from(year * 37 % 101) * f64::from(year % 3 + 1);
+    let rows: String = (1990..2020).map(|year| format!("{year}-11-04,{}\n", flow(year))).collect();
+    fs::write(&peaks, format!("date,discharge_m3_s\n{rows}")).unwrap();
+    let thresholds = |more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.current_dir(root()).args(["thresholds", "pipelines/definitions/cance.toml"]).args(more);
+        command.arg("--peaks").arg(&peaks).arg("--write").arg(&table);
+        command
+    };
+    let text = String::from_utf8(succeed(thresholds(&["V3524010"])).stdout).unwrap();
+    assert!(text.contains("Cance at Sarras, station V3524010: instantaneous annual peaks of 30 years, 1990 to 2019"));
+    assert!(
+        text.lines().any(|line| line.starts_with("q100") && line.ends_with("more than twice the record")),
+        "{text}"
+    );
+    // The section that was printed is one that a definition can have.
+    let section = text.split("[stations]").nth(1).unwrap();
+    let written = fs::read_to_string(root().join("pipelines/definitions/cance.toml")).unwrap();
+    let definition = folder.path().join("cance.toml");
+    let here = root().display().to_string();
+    let written = written.replace("\"../../", &format!("\"{here}/"));
+    fs::write(&definition, format!("{written}\n[stations]{section}")).unwrap();
+    let pipeline = nilometer_definitions::Pipeline::load(&definition, &[]).unwrap_or_else(|error| panic!("{error}"));
+    let flows = pipeline.catchments[0].flood_flows_m3_s();
+    assert_eq!(flows.len(), 6);
+    assert!(flows.is_sorted() && flows[0] > 100.0 && flows[5] < 600.0, "{flows:?}");
+
+    refused(&thresholds(&["V3524010", "V3515010"]).output().unwrap(), &["--peaks is of one station"]);
+    refused(&thresholds(&["V9"]).output().unwrap(), &["V9 is no station", "V3524010, V3515010, V3517010"]);
+    fs::write(&peaks, "date,discharge_m3_s\n1990-11-04,many\n").unwrap();
+    refused(&thresholds(&["V3524010"]).output().unwrap(), &["row 1", "\"many\"; accepted is a number"]);
+}

@@ -12,6 +12,7 @@ mod run;
 mod sources;
 mod state;
 mod store;
+mod thresholds;
 mod topics;
 mod validate;
 mod verify;
@@ -34,6 +35,8 @@ pub enum Command {
     Explain(explain::Arguments),
     /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
     Report(report::Arguments),
+    /// Say what floods and low flows come once in 2 to 100 years at stations, from their history, and write them as thresholds
+    Thresholds(thresholds::Arguments),
     /// Report every problem of a definition, with its path in the file
     Validate(definition::Definition),
     /// What the sources of a definition have given
@@ -68,6 +71,7 @@ impl Command {
             Self::Verify(arguments) => verify::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
             Self::Report(arguments) => report::run(arguments).await,
+            Self::Thresholds(arguments) => thresholds::run(arguments).await,
             Self::Validate(definition) => validate::run(&definition),
             Self::Sources(arguments) => sources::run(arguments).await,
             Self::Config(arguments) => {
