@@ -38,8 +38,9 @@ use object_store::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 8] = [
+const PUBLISHED: [(&str, Contract); 9] = [
     ("publish_forecast", Contract::Forecast),
+    ("publish_event", Contract::Event),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
@@ -103,7 +104,11 @@ fn world() -> World {
         )
         .section_of_cance("assimilation")
         .weather_and_flow("10min");
-    let file = definition.catchments(GAUGES).write(data.path());
+    let minor = toml! { thresholds = [{ id = "minor", value = 6.0, unit = "m3 s-1", kind = "flow" }] };
+    let of_gauge = |definition: Definition, (gauge, area_km2): (&str, f64)| {
+        definition.catchment(gauge, area_km2, if gauge == GAUGES[0].0 { minor.clone() } else { toml::Table::new() })
+    };
+    let file = GAUGES.into_iter().fold(definition, of_gauge).write(data.path());
     let pipeline = Arc::new(
         Pipeline::load(&file, &["assimilation.members=4".to_owned()]).unwrap_or_else(|problems| panic!("{problems}")),
     );
@@ -274,8 +279,11 @@ fn start(
                 archive: Arc::new(PrefixStore::new(store.clone(), "archive")),
                 metrics: metrics.role("publish"),
                 partition: Partition::new(contract, 0),
-                refuses_as: matches!(contract, Contract::Forecast | Contract::Analysis | Contract::Score)
-                    .then_some(name),
+                refuses_as: matches!(
+                    contract,
+                    Contract::Forecast | Contract::Event | Contract::Analysis | Contract::Score
+                )
+                .then_some(name),
                 snapshot_every: 3,
             };
             Box::pin(async move { nilometer_publish::run(dependencies, stop).await.map(drop).map_err(|e| said(&e)) })

@@ -151,6 +151,8 @@ macro_rules! times {
 times! {
     /// an instant
     Time: Timestamp, false, |to, time| to.append_value(time.0), &[("standard_name", "time")];
+    /// an instant, or null
+    OptionalTime: Option<Timestamp>, true, |to, time| to.append_option(time.map(|time| time.0)), &[("standard_name", "time")];
     /// an instant, or the end of a period
     PeriodEnd: Timestamp, false, |to, time| to.append_value(time.0), &[("standard_name", "time"), (crate::TIME_LABEL, "end")];
     /// the time that a forecast is from

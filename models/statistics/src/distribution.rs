@@ -116,6 +116,21 @@ impl Distribution {
         mean.clamp(self.0[0], f64::MAX)
     }
 
+    /// The probability of a value at or above `value`. Where the distribution is flat, as many of its levels as are there are at or above it.
+    #[must_use]
+    pub fn exceedance(&self, value: f64) -> f64 {
+        if value <= self.0[0] {
+            return 1.0;
+        }
+        let low = self.0[1..LEVELS - 1].partition_point(|own| *own < value);
+        let (from, to) = (self.0[low], self.0[low + 1]);
+        if to <= from {
+            return 1.0 - level(low + 1);
+        }
+        let score = NORMAL[low] + (NORMAL[low + 1] - NORMAL[low]) * (value - from) / (to - from);
+        Normal::standard().sf(score)
+    }
+
     /// The value of a normal score: the quantile of the level that the score has in a standard normal distribution.
     #[must_use]
     pub fn at_score(&self, score: f64) -> f64 {
@@ -179,6 +194,17 @@ mod tests {
         }
         assert!((line.at_score(-4.0) - line.tails()[0]).abs() < 1e-12);
         assert_eq!((line.median(), line.quantiles()[9]), (10.0, 10.0));
+    }
+
+    #[test]
+    fn exceedance_is_the_share_at_or_above() {
+        let line = of(|z| 10.0 + z);
+        for (value, expected) in [(5.0, 1.0), (10.0, 0.5), (10.0 + 1.644_853_626_951_473, 0.05), (13.0, 1.349_898e-3)] {
+            assert!((line.exceedance(value) - expected).abs() < 1e-6, "{value}");
+        }
+        let flat = of(|_| 3.0);
+        assert_eq!((flat.exceedance(3.0), flat.exceedance(2.9)), (1.0, 1.0));
+        assert!(flat.exceedance(3.1) <= 0.011, "{}", flat.exceedance(3.1));
     }
 
     #[test]

@@ -14,6 +14,9 @@
 //!
 //!  Climatology, Persistence ─▶ mean and quantiles                            scored as a forecast is
 //!
+//!  trajectories [L, M] ─▶ energy_score, variogram_score                      how well values at several times go together
+//!                     └─▶ crossing ─▶ whether and when a level is reached, for how long, how high the water comes
+//!
 //!  annual extremes [Y] ─▶ Gev, LogPearson3 ─▶ Frequency::quantile, interval  what is reached once in so many years
 //!
 //!  quantiles ─▶ Calibrator::correct ─▶ issued ─▶ observed ─▶ learn ─┐         one a gauge, lead time and flow regime
@@ -57,8 +60,10 @@ mod baseline;
 mod calibration;
 mod contingency;
 mod correlation;
+mod crossing;
 mod distribution;
 mod duration;
+mod energy;
 mod ensemble;
 mod error;
 mod event;
@@ -78,8 +83,10 @@ pub use baseline::{Climatology, Persistence, day_of_year};
 pub use calibration::{CALIBRATED_LEVELS, Calibrator, Issued, STANDARD_NORMAL};
 pub use contingency::Contingency;
 pub use correlation::ScoreCorrelation;
+pub use crossing::{CROSSING_LEVELS, Crossing, Level, PEAK_LEVELS, RISE_LEVELS, Reached, crossing};
 pub use distribution::{Distribution, TAIL_LEVELS, couple, scores_of_members};
 pub use duration::{high_flow_bias, low_flow_bias};
+pub use energy::{energy_score, variogram_score};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
 pub use event::FloodEvents;

@@ -4,6 +4,7 @@
 
 mod analysis;
 mod dead_letter;
+mod event;
 mod forcing;
 mod forecast;
 mod grid;
@@ -32,6 +33,7 @@ use crate::{
 pub use self::{
     analysis::{Analyses, AnalysesBuilder, AnalysisRow},
     dead_letter::{DeadLetterRow, DeadLetters, DeadLettersBuilder, Reason},
+    event::{EventRow, Events, EventsBuilder, LeadProbability},
     forcing::{ForcingRow, Forcings, ForcingsBuilder},
     forecast::{
         ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, STAGE_LEVELS, StageForecast, TAIL_LEVELS,
@@ -99,6 +101,8 @@ contracts! {
     Forecast = "forecast.v1", "forecast.v4", Forecasts;
     /// forecasts of a model that runs beside the one in force
     ShadowForecast = "shadow_forecast.v1", "forecast.v4", Forecasts;
+    /// what forecasts say of thresholds
+    Event = "event.v1", "event.v1", Events;
     /// what each observation did to the state
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was

@@ -6,11 +6,11 @@ use nilometer_definitions::Pipeline;
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Forecasts, Timestamp};
+use nilometer_schemas::Timestamp;
 
 use crate::{
     EnsembleState, ForecastError,
-    issue::{Leads, Outlook, Provenance, Weather},
+    issue::{Issued, Leads, Outlook, Provenance, Weather},
     postprocess::Postprocessing,
     trajectories::TRAJECTORIES,
 };
@@ -153,7 +153,7 @@ impl Ensembles {
         weather: &Weather<'_>,
         postprocessing: &mut Postprocessing,
         about: &Provenance<'_>,
-    ) -> Result<Option<Forecasts>, ForecastError> {
+    ) -> Result<Option<Issued>, ForecastError> {
         let step_s = self.members[0].1.layout.step_s;
         let going_out = leads.going_out(issue_time, step_s, weather.scenario, weather.alignment);
         if going_out.is_empty() {
@@ -175,8 +175,8 @@ impl Ensembles {
         let first = &self.members[0].1;
         let mut streams = first.layout.streams(TRAJECTORIES, issue_time);
         let times = (issue_time, first.time());
-        let rows = outlook.issue(models, times, &going_out, postprocessing, &mut streams, about)?;
-        Ok(Some(rows).filter(|rows| !rows.is_empty()))
+        let issued = outlook.issue(models, times, &going_out, postprocessing, &mut streams, about)?;
+        Ok(Some(issued).filter(|issued| !issued.forecasts.is_empty()))
     }
 
     /// Goes back to the states before the step that ends at `time + step`; the graphs stay.

@@ -7,12 +7,12 @@ use nilometer_alignment::{Observation, StepReading};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Forecasts, Timestamp};
+use nilometer_schemas::Timestamp;
 
 use crate::{
     ForecastError,
     ensembles::Ensembles,
-    issue::{Provenance, Weather},
+    issue::{Issued, Provenance, Weather},
     postprocess::Postprocessing,
     setting::Setting,
 };
@@ -101,7 +101,7 @@ impl Forecaster {
         setting: &Setting,
         weather: &Weather<'_>,
         about: &Provenance<'_>,
-    ) -> Result<Option<Forecasts>, ForecastError> {
+    ) -> Result<Option<Issued>, ForecastError> {
         let Self { models, ensembles, postprocessing } = self;
         if due {
             return ensembles.issue(models, issue_time, &setting.leads, weather, postprocessing, about);

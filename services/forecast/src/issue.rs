@@ -6,14 +6,17 @@ use nilometer_alignment::{StepAlignment, WeatherForecasts};
 use nilometer_assimilation::{Purpose, Ratings};
 use nilometer_definitions::{Catchment, Pipeline, Scenario};
 use nilometer_packages::Mixture;
-use nilometer_schemas::{ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable};
-use nilometer_statistics::{STANDARD_NORMAL, quantiles};
+use nilometer_schemas::{
+    Events, EventsBuilder, ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable,
+};
+use nilometer_statistics::{Distribution as PredictiveDistribution, STANDARD_NORMAL, quantiles};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
     EnsembleState, ForecastError,
     ensemble::{mean, write_feedback, write_forcing},
+    event::add_events,
     history::History,
     layout::Layout,
     postprocess::Postprocessing,
@@ -36,6 +39,8 @@ pub(crate) struct Leads {
     pub(crate) until: Timestamp,
     /// whether rows carry trajectories
     pub(crate) member_values: bool,
+    /// whether there are thresholds that trajectories are held against
+    pub(crate) thresholds: bool,
 }
 
 impl Leads {
@@ -48,6 +53,7 @@ impl Leads {
             from: forecast.from.unwrap_or(Timestamp::MIN),
             until: forecast.until.unwrap_or(Timestamp(i64::MAX)),
             member_values: forecast.member_values,
+            thresholds: pipeline.catchments.iter().any(|catchment| !catchment.thresholds.is_empty()),
         }
     }
 
@@ -68,7 +74,13 @@ impl Leads {
         let goes = |lead: usize, at: Timestamp| self.wants(lead) && at > self.from && at <= known;
         let valid = (0..self.steps).map(|lead| last_step.plus_s((lead as i64 + 1) * step_s));
         let valid = valid.enumerate().map(|(lead, at)| goes(lead, at).then_some(at)).collect();
-        GoingOut { last_step, valid, until: self.until, member_values: self.member_values }
+        GoingOut {
+            last_step,
+            valid,
+            until: self.until,
+            member_values: self.member_values,
+            trajectories: self.member_values || self.thresholds,
+        }
     }
 
     fn wants(&self, lead: usize) -> bool {
@@ -168,6 +180,8 @@ pub(crate) struct GoingOut {
     /// what is valid after this does not go out
     until: Timestamp,
     member_values: bool,
+    /// whether trajectories are drawn
+    trajectories: bool,
 }
 
 impl GoingOut {
@@ -271,7 +285,7 @@ impl EnsembleState {
                     }
                 } else {
                     quantiles(&measured, &QUANTILE_LEVELS, &mut sorted, &mut summary.quantiles)?;
-                    if going_out.member_values {
+                    if going_out.trajectories {
                         summary.members.clone_from(&measured);
                     }
                 }
@@ -325,7 +339,7 @@ impl Outlook {
         }
     }
 
-    /// The forecast rows of `issue_time`, after what the forecasts that have come true have taught. `streams` `[C]` are the noise of trajectories.
+    /// The forecast of `issue_time`, after what the forecasts that have come true have taught. `streams` `[C]` are the noise of trajectories.
     pub(crate) fn issue(
         self,
         models: &Mixture,
@@ -334,58 +348,91 @@ impl Outlook {
         postprocessing: &mut Postprocessing,
         streams: &mut [ChaCha8Rng],
         about: &Provenance<'_>,
-    ) -> Result<Forecasts, ForecastError> {
+    ) -> Result<Issued, ForecastError> {
         let leads = going_out.valid.len();
-        let mut trajectories = Trajectories::new(self.members);
-        let (mut rows, mut summaries) = (ForecastsBuilder::new(), self.summaries.into_iter());
+        let mut drawing = Trajectories::new(self.members);
+        let (mut rows, mut events) = (ForecastsBuilder::new(), EventsBuilder::new());
+        let mut summaries = self.summaries.into_iter();
+        let filled_steps = i32::try_from(about.filled_steps).unwrap_or(i32::MAX);
         for (catchment, gauged) in about.catchments.iter().enumerate() {
-            let ratings = about.ratings.get(gauged.station());
             let (mut issued, mut members) = (Vec::with_capacity(leads), Vec::with_capacity(leads));
             for (lead, (valid_time, summary)) in going_out.valid.iter().zip(summaries.by_ref().take(leads)).enumerate()
             {
                 let Some(valid_time) = *valid_time else { continue };
                 let distribution = postprocessing.calibrate(valid_time, (catchment, lead), &summary.quantiles)?;
-                issued.push((lead, valid_time, distribution, summary.simulated));
+                issued.push(Lead { lead, valid_time, distribution, simulated: summary.simulated });
                 members.push(summary.members);
             }
-            if going_out.member_values {
+            if going_out.trajectories {
                 let correlation = |lead| postprocessing.correlation(catchment, lead);
-                let distributions = issued.iter().map(|(lead, _, distribution, _)| (*lead, distribution));
-                trajectories.draw(distributions, &mut members, correlation, &mut streams[catchment]);
+                let distributions = issued.iter().map(|issued| (issued.lead, &issued.distribution));
+                drawing.draw(distributions, &mut members, correlation, &mut streams[catchment]);
             }
-            for ((_, valid_time, distribution, simulated), of_members) in issued.iter().zip(&members) {
-                if *valid_time > going_out.until {
-                    continue;
-                }
-                let member_values: Vec<f32> = of_members.iter().map(|value| *value as f32).collect();
+            let going_out_by_now = issued.partition_point(|issued| issued.valid_time <= going_out.until);
+            issued.truncate(going_out_by_now);
+            let row = ForecastRow {
+                catchment: &gauged.id,
+                variable: Variable::Discharge,
+                issue_time,
+                valid_time: issue_time,
+                mean: 0.0,
+                quantiles: &[0.0; QUANTILE_LEVELS.len()],
+                tails: None,
+                simulated: None,
+                members: i32::try_from(self.members).unwrap_or(i32::MAX),
+                scenario: about.scenarios[catchment].name(),
+                state_time,
+                filled_steps,
+                model: models.name(),
+                model_version: models.version(),
+                weights_sha256: models.weights_sha256(),
+                observation_position: about.positions.observation.next,
+                forcing_position: about.positions.forcing.next,
+                supersedes: about.supersedes,
+                reason: about.reason,
+                stage: None,
+                member_values: None,
+                shadow: about.shadow,
+            };
+            let ratings = about.ratings.get(gauged.station());
+            for (issued, of_members) in issued.iter().zip(&members) {
+                let member_values: Option<Vec<f32>> =
+                    going_out.member_values.then(|| of_members.iter().map(|value| *value as f32).collect());
+                let quantiles = issued.distribution.quantiles();
                 rows.push(ForecastRow {
-                    catchment: &gauged.id,
-                    variable: Variable::Discharge,
-                    issue_time,
-                    valid_time: *valid_time,
-                    mean: distribution.mean(),
-                    quantiles: &distribution.quantiles(),
-                    tails: Some(distribution.tails()),
-                    simulated: Some(*simulated),
-                    members: i32::try_from(self.members).unwrap_or(i32::MAX),
-                    scenario: about.scenarios[catchment].name(),
-                    state_time,
-                    filled_steps: i32::try_from(about.filled_steps).unwrap_or(i32::MAX),
-                    model: models.name(),
-                    model_version: models.version(),
-                    weights_sha256: models.weights_sha256(),
-                    observation_position: about.positions.observation.next,
-                    forcing_position: about.positions.forcing.next,
-                    supersedes: about.supersedes,
-                    reason: about.reason,
-                    stage: stage_of(ratings, *valid_time, &distribution.quantiles()),
-                    member_values: Some(member_values.as_slice()).filter(|values| !values.is_empty()),
-                    shadow: about.shadow,
+                    valid_time: issued.valid_time,
+                    mean: issued.distribution.mean(),
+                    quantiles: &quantiles,
+                    tails: Some(issued.distribution.tails()),
+                    simulated: Some(issued.simulated),
+                    stage: stage_of(ratings, issued.valid_time, &quantiles),
+                    member_values: member_values.as_deref(),
+                    ..row
                 });
             }
+            // A shadow's forecasts make no events.
+            if !about.shadow && !gauged.thresholds.is_empty() {
+                let members = &members[..issued.len()];
+                add_events(&mut events, gauged, about.ratings, &issued, members, &row)?;
+            }
         }
-        Ok(rows.finish()?)
+        let events = events.finish()?;
+        Ok(Issued { forecasts: rows.finish()?, events: Some(events).filter(|rows| !rows.is_empty()) })
     }
+}
+
+/// What goes out at an issue time.
+pub(crate) struct Issued {
+    pub(crate) forecasts: Forecasts,
+    pub(crate) events: Option<Events>,
+}
+
+/// One lead time of a catchment's forecast.
+pub(crate) struct Lead {
+    lead: usize,
+    pub(crate) valid_time: Timestamp,
+    pub(crate) distribution: PredictiveDistribution,
+    simulated: f64,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -24,6 +24,7 @@ mod budget;
 mod calibrate;
 mod ensemble;
 mod ensembles;
+mod event;
 mod first_guess;
 mod forecaster;
 mod history;

@@ -8,7 +8,7 @@ use arrow::{
     compute::{concat_batches, filter_record_batch},
 };
 use nilometer_engine::Columns;
-use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Forecasts, Timestamp};
+use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Events, Forecasts, Timestamp};
 
 use crate::{
     ForecastError,
@@ -21,6 +21,7 @@ use crate::{
 /// What goes out of a tick.
 pub(crate) struct Publication {
     pub(crate) forecasts: Option<Forecasts>,
+    pub(crate) events: Option<Events>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
@@ -69,6 +70,7 @@ impl Pending {
         dead_letters.extend(outputs.dead_letters.into_iter().filter(own).map(|refusal| refusal.dead_letter));
         Ok(Publication {
             forecasts: outputs.forecasts,
+            events: outputs.events,
             shadow_forecasts: outputs.shadow_forecasts,
             analyses: joined(analyses.into_iter().chain(outputs.analyses).collect())?,
             dead_letters,

@@ -131,7 +131,7 @@ impl Role {
         publication: Publication,
         inputs: [(Partition, u64); 3],
     ) -> Result<(), ForecastError> {
-        let Publication { forecasts, shadow_forecasts, analyses, dead_letters, snapshots } = publication;
+        let Publication { forecasts, events, shadow_forecasts, analyses, dead_letters, snapshots } = publication;
         self.publish_dead_letters(tick, &dead_letters).await?;
         let analyses = analyses.map(|rows| self.message(tick, Contract::Analysis, rows.into_batch()));
         let forecasts = forecasts.map(|rows| self.message(tick, Contract::Forecast, rows.into_batch()));
@@ -139,7 +139,8 @@ impl Role {
             let (partition, message) = self.message(tick, Contract::ShadowForecast, rows.into_batch());
             self.outbox.meanwhile(self.log.append(partition, message)).await??;
         }
-        let messages = analyses.into_iter().chain(forecasts);
+        let events = events.map(|rows| self.message(tick, Contract::Event, rows.into_batch()));
+        let messages = analyses.into_iter().chain(events).chain(forecasts);
         let metrics = self.metrics.role.clone();
         self.outbox.hand_over(messages, move |_| metrics.done(tick, inputs)).await?;
         if !snapshots.is_empty() {

@@ -7,21 +7,23 @@ use arrow::{
 use nilometer_archive::{object_key, to_parquet, visit};
 use nilometer_engine::Partition;
 use nilometer_schemas::{
-    AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, Flag, ForcingRow, ForcingsBuilder,
-    ForecastRow, ForecastsBuilder, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS,
-    Reason, ScoreRow, ScoresBuilder, StageForecast, ThresholdScore, Timestamp, Variable,
+    AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, EventRow, EventsBuilder, Flag,
+    ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, LeadProbability, ModelRow, ModelsBuilder,
+    ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder, StageForecast,
+    ThresholdScore, Timestamp, Variable,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 pub const DAY: &str = "2014-11-04";
 
 /// What the archive is made of.
-pub const PUBLISHED: [Contract; 8] = [
+pub const PUBLISHED: [Contract; 9] = [
     Contract::Observation,
     Contract::Forcing,
     Contract::Model,
     Contract::Forecast,
     Contract::ShadowForecast,
+    Contract::Event,
     Contract::Analysis,
     Contract::Score,
     Contract::DeadLetter,
@@ -38,6 +40,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
     let catchments = ["C", "A", "B"].map(|name| format!("{name}{number}"));
     let mut observations = ObservationsBuilder::new();
     let mut forcings = ForcingsBuilder::new();
+    let mut events = EventsBuilder::new();
     let mut models = ModelsBuilder::new();
     let mut forecasts = ForecastsBuilder::new();
     let mut analyses = AnalysesBuilder::new();
@@ -114,6 +117,47 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 member_values: (i != 1).then_some(&members),
                 shadow: contract == Contract::ShadowForecast,
             });
+            events.push(EventRow {
+                catchment,
+                station: catchment,
+                threshold: "minor",
+                threshold_name: "Minor flood",
+                variable: Variable::Discharge,
+                level: 150.0,
+                level_m3_s: 150.0,
+                below: false,
+                issue_time: time,
+                until: valid_time,
+                probability: 0.5,
+                by_lead: &[LeadProbability { lead_time_s: 3_600, probability: 0.5 }],
+                crossing_q10: Some(valid_time),
+                crossing_q50: None,
+                crossing_q90: None,
+                peak_q05: value,
+                peak_q50: value,
+                peak_q95: value,
+                peak_time_q10: valid_time,
+                peak_time_q50: valid_time,
+                peak_time_q90: valid_time,
+                duration_s_q10: None,
+                duration_s_q50: None,
+                duration_s_q90: None,
+                volume_m3_q10: None,
+                volume_m3_q50: None,
+                volume_m3_q90: None,
+                rise_q50: 1.0,
+                rise_q95: 2.0,
+                trajectories: 32,
+                scenario: "zero",
+                state_time: time,
+                model: "lstm",
+                model_version: "1",
+                weights_sha256: "0b",
+                observation_position: hour as u64,
+                forcing_position: hour as u64,
+                supersedes: None,
+                reason: None,
+            });
             analyses.push(AnalysisRow {
                 catchment,
                 station: catchment,
@@ -178,6 +222,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
         Contract::Forcing => forcings.finish().unwrap().into_batch(),
         Contract::Model => models.finish().unwrap().into_batch(),
         Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
+        Contract::Event => events.finish().unwrap().into_batch(),
         Contract::Analysis => analyses.finish().unwrap().into_batch(),
         Contract::Score => scores.finish().unwrap().into_batch(),
         Contract::DeadLetter => dead_letters.finish().unwrap().into_batch(),

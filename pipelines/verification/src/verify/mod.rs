@@ -1,7 +1,9 @@
 //! Verify: how good the forecasts of an archive were, a row a catchment and lead time, and their medians.
 
 mod baselines;
+mod events;
 mod scores;
+mod trajectories;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -52,7 +54,9 @@ pub async fn verify(request: &Request) -> Result<String> {
         bail!("the store's archive holds no forecasts; accepted is what hindcast --out or log.store named");
     }
     let observed = observations(request).await?;
-    let (pairs, unmatched) = pairs(request, &observed).await?;
+    let valid_times = valid_times(request).await?;
+    let aligned = aligned(request, &observed, valid_times.as_ref());
+    let (pairs, unmatched) = pairs(request, &observed, &aligned, valid_times.as_ref()).await?;
     if pairs.is_empty() {
         bail!(
             "no forecast of the archive meets an observation; accepted are observations of the same catchments and days ({} catchments have some)",
@@ -67,7 +71,13 @@ pub async fn verify(request: &Request) -> Result<String> {
     fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
     write_csv(&request.out.join("scores.csv"), &rows)?;
     write_parquet(&request.out.join("scores.parquet"), &rows)?;
-    medians(&rows, unmatched, &request.out)
+    let mut text = medians(&rows, unmatched, &request.out)?;
+    let window = (request.from, request.to);
+    let of_thresholds =
+        events::thresholds(&*request.archive, &observed, window, &request.leave_out, &request.out).await?;
+    text.extend(of_thresholds);
+    text.extend(trajectories::trajectories(request, &aligned).await?);
+    Ok(text)
 }
 
 struct Row<'a> {
@@ -97,18 +107,30 @@ async fn observations(request: &Request) -> Result<Observed> {
     }
 }
 
+/// Observed discharge at the ends of steps, by station.
+type Aligned<'a> = BTreeMap<&'a str, BTreeMap<Timestamp, f64>>;
+
+fn aligned<'a>(request: &Request, observed: &'a Observed, valid_times: Option<&ValidTimes>) -> Aligned<'a> {
+    // Where nothing was forecast nothing is held against it.
+    let step_s = valid_times.map_or(1, |valid_times| valid_times.step_s);
+    let align = |readings: &Readings| request.align.series(&readings.discharge_m3_s, step_s);
+    observed.iter().map(|(station, readings)| (station.as_str(), align(readings))).collect()
+}
+
 type ByCatchmentAndLead = BTreeMap<String, BTreeMap<i64, Pairs>>;
 
 /// Forecasts beside what came, and how many forecasts nothing came for.
-async fn pairs(request: &Request, observed: &Observed) -> Result<(ByCatchmentAndLead, u64)> {
+async fn pairs(
+    request: &Request,
+    observed: &Observed,
+    aligned: &Aligned<'_>,
+    valid_times: Option<&ValidTimes>,
+) -> Result<(ByCatchmentAndLead, u64)> {
     let (mut pairs, mut unmatched) = (ByCatchmentAndLead::new(), 0);
-    let Some(valid_times) = valid_times(request).await? else { return Ok((pairs, unmatched)) };
+    let Some(valid_times) = valid_times else { return Ok((pairs, unmatched)) };
     let mut baselines = Baselines::new(observed, Timestamp(valid_times.first.0.saturating_sub(1)), valid_times.last);
-    let align = |readings: &Readings| request.align.series(&readings.discharge_m3_s, valid_times.step_s);
-    let aligned: BTreeMap<&str, BTreeMap<Timestamp, f64>> =
-        observed.iter().map(|(station, readings)| (station.as_str(), align(readings))).collect();
     visit(&*request.archive, Contract::Forecast, None, |batch| {
-        unmatched += add(&Forecasts::try_from(batch)?, request, &aligned, &mut baselines, &mut pairs);
+        unmatched += add(&Forecasts::try_from(batch)?, request, aligned, &mut baselines, &mut pairs);
         Ok::<_, ArchiveError>(())
     })
     .await?;
@@ -145,7 +167,7 @@ async fn valid_times(request: &Request) -> Result<Option<ValidTimes>> {
 fn add(
     rows: &Forecasts,
     request: &Request,
-    observed: &BTreeMap<&str, BTreeMap<Timestamp, f64>>,
+    observed: &Aligned<'_>,
     baselines: &mut Baselines<'_>,
     pairs: &mut ByCatchmentAndLead,
 ) -> u64 {

@@ -6,12 +6,12 @@ use nilometer_schemas::{Forecasts, Timestamp};
 use super::PartitionState;
 use crate::{
     ForecastError,
-    issue::{MemberWeather, Provenance, Weather},
+    issue::{Issued, MemberWeather, Provenance, Weather},
 };
 
 impl PartitionState {
     /// A forecast when one is due, or because of what came late; and the shadow's.
-    pub(super) fn issue(&mut self, tick: Timestamp) -> Result<(Option<Forecasts>, Option<Forecasts>), ForecastError> {
+    pub(super) fn issue(&mut self, tick: Timestamp) -> Result<(Option<Issued>, Option<Forecasts>), ForecastError> {
         let setting = self.setting.clone();
         let (pipeline, late) = (&setting.pipeline, self.late_rows_of(tick));
         let reasons: Vec<String> = late.iter().cloned().chain(self.passed_over(tick)).collect();
@@ -54,14 +54,14 @@ impl PartitionState {
             supersedes: late.as_ref().and(self.progress.issued),
             reason: reason.as_deref(),
         };
-        let forecasts = self.in_force.issue(tick, due, &setting, &weather, &about)?;
+        let issued = self.in_force.issue(tick, due, &setting, &weather, &about)?;
         let about = Provenance { shadow: true, ..about };
         let of_shadow = self.shadow.as_mut().map(|shadow| shadow.issue(tick, due, &setting, &weather, &about));
         let shadow_forecasts = self.or_without_shadow(of_shadow.transpose()).flatten();
-        if forecasts.is_some() {
+        if issued.is_some() {
             self.progress.issued = Some(tick);
             self.report.scenario = Some(scenario);
         }
-        Ok((forecasts, shadow_forecasts))
+        Ok((issued, shadow_forecasts.map(|issued| issued.forecasts)))
     }
 }

@@ -21,7 +21,7 @@ use nilometer_definitions::{Pipeline, Scenario};
 use nilometer_engine::Balance;
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Analyses, AnalysesBuilder, Forecasts, Timestamp, Variable};
+use nilometer_schemas::{Analyses, AnalysesBuilder, Events, Forecasts, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
 pub use self::stored::ENSEMBLE;
@@ -95,6 +95,7 @@ pub(crate) struct PartitionState {
 pub(crate) struct Outputs {
     pub(crate) tick: Timestamp,
     pub(crate) forecasts: Option<Forecasts>,
+    pub(crate) events: Option<Events>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<Refusal>,
@@ -160,11 +161,13 @@ impl PartitionState {
         self.take_steps(tick.time)?;
         let analyses = self.ledger.finish()?;
         self.progress.positions = tick.positions;
-        let (forecasts, shadow_forecasts) = self.issue(tick.time)?;
+        let (issued, shadow_forecasts) = self.issue(tick.time)?;
+        let (forecasts, events) = issued.map_or((None, None), |issued| (Some(issued.forecasts), issued.events));
         self.progress.tick = tick.time;
         Ok(Outputs {
             tick: tick.time,
             forecasts,
+            events,
             shadow_forecasts,
             analyses: Some(analyses).filter(|rows| !rows.is_empty()),
             dead_letters: self.accounts.take_dead_letters(),

@@ -7,10 +7,16 @@ mod run;
 
 use std::{path::Path, sync::Arc};
 
+use arrow::{
+    array::{Array as _, AsArray as _},
+    datatypes::Float64Type,
+};
+
+use nilometer_definitions::{Pipeline, Threshold, ThresholdKind};
 use nilometer_engine::{Entry, Log as _, Message, Metrics, Partition};
 use nilometer_needs::needs;
 use nilometer_packages::Mixture;
-use nilometer_schemas::{Contract, Flag, Forecasts, ObservationRow, ObservationsBuilder, Variable};
+use nilometer_schemas::{Contract, Flag, Forecasts, ObservationRow, ObservationsBuilder, Unit, Variable};
 use nilometer_statistics::{Distribution, scores_of_members};
 use object_store::{ObjectStore, memory::InMemory};
 use proptest::prelude::*;
@@ -40,6 +46,56 @@ fn rows_carry_trajectories_of_their_distribution_where_the_definition_asks_for_t
             scores_of_members(8).iter().map(|score| distribution.at_score(*score) as f32).collect();
         assert!(sorted.contains(&expected), "{numbers:?}");
     }
+}
+
+#[needs(cance)]
+#[test]
+fn each_forecast_says_of_each_threshold_whether_when_and_how_far_it_is_reached() {
+    let threshold = |id: &str, name: Option<&str>, value: f64, below: bool| Threshold {
+        id: id.to_owned(),
+        name: name.map(str::to_owned),
+        value,
+        unit: Unit::CubicMetrePerSecond,
+        kind: ThresholdKind::Flow,
+        below,
+        source: None,
+    };
+    let mut with = Pipeline::clone(&pipeline(&[]));
+    with.catchments[0].thresholds = vec![
+        threshold("low", None, 3.0, true),
+        threshold("minor", Some("Minor flood"), 9.0, false),
+        threshold("major", None, 20.0, false),
+    ];
+    let with = Arc::new(with);
+    let (without, with) = (live(&pipeline(&[]), &on_time(), None, &[]), live(&with, &on_time(), None, &[]));
+    assert_eq!(with.forecasts, without.forecasts, "thresholds change no forecast");
+    assert!(without.events.is_empty());
+    let issues: std::collections::BTreeSet<i64> = with.forecasts.keys().map(|(issued, ..)| *issued).collect();
+    assert_eq!(with.events.len(), issues.len(), "a message an issue");
+    let (mut certain, mut impossible) = (0, 0);
+    for events in &with.events {
+        assert_eq!((0..3).map(|row| events.threshold().value(row)).collect::<Vec<_>>(), ["low", "minor", "major"]);
+        let probability = events.probability().values();
+        assert!(probability[1] >= probability[2], "a higher level is reached no more often");
+        assert_eq!((events.threshold_name().value(1), events.below().value(0)), ("Minor flood", true));
+        for row in 0..3 {
+            let by_lead = events.probability_by_lead().value(row);
+            let by_lead = by_lead.as_primitive::<Float64Type>().values();
+            let largest = by_lead.iter().copied().fold(0.0, f64::max);
+            assert!(probability[row] >= largest, "a horizon is no less likely than an hour of it");
+            assert_eq!(events.crossing_q50().is_valid(row), events.duration_s_q50().is_valid(row));
+            if events.crossing_q50().is_valid(row) {
+                let times = [events.crossing_q10(), events.crossing_q50(), events.crossing_q90()].map(|c| c.value(row));
+                assert!(times.is_sorted() && times[0] > events.issue_time().value(row), "{times:?}");
+                assert!(times[2] <= events.until().value(row));
+            }
+            let peak = [events.peak_q05(), events.peak_q50(), events.peak_q95()].map(|c| c.value(row));
+            assert!(peak.is_sorted(), "{peak:?}");
+            certain += usize::from(probability[row] > 0.9);
+            impossible += usize::from(probability[row] < 0.1);
+        }
+    }
+    assert!(certain > 3 && impossible > 3, "{certain} certain, {impossible} impossible");
 }
 
 fn sorted(members: &[f32]) -> Vec<f32> {

@@ -13,7 +13,7 @@ use nilometer_forecast::{Dependencies, ForecastMetrics, Packages};
 use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{
-    Analyses, Contract, DeadLetters, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
+    Analyses, Contract, DeadLetters, Events, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
     ObservationRow, ObservationsBuilder, Timestamp, Variable,
 };
 use nilometer_testing::root;
@@ -176,6 +176,8 @@ pub(super) struct Left {
     pub(super) shadow_forecasts: Numbers,
     /// of each row of both, what the members said
     pub(super) member_values: Vec<Vec<f32>>,
+    /// messages of events, in order
+    pub(super) events: Vec<Events>,
     pub(super) superseding: Vec<(i64, i64, String)>,
     pub(super) dead_letters: Vec<(String, u64)>,
     /// station, valid time and the tick at which it moved the state
@@ -311,6 +313,7 @@ async fn left(log: &EmbeddedLog, balance: nilometer_engine::Balance, failed_shad
         forecasts: BTreeMap::new(),
         shadow_forecasts: BTreeMap::new(),
         member_values: Vec::new(),
+        events: Vec::new(),
         superseding: Vec::new(),
         dead_letters: Vec::new(),
         ledger: Vec::new(),
@@ -342,6 +345,11 @@ async fn left(log: &EmbeddedLog, balance: nilometer_engine::Balance, failed_shad
         }
     }
     found.superseding.dedup();
+    let mut at = 0;
+    while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Event, 0), at).await.unwrap() {
+        at += 1;
+        found.events.push(Events::try_from(record.batch).unwrap());
+    }
     let mut at = 0;
     while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Analysis, 0), at).await.unwrap() {
         at += 1;
