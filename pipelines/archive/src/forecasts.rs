@@ -17,6 +17,8 @@ pub struct Forecast {
     pub valid_time: Timestamp,
     /// m³ s⁻¹
     pub mean: f64,
+    /// what the models say before any correction, m³ s⁻¹; the mean where an earlier build has forecast
+    pub simulated: f64,
     /// of each level of [`QUANTILE_LEVELS`], m³ s⁻¹
     pub quantiles: [f64; QUANTILE_LEVELS.len()],
     /// the same in stage, where the gauge has a rating
@@ -61,6 +63,7 @@ pub async fn forecasts(store: &dyn ObjectStore, from: Timestamp, to: Timestamp) 
                 issue_time,
                 valid_time: Timestamp(rows.valid_time().value(row)),
                 mean: rows.mean().value(row),
+                simulated: if rows.simulated().is_valid(row) { rows.simulated() } else { rows.mean() }.value(row),
                 quantiles: std::array::from_fn(|q| columns[q].value(row)),
                 stage: rows.rating_version().is_valid(row).then(|| stage(row)),
             };

@@ -20,6 +20,8 @@ use object_store::ObjectStore;
 use plot::Hydrograph;
 use scores::{LeadScores, peaks, score};
 
+/// Where the median is among [`QUANTILE_LEVELS`].
+const MEDIAN: usize = QUANTILE_LEVELS.len() / 2;
 /// Lead times shown, hours.
 const LEADS_H: [i64; 7] = [1, 2, 3, 6, 9, 12, 24];
 /// The lead time of the plots, hours.
@@ -59,7 +61,12 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
         );
     }
     let open_loop = match &request.open_loop {
-        Some(store) => Some(nilometer_archive::forecasts(&**store, request.from, request.to).await?),
+        Some(store) => {
+            let mut all = nilometer_archive::forecasts(&**store, request.from, request.to).await?;
+            // Of the models by themselves, without what their errors have taught.
+            all.values_mut().flat_map(|leads| leads.values_mut()).flatten().for_each(|f| f.mean = f.simulated);
+            Some(all)
+        }
         None => None,
     };
     fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
@@ -139,7 +146,12 @@ impl Gauge<'_> {
                 |lead_h: i64| of(self.forecasts, self.id, lead_h).iter().find(|forecast| forecast.valid_time == time);
             let said = |lead_h: i64| {
                 forecast(lead_h).map_or_else(none, |f| {
-                    format!("{:.1} [{:.1}, {:.1}]", f.mean, f.quantiles[0], f.quantiles[QUANTILE_LEVELS.len() - 1])
+                    format!(
+                        "{:.1} [{:.1}, {:.1}]",
+                        f.quantiles[MEDIAN],
+                        f.quantiles[0],
+                        f.quantiles[QUANTILE_LEVELS.len() - 1]
+                    )
                 })
             };
             writeln!(text, "  {:<22}{value:>10.1}   {:<28}{:<28}m³/s", time.to_string(), said(6), said(12))?;

@@ -8,6 +8,8 @@ use plotters::{coord::Shift, prelude::*};
 
 use nilometer_archive::Forecast;
 
+use super::MEDIAN;
+
 const OBSERVED: RGBColor = RGBColor(20, 20, 20);
 const FAN: RGBColor = RGBColor(31, 119, 180);
 const OPEN_LOOP: RGBColor = RGBColor(200, 120, 30);
@@ -41,7 +43,7 @@ pub fn draw(path: &Path, panels: &[Hydrograph<'_>]) -> Result<()> {
 }
 
 impl Hydrograph<'_> {
-    /// Observed discharge, the mean and the 50 % and 90 % intervals.
+    /// Observed discharge, the median and the 50 % and 90 % intervals.
     fn draw(&self, area: &DrawingArea<SVGBackend<'_>, Shift>) -> Result<()> {
         let fail = |e: &dyn std::fmt::Display| anyhow!("{e}");
         let day = |t: Timestamp| t.seconds_since(self.from) as f64 / 86_400.0;
@@ -94,13 +96,13 @@ impl Hydrograph<'_> {
                 })
                 .map_err(|e| fail(&e))
         };
-        let means = |all: &[&Forecast]| {
-            all.iter().filter(|f| within(&f.valid_time)).map(|f| (day(f.valid_time), f.mean)).collect::<Vec<_>>()
+        let values = |all: &[&Forecast], of: fn(&Forecast) -> f64| {
+            all.iter().filter(|f| within(&f.valid_time)).map(|f| (day(f.valid_time), of(f))).collect::<Vec<_>>()
         };
         if !self.open_loop.is_empty() {
-            line(means(&self.open_loop), OPEN_LOOP, 1, "mean without assimilation".to_owned())?;
+            line(values(&self.open_loop, |f| f.mean), OPEN_LOOP, 1, "model without assimilation".to_owned())?;
         }
-        line(means(&shown), FAN, 2, format!("mean, {}", self.which))?;
+        line(values(&shown, |f| f.quantiles[MEDIAN]), FAN, 2, format!("median, {}", self.which))?;
         let observed = self.observed.iter().filter(|(t, _)| within(t)).map(|(t, q)| (day(*t), *q)).collect();
         line(observed, OBSERVED, 1, "observed".to_owned())?;
         chart

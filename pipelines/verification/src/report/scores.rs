@@ -80,7 +80,14 @@ mod tests {
                 let issue_time = Timestamp(0).plus_s(i * HOUR);
                 let valid_time = issue_time.plus_s(HOUR);
                 let truth = observed[&valid_time];
-                Forecast { issue_time, valid_time, mean: truth, quantiles: [truth; QUANTILE_LEVELS.len()], stage: None }
+                Forecast {
+                    issue_time,
+                    valid_time,
+                    mean: truth,
+                    simulated: truth,
+                    quantiles: [truth; QUANTILE_LEVELS.len()],
+                    stage: None,
+                }
             })
             .collect();
         let scores = score(&forecasts, &observed, &Readings::immediate(observed.clone()));
