@@ -157,6 +157,8 @@ fn what_is_no_level_is_refused_with_what_is_accepted() {
     }
     let twice = thresholds(&[flow("a", "5", "m3 s-1"), flow("a", "6", "m3 s-1")].join(","));
     assert!(twice.contains("has a twice; accepted is each id once"), "{twice}");
+    let dry = "{ id = \"dry\", value = -1, unit = \"m3 s-1\", kind = \"flow\", below = true }";
+    assert!(thresholds(dry).contains("dry at -1 m3 s-1; accepted are flows of 0 or more"));
     let low = "{ id = \"q7q2\", value = 3, unit = \"m3 s-1\", kind = \"flow\", below = true }, \
                { id = \"q7q10\", value = 4, unit = \"m3 s-1\", kind = \"flow\", below = true }";
     assert!(thresholds(low).contains("q7q2 at 3 m3 s-1, then q7q10 at 4 m3 s-1"), "a lower one is reached later");

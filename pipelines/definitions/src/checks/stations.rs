@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 
-use crate::{Catchment, Problem, Threshold};
+use crate::{Catchment, Problem, Threshold, ThresholdKind};
 
 /// What tables write for none: a level of the kind is no level.
 const LIKE_MISSING: f64 = -900.0;
@@ -31,6 +31,11 @@ pub(crate) fn places_and_thresholds(catchments: &[Catchment], problems: &mut Vec
     }
 }
 
+/// A river can fall dry, and is never below that.
+fn is_flow(threshold: &Threshold) -> bool {
+    threshold.value > 0.0 || threshold.below && threshold.value == 0.0
+}
+
 fn thresholds(thresholds: &[Threshold], say: &mut dyn FnMut(String)) {
     let mut seen = BTreeSet::new();
     let mut sound = Vec::new();
@@ -50,8 +55,9 @@ fn thresholds(thresholds: &[Threshold], say: &mut dyn FnMut(String)) {
                 "has {}, which stands for none; accepted are levels, and stations.missing names what stands for none",
                 threshold.shown()
             ));
-        } else if threshold.kind == crate::ThresholdKind::Flow && threshold.value <= 0.0 {
-            say(format!("has {}; accepted are flows above 0", threshold.shown()));
+        } else if threshold.kind == ThresholdKind::Flow && !is_flow(threshold) {
+            let accepted = if threshold.below { "of 0 or more" } else { "above 0" };
+            say(format!("has {}; accepted are flows {accepted}", threshold.shown()));
         } else {
             sound.push(threshold);
         }
