@@ -1,35 +1,10 @@
 //! Online calibration of a predictive distribution: each of its quantiles moves until it is passed as often as it should.
 
 use crate::{
-    distribution::{Distribution, TAIL_NORMAL},
+    distribution::Distribution,
     error::StatisticsError,
+    levels::{CALIBRATED_LEVELS, STANDARD_NORMAL, TAIL_NORMAL},
     series::require_finite,
-};
-
-/// Levels of a distribution that is calibrated: 0.05, 0.10, … 0.95.
-pub const CALIBRATED_LEVELS: usize = 19;
-
-/// Quantiles of the standard normal distribution at these levels.
-pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
-    const UPPER: [f64; 9] = [
-        0.125_661_346_855_074,
-        0.253_347_103_135_8,
-        0.385_320_466_407_568,
-        0.524_400_512_708_041,
-        0.674_489_750_196_082,
-        0.841_621_233_572_914,
-        1.036_433_389_493_79,
-        1.281_551_565_544_6,
-        1.644_853_626_951_473,
-    ];
-    let mut all = [0.0; CALIBRATED_LEVELS];
-    let mut i = 0;
-    while i < UPPER.len() {
-        all[UPPER.len() - 1 - i] = -UPPER[i];
-        all[UPPER.len() + 1 + i] = UPPER[i];
-        i += 1;
-    }
-    all
 };
 
 /// How far from the median an observation may lie to count as it is, in normal scores.

@@ -5,17 +5,10 @@ use std::sync::LazyLock;
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
 use crate::{
-    calibration::{CALIBRATED_LEVELS, STANDARD_NORMAL},
     error::StatisticsError,
+    levels::{CALIBRATED_LEVELS, STANDARD_NORMAL, TAIL_LEVELS, TAIL_NORMAL},
     series::{require_ascending, require_finite},
 };
-
-/// Levels of a distribution beyond those that are calibrated: two below them, two above.
-pub const TAIL_LEVELS: [f64; 4] = [0.01, 0.02, 0.98, 0.99];
-
-/// Quantiles of the standard normal distribution at [`TAIL_LEVELS`].
-pub(crate) const TAIL_NORMAL: [f64; TAIL_LEVELS.len()] =
-    [-2.326_347_874_040_841, -2.053_748_910_631_823, 2.053_748_910_631_823, 2.326_347_874_040_841];
 
 const LEVELS: usize = CALIBRATED_LEVELS + TAIL_LEVELS.len();
 /// Where the calibrated levels begin among all.

@@ -35,7 +35,7 @@ impl ThresholdKind {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Threshold {
-    /// short name in topics, labels and addresses: small letters, digits, `-` and `_`, as `minor` or `q10`
+    /// short name in topics, labels and addresses: a to z, digits, `-` and `_`, as `minor` or `q10`
     pub id: String,
     /// what people call it; the identifier when absent
     pub name: Option<String>,

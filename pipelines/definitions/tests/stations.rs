@@ -149,7 +149,7 @@ fn what_is_no_level_is_refused_with_what_is_accepted() {
         "a, whose unit \"m\" does not measure discharge; accepted is",
         "b at 0 m3 s-1; accepted are flows above 0",
         "c, whose \"mm d-1\" is a depth",
-        "the id \"A b\"; accepted are small letters",
+        "the id \"A b\"; accepted are a to z",
         "d at NaN m3 s-1",
         "timezone: is \"Europe/Parris\"; accepted is a name of the IANA database",
     ] {

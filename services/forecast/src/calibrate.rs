@@ -87,16 +87,18 @@ impl Calibration {
         quantiles_m3_s: &[f64; QUANTILE_LEVELS.len()],
     ) -> Result<Distribution, ForecastError> {
         let regime = self.regime(catchment, quantiles_m3_s[QUANTILE_LEVELS.len() / 2]);
-        let mut calibrators = Vec::with_capacity(4);
+        // Two knots at most, and two regimes of each.
+        let (mut calibrators, mut count) = ([(0.0, &self.calibrators[0]); 4], 0);
         for (knot, weight) in self.knots.iter().enumerate().map(|(at, knot)| (at, knot.weights[lead])) {
             for (of_regime, share) in regime_weights(regime).into_iter().enumerate() {
                 if weight * share > 0.0 {
-                    calibrators.push((weight * share, &self.calibrators[self.place(catchment, knot, of_regime)]));
+                    calibrators[count] = (weight * share, &self.calibrators[self.place(catchment, knot, of_regime)]);
+                    count += 1;
                 }
             }
         }
         let epsilon_m3_s = self.epsilon_m3_s[catchment];
-        let (distribution, issued) = Calibrator::correct(&calibrators, quantiles_m3_s, epsilon_m3_s)?;
+        let (distribution, issued) = Calibrator::correct(&calibrators[..count], quantiles_m3_s, epsilon_m3_s)?;
         let mut waiting = [f32::NAN; FIELDS];
         waiting[..Issued::NUMBERS].copy_from_slice(&issued.numbers());
         waiting[Issued::NUMBERS] = regime as f32;

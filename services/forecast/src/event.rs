@@ -7,7 +7,7 @@ use nilometer_definitions::{Catchment, Threshold, ThresholdKind};
 use nilometer_schemas::{EventRow, EventsBuilder, ForecastRow, LeadProbability, Timestamp};
 use nilometer_statistics::{Level, Reached, crossing};
 
-use crate::{ForecastError, issue::Lead};
+use crate::{ForecastError, lead::Lead};
 
 /// Adds a row for each threshold of a catchment that is a flow, or has one by its rating. `trajectories` are `[L][M]` of the `leads`; `forecast` is
 /// any row of the forecast.

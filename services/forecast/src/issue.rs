@@ -9,7 +9,7 @@ use nilometer_packages::Mixture;
 use nilometer_schemas::{
     Events, EventsBuilder, ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable,
 };
-use nilometer_statistics::{Distribution as PredictiveDistribution, STANDARD_NORMAL, quantiles};
+use nilometer_statistics::{STANDARD_NORMAL, quantiles};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
@@ -19,6 +19,7 @@ use crate::{
     event::add_events,
     history::History,
     layout::Layout,
+    lead::Lead,
     postprocess::Postprocessing,
     stage::stage_of,
     tick::Positions,
@@ -425,14 +426,6 @@ impl Outlook {
 pub(crate) struct Issued {
     pub(crate) forecasts: Forecasts,
     pub(crate) events: Option<Events>,
-}
-
-/// One lead time of a catchment's forecast.
-pub(crate) struct Lead {
-    lead: usize,
-    pub(crate) valid_time: Timestamp,
-    pub(crate) distribution: PredictiveDistribution,
-    simulated: f64,
 }
 
 #[derive(Debug, Clone, Default)]

@@ -32,6 +32,7 @@ mod inspection;
 mod issue;
 mod late_rows;
 mod layout;
+mod lead;
 mod ledger;
 mod metrics;
 mod outstanding;

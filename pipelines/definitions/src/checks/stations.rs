@@ -43,7 +43,7 @@ fn thresholds(thresholds: &[Threshold], say: &mut dyn FnMut(String)) {
         let id = &threshold.id;
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
         if id.is_empty() || !id.bytes().all(fits) {
-            say(format!("has the id {id:?}; accepted are small letters, digits, - and _"));
+            say(format!("has the id {id:?}; accepted are a to z, digits, - and _"));
         }
         if !seen.insert(id) {
             say(format!("has {id} twice; accepted is each id once"));
