@@ -38,9 +38,10 @@ use object_store::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 9] = [
+const PUBLISHED: [(&str, Contract); 10] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_event", Contract::Event),
+    ("publish_state", Contract::State),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
     ("publish_observation", Contract::Observation),
@@ -281,7 +282,7 @@ fn start(
                 partition: Partition::new(contract, 0),
                 refuses_as: matches!(
                     contract,
-                    Contract::Forecast | Contract::Event | Contract::Analysis | Contract::Score
+                    Contract::Forecast | Contract::Event | Contract::State | Contract::Analysis | Contract::Score
                 )
                 .then_some(name),
                 snapshot_every: 3,

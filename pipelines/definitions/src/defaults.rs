@@ -48,8 +48,10 @@ pub(crate) const ASSIMILATION: [StepDefault; 7] = [
 ];
 
 /// Of `[forecast]`.
-pub(crate) const FORECAST: [StepDefault; 1] =
-    [StepDefault { key: "every", says: "time.step", value: |step| Value::String(step.to_string()) }];
+pub(crate) const FORECAST: [StepDefault; 2] = [
+    StepDefault { key: "every", says: "time.step", value: |step| Value::String(step.to_string()) },
+    StepDefault { key: "state_every", says: "time.step", value: |step| Value::String(step.to_string()) },
+];
 
 /// Puts into sections what they leave out and the step decides.
 pub(crate) fn complete(definition: &mut Table, step: Span) {

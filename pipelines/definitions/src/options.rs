@@ -206,6 +206,8 @@ pub struct ForecastOptions {
     pub every: Span,
     /// weather beyond the issue time
     pub scenario: Scenario,
+    /// how often what the stores of the models hold goes out, `state.v1`
+    pub state_every: Span,
     /// how many years the scenario of past years remembers; each takes the memory of its forcing
     #[serde(default = "decade")]
     pub years: u32,

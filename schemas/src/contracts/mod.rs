@@ -12,6 +12,7 @@ mod model;
 mod observation;
 mod raw;
 mod score;
+mod state;
 
 use std::{
     collections::HashMap,
@@ -44,6 +45,7 @@ pub use self::{
     observation::{ObservationRow, Observations, ObservationsBuilder},
     raw::{RawMessageRow, RawMessages, RawMessagesBuilder},
     score::{ScoreRow, Scores, ScoresBuilder, ThresholdScore},
+    state::{STATE_LEVELS, StateRow, States, StatesBuilder},
 };
 
 /// Metadata key that says which instant of its period a value is labelled with. Always `end` here.
@@ -103,6 +105,8 @@ contracts! {
     ShadowForecast = "shadow_forecast.v1", "forecast.v4", Forecasts;
     /// what forecasts say of thresholds
     Event = "event.v1", "event.v1", Events;
+    /// what the stores of a model hold
+    State = "state.v1", "state.v1", States;
     /// what each observation did to the state
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was

@@ -46,6 +46,7 @@ mod role;
 mod setting;
 mod stage;
 mod state;
+mod storage;
 mod stores;
 mod tick;
 mod trajectories;

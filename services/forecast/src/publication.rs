@@ -8,7 +8,7 @@ use arrow::{
     compute::{concat_batches, filter_record_batch},
 };
 use nilometer_engine::Columns;
-use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Events, Forecasts, Timestamp};
+use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Events, Forecasts, States, Timestamp};
 
 use crate::{
     ForecastError,
@@ -22,6 +22,7 @@ use crate::{
 pub(crate) struct Publication {
     pub(crate) forecasts: Option<Forecasts>,
     pub(crate) events: Option<Events>,
+    pub(crate) states: Option<States>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
@@ -71,6 +72,7 @@ impl Pending {
         Ok(Publication {
             forecasts: outputs.forecasts,
             events: outputs.events,
+            states: outputs.states,
             shadow_forecasts: outputs.shadow_forecasts,
             analyses: joined(analyses.into_iter().chain(outputs.analyses).collect())?,
             dead_letters,

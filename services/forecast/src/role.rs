@@ -131,7 +131,8 @@ impl Role {
         publication: Publication,
         inputs: [(Partition, u64); 3],
     ) -> Result<(), ForecastError> {
-        let Publication { forecasts, events, shadow_forecasts, analyses, dead_letters, snapshots } = publication;
+        let Publication { forecasts, events, states, shadow_forecasts, analyses, dead_letters, snapshots } =
+            publication;
         self.publish_dead_letters(tick, &dead_letters).await?;
         let analyses = analyses.map(|rows| self.message(tick, Contract::Analysis, rows.into_batch()));
         let forecasts = forecasts.map(|rows| self.message(tick, Contract::Forecast, rows.into_batch()));
@@ -140,7 +141,8 @@ impl Role {
             self.outbox.meanwhile(self.log.append(partition, message)).await??;
         }
         let events = events.map(|rows| self.message(tick, Contract::Event, rows.into_batch()));
-        let messages = analyses.into_iter().chain(events).chain(forecasts);
+        let states = states.map(|rows| self.message(tick, Contract::State, rows.into_batch()));
+        let messages = analyses.into_iter().chain(states).chain(events).chain(forecasts);
         let metrics = self.metrics.role.clone();
         self.outbox.hand_over(messages, move |_| metrics.done(tick, inputs)).await?;
         if !snapshots.is_empty() {

@@ -11,12 +11,13 @@ use crate::{
 };
 
 /// Every role, in the order of the flow.
-pub static ROLES: [RoleEntry; 12] = [
+pub static ROLES: [RoleEntry; 13] = [
     ingest::ROLE,
     forecast::ROLE,
     score::ROLE,
     publish::role("publish_forecast", &[Contract::Forecast], publish::REFUSES),
     publish::role("publish_event", &[Contract::Event], publish::REFUSES),
+    publish::role("publish_state", &[Contract::State], publish::REFUSES),
     publish::role("publish_analysis", &[Contract::Analysis], publish::REFUSES),
     publish::role("publish_score", &[Contract::Score], publish::REFUSES),
     publish::role("publish_observation", &[Contract::Observation], &[]),

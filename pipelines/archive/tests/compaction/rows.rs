@@ -9,21 +9,22 @@ use nilometer_engine::Partition;
 use nilometer_schemas::{
     AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, EventRow, EventsBuilder, Flag,
     ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, LeadProbability, ModelRow, ModelsBuilder,
-    ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder, StageForecast,
-    ThresholdScore, Timestamp, Variable,
+    ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder, StageForecast, StateRow,
+    StatesBuilder, ThresholdScore, Timestamp, Variable,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 pub const DAY: &str = "2014-11-04";
 
 /// What the archive is made of.
-pub const PUBLISHED: [Contract; 9] = [
+pub const PUBLISHED: [Contract; 10] = [
     Contract::Observation,
     Contract::Forcing,
     Contract::Model,
     Contract::Forecast,
     Contract::ShadowForecast,
     Contract::Event,
+    Contract::State,
     Contract::Analysis,
     Contract::Score,
     Contract::DeadLetter,
@@ -41,6 +42,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
     let mut observations = ObservationsBuilder::new();
     let mut forcings = ForcingsBuilder::new();
     let mut events = EventsBuilder::new();
+    let mut states = StatesBuilder::new();
     let mut models = ModelsBuilder::new();
     let mut forecasts = ForecastsBuilder::new();
     let mut analyses = AnalysesBuilder::new();
@@ -116,6 +118,17 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 }),
                 member_values: (i != 1).then_some(&members),
                 shadow: contract == Contract::ShadowForecast,
+            });
+            states.push(StateRow {
+                catchment,
+                valid_time: time,
+                analysis_time: time,
+                store: if lead == 1 { "snow_store" } else { "soil_store" },
+                mean: value,
+                quantiles: [-2.0, -1.0, 0.0, 1.0, 2.0].map(|off| value + off),
+                members: 32,
+                model: "hybrid",
+                weights_sha256: "00",
             });
             events.push(EventRow {
                 catchment,
@@ -222,6 +235,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
         Contract::Forcing => forcings.finish().unwrap().into_batch(),
         Contract::Model => models.finish().unwrap().into_batch(),
         Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
+        Contract::State => states.finish().unwrap().into_batch(),
         Contract::Event => events.finish().unwrap().into_batch(),
         Contract::Analysis => analyses.finish().unwrap().into_batch(),
         Contract::Score => scores.finish().unwrap().into_batch(),

@@ -51,6 +51,7 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
     for (path, span, smallest, unit) in [
         ("forecast.horizon", forecast.horizon, step, step),
         ("forecast.every", forecast.every, tick, tick),
+        ("forecast.state_every", forecast.state_every, step, step),
         ("forecast.wait", forecast.wait, 0, step),
         ("forecast.lateness", forecast.lateness, 0, 1),
     ] {

@@ -21,7 +21,7 @@ use nilometer_definitions::{Pipeline, Scenario};
 use nilometer_engine::Balance;
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Analyses, AnalysesBuilder, Events, Forecasts, Timestamp, Variable};
+use nilometer_schemas::{Analyses, AnalysesBuilder, Events, Forecasts, States, StatesBuilder, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 
 pub use self::stored::ENSEMBLE;
@@ -88,6 +88,7 @@ pub(crate) struct PartitionState {
     /// there in the scenario of past years
     history: Option<History>,
     ledger: AnalysesBuilder,
+    storage: StatesBuilder,
     report: Report,
 }
 
@@ -96,6 +97,7 @@ pub(crate) struct Outputs {
     pub(crate) tick: Timestamp,
     pub(crate) forecasts: Option<Forecasts>,
     pub(crate) events: Option<Events>,
+    pub(crate) states: Option<States>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<Refusal>,
@@ -122,6 +124,7 @@ impl PartitionState {
             in_force: Forecaster::new(&setting, runtime, models, setting.begin())?,
             shadow: None,
             ledger: AnalysesBuilder::default(),
+            storage: StatesBuilder::default(),
             report: Report::default(),
             runtime: runtime.clone(),
             setting,
@@ -159,7 +162,7 @@ impl PartitionState {
         tick.observations.iter().try_for_each(|message| self.admit_observations(message, tick.time))?;
         self.place_late_rows(tick.time)?;
         self.take_steps(tick.time)?;
-        let analyses = self.ledger.finish()?;
+        let (analyses, states) = (self.ledger.finish()?, self.storage.finish()?);
         self.progress.positions = tick.positions;
         let (issued, shadow_forecasts) = self.issue(tick.time)?;
         let (forecasts, events) = issued.map_or((None, None), |issued| (Some(issued.forecasts), issued.events));
@@ -168,6 +171,7 @@ impl PartitionState {
             tick: tick.time,
             forecasts,
             events,
+            states: Some(states).filter(|rows| !rows.is_empty()),
             shadow_forecasts,
             analyses: Some(analyses).filter(|rows| !rows.is_empty()),
             dead_letters: self.accounts.take_dead_letters(),

@@ -9,6 +9,7 @@ use crate::{
     forecaster::{Forecaster, Read},
     ledger::Heading,
     report::StepReport,
+    storage,
 };
 
 impl PartitionState {
@@ -77,6 +78,11 @@ impl PartitionState {
                 for (state, member) in ensembles.each().zip(models.members()) {
                     heading.of(&member.package).enter(state, &mut self.ledger);
                 }
+            }
+        }
+        if step > setting.leads.from && step.is_multiple_of_s(pipeline.forecast.state_every.seconds()) {
+            for (state, member) in ensembles.each().zip(models.members()) {
+                storage::enter(state, &member.package, &heading, &mut self.storage)?;
             }
         }
         balance.used += forcing_rows + read.due.len() as u64;

@@ -98,6 +98,24 @@ fn each_forecast_says_of_each_threshold_whether_when_and_how_far_it_is_reached()
     assert!(certain > 3 && impossible > 3, "{certain} certain, {impossible} impossible");
 }
 
+#[needs(cance)]
+#[test]
+fn what_stores_hold_is_said_once_a_step_also_where_steps_are_taken_again() {
+    let mut rows = on_time();
+    rows.iter_mut().find(|r| r.hour == 30 && r.catchment == 1).unwrap().arrives = 35;
+    let hourly = live(&pipeline(&[]), &rows, None, &[40, 200]);
+    let steps: std::collections::BTreeSet<i64> = hourly.states.iter().map(|(time, ..)| *time).collect();
+    let each: std::collections::BTreeSet<_> = hourly.states.iter().collect();
+    assert_eq!(each.len(), hourly.states.len(), "none twice");
+    let stores: std::collections::BTreeSet<&str> = hourly.states.iter().map(|(.., store)| store.as_str()).collect();
+    assert_eq!(hourly.states.len(), steps.len() * 3 * stores.len());
+    assert!(stores.contains("soil_store") && steps.len() > 48, "{stores:?} in {} steps", steps.len());
+    let six_hourly = live(&pipeline(&["forecast.state_every=6h"]), &rows, None, &[]);
+    let every_sixth = steps.iter().filter(|time| **time % (6 * 3_600 * 1_000_000) == 0).count();
+    assert_eq!(six_hourly.states.len(), every_sixth * 3 * stores.len());
+    assert_eq!(six_hourly.forecasts, hourly.forecasts);
+}
+
 fn sorted(members: &[f32]) -> Vec<f32> {
     let mut members = members.to_vec();
     members.sort_by(f32::total_cmp);

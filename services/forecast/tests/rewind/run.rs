@@ -14,7 +14,7 @@ use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{
     Analyses, Contract, DeadLetters, Events, Flag, ForcingRow, ForcingsBuilder, Forecasts, ModelRow, ModelsBuilder,
-    ObservationRow, ObservationsBuilder, Timestamp, Variable,
+    ObservationRow, ObservationsBuilder, States, Timestamp, Variable,
 };
 use nilometer_testing::root;
 use object_store::{ObjectStore, ObjectStoreExt as _, memory::InMemory};
@@ -178,6 +178,8 @@ pub(super) struct Left {
     pub(super) member_values: Vec<Vec<f32>>,
     /// messages of events, in order
     pub(super) events: Vec<Events>,
+    /// end of step, catchment and store of each row of states
+    pub(super) states: Vec<(i64, String, String)>,
     pub(super) superseding: Vec<(i64, i64, String)>,
     pub(super) dead_letters: Vec<(String, u64)>,
     /// station, valid time and the tick at which it moved the state
@@ -314,6 +316,7 @@ async fn left(log: &EmbeddedLog, balance: nilometer_engine::Balance, failed_shad
         shadow_forecasts: BTreeMap::new(),
         member_values: Vec::new(),
         events: Vec::new(),
+        states: Vec::new(),
         superseding: Vec::new(),
         dead_letters: Vec::new(),
         ledger: Vec::new(),
@@ -349,6 +352,15 @@ async fn left(log: &EmbeddedLog, balance: nilometer_engine::Balance, failed_shad
     while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Event, 0), at).await.unwrap() {
         at += 1;
         found.events.push(Events::try_from(record.batch).unwrap());
+    }
+    let mut at = 0;
+    while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::State, 0), at).await.unwrap() {
+        at += 1;
+        let rows = States::try_from(record.batch).unwrap();
+        let row = |r: usize| {
+            (rows.valid_time().value(r), rows.catchment().value(r).to_owned(), rows.store().value(r).to_owned())
+        };
+        found.states.extend((0..rows.len()).map(row));
     }
     let mut at = 0;
     while let Some(Entry::Record(record)) = log.read(Partition::new(Contract::Analysis, 0), at).await.unwrap() {

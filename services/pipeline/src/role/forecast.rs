@@ -13,7 +13,14 @@ pub const ROLE: RoleEntry = RoleEntry {
     name: "forecast",
     kind: RoleKind::Forecast,
     reads: &[Contract::Model, Contract::Forcing, Contract::Observation],
-    appends: &[Contract::Forecast, Contract::ShadowForecast, Contract::Event, Contract::Analysis, Contract::DeadLetter],
+    appends: &[
+        Contract::Forecast,
+        Contract::ShadowForecast,
+        Contract::Event,
+        Contract::State,
+        Contract::Analysis,
+        Contract::DeadLetter,
+    ],
     needed_from: |_, snapshots, ordinal| {
         Box::pin(async move { Ok(nilometer_forecast::needed_from(&snapshots, ordinal).await?.map(Vec::from)) })
     },
