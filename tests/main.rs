@@ -4,6 +4,7 @@
 
 mod support;
 
+mod alerts;
 mod bad_input;
 mod changes;
 mod commands;
@@ -11,6 +12,7 @@ mod compaction;
 mod crash;
 mod damage;
 mod first_guess;
+mod flood_night;
 mod frozen;
 mod hindcast;
 mod kafka_log;

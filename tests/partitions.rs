@@ -101,7 +101,7 @@ fn processes_that_come_go_and_die_share_the_partitions_without_a_gap_or_a_double
     };
     // Ten hours a second.
     let ingest = start("ingest", "ingest", "", &["--speed", "36000"]);
-    let publish = start("publish", "publish", "", &[]);
+    let publish = start("alert,publish", "publish", "", &[]);
     let published = || files(&shared.join("archive/forecast.v1")).len();
     let further = |files: usize| {
         let before = published();

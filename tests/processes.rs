@@ -13,7 +13,7 @@ use nilometer_needs::needs;
 use nilometer_schemas::Contract;
 
 const FROM: &str = "2014-10-08T00:00:00Z";
-const ROLES: [&str; 4] = ["ingest", "forecast", "score", "publish"];
+const ROLES: [&str; 5] = ["ingest", "forecast", "score", "alert", "publish"];
 /// A replay in which eight hours come a second: however fast the machine is, kills meet living processes.
 const PACED: [&str; 2] = ["--speed", "28800"];
 
@@ -36,11 +36,11 @@ fn start_with(role: &str, set: &[String], folder: &Path, more: &[&str]) -> Proce
 
 #[needs(cance, kafka)]
 #[test]
-fn one_process_and_four_give_what_the_embedded_log_gives() {
+fn one_process_and_many_give_what_the_embedded_log_gives() {
     let broker = Broker::start(1);
     let folder = tempfile::tempdir().unwrap();
     let to = "2014-10-10T23:00:00Z";
-    let stores = ["embedded", "one", "four"].map(|name| folder.path().join(name));
+    let stores = ["embedded", "one", "many"].map(|name| folder.path().join(name));
     succeed(nilometer("replay", &definition(), &window(&stores[0], FROM, to)));
     let expected = files(&stores[0].join("archive"));
     assert!(expected.keys().any(|key| key.starts_with("score.v1")));
@@ -56,16 +56,16 @@ fn one_process_and_four_give_what_the_embedded_log_gives() {
     again.arg("--out").arg(&stores[1]);
     refused(&again.output().unwrap(), &["messages of an earlier run", "another prefix"]);
 
-    let four = on_kafka(window(&stores[2], FROM, to), &broker, "four");
-    create_topics(&definition(), &four);
+    let many = on_kafka(window(&stores[2], FROM, to), &broker, "many");
+    create_topics(&definition(), &many);
     // Readers are there before writers, and the other way round.
-    ["publish", "forecast", "ingest", "score"]
-        .map(|role| start(role, &four, folder.path()))
+    ["publish", "forecast", "alert", "ingest", "score"]
+        .map(|role| start(role, &many, folder.path()))
         .into_iter()
         .for_each(Process::end);
     same(&expected, &files(&stores[2].join("archive")));
     assert!(
-        watermarks(&broker, "four", Partition::new(Contract::Forecast, 0)).is_sorted_by(|a, b| a < b),
+        watermarks(&broker, "many", Partition::new(Contract::Forecast, 0)).is_sorted_by(|a, b| a < b),
         "no forecast twice"
     );
 
@@ -112,7 +112,10 @@ fn a_subscriber_that_sleeps_holds_no_role_up_and_misses_nothing() {
     create_topics(&definition(), &set);
     let mut publish = start("publish", &set, folder.path());
     publish.signal("STOP");
-    ["ingest", "forecast", "score"].map(|role| start(role, &set, folder.path())).into_iter().for_each(Process::end);
+    ["ingest", "forecast", "score", "alert"]
+        .map(|role| start(role, &set, folder.path()))
+        .into_iter()
+        .for_each(Process::end);
     assert!(publish.lives() && files(&slow.join("archive")).is_empty());
     publish.signal("CONT");
     publish.end();
@@ -144,7 +147,7 @@ fn roles_and_the_broker_killed_at_any_moment_leave_the_same_archive_and_no_forec
             broker.revive(0);
             continue;
         }
-        let role = ROLES[arbitrary.below(4) as usize];
+        let role = ROLES[arbitrary.below(ROLES.len() as u64) as usize];
         let process = processes.get_mut(role).unwrap();
         met += usize::from(process.lives());
         process.kill();

@@ -19,15 +19,16 @@ use crate::support::Arbitrary;
 use crate::support::distant::Distant;
 use crate::support::shaken::Shaken;
 use futures::TryStreamExt as _;
+use nilometer_alert::AlertMetrics;
 use nilometer_connectors::{Arrival, Cursor, Look, Source, SourceError, Window};
 use nilometer_definitions::{Partitioning, Pipeline};
-use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Partition, Snapshots};
+use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Numbered, Partition, Snapshots};
 use nilometer_forecast::{ForecastMetrics, Packages};
-use nilometer_ingest::Lines;
+use nilometer_ingest::{Action, Lines};
 use nilometer_needs::needs;
 use nilometer_packages::{Announcement, Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Contract, Timestamp};
+use nilometer_schemas::{ActionKind, Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
 use nilometer_testing::{Definition, scaled, toml};
 use nilometer_transforms::{AverageOptions, Averager, Format, Payload, RawBatch, Whole, check::CheckRules};
@@ -38,9 +39,11 @@ use object_store::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 10] = [
+const PUBLISHED: [(&str, Contract); 12] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_event", Contract::Event),
+    ("publish_alert", Contract::Alert),
+    ("publish_operator", Contract::Operator),
     ("publish_state", Contract::State),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
@@ -105,7 +108,10 @@ fn world() -> World {
         )
         .section_of_cance("assimilation")
         .weather_and_flow("10min");
-    let minor = toml! { thresholds = [{ id = "minor", value = 6.0, unit = "m3 s-1", kind = "flow" }] };
+    let minor = toml! { thresholds = [
+        { id = "action", value = 3.6, unit = "m3 s-1", kind = "flow" },
+        { id = "minor", value = 6.0, unit = "m3 s-1", kind = "flow" },
+    ] };
     let of_gauge = |definition: Definition, (gauge, area_km2): (&str, f64)| {
         definition.catchment(gauge, area_km2, if gauge == GAUGES[0].0 { minor.clone() } else { toml::Table::new() })
     };
@@ -198,7 +204,7 @@ struct Actor {
 }
 
 fn cast() -> Vec<Actor> {
-    let roles = [("ingest", 0), ("forecast", 1), ("score", 2)].into_iter();
+    let roles = [("ingest", 0), ("forecast", 1), ("score", 2), ("alert", 2)].into_iter();
     let all = roles.chain(PUBLISHED.map(|(name, _)| (name, 3)));
     all.map(|(name, place)| Actor { name, place, running: None, ended: false }).collect()
 }
@@ -240,6 +246,7 @@ fn start(
                 log,
                 snapshots,
                 packages: PackageStore::new(store.clone()),
+                actions: Action::of_store(store.clone()),
                 sources,
                 lines: Lines { decoders, ratings: BTreeMap::new(), rules, averager },
                 clock: Clock::Replay { from: pipeline.time.from, to: pipeline.time.to, every_s: 3_600, speed: None },
@@ -272,6 +279,13 @@ fn start(
                 async move { nilometer_score::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e)) },
             )
         }
+        "alert" => {
+            let metrics = AlertMetrics::new(metrics.role("alert"), metrics.registry()).unwrap();
+            let dependencies = nilometer_alert::Dependencies { log, snapshots, metrics, partition: 0 };
+            Box::pin(
+                async move { nilometer_alert::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e)) },
+            )
+        }
         _ => {
             let (_, contract) = PUBLISHED.into_iter().find(|(published, _)| *published == name).unwrap();
             let dependencies = nilometer_publish::Dependencies {
@@ -282,7 +296,12 @@ fn start(
                 partition: Partition::new(contract, 0),
                 refuses_as: matches!(
                     contract,
-                    Contract::Forecast | Contract::Event | Contract::State | Contract::Analysis | Contract::Score
+                    Contract::Forecast
+                        | Contract::Event
+                        | Contract::Alert
+                        | Contract::State
+                        | Contract::Analysis
+                        | Contract::Score
                 )
                 .then_some(name),
                 snapshot_every: 3,
@@ -319,7 +338,33 @@ async fn announce(world: &World, packages: &PackageStore) {
     for (models, from, weight) in changes {
         packages.publish(models).await.unwrap();
         let announcement = Announcement::of(models, "a test".to_owned(), "simulation".to_owned(), Timestamp(0));
-        packages.announce(&Announcement { from, weight, ..announcement }).await.unwrap();
+        packages.announcements().ask(&Announcement { from, weight, ..announcement }).await.unwrap();
+    }
+}
+
+/// What an operator does about the alerts of the first gauge, some hours after they rise.
+async fn operate(world: &World, actions: &Numbered<Action>) {
+    let hour = |hour: i64| Some(world.pipeline.time.from.plus_s(hour * 3_600));
+    let deeds = [
+        (ActionKind::Acknowledge, hour(8), hour(20)),
+        (ActionKind::Note, hour(9), None),
+        (ActionKind::Silence, hour(9), hour(12)),
+    ];
+    for (action, from, until) in deeds {
+        let action = Action {
+            station: GAUGES[0].0.to_owned(),
+            kind: None,
+            threshold: Some("action".to_owned()),
+            action,
+            operator: "ana".to_owned(),
+            note: Some("seen from the bridge".to_owned()),
+            until,
+            level: None,
+            unit: None,
+            action_time: Timestamp(0),
+            from,
+        };
+        actions.ask(&action).await.unwrap();
     }
 }
 
@@ -330,6 +375,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
     let store: Arc<dyn ObjectStore> = Arc::new(shaken.clone());
     let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
     announce(world, &PackageStore::new(shaken.store.clone())).await;
+    operate(world, &Action::of_store(shaken.store.clone())).await;
     let (mut log, mut actors, mut done) = (open(), cast(), Done::default());
     let landed = Arc::new(AtomicUsize::new(0));
     let mut arbitrary = Arbitrary(seed.unwrap_or(0));
@@ -428,6 +474,9 @@ fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
         let shadows = quiet.archive.keys().filter(|key| key.contains("/shadow_forecast.v1/")).count() as i64;
         assert_eq!(shadows, HOURS - HOURS / 3);
         assert!(["score.v1", "dead_letter.v1", "raw.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
+        let alerts = quiet.archive.keys().filter(|key| key.contains("/alert.v1/")).count() as i64;
+        assert!(alerts > HOURS / 2, "{alerts} messages of alerts");
+        assert_eq!(quiet.watermarks["operator.v1"], [ticks[8], ticks[9]], "the two actions of one hour in one message");
         let mut all = Done::default();
         let mut seed = 0;
         while all.kills < KILLS {

@@ -18,6 +18,7 @@ fn main() -> io::Result<()> {
         ("onnxruntime", onnxruntime(&root)),
         ("kafka", kafka(&root)?),
         ("s3", s3(&root)?),
+        ("receivers", receivers(&root)?),
         ("camels", camels(&root)),
         ("wres", wres(&root)),
         ("small_disk", small_disk()),
@@ -65,6 +66,14 @@ fn s3(root: &Path) -> io::Result<Lack> {
     };
     let there = fetched(&root.join(".cache/s3"), &[&file]);
     Ok((!there).then(|| format!("the S3 server {server} is absent; run {set}ops/s3 fetch, which says what it needs")))
+}
+
+/// Alertmanager and the validator of messages.
+fn receivers(root: &Path) -> io::Result<Lack> {
+    let version = of_script(&root.join("ops/receivers"), "CAPVALIDATOR")?;
+    let there = fetched(&root.join(".cache/receivers"), &[&format!("cap-{version}/.complete")])
+        && succeeds(Command::new("prometheus-alertmanager").arg("--version"));
+    Ok((!there).then(|| "Alertmanager is absent; run ops/receivers fetch, which says what it needs".to_owned()))
 }
 
 fn camels(root: &Path) -> Lack {

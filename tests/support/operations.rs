@@ -137,6 +137,7 @@ impl Services<'_> {
             raw: None,
             snapshots: self.snapshots("ingest"),
             packages: PackageStore::new(self.store.clone()),
+            actions: nilometer_ingest::Action::of_store(self.store.clone()),
             sources,
             lines,
             clock: Clock::Wall { every_s, catch_up: self.operation.catch_up, time },

@@ -9,16 +9,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::TryStreamExt as _;
+use nilometer_engine::{Asked, Numbered};
 use nilometer_schemas::Timestamp;
-use object_store::{Error, ObjectStore, ObjectStoreExt as _, PutMode, path::Path};
+use object_store::{Error, ObjectStore, ObjectStoreExt as _, path::Path};
 use serde::{Deserialize, Serialize};
 
 use crate::Mixture;
 
 /// The folder of a store that holds packages.
 pub const MODELS: &str = "models";
-const ANNOUNCEMENTS: &str = "announcements";
-const TAKEN: &str = "taken";
 /// The author of what a definition names.
 pub const DEFINITION: &str = "definition";
 
@@ -63,8 +62,13 @@ impl Announcement {
             from: None,
         }
     }
+}
 
-    /// What of it no row of `model.v1` can say.
+impl Asked for Announcement {
+    fn from(&self) -> Option<Timestamp> {
+        self.from
+    }
+
     fn problem(&self) -> Option<String> {
         let digits = self.package_sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         if !digits || self.package_sha256.len() != 64 {
@@ -86,21 +90,6 @@ pub enum PackageStoreError {
         #[source]
         source: Error,
     },
-    /// an object is not what we had written
-    #[error("{key}: {detail}; accepted is what `nilometer models publish` writes: restore the object")]
-    Damaged {
-        /// object key
-        key: String,
-        /// what is wrong
-        detail: String,
-    },
-}
-
-/// The tick from which on an announcement is in force.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TakenAt {
-    tick: Timestamp,
 }
 
 /// Packages and announcements of one store.
@@ -149,58 +138,10 @@ impl PackageStore {
         Ok(files)
     }
 
-    /// Announces a package under the next number, and gives the number.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn announce(&self, announcement: &Announcement) -> Result<u64, PackageStoreError> {
-        let mut number = 1 + self.list(&Path::from(MODELS).join(ANNOUNCEMENTS)).await?.len() as u64;
-        loop {
-            if self.create(&key(ANNOUNCEMENTS, number), announcement).await? {
-                return Ok(number);
-            }
-            number += 1;
-        }
-    }
-
-    /// An announcement by its number; none where there is none yet.
-    ///
-    /// # Errors
-    /// What the store says, or that the object is damaged.
-    pub async fn announcement(&self, number: u64) -> Result<Option<Announcement>, PackageStoreError> {
-        let key = key(ANNOUNCEMENTS, number);
-        let announcement: Option<Announcement> = self.read(&key).await?;
-        let problem = announcement.as_ref().and_then(Announcement::problem);
-        problem.map_or(Ok(announcement), |detail| Err(PackageStoreError::Damaged { key: key.to_string(), detail }))
-    }
-
-    /// Every announcement, in the order of their numbers.
-    ///
-    /// # Errors
-    /// What the store says, or that an object is damaged.
-    pub async fn announcements(&self) -> Result<Vec<Announcement>, PackageStoreError> {
-        let mut all = Vec::new();
-        while let Some(announcement) = self.announcement(all.len() as u64 + 1).await? {
-            all.push(announcement);
-        }
-        Ok(all)
-    }
-
-    /// The tick from which on an announcement is in force, where that is decided.
-    ///
-    /// # Errors
-    /// What the store says, or that the object is damaged.
-    pub async fn taken_at(&self, number: u64) -> Result<Option<Timestamp>, PackageStoreError> {
-        let taken: Option<TakenAt> = self.read(&key(TAKEN, number)).await?;
-        Ok(taken.map(|taken| taken.tick))
-    }
-
-    /// Decides that an announcement is in force from a tick on. It is decided once.
-    ///
-    /// # Errors
-    /// What the store says.
-    pub async fn take(&self, number: u64, tick: Timestamp) -> Result<(), PackageStoreError> {
-        self.create(&key(TAKEN, number), &TakenAt { tick }).await.map(drop)
+    /// What is announced: which package is to be in force, or a shadow.
+    #[must_use]
+    pub fn announcements(&self) -> Numbered<Announcement> {
+        Numbered::new(self.store.clone(), MODELS)
     }
 
     async fn list(&self, folder: &Path) -> Result<Vec<Path>, PackageStoreError> {
@@ -209,25 +150,6 @@ impl PackageStore {
         keys.sort();
         Ok(keys)
     }
-
-    /// Whether the object was not there.
-    async fn create(&self, key: &Path, content: &impl Serialize) -> Result<bool, PackageStoreError> {
-        let json = serde_json::to_vec_pretty(content).map_err(|error| damaged(key, &error))?;
-        match self.store.put_opts(key, json.into(), PutMode::Create.into()).await {
-            Ok(_) => Ok(true),
-            Err(Error::AlreadyExists { .. } | Error::Precondition { .. }) => Ok(false),
-            Err(source) => Err(failed(key, source)),
-        }
-    }
-
-    async fn read<T: for<'de> Deserialize<'de>>(&self, key: &Path) -> Result<Option<T>, PackageStoreError> {
-        let found = match self.store.get(key).await {
-            Ok(found) => found.bytes().await.map_err(|source| failed(key, source))?,
-            Err(Error::NotFound { .. }) => return Ok(None),
-            Err(source) => return Err(failed(key, source)),
-        };
-        serde_json::from_slice(&found).map(Some).map_err(|error| damaged(key, &error))
-    }
 }
 
 /// The folder of a package.
@@ -235,16 +157,8 @@ fn folder(content_sha256: &str) -> Path {
     Path::from(MODELS).join(content_sha256)
 }
 
-fn key(kind: &str, number: u64) -> Path {
-    Path::from(MODELS).join(kind).join(format!("{number:08}.json"))
-}
-
 fn failed(key: &Path, source: Error) -> PackageStoreError {
     PackageStoreError::Store { key: key.to_string(), source }
-}
-
-fn damaged(key: &Path, error: &serde_json::Error) -> PackageStoreError {
-    PackageStoreError::Damaged { key: key.to_string(), detail: error.to_string() }
 }
 
 /// A file name with folders, below a key.
@@ -289,32 +203,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn announcements_are_numbered_without_a_hole_and_taken_once() {
-        let packages = PackageStore::new(Arc::new(InMemory::new()));
-        let models = zoo("exphydro-cance");
-        let announce = |reason: &str| Announcement::of(&models, reason.to_owned(), "test".to_owned(), Timestamp(0));
-        for (number, reason) in [(1, "first"), (2, "second")] {
-            assert_eq!(packages.announce(&announce(reason)).await.unwrap(), number);
-        }
-        assert_eq!(packages.announcements().await.unwrap(), [announce("first"), announce("second")]);
-        assert_eq!(packages.taken_at(1).await.unwrap(), None);
-        for tick in [Timestamp(5), Timestamp(9)] {
-            packages.take(1, tick).await.unwrap();
-            assert_eq!(packages.taken_at(1).await.unwrap(), Some(Timestamp(5)));
-        }
-    }
-
-    #[tokio::test]
     async fn a_damaged_announcement_is_named() {
         let whole = Announcement::of(&zoo("exphydro-cance"), "a test".to_owned(), "test".to_owned(), Timestamp(0));
-        let heavy = serde_json::to_string(&Announcement { weight: 2.0, ..whole.clone() }).unwrap();
-        let nowhere = serde_json::to_string(&Announcement { package_sha256: "../log".to_owned(), ..whole }).unwrap();
-        for (text, why) in [("{".to_owned(), "EOF"), (heavy, "weight is 2"), (nowhere, "package_sha256 is")] {
-            let store = Arc::new(InMemory::new());
-            store.put(&key(ANNOUNCEMENTS, 1), text.into()).await.unwrap();
-            let error = PackageStore::new(store).announcement(1).await.unwrap_err().to_string();
+        let heavy = Announcement { weight: 2.0, ..whole.clone() };
+        let nowhere = Announcement { package_sha256: "../log".to_owned(), ..whole };
+        for (damaged, why) in [(heavy, "weight is 2"), (nowhere, "package_sha256 is")] {
+            let announcements = PackageStore::new(Arc::new(InMemory::new())).announcements();
+            announcements.ask(&damaged).await.unwrap();
+            let error = announcements.asked(1).await.unwrap_err().to_string();
             assert!(error.contains("models/announcements/00000001.json: ") && error.contains(why), "{error}");
-            assert!(error.contains("accepted is"), "{error}");
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::{
 };
 
 const LEVELS: usize = CALIBRATED_LEVELS + TAIL_LEVELS.len();
+/// What is less likely has no probability: quantiles say nothing of it, and the numbers near 0 that a processor may take for 0 make it another on another
+/// thread.
+const SMALLEST: f64 = 1e-12;
 /// Where the calibrated levels begin among all.
 const FIRST: usize = TAIL_LEVELS.len() / 2;
 
@@ -121,7 +124,7 @@ impl Distribution {
             return 1.0 - level(low + 1);
         }
         let score = NORMAL[low] + (NORMAL[low + 1] - NORMAL[low]) * (value - from) / (to - from);
-        Normal::standard().sf(score)
+        Some(Normal::standard().sf(score)).filter(|probability| *probability >= SMALLEST).unwrap_or(0.0)
     }
 
     /// The value of a normal score: the quantile of the level that the score has in a standard normal distribution.

@@ -62,6 +62,7 @@ mod contingency;
 mod correlation;
 mod crossing;
 mod distribution;
+mod drought;
 mod duration;
 mod energy;
 mod ensemble;
@@ -77,6 +78,7 @@ mod quantile;
 mod rank;
 mod running;
 mod series;
+mod standardized;
 mod threshold;
 mod verification;
 
@@ -86,6 +88,9 @@ pub use contingency::Contingency;
 pub use correlation::ScoreCorrelation;
 pub use crossing::{CROSSING_LEVELS, Crossing, Level, PEAK_LEVELS, RISE_LEVELS, Reached, crossing};
 pub use distribution::{Distribution, couple, scores_of_members};
+pub use drought::{
+    CLASS_PERCENTILES, DroughtChange, DroughtClass, PERSISTENCE_DAYS, class_of, percentile, score_of_percentile,
+};
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use energy::{energy_score, variogram_score};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
@@ -101,5 +106,6 @@ pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quant
 pub use rank::{Flatness, flatness, pit_of_members, pit_of_quantiles, rank, seeded_uniform};
 pub use running::RunningScore;
 pub use series::{Paired, mean, paired};
+pub use standardized::{Family, LARGEST_SCORE, Standardized, WATER_BALANCE_OFFSET_MM, accumulated};
 pub use threshold::{BrierParts, brier_parts, brier_score, exceedance_of_members, exceedance_of_quantiles};
 pub use verification::{Newest, climate_of_day, counts, day_that_ends};

@@ -8,6 +8,7 @@
 //!
 //! Relative paths are relative to the definition file. A [`Pipeline`] is valid; roles take it as it is.
 
+mod alerts;
 mod all_errors;
 mod assimilation;
 mod checks;
@@ -21,6 +22,7 @@ mod pipeline;
 pub mod reference;
 mod stations;
 
+pub use alerts::{AlertOptions, AlertmanagerOptions, CapStatus, FeedOptions, WebhookOptions};
 pub use assimilation::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, GivenStores, RiverOptions,
     SnowCoverOptions, SnowOptions, SoilMoistureOptions, StoreSection, VariationalOptions,

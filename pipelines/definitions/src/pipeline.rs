@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{
-    AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    OperationsOptions, Problem, ServeOptions, StationTable, TimeOptions,
+    AlertOptions, AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions,
+    NetworkOptions, OperationsOptions, Problem, ServeOptions, StationTable, TimeOptions,
     all_errors::{collect, join},
     checks, defaults,
     effect::{self, Given},
@@ -62,6 +62,8 @@ pub struct Pipeline {
     pub assimilation: AssimilationOptions,
     /// the forecasts
     pub forecast: ForecastOptions,
+    /// when thresholds are watched and warned of
+    pub alerts: AlertOptions,
     /// where everything lies
     pub log: LogOptions,
     /// how `run` behaves
@@ -178,6 +180,7 @@ impl Pipeline {
         let ratings: BTreeMap<String, Ratings> = reader.optional("rating");
         let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
         let log: Option<LogOptions> = reader.section("log");
+        let alerts: AlertOptions = reader.optional("alerts");
         let operations: OperationsOptions = reader.optional("operations");
         let serve: ServeOptions = reader.optional("serve");
         for key in table.keys() {
@@ -201,6 +204,7 @@ impl Pipeline {
         if let Some(model) = &model {
             checks::model(model, &mut problems);
         }
+        alerts.problems(&mut problems);
         checks::catchments(&catchments, &station_checks, &mut problems);
         checks::places_and_thresholds(&catchments, &mut problems);
         for (key, message) in checks.problems() {
@@ -255,6 +259,7 @@ impl Pipeline {
                     models,
                     assimilation,
                     forecast,
+                    alerts,
                     log,
                     operations,
                     serve,

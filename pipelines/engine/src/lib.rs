@@ -45,6 +45,7 @@ mod lease;
 mod lifecycle;
 mod log;
 mod metrics;
+mod numbered;
 mod outbox;
 mod queue;
 mod shares;
@@ -81,6 +82,7 @@ pub use log::{
     retain,
 };
 pub use metrics::{Metrics, RoleMetrics};
+pub use numbered::{Asked, Numbered, NumberedError};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use shares::{Share, SharedLog, Shares};

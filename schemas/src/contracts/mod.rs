@@ -2,6 +2,7 @@
 //!
 //! A contract that is added has a file here, a line in [`contracts!`], and its rendering in `schemas/frozen`.
 
+mod alert;
 mod analysis;
 mod dead_letter;
 mod event;
@@ -10,6 +11,7 @@ mod forecast;
 mod grid;
 mod model;
 mod observation;
+mod operator;
 mod raw;
 mod score;
 mod state;
@@ -32,6 +34,7 @@ use crate::{
 };
 
 pub use self::{
+    alert::{AlertChange, AlertKind, AlertRow, AlertState, Alerts, AlertsBuilder, GaugeData},
     analysis::{Analyses, AnalysesBuilder, AnalysisRow},
     dead_letter::{DeadLetterRow, DeadLetters, DeadLettersBuilder, Reason},
     event::{EventRow, Events, EventsBuilder, LeadProbability},
@@ -43,6 +46,7 @@ pub use self::{
     grid::{GridField, Grids, GridsBuilder},
     model::{ModelRow, Models, ModelsBuilder},
     observation::{ObservationRow, Observations, ObservationsBuilder},
+    operator::{ActionKind, ActionRow, Actions, ActionsBuilder},
     raw::{RawMessageRow, RawMessages, RawMessagesBuilder},
     score::{ScoreRow, Scores, ScoresBuilder, ThresholdScore},
     state::{STATE_LEVELS, StateRow, States, StatesBuilder},
@@ -105,6 +109,10 @@ contracts! {
     ShadowForecast = "shadow_forecast.v1", "forecast.v4", Forecasts;
     /// what forecasts say of thresholds
     Event = "event.v1", "event.v1", Events;
+    /// what deserves somebody's attention
+    Alert = "alert.v1", "alert.v1", Alerts;
+    /// what operators do about it
+    Operator = "operator.v1", "operator.v1", Actions;
     /// what the stores of a model hold
     State = "state.v1", "state.v1", States;
     /// what each observation did to the state

@@ -36,6 +36,10 @@ pub(crate) struct Calibration {
     /// of the scores of each lead time with those of the one before it
     correlations: Vec<ScoreCorrelation>,
     flows: Vec<MeanFlow>,
+    /// time of each gauge's newest reading
+    newest: Vec<Option<Timestamp>>,
+    /// age of a newest reading from which on a gauge says less than usual, s
+    late_after_s: i64,
     issued: Outstanding<FIELDS>,
 }
 
@@ -61,8 +65,8 @@ struct MeanFlow {
 
 impl Calibration {
     /// Nothing learned, nothing waiting. `rate` 0 leaves every distribution as it is; `epsilon_m3_s` `[C]` is what a flow's logarithm
-    /// begins at.
-    pub(crate) fn new(epsilon_m3_s: Vec<f64>, leads: usize, step_s: i64, rate: f64) -> Self {
+    /// begins at; a gauge whose newest reading is older than `late_after_s` is as far ahead of its forecasts as that.
+    pub(crate) fn new(epsilon_m3_s: Vec<f64>, leads: usize, step_s: i64, rate: f64, late_after_s: i64) -> Self {
         let (catchments, knots) = (epsilon_m3_s.len(), knots(leads, &[]));
         Self {
             leads,
@@ -73,6 +77,8 @@ impl Calibration {
             knots,
             correlations: vec![ScoreCorrelation::default(); catchments * leads],
             flows: vec![MeanFlow::default(); catchments],
+            newest: vec![None; catchments],
+            late_after_s,
             issued: Outstanding::new(catchments, leads, step_s),
         }
     }
@@ -87,9 +93,10 @@ impl Calibration {
         quantiles_m3_s: &[f64; QUANTILE_LEVELS.len()],
     ) -> Result<Distribution, ForecastError> {
         let regime = self.regime(catchment, quantiles_m3_s[QUANTILE_LEVELS.len() / 2]);
+        let as_far_ahead = self.as_far_ahead(valid_time, catchment, lead);
         // Two knots at most, and two regimes of each.
         let (mut calibrators, mut count) = ([(0.0, &self.calibrators[0]); 4], 0);
-        for (knot, weight) in self.knots.iter().enumerate().map(|(at, knot)| (at, knot.weights[lead])) {
+        for (knot, weight) in self.knots.iter().enumerate().map(|(at, knot)| (at, knot.weights[as_far_ahead])) {
             for (of_regime, share) in regime_weights(regime).into_iter().enumerate() {
                 if weight * share > 0.0 {
                     calibrators[count] = (weight * share, &self.calibrators[self.place(catchment, knot, of_regime)]);
@@ -106,9 +113,18 @@ impl Calibration {
         Ok(distribution)
     }
 
+    /// The lead time whose errors a forecast is likely to have: its own, and that much more as the gauge has been silent for.
+    fn as_far_ahead(&self, valid_time: Timestamp, catchment: usize, lead: usize) -> usize {
+        let Some(newest) = self.newest[catchment] else { return lead };
+        let issued = valid_time.plus_s(-(lead as i64 + 1) * self.step_s);
+        let silent_s = issued.seconds_since(newest) - self.late_after_s;
+        (lead + usize::try_from(silent_s / self.step_s).unwrap_or(0)).min(self.leads - 1)
+    }
+
     /// Learns from the observation of a catchment at `valid_time`; every lead that had forecast it learns once.
     pub(crate) fn observe(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
         let log = (discharge_m3_s + self.epsilon_m3_s[catchment]).ln();
+        self.newest[catchment] = self.newest[catchment].max(Some(valid_time));
         let verified: Vec<(usize, [f32; FIELDS])> = self.issued.take(valid_time, catchment).collect();
         for (at, knot) in self.knots.iter().enumerate() {
             // Several lead times may learn of one observation: together they count as one.
@@ -171,6 +187,7 @@ impl Calibration {
             own.iter().flat_map(ScoreCorrelation::numbers).collect::<Vec<_>>()
         });
         columns.f32("calibration.flow", |catchment| [self.flows[catchment].m3_s, self.flows[catchment].observations]);
+        columns.i64("calibration.newest", |catchment| self.newest[catchment].map(|time| time.0));
         self.issued.store("calibration.distributions", columns);
     }
 
@@ -189,6 +206,9 @@ impl Calibration {
             }
             if let Some([m3_s, observations]) = rows.f32("calibration.flow", catchment) {
                 self.flows[catchment] = MeanFlow { m3_s: *m3_s, observations: *observations };
+            }
+            if let Some([newest]) = rows.i64("calibration.newest", catchment) {
+                self.newest[catchment] = Some(Timestamp(*newest));
             }
         }
         self.issued.restore("calibration.distributions", rows);
@@ -296,7 +316,7 @@ mod tests {
 
     #[test]
     fn only_the_forecasts_of_that_hour_and_flow_regime_learn() {
-        let mut c = Calibration::new(vec![0.01; 2], 3, HOUR, 0.1);
+        let mut c = Calibration::new(vec![0.01; 2], 3, HOUR, 0.1, 2 * HOUR);
         c.observe(hour(0), 1, 10.0);
         for lead in 0..3 {
             let issued = c.issue(hour(5), 1, lead, &flat(10.0)).unwrap();
@@ -317,6 +337,17 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_gauge_is_corrected_as_what_is_further_ahead() {
+        let mut c = Calibration::new(vec![0.01], 8, HOUR, 0.1, 2 * HOUR);
+        assert_eq!(c.as_far_ahead(hour(9), 0, 0), 0, "it has never read");
+        c.observe(hour(0), 0, 10.0);
+        // Issued at hours 1 to 10, for the hour behind.
+        let found: Vec<usize> = (1..=10).map(|issued| c.as_far_ahead(hour(issued + 1), 0, 0)).collect();
+        assert_eq!(found, [0, 0, 1, 2, 3, 4, 5, 6, 7, 7]);
+        assert_eq!(c.as_far_ahead(hour(7), 0, 2), 4, "issued at hour 4, for hour 7");
+    }
+
+    #[test]
     fn weights_are_hats_that_sum_to_one_and_pass_without_a_jump() {
         let knots = knots(24, &[]);
         assert_eq!(knots.iter().map(|knot| knot.lead + 1).collect::<Vec<_>>(), [1, 2, 4, 8, 16, 24]);
@@ -334,7 +365,7 @@ mod tests {
         for (before, after) in knots.iter().zip(&longer) {
             assert_eq!(before.weights, after.weights[..24], "a longer horizon leaves them as they are");
         }
-        let mut c = Calibration::new(vec![0.01], 1, HOUR, 0.1);
+        let mut c = Calibration::new(vec![0.01], 1, HOUR, 0.1, 2 * HOUR);
         c.observe(hour(0), 0, 10.0);
         let regimes = [1.0, 2.5, 5.0, 10.0, 20.0, 28.0, 40.0, 90.0].map(|median| c.regime(0, median));
         assert!(regimes.is_sorted() && regimes[0] == 0.0 && regimes[3] == USUAL && regimes[7] == 2.0, "{regimes:?}");
@@ -344,7 +375,7 @@ mod tests {
 
     #[test]
     fn corrections_of_neighbouring_lead_times_hang_together() {
-        let mut c = Calibration::new(vec![0.01], 24, HOUR, 0.03);
+        let mut c = Calibration::new(vec![0.01], 24, HOUR, 0.03, 2 * HOUR);
         // Errors grow with lead time, and come in an order without pattern.
         for t in 0..2_000 {
             for lead in 0..24 {
@@ -361,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_forecast_remembers_how_it_did_at_the_lead_time_before() {
-        let mut c = Calibration::new(vec![0.01], 4, HOUR, 0.03);
+        let mut c = Calibration::new(vec![0.01], 4, HOUR, 0.03, 2 * HOUR);
         // Whole forecasts are off, one up and the next down: what is off at one lead time is off at the next.
         for start in (0..400).map(|n| 4 * n) {
             for lead in [0, 1, 3] {
@@ -377,14 +408,14 @@ mod tests {
 
     #[test]
     fn a_snapshot_goes_on_with_another_catchment_and_a_longer_horizon() {
-        let mut before = Calibration::new(vec![0.01], 3, HOUR, 0.1);
+        let mut before = Calibration::new(vec![0.01], 3, HOUR, 0.1, 2 * HOUR);
         before.observe(hour(0), 0, 10.0);
         before.issue(hour(4), 0, 1, &flat(10.0)).unwrap();
         before.observe(hour(4), 0, 12.0);
         before.issue(hour(5), 0, 2, &flat(10.0)).unwrap();
         let mut columns = ColumnsBuilder::new(["gauge"]);
         before.store(&mut columns);
-        let mut after = Calibration::new(vec![0.01; 2], 5, HOUR, 0.1);
+        let mut after = Calibration::new(vec![0.01; 2], 5, HOUR, 0.1, 2 * HOUR);
         after.restore(&columns.finish().unwrap().keyed(["new", "gauge"]));
         before.observe(hour(5), 0, 1.0);
         after.observe(hour(5), 1, 1.0);
@@ -409,7 +440,7 @@ mod tests {
         columns.f32("calibration.learned", |_| {
             (0..6).flat_map(|lead| (0..REGIMES).flat_map(move |_| of_lead(lead))).collect::<Vec<f32>>()
         });
-        let mut after = Calibration::new(vec![0.01], 6, HOUR, 0.1);
+        let mut after = Calibration::new(vec![0.01], 6, HOUR, 0.1, 2 * HOUR);
         after.restore(&columns.finish().unwrap().keyed(["gauge"]));
         for (knot, lead) in [0, 1, 3, 5].into_iter().enumerate() {
             let calibrator = &after.calibrators[after.place(0, knot, 2)];

@@ -30,7 +30,13 @@ impl Postprocessing {
         };
         Self {
             updating: updates.then(|| OutputUpdating::new(catchments, leads, step_s)),
-            calibration: Calibration::new(epsilon_m3_s.clone(), leads, step_s, pipeline.forecast.calibration_rate),
+            calibration: Calibration::new(
+                epsilon_m3_s.clone(),
+                leads,
+                step_s,
+                pipeline.forecast.calibration_rate,
+                pipeline.alerts.ages_s(pipeline)[0],
+            ),
             epsilon_m3_s,
         }
     }

@@ -21,7 +21,7 @@ use crate::{
 /// What goes out of a tick.
 pub(crate) struct Publication {
     pub(crate) forecasts: Option<Forecasts>,
-    pub(crate) events: Option<Events>,
+    pub(crate) events: Events,
     pub(crate) states: Option<States>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,

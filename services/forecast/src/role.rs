@@ -140,9 +140,9 @@ impl Role {
             let (partition, message) = self.message(tick, Contract::ShadowForecast, rows.into_batch());
             self.outbox.meanwhile(self.log.append(partition, message)).await??;
         }
-        let events = events.map(|rows| self.message(tick, Contract::Event, rows.into_batch()));
+        let events = self.message(tick, Contract::Event, events.into_batch());
         let states = states.map(|rows| self.message(tick, Contract::State, rows.into_batch()));
-        let messages = analyses.into_iter().chain(states).chain(events).chain(forecasts);
+        let messages = analyses.into_iter().chain(states).chain([events]).chain(forecasts);
         let metrics = self.metrics.role.clone();
         self.outbox.hand_over(messages, move |_| metrics.done(tick, inputs)).await?;
         if !snapshots.is_empty() {

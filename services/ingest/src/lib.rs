@@ -11,13 +11,16 @@
 //!
 //! What sources give once (`landing.rs`) goes to raw.v1 with its bytes before it is decoded, and the tick takes it from there.
 //!
-//! What is announced of models (`announcements.rs`) goes to model.v1 before the other rows of its tick, and only when there is something.
+//! What was asked of the pipeline (`asked.rs`), models and actions of operators, goes to model.v1 and operator.v1 before the other rows of its tick, and only
+//! when there is something.
 //!
 //! Invariants:
 //! - rows received = used + rejected, every rejected row in a dead letter with its bytes;
 //! - a tick is appended once a topic and partition, whatever crashes: its sequence is the tick.
 
-mod announcements;
+mod actions;
+mod asked;
+mod due;
 mod landing;
 mod reader;
 mod role;
@@ -28,11 +31,11 @@ mod tick;
 mod writer;
 
 use nilometer_connectors::SourceError;
-use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
-use nilometer_packages::PackageStoreError;
+use nilometer_engine::{BalanceError, LogError, NumberedError, SnapshotError, VersionError};
 use nilometer_schemas::SchemaError;
 use nilometer_transforms::AverageError;
 
+pub use actions::{Action, OPERATOR};
 pub use role::{Dependencies, needed_from, run};
 pub use tally::{SourceTallies, SourceTally};
 pub use tick::{Intake, Lines};
@@ -70,9 +73,9 @@ pub enum IngestError {
     /// a grid does not fit the catchments
     #[error("grids cannot be averaged")]
     Average(#[from] AverageError),
-    /// the announced models cannot be read
-    #[error("the announced models cannot be read")]
-    Packages(#[from] PackageStoreError),
+    /// what was asked cannot be read
+    #[error("what was asked of the pipeline cannot be read")]
+    Asked(#[from] NumberedError),
     /// the log failed
     #[error("the log cannot go on")]
     Log(#[from] LogError),

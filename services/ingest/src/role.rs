@@ -5,14 +5,15 @@ use std::{collections::BTreeMap, sync::Arc};
 use nilometer_connectors::Source;
 use nilometer_definitions::Partitioning;
 use nilometer_engine::{
-    Balance, Clock, DeadLetterLog, Log, Metrics, Outbox, Position, SnapshotError, Snapshots, Stop, queue,
+    Balance, Clock, DeadLetterLog, Log, Metrics, Numbered, Outbox, Position, SnapshotError, Snapshots, Stop, queue,
 };
 use nilometer_packages::PackageStore;
 use tokio::task::JoinSet;
 
 use crate::{
-    IngestError, Lines, PRODUCER,
-    announcements::Announcements,
+    Action, IngestError, Lines, PRODUCER,
+    asked::Asked,
+    due::{Due, reached},
     landing::Landing,
     reader::{ReadTick, Reader},
     state::{Planned, Stored},
@@ -32,6 +33,8 @@ pub struct Dependencies {
     pub snapshots: Snapshots,
     /// the models that are announced
     pub packages: PackageStore,
+    /// what operators do
+    pub actions: Numbered<Action>,
     /// what is read, in the order in which a tick takes them
     pub sources: Vec<Box<dyn Source>>,
     /// how it is decoded
@@ -54,8 +57,20 @@ pub struct Dependencies {
 /// # Errors
 /// [`IngestError`] when the role cannot go on.
 pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, IngestError> {
-    let Dependencies { log, raw, snapshots, packages, sources, lines, clock, snapshot_every, growing, metrics, parts } =
-        dependencies;
+    let Dependencies {
+        log,
+        raw,
+        snapshots,
+        packages,
+        actions,
+        sources,
+        lines,
+        clock,
+        snapshot_every,
+        growing,
+        metrics,
+        parts,
+    } = dependencies;
     let newest = snapshots.newest::<Stored>().await?;
     let mut state = newest.map(|found| found.content.into_current(PRODUCER)).transpose()?.unwrap_or_default();
     let role_metrics = metrics.role(PRODUCER);
@@ -81,9 +96,11 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     let mut reading = JoinSet::new();
     reading.spawn(reader.run(state.clone(), sender, stop.clone()));
     let planned = state.planned.as_ref().map(|planned| planned.look.tick);
-    let next = state.announcements + 1;
-    let mut announcements =
-        Announcements::new(packages, next, &*log, parts.numbers(), planned, growing, role_metrics.clone()).await?;
+    let reached = reached(&*log, parts.numbers(), planned).await?;
+    let mut asked = Asked {
+        models: Due::new(packages.announcements(), state.announcements + 1, reached, growing, role_metrics.clone()),
+        actions: Due::new(actions, state.actions + 1, reached, growing, role_metrics.clone()),
+    };
     let outbox = Outbox::new(log.clone());
     let mut writer = Writer {
         log,
@@ -103,13 +120,14 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
             writer.save(&state).await?;
         }
         let rows = writer.decode(&mut state, batches).await?;
-        writer.append(look.tick, announcements.rows(look.tick).await?, rows).await?;
+        writer.append(look.tick, asked.rows(look.tick).await?, rows).await?;
         state.intake.sources.show(&metrics);
         state.tick = Some(look.tick);
         state.cursors = cursors;
         state.raw = raw;
         state.planned = None;
-        state.announcements = announcements.next() - 1;
+        state.announcements = asked.models.next() - 1;
+        state.actions = asked.actions.next() - 1;
         since_save += 1;
         if since_save >= snapshot_every && !growing {
             writer.save(&state).await?;

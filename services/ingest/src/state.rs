@@ -33,6 +33,9 @@ pub(crate) struct IngestState {
     /// announcements that the log has rows of
     #[serde(default)]
     pub(crate) announcements: u64,
+    /// actions of operators that the log has rows of
+    #[serde(default)]
+    pub(crate) actions: u64,
     /// position of raw.v1 up to which it has taken messages
     #[serde(default)]
     pub(crate) raw: u64,

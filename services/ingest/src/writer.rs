@@ -7,11 +7,12 @@ use nilometer_definitions::Partitioning;
 use nilometer_engine::{
     Appended, Columns, DeadLetterLog, Log, Message, Outbox, Partition, RoleMetrics, Snapshots, off_reactor,
 };
-use nilometer_schemas::{Contract, Models, Timestamp};
+use nilometer_schemas::{Contract, Timestamp};
 use nilometer_transforms::RawBatch;
 
 use crate::{
     IngestError, Lines, PRODUCER,
+    asked::AskedRows,
     route::route,
     state::{IngestState, Stored},
     tick::{Rows, dead_letters_batch},
@@ -47,13 +48,23 @@ impl Writer {
         rows
     }
 
-    /// Hands a tick over to the log: the models and the dead letters first, and they are waited for. So a reader that has the tick's rows finds the models
-    /// that are in force for it, and nothing is used before what was refused beside it is known.
-    pub(crate) async fn append(&mut self, tick: Timestamp, models: Models, rows: Rows) -> Result<(), IngestError> {
+    /// Hands a tick over to the log: what was asked and the dead letters first, and they are waited for. So a reader that has the tick's rows finds the
+    /// models that are in force for it, and nothing is used before what was refused beside it is known.
+    pub(crate) async fn append(&mut self, tick: Timestamp, asked: AskedRows, rows: Rows) -> Result<(), IngestError> {
+        let AskedRows { models, actions } = asked;
         if !models.is_empty() {
             for number in self.parts.numbers() {
                 let message = message(tick, models.batch().clone());
                 self.outbox.meanwhile(self.log.append(Partition::new(Contract::Model, number), message)).await??;
+            }
+        }
+        if !actions.is_empty() {
+            let numbers: Vec<u32> = self.parts.numbers().collect();
+            let of_station = |station: &str| self.parts.of_station(station);
+            let parted = route(actions.batch(), actions.station(), &numbers, of_station)?;
+            for (number, rows) in numbers.into_iter().zip(parted).filter(|(_, rows)| rows.num_rows() > 0) {
+                let message = message(tick, rows);
+                self.outbox.meanwhile(self.log.append(Partition::new(Contract::Operator, number), message)).await??;
             }
         }
         if !rows.dead_letters.is_empty() {

@@ -5,18 +5,24 @@ use nilometer_engine::{Snapshots, Stop};
 use nilometer_schemas::Contract;
 
 use crate::{
-    role::{Making, Role, RoleEntry, forecast, ingest, publish, score},
+    role::{Making, Role, RoleEntry, alert, forecast, ingest, notify, publish, score},
     role_kind::RoleKind,
     roles::Roles,
 };
 
 /// Every role, in the order of the flow.
-pub static ROLES: [RoleEntry; 13] = [
+pub static ROLES: [RoleEntry; 19] = [
     ingest::ROLE,
     forecast::ROLE,
     score::ROLE,
+    alert::ROLE,
+    notify::ALERTMANAGER,
+    notify::WEBHOOK,
+    notify::FEED_FILES,
     publish::role("publish_forecast", &[Contract::Forecast], publish::REFUSES),
     publish::role("publish_event", &[Contract::Event], publish::REFUSES),
+    publish::role("publish_alert", &[Contract::Alert], publish::REFUSES),
+    publish::role("publish_operator", &[Contract::Operator], &[]),
     publish::role("publish_state", &[Contract::State], publish::REFUSES),
     publish::role("publish_analysis", &[Contract::Analysis], publish::REFUSES),
     publish::role("publish_score", &[Contract::Score], publish::REFUSES),
@@ -60,7 +66,11 @@ impl Roles {
             };
             Ok((name, (role.make)(&making)?))
         };
-        let roles = ROLES.iter().filter(|role| role.kind == kind).map(make).collect::<Result<_>>()?;
+        let roles = ROLES
+            .iter()
+            .filter(|role| role.kind == kind && role.is_of(&self.pipeline))
+            .map(make)
+            .collect::<Result<_>>()?;
         if kind != RoleKind::Ingest {
             self.exposition.show(kind, number, metrics.registry().clone());
         }
@@ -76,7 +86,7 @@ impl Roles {
             RoleKind::Ingest => vec![self.parts.first()],
             _ => self.parts.numbers().collect(),
         };
-        let of_kind = || ROLES.iter().filter(|role| role.kind == kind);
+        let of_kind = || ROLES.iter().filter(|role| role.kind == kind && role.is_of(&self.pipeline));
         numbers.iter().flat_map(|number| of_kind().map(|role| self.snapshots(kind, role.name, *number))).collect()
     }
 

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, bail};
 use nilometer_connectors::{FolderSeries, folder::Gap};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{Clock, Use};
+use nilometer_ingest::OPERATOR;
+use nilometer_notify::FEED;
 use nilometer_packages::MODELS;
 use nilometer_schemas::{Contract, Timestamp};
 
@@ -20,8 +22,8 @@ const DAY_S: i64 = 86_400;
 /// Gaps worth reading at once.
 const SHOWN: usize = 20;
 
-/// Folders of a package store beside the packages.
-const MODEL_FOLDERS: [&str; 2] = ["announcements", "taken"];
+/// Folders of what was asked of a pipeline: in a package store beside the packages.
+const ASKED_FOLDERS: [&str; 2] = ["announcements", "taken"];
 /// Length of the name of a package's folder.
 const SHA256_DIGITS: usize = 64;
 
@@ -55,12 +57,17 @@ async fn begin_empty(pipeline: &Pipeline, out: &str) -> Result<()> {
         only_ours(&*storage::below(&store, part), |folder| folders.contains(&folder), &format!("{part} of {out}"))
             .await?;
     }
-    let of_models = |folder: &str| MODEL_FOLDERS.contains(&folder) || folder.len() == SHA256_DIGITS;
+    let of_models = |folder: &str| ASKED_FOLDERS.contains(&folder) || folder.len() == SHA256_DIGITS;
     only_ours(&*storage::below(&store, MODELS), of_models, &format!("{MODELS} of {out}")).await?;
+    let of_operators = |folder: &str| ASKED_FOLDERS.contains(&folder);
+    only_ours(&*storage::below(&store, OPERATOR), of_operators, &format!("{OPERATOR} of {out}")).await?;
+    // Partitions have feeds of their own.
+    let of_feeds = |folder: &str| folder == "cap" || folder.parse::<u32>().is_ok();
+    only_ours(&*storage::below(&store, FEED), of_feeds, &format!("{FEED} of {out}")).await?;
     if let Some(kafka) = &pipeline.log.kafka {
         topics::begin_empty(kafka, pipeline.log.partitions).await?;
     }
-    for part in [LOG, SNAPSHOTS, ARCHIVE, MODELS] {
+    for part in [LOG, SNAPSHOTS, ARCHIVE, MODELS, OPERATOR, FEED] {
         empty(&*storage::below(&store, part)).await.with_context(|| format!("{part} of {out} cannot be emptied"))?;
     }
     Ok(())

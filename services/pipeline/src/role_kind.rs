@@ -34,6 +34,10 @@ role_kinds! {
     Forecast = "forecast", Contract::Forcing;
     /// forecasts meet what came
     Score = "score", Contract::Forecast;
+    /// forecasts and readings become alerts
+    Alert = "alert", Contract::Event;
+    /// alerts reach those who are to hear of them
+    Notify = "notify", Contract::Alert;
     /// the log becomes files and metrics
     Publish = "publish", Contract::Forecast;
 }

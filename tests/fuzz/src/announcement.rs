@@ -13,21 +13,21 @@ pub(crate) fn announcement(bytes: &[u8]) {
             let key = Path::from(format!("models/{folder}/00000001.json"));
             store.put(&key, bytes.to_vec().into()).await.expect("a store in memory takes every object");
         }
-        let packages = PackageStore::new(store);
-        match packages.announcement(1).await {
+        let announcements = PackageStore::new(store).announcements();
+        match announcements.asked(1).await {
             Err(error) => assert_described(&error),
             Ok(found) => {
                 let found = found.expect("there is one");
-                let number = packages.announce(&found).await.unwrap();
-                assert_eq!(packages.announcement(number).await.unwrap(), Some(found));
+                let number = announcements.ask(&found).await.unwrap();
+                assert_eq!(announcements.asked(number).await.unwrap(), Some(found));
             }
         }
-        match packages.taken_at(1).await {
+        match announcements.taken_at(1).await {
             Err(error) => assert_described(&error),
             Ok(tick) => {
                 let tick = tick.expect("there is one");
-                packages.take(2, tick).await.unwrap();
-                assert_eq!(packages.taken_at(2).await.unwrap(), Some(tick));
+                announcements.take(2, tick).await.unwrap();
+                assert_eq!(announcements.taken_at(2).await.unwrap(), Some(tick));
             }
         }
     });

@@ -7,17 +7,17 @@ use arrow::{
 use nilometer_archive::{object_key, to_parquet, visit};
 use nilometer_engine::Partition;
 use nilometer_schemas::{
-    AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow, DeadLettersBuilder, EventRow, EventsBuilder, Flag,
-    ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder, LeadProbability, ModelRow, ModelsBuilder,
-    ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder, StageForecast, StateRow,
-    StatesBuilder, ThresholdScore, Timestamp, Variable,
+    ActionRow, ActionsBuilder, AlertRow, AlertsBuilder, AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow,
+    DeadLettersBuilder, EventRow, EventsBuilder, Flag, ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder,
+    LeadProbability, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow,
+    ScoresBuilder, StageForecast, StateRow, StatesBuilder, ThresholdScore, Timestamp, Variable,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 pub const DAY: &str = "2014-11-04";
 
 /// What the archive is made of.
-pub const PUBLISHED: [Contract; 10] = [
+pub const PUBLISHED: [Contract; 12] = [
     Contract::Observation,
     Contract::Forcing,
     Contract::Model,
@@ -25,6 +25,8 @@ pub const PUBLISHED: [Contract; 10] = [
     Contract::ShadowForecast,
     Contract::Event,
     Contract::State,
+    Contract::Alert,
+    Contract::Operator,
     Contract::Analysis,
     Contract::Score,
     Contract::DeadLetter,
@@ -43,6 +45,8 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
     let mut forcings = ForcingsBuilder::new();
     let mut events = EventsBuilder::new();
     let mut states = StatesBuilder::new();
+    let mut alerts = AlertsBuilder::new();
+    let mut actions = ActionsBuilder::new();
     let mut models = ModelsBuilder::new();
     let mut forecasts = ForecastsBuilder::new();
     let mut analyses = AnalysesBuilder::new();
@@ -118,6 +122,31 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 }),
                 member_values: (i != 1).then_some(&members),
                 shadow: contract == Contract::ShadowForecast,
+            });
+            alerts.push(AlertRow {
+                alert: catchment,
+                station: catchment,
+                kind: "flood",
+                threshold: if lead == 1 { "minor" } else { "major" },
+                time,
+                change: "raised",
+                state: "watch",
+                probability: Some(0.25 * lead as f64),
+                ..AlertRow::BLANK
+            });
+            actions.push(ActionRow {
+                station: catchment,
+                kind: None,
+                threshold: (lead == 1).then_some("minor"),
+                action: "note",
+                operator: "ana",
+                note: Some("seen"),
+                until: None,
+                level: None,
+                unit: None,
+                number: hour as u64,
+                action_time: time,
+                ingest_time: time,
             });
             states.push(StateRow {
                 catchment,
@@ -235,6 +264,8 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
         Contract::Forcing => forcings.finish().unwrap().into_batch(),
         Contract::Model => models.finish().unwrap().into_batch(),
         Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
+        Contract::Alert => alerts.finish().unwrap().into_batch(),
+        Contract::Operator => actions.finish().unwrap().into_batch(),
         Contract::State => states.finish().unwrap().into_batch(),
         Contract::Event => events.finish().unwrap().into_batch(),
         Contract::Analysis => analyses.finish().unwrap().into_batch(),

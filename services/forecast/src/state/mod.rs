@@ -96,7 +96,8 @@ pub(crate) struct PartitionState {
 pub(crate) struct Outputs {
     pub(crate) tick: Timestamp,
     pub(crate) forecasts: Option<Forecasts>,
-    pub(crate) events: Option<Events>,
+    /// also where there are none: the role alert knows by the message that nothing earlier is still to come
+    pub(crate) events: Events,
     pub(crate) states: Option<States>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
@@ -170,7 +171,7 @@ impl PartitionState {
         Ok(Outputs {
             tick: tick.time,
             forecasts,
-            events,
+            events: events.unwrap_or_else(Events::empty),
             states: Some(states).filter(|rows| !rows.is_empty()),
             shadow_forecasts,
             analyses: Some(analyses).filter(|rows| !rows.is_empty()),

@@ -1,5 +1,6 @@
 //! The commands, a file each with its arguments.
 
+mod alerts;
 mod config;
 mod definition;
 mod explain;
@@ -35,6 +36,9 @@ pub enum Command {
     Explain(explain::Arguments),
     /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
     Report(report::Arguments),
+    /// What deserves attention, and what operators do about it
+    #[command(subcommand)]
+    Alerts(alerts::Arguments),
     /// Say what floods and low flows come once in 2 to 100 years at stations, from their history, and write them as thresholds
     Thresholds(thresholds::Arguments),
     /// Report every problem of a definition, with its path in the file
@@ -71,6 +75,7 @@ impl Command {
             Self::Verify(arguments) => verify::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
             Self::Report(arguments) => report::run(arguments).await,
+            Self::Alerts(arguments) => alerts::run(arguments).await,
             Self::Thresholds(arguments) => thresholds::run(arguments).await,
             Self::Validate(definition) => validate::run(&definition),
             Self::Sources(arguments) => sources::run(arguments).await,

@@ -15,7 +15,14 @@ pub const ROLE: RoleEntry = RoleEntry {
     name: "ingest",
     kind: RoleKind::Ingest,
     reads: &[Contract::Raw],
-    appends: &[Contract::Raw, Contract::Model, Contract::Observation, Contract::Forcing, Contract::DeadLetter],
+    appends: &[
+        Contract::Raw,
+        Contract::Model,
+        Contract::Operator,
+        Contract::Observation,
+        Contract::Forcing,
+        Contract::DeadLetter,
+    ],
     needed_from: |_, snapshots, ordinal| {
         Box::pin(async move {
             let raw = nilometer_ingest::needed_from(&snapshots, ordinal).await?;
@@ -37,6 +44,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
         raw: None,
         snapshots: making.snapshots(),
         packages: roles.packages.clone(),
+        actions: nilometer_ingest::Action::of_store(roles.store.clone()),
         sources,
         lines,
         clock: roles.clock.clone(),

@@ -1,7 +1,9 @@
 //! Roles: each is a file with what it reads and appends, what its snapshots need, and how it is made; `flow.rs` lists them once.
 
+pub mod alert;
 pub mod forecast;
 pub mod ingest;
+pub mod notify;
 pub mod publish;
 pub mod score;
 
@@ -55,7 +57,11 @@ impl RoleEntry {
 
     /// Whether a definition asks for it.
     pub fn is_of(&self, pipeline: &Pipeline) -> bool {
-        self.kind != RoleKind::Score || pipeline.forecast.score
+        match self.kind {
+            RoleKind::Score => pipeline.forecast.score,
+            RoleKind::Notify => notify::is_asked_for(self.name, pipeline),
+            _ => true,
+        }
     }
 }
 

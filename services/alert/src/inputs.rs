@@ -1,0 +1,84 @@
+//! Inputs: what forecasts say, what gauges read and what operators do, tick by tick.
+
+use std::sync::Arc;
+
+use nilometer_engine::{Input, Log, Partition, Position, Record, Stop};
+use nilometer_schemas::{Contract, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::AlertError;
+
+/// Where each topic is read on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Positions {
+    pub(crate) event: Position,
+    pub(crate) observation: Position,
+    pub(crate) operator: Position,
+}
+
+/// The topics of a partition. The forecast role appends a message of events at each of its ticks, behind what it had read of the gauges, and ingest those
+/// of operators before these: so what there is of the other topics up to an event's tick is in the log.
+pub(crate) struct Inputs {
+    events: Input,
+    observations: Input,
+    operators: Input,
+}
+
+/// What one tick brought.
+pub(crate) struct Tick {
+    pub(crate) time: Timestamp,
+    pub(crate) events: Vec<Record>,
+    pub(crate) observations: Vec<Record>,
+    pub(crate) operators: Vec<Record>,
+    /// rows of events and of operators that the log has lost
+    pub(crate) lost: u64,
+}
+
+impl Inputs {
+    pub(crate) fn new(log: Arc<dyn Log>, partition: u32, at: Positions) -> Self {
+        let input = |contract, position| Input::new(log.clone(), Partition::new(contract, partition), position);
+        Self {
+            events: input(Contract::Event, at.event),
+            observations: input(Contract::Observation, at.observation),
+            operators: input(Contract::Operator, at.operator),
+        }
+    }
+
+    /// Reads one tick; `None` at the end.
+    pub(crate) async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, AlertError> {
+        let Some(time) = self.events.next_time(stop).await?.filter(|_| !stop.is_now()) else { return Ok(None) };
+        let events = self.events.take(time).into_iter().collect();
+        let observations = up_to(&mut self.observations, time, stop).await?;
+        let operators = up_to(&mut self.operators, time, stop).await?;
+        // Lost readings the forecast role reports.
+        self.observations.take_lost();
+        let lost =
+            [&mut self.events, &mut self.operators].map(|input| input.take_lost().iter().map(|l| l.rows).sum::<u64>());
+        Ok(Some(Tick { time, events, observations, operators, lost: lost.iter().sum() }))
+    }
+
+    /// Where each topic is read on.
+    pub(crate) const fn positions(&self) -> Positions {
+        Positions {
+            event: self.events.position(),
+            observation: self.observations.position(),
+            operator: self.operators.position(),
+        }
+    }
+
+    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
+        [&self.events, &self.observations, &self.operators].map(Input::place)
+    }
+}
+
+/// All messages up to a tick that the log has.
+async fn up_to(input: &mut Input, time: Timestamp, stop: &Stop) -> Result<Vec<Record>, AlertError> {
+    let (end, mut records) = (input.end().await?, Vec::new());
+    input.look_until(end, stop).await?;
+    while let Some(record) = input.take(time) {
+        records.push(record);
+        input.look_until(end, stop).await?;
+    }
+    Ok(records)
+}

@@ -1,0 +1,59 @@
+//! Stored: where every threshold and gauge stands, as a snapshot keeps it.
+
+use std::collections::BTreeMap;
+
+use nilometer_engine::{Balance, Entry, Log, Partition, Position, SnapshotError, Snapshots, Versioned};
+use nilometer_schemas::{Contract, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{AlertError, gauge::Gauge, inputs::Positions, machine::Standing};
+
+/// Everything of the role that a snapshot keeps.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StoredAlerts {
+    /// last tick that was completed
+    pub(crate) tick: Timestamp,
+    pub(crate) positions: Positions,
+    pub(crate) balance: Balance,
+    /// of each catchment its gauge
+    pub(crate) gauges: BTreeMap<String, Gauge>,
+    /// of each catchment where each of its thresholds stands
+    pub(crate) standings: BTreeMap<String, BTreeMap<String, Standing>>,
+}
+
+/// What a snapshot of this version has; `T` is the state or a reference to it.
+pub(crate) type Stored<T = StoredAlerts> = Versioned<T, 1>;
+
+/// Where a role without a snapshot begins: with the oldest messages that the log still has.
+pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positions, AlertError> {
+    let first = async |contract| {
+        let partition = Partition::new(contract, number);
+        let next = log.bounds(partition).await?.start;
+        let rows = match log.read(partition, next).await? {
+            Some(Entry::Record(record)) => record.rows_before,
+            _ => 0,
+        };
+        Ok::<_, AlertError>(Position { next, rows })
+    };
+    Ok(Positions {
+        event: first(Contract::Event).await?,
+        observation: first(Contract::Observation).await?,
+        operator: first(Contract::Operator).await?,
+    })
+}
+
+/// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.
+///
+/// # Errors
+/// What the snapshots' store says.
+pub async fn needed_from(
+    snapshots: &Snapshots,
+    ordinal: Option<i64>,
+) -> Result<Option<[(Contract, Position); 3]>, SnapshotError> {
+    let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
+    let at = snapshot.and_then(|snapshot| Some(snapshot.content.current()?.positions));
+    Ok(at.map(|at| {
+        [(Contract::Event, at.event), (Contract::Observation, at.observation), (Contract::Operator, at.operator)]
+    }))
+}
