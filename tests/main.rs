@@ -11,6 +11,7 @@ mod commands;
 mod compaction;
 mod crash;
 mod damage;
+mod drought;
 mod first_guess;
 mod flood_night;
 mod frozen;

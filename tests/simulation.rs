@@ -39,11 +39,12 @@ use object_store::{
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 12] = [
+const PUBLISHED: [(&str, Contract); 13] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_event", Contract::Event),
     ("publish_alert", Contract::Alert),
     ("publish_operator", Contract::Operator),
+    ("publish_drought", Contract::Drought),
     ("publish_state", Contract::State),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
@@ -107,6 +108,7 @@ fn world() -> World {
             retention = "30d" },
         )
         .section_of_cance("assimilation")
+        .section("drought", toml! { years = 1 })
         .weather_and_flow("10min");
     let minor = toml! { thresholds = [
         { id = "action", value = 3.6, unit = "m3 s-1", kind = "flow" },
@@ -204,8 +206,8 @@ struct Actor {
 }
 
 fn cast() -> Vec<Actor> {
-    let roles = [("ingest", 0), ("forecast", 1), ("score", 2), ("alert", 2)].into_iter();
-    let all = roles.chain(PUBLISHED.map(|(name, _)| (name, 3)));
+    let roles = [("ingest", 0), ("forecast", 1), ("score", 2), ("drought", 2), ("alert", 3)].into_iter();
+    let all = roles.chain(PUBLISHED.map(|(name, _)| (name, 4)));
     all.map(|(name, place)| Actor { name, place, running: None, ended: false }).collect()
 }
 
@@ -279,6 +281,13 @@ fn start(
                 async move { nilometer_score::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e)) },
             )
         }
+        "drought" => {
+            let metrics = metrics.role("drought");
+            let dependencies = nilometer_drought::Dependencies { log, snapshots, metrics, partition: 0 };
+            Box::pin(async move {
+                nilometer_drought::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e))
+            })
+        }
         "alert" => {
             let metrics = AlertMetrics::new(metrics.role("alert"), metrics.registry()).unwrap();
             let dependencies = nilometer_alert::Dependencies { log, snapshots, metrics, partition: 0 };
@@ -299,6 +308,7 @@ fn start(
                     Contract::Forecast
                         | Contract::Event
                         | Contract::Alert
+                        | Contract::Drought
                         | Contract::State
                         | Contract::Analysis
                         | Contract::Score
@@ -474,6 +484,7 @@ fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
         let shadows = quiet.archive.keys().filter(|key| key.contains("/shadow_forecast.v1/")).count() as i64;
         assert_eq!(shadows, HOURS - HOURS / 3);
         assert!(["score.v1", "dead_letter.v1", "raw.v1"].iter().all(|topic| !quiet.watermarks[topic].is_empty()));
+        assert_eq!(quiet.watermarks["drought.v1"].len(), ticks.len());
         let alerts = quiet.archive.keys().filter(|key| key.contains("/alert.v1/")).count() as i64;
         assert!(alerts > HOURS / 2, "{alerts} messages of alerts");
         assert_eq!(quiet.watermarks["operator.v1"], [ticks[8], ticks[9]], "the two actions of one hour in one message");

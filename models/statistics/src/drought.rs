@@ -33,6 +33,12 @@ pub fn score_of_percentile(percentile: f64) -> f64 {
     Normal::standard().inverse_cdf((percentile / 100.0).clamp(0.001, 0.999))
 }
 
+/// The percentile of a normal score.
+#[must_use]
+pub fn percentile_of_score(score: f64) -> f64 {
+    100.0 * Normal::standard().cdf(score)
+}
+
 /// The class of a percentile: 0 to 4 for D0 to D4; none above 30 %.
 #[must_use]
 pub fn class_of(percentile: f64) -> Option<u8> {

@@ -78,7 +78,8 @@ struct Year {
 }
 
 /// Year and month of a day counted from 1 January 1970, in the Gregorian calendar.
-fn year_and_month(unix_day: i64) -> (i64, u8) {
+#[must_use]
+pub fn year_and_month(unix_day: i64) -> (i64, u8) {
     const ERA: i64 = 146_097; // days in 400 years
     // Years from 1 March, so that the leap day is the last one of its year; day 0 is 1 March of year 0.
     let from_march_0 = unix_day + 719_468;

@@ -89,14 +89,15 @@ pub use correlation::ScoreCorrelation;
 pub use crossing::{CROSSING_LEVELS, Crossing, Level, PEAK_LEVELS, RISE_LEVELS, Reached, crossing};
 pub use distribution::{Distribution, couple, scores_of_members};
 pub use drought::{
-    CLASS_PERCENTILES, DroughtChange, DroughtClass, PERSISTENCE_DAYS, class_of, percentile, score_of_percentile,
+    CLASS_PERCENTILES, DroughtChange, DroughtClass, PERSISTENCE_DAYS, class_of, percentile, percentile_of_score,
+    score_of_percentile,
 };
 pub use duration::{high_flow_bias, low_flow_bias};
 pub use energy::{energy_score, variogram_score};
 pub use ensemble::{CrpsEstimator, crps_ensemble, crps_of_sorted};
 pub use error::StatisticsError;
 pub use event::FloodEvents;
-pub use extremes::{Extreme, annual_extremes};
+pub use extremes::{Extreme, annual_extremes, year_and_month};
 pub use frequency::{Frequency, Gev, LogPearson3, below_in_a_year};
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};

@@ -17,6 +17,8 @@ const fn sort_columns(contract: Contract) -> &'static [&'static str] {
     match contract {
         Contract::Forecast | Contract::ShadowForecast => &["catchment", "issue_time", "lead_time_s", "model"],
         Contract::State => &["catchment", "model", "store", "valid_time"],
+        Contract::Drought => &["catchment", "index", "valid_time"],
+        Contract::Operator => &["station", "number"],
         Contract::Alert => &["station", "kind", "threshold", "time"],
         Contract::Event => &["catchment", "threshold", "issue_time"],
         Contract::Score => &["catchment", "valid_time", "lead_time_s", "issue_time", "score_time"],

@@ -29,8 +29,8 @@ pub use assimilation::{
 };
 pub use nilometer_transforms::{Alignment, weighted};
 pub use options::{
-    Catchment, Downstream, ForecastOptions, LogOptions, ModelOptions, NetworkOptions, OperationsOptions, Scenario,
-    ServeOptions, TimeOptions,
+    Catchment, Downstream, DroughtOptions, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
+    OperationsOptions, Scenario, ServeOptions, TimeOptions,
 };
 pub use partitioning::Partitioning;
 pub use pipeline::{Pipeline, SourceDefinition};

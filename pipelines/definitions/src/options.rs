@@ -7,7 +7,7 @@ use nilometer_packages::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::{Alignment, Span};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Threshold, ThresholdKind};
 
@@ -270,6 +270,22 @@ pub struct OperationsOptions {
     /// what becomes of the forecasts that an outage has missed: `all` (default) makes each as it would have been, `latest` only the newest
     #[serde(default)]
     pub catch_up: CatchUp,
+}
+
+/// `[drought]`: that droughts are judged, day by day.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DroughtOptions {
+    /// years of a season that a day is held against at least; without them it has no percentile
+    pub years: u32,
+    /// how long a day waits for its readings behind its end; as long as a station may be late (`alerts.late_after`) when absent
+    pub wait: Option<Span>,
+}
+
+impl Default for DroughtOptions {
+    fn default() -> Self {
+        Self { years: 5, wait: None }
+    }
 }
 
 /// `[serve]`.

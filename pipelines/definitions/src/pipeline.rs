@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::{
-    AlertOptions, AssimilationOptions, Catchment, DefinitionError, ForecastOptions, LogOptions, ModelOptions,
-    NetworkOptions, OperationsOptions, Problem, ServeOptions, StationTable, TimeOptions,
+    AlertOptions, AssimilationOptions, Catchment, DefinitionError, DroughtOptions, ForecastOptions, LogOptions,
+    ModelOptions, NetworkOptions, OperationsOptions, Problem, ServeOptions, StationTable, TimeOptions,
     all_errors::{collect, join},
     checks, defaults,
     effect::{self, Given},
@@ -62,6 +62,8 @@ pub struct Pipeline {
     pub assimilation: AssimilationOptions,
     /// the forecasts
     pub forecast: ForecastOptions,
+    /// how droughts are judged; there where they are
+    pub drought: Option<DroughtOptions>,
     /// when thresholds are watched and warned of
     pub alerts: AlertOptions,
     /// where everything lies
@@ -180,6 +182,7 @@ impl Pipeline {
         let ratings: BTreeMap<String, Ratings> = reader.optional("rating");
         let assimilation: Option<AssimilationOptions> = reader.section("assimilation");
         let log: Option<LogOptions> = reader.section("log");
+        let drought: Option<DroughtOptions> = reader.optional("drought");
         let alerts: AlertOptions = reader.optional("alerts");
         let operations: OperationsOptions = reader.optional("operations");
         let serve: ServeOptions = reader.optional("serve");
@@ -259,6 +262,7 @@ impl Pipeline {
                     models,
                     assimilation,
                     forecast,
+                    drought,
                     alerts,
                     log,
                     operations,

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    AlertOptions, AssimilationOptions, Catchment, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,
-    OperationsOptions, ServeOptions, StationTable, TimeOptions,
+    AlertOptions, AssimilationOptions, Catchment, DroughtOptions, ForecastOptions, LogOptions, ModelOptions,
+    NetworkOptions, OperationsOptions, ServeOptions, StationTable, TimeOptions,
     defaults::{self, StepDefault},
 };
 
@@ -90,6 +90,7 @@ pub fn sections() -> Vec<Section> {
         of::<ModelOptions>("[model]"),
         assimilation,
         forecast,
+        of::<DroughtOptions>("[drought]"),
         of::<AlertOptions>("[alerts]"),
         of::<LogOptions>("[log]"),
         of::<KafkaOptions>("[log.kafka]"),

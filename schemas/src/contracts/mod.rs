@@ -5,6 +5,7 @@
 mod alert;
 mod analysis;
 mod dead_letter;
+mod drought;
 mod event;
 mod forcing;
 mod forecast;
@@ -37,6 +38,7 @@ pub use self::{
     alert::{AlertChange, AlertKind, AlertRow, AlertState, Alerts, AlertsBuilder, GaugeData},
     analysis::{Analyses, AnalysesBuilder, AnalysisRow},
     dead_letter::{DeadLetterRow, DeadLetters, DeadLettersBuilder, Reason},
+    drought::{DroughtRow, Droughts, DroughtsBuilder},
     event::{EventRow, Events, EventsBuilder, LeadProbability},
     forcing::{ForcingRow, Forcings, ForcingsBuilder},
     forecast::{
@@ -113,6 +115,8 @@ contracts! {
     Alert = "alert.v1", "alert.v1", Alerts;
     /// what operators do about it
     Operator = "operator.v1", "operator.v1", Actions;
+    /// how rare what there is is for its season
+    Drought = "drought.v1", "drought.v1", Droughts;
     /// what the stores of a model hold
     State = "state.v1", "state.v1", States;
     /// what each observation did to the state

@@ -2,7 +2,7 @@
 
 use arrow::array::Array as _;
 use nilometer_definitions::Threshold;
-use nilometer_schemas::{ActionKind, Actions, AlertChange, Timestamp};
+use nilometer_schemas::{ActionKind, Actions, AlertChange, AlertKind, Timestamp};
 
 use crate::{
     machine::{Acknowledged, Standing},
@@ -39,6 +39,11 @@ impl<'a> Action<'a> {
     pub(crate) fn is_about(&self, threshold: &Threshold) -> bool {
         self.threshold.is_none_or(|id| id == threshold.id)
             && self.kind.is_none_or(|kind| kind == kind_of(threshold).name())
+    }
+
+    /// Whether it is about alerts of an index of drought.
+    pub(crate) fn is_about_drought(&self, index: &str) -> bool {
+        self.threshold.is_none_or(|id| id == index) && self.kind.is_none_or(|kind| kind == AlertKind::Drought.name())
     }
 
     /// Does it; gives what has changed of an alert that there is. Quiet may be asked for before there is one.

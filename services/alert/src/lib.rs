@@ -4,7 +4,8 @@
 //! log(event.v1) ───────▶ summaries ─┐
 //! log(observation.v1) ─▶ readings ──┼─▶ machine, a threshold each ─▶ words ─▶ Alerts ─▶ log(alert.v1)
 //!                    └─▶ gauge ─────┤   normal → watch → warning → clear
-//! log(operator.v1) ────▶ actions ───┘   beside it: ok | late | silent
+//! log(operator.v1) ────▶ actions ───┤   beside it: ok | late | silent
+//! log(drought.v1) ─────▶ classes ───┘
 //! ```
 //!
 //! Invariants:
@@ -14,6 +15,7 @@
 //! - event and operator rows received = used + rejected.
 
 mod action;
+mod drought;
 mod gauge;
 mod inputs;
 mod machine;

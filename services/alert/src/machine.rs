@@ -181,7 +181,8 @@ impl Standing {
         (counts && issues >= options.issues && long_enough).then_some(most)
     }
 
-    fn enter(&mut self, state: AlertState, tick: Timestamp) {
+    /// Goes over to a state.
+    pub(crate) fn enter(&mut self, state: AlertState, tick: Timestamp) {
         if state > self.state || !state.is_active() {
             self.acknowledged = None;
         }

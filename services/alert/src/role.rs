@@ -73,9 +73,10 @@ impl Role {
             None => first_positions(&*dependencies.log, dependencies.partition).await?,
         };
         let snapshot_every = pipeline.log.snapshot_every;
+        let droughts = pipeline.drought.is_some();
         let watch = Watch::new(pipeline, stored.unwrap_or_default())?;
         let role = Self {
-            inputs: Inputs::new(dependencies.log.clone(), dependencies.partition, positions),
+            inputs: Inputs::new(dependencies.log.clone(), dependencies.partition, positions, droughts),
             dead_letters: DeadLetterLog::new(PRODUCER),
             snapshot_every,
             saved: watch.tick,

@@ -121,12 +121,12 @@ pub(crate) fn push_withdrawn(
     });
 }
 
-fn identifier(station: &str, kind: AlertKind, threshold: &str, started: Timestamp) -> String {
+pub(crate) fn identifier(station: &str, kind: AlertKind, threshold: &str, started: Timestamp) -> String {
     format!("{station}/{}/{threshold}/{}", kind.name(), started.compact())
 }
 
 /// What a row says of its station.
-fn of_station<'a>(catchment: &'a Catchment, gauge: &Gauge) -> AlertRow<'a> {
+pub(crate) fn of_station<'a>(catchment: &'a Catchment, gauge: &Gauge) -> AlertRow<'a> {
     AlertRow {
         catchment: &catchment.id,
         station: catchment.station(),

@@ -6,7 +6,7 @@ use nilometer_engine::{Balance, Entry, Log, Partition, Position, SnapshotError, 
 use nilometer_schemas::{Contract, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{AlertError, gauge::Gauge, inputs::Positions, machine::Standing};
+use crate::{AlertError, drought::DroughtStanding, gauge::Gauge, inputs::Positions, machine::Standing};
 
 /// Everything of the role that a snapshot keeps.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub(crate) struct StoredAlerts {
     pub(crate) gauges: BTreeMap<String, Gauge>,
     /// of each catchment where each of its thresholds stands
     pub(crate) standings: BTreeMap<String, BTreeMap<String, Standing>>,
+    /// of each catchment where each of its indices of drought stands
+    #[serde(default)]
+    pub(crate) droughts: BTreeMap<String, BTreeMap<String, DroughtStanding>>,
 }
 
 /// What a snapshot of this version has; `T` is the state or a reference to it.
@@ -40,6 +43,7 @@ pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positi
         event: first(Contract::Event).await?,
         observation: first(Contract::Observation).await?,
         operator: first(Contract::Operator).await?,
+        drought: first(Contract::Drought).await?,
     })
 }
 
@@ -50,10 +54,15 @@ pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positi
 pub async fn needed_from(
     snapshots: &Snapshots,
     ordinal: Option<i64>,
-) -> Result<Option<[(Contract, Position); 3]>, SnapshotError> {
+) -> Result<Option<[(Contract, Position); 4]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
     let at = snapshot.and_then(|snapshot| Some(snapshot.content.current()?.positions));
     Ok(at.map(|at| {
-        [(Contract::Event, at.event), (Contract::Observation, at.observation), (Contract::Operator, at.operator)]
+        [
+            (Contract::Event, at.event),
+            (Contract::Observation, at.observation),
+            (Contract::Operator, at.operator),
+            (Contract::Drought, at.drought),
+        ]
     }))
 }

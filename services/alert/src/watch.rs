@@ -7,13 +7,15 @@ use nilometer_alignment::{CatchmentIndex, Observation, ObservationContent};
 use nilometer_definitions::{Pipeline, Threshold, ThresholdKind};
 use nilometer_engine::{Balance, Record, to_ipc};
 use nilometer_schemas::{
-    Actions, AlertKind, AlertState, Alerts, AlertsBuilder, Contract, DeadLetterRow, Events, Reason, Timestamp, Variable,
+    Actions, AlertKind, AlertState, Alerts, AlertsBuilder, Contract, DeadLetterRow, Droughts, Events, Reason,
+    Timestamp, Variable,
 };
 use nilometer_statistics::counts;
 
 use crate::{
     AlertError, AlertMetrics, PRODUCER,
     action::Action,
+    drought::{DroughtStanding, classes, push_drought},
     gauge::Gauge,
     inputs::{Positions, Tick},
     machine::{About, EventSummary, Heard, Side, Standing},
@@ -33,6 +35,8 @@ pub(crate) struct Watch {
     gauges: Vec<Gauge>,
     /// `[catchment][threshold]`
     standings: Vec<Vec<Standing>>,
+    /// a catchment each, by index of drought
+    droughts: Vec<BTreeMap<String, DroughtStanding>>,
     /// alerts of thresholds that the definition no longer has, by catchment and threshold
     withdrawn: Vec<(String, String, Standing)>,
 }
@@ -49,8 +53,9 @@ type SummariesOfThresholds = BTreeMap<(usize, usize), (EventSummary, bool)>;
 impl Watch {
     /// Goes on from what was stored: thresholds that it does not have begin as normal.
     pub(crate) fn new(pipeline: Arc<Pipeline>, mut stored: StoredAlerts) -> Result<Self, AlertError> {
-        let (mut gauges, mut standings) = (Vec::new(), Vec::new());
+        let (mut gauges, mut standings, mut droughts) = (Vec::new(), Vec::new(), Vec::new());
         for catchment in &pipeline.catchments {
+            droughts.push(stored.droughts.remove(&catchment.id).unwrap_or_default());
             gauges.push(stored.gauges.remove(&catchment.id).unwrap_or_default());
             let of_catchment = stored.standings.entry(catchment.id.clone()).or_default();
             let mut of = |threshold: &Threshold| {
@@ -72,6 +77,7 @@ impl Watch {
             balance: stored.balance,
             gauges,
             standings,
+            droughts,
             pipeline,
         })
     }
@@ -93,6 +99,7 @@ impl Watch {
             balance: self.balance.clone(),
             gauges: catchments().zip(&self.gauges).map(|(c, gauge)| (c.id.clone(), gauge.clone())).collect(),
             standings,
+            droughts: catchments().zip(&self.droughts).map(|(c, of)| (c.id.clone(), of.clone())).collect(),
         }
     }
 
@@ -130,6 +137,7 @@ impl Watch {
                 }
             }
         }
+        self.take_droughts(tick, &mut rows);
         self.act(tick, &mut rows, &mut dead_letters)?;
         self.tick = tick.time;
         Ok(Outputs { alerts: rows.finish()?, dead_letters })
@@ -197,6 +205,32 @@ impl Watch {
         readings
     }
 
+    /// What became of droughts.
+    fn take_droughts(&mut self, tick: &Tick, rows: &mut AlertsBuilder) {
+        for record in &tick.droughts {
+            let received = record.batch.num_rows() as u64;
+            self.balance.received += received;
+            let days = match Droughts::try_from(record.batch.clone()) {
+                Ok(days) => days,
+                // The role that publishes droughts keeps their bytes.
+                Err(error) => {
+                    tracing::error!(%error, position = record.position, "droughts that break their contract are not watched");
+                    self.balance.reject(Reason::BrokenContract, received);
+                    continue;
+                }
+            };
+            self.balance.used += received;
+            for ((catchment, index), class) in classes(&days) {
+                let Some(at) = self.index.place_of_catchment(&catchment) else { continue };
+                let drought = self.droughts[at].entry(index.to_owned()).or_insert_with(|| DroughtStanding::of(index));
+                if let Some(change) = drought.take(tick.time, &class) {
+                    let described = &self.pipeline.catchments[at];
+                    push_drought(tick.time, change, described, drought, Some(&class), &self.gauges[at], rows);
+                }
+            }
+        }
+    }
+
     /// What operators do.
     fn act(
         &mut self,
@@ -245,6 +279,17 @@ impl Watch {
                 }
             }
         }
+        for &at in self.index.places_of_station(action.station) {
+            for (index, drought) in &mut self.droughts[at] {
+                if action.is_about_drought(index) {
+                    known = true;
+                    if let Some(change) = action.apply(&mut drought.standing) {
+                        let catchment = &self.pipeline.catchments[at];
+                        push_drought(tick, change, catchment, drought, None, &self.gauges[at], rows);
+                    }
+                }
+            }
+        }
         known
     }
 
@@ -256,6 +301,12 @@ impl Watch {
                 let number = i64::try_from(of_kind.count()).unwrap_or(i64::MAX);
                 metrics.alerts.with_label_values(&[kind.name(), state.name()]).set(number);
             }
+        }
+        for state in [AlertState::Watch, AlertState::Warning] {
+            let droughts = self.droughts.iter().flat_map(BTreeMap::values);
+            let number = i64::try_from(droughts.filter(|drought| drought.standing.state == state).count());
+            let labels = [AlertKind::Drought.name(), state.name()];
+            metrics.alerts.with_label_values(&labels).set(number.unwrap_or(i64::MAX));
         }
         for data in nilometer_schemas::GaugeData::ALL {
             let number = self.gauges.iter().filter(|gauge| gauge.data == Some(data)).count();

@@ -28,6 +28,14 @@ impl LocalTime {
         time.strftime(if same_day { "%H:%M" } else { "%-d %b %H:%M" }).to_string()
     }
 
+    /// The day, and the year where it is not that of `beside`.
+    pub(crate) fn day(&self, time: Timestamp, beside: Timestamp) -> String {
+        let local =
+            |time: Timestamp| jiff::Timestamp::from_microsecond(time.0).ok().map(|t| t.to_zoned(self.0.clone()));
+        let (Some(time), Some(beside)) = (local(time), local(beside)) else { return time.to_string() };
+        time.strftime(if time.year() == beside.year() { "%-d %b" } else { "%-d %b %Y" }).to_string()
+    }
+
     /// From the hour before one time to the hour behind another.
     fn window(&self, from: Timestamp, to: Timestamp, tick: Timestamp) -> String {
         let (from, to) = (from.floor_s(HOUR_S), to.ceil_s(HOUR_S));

@@ -6,6 +6,9 @@ use nilometer_statistics::quantiles;
 
 use crate::{EnsembleState, ForecastError, ledger::Heading};
 
+/// What is less is no water; a processor may take what is next to 0 for 0 on one thread and not on another.
+const NOTHING: f32 = 1e-9;
+
 /// A row for each store and catchment of a model, at the time that its state has reached.
 pub(crate) fn enter(
     state: &EnsembleState,
@@ -21,7 +24,8 @@ pub(crate) fn enter(
             values.resize(members, 0.0);
             for row in of_store.clone() {
                 let held = &state.numbers[row * row_len + catchment * members..][..members];
-                values.iter_mut().zip(held).for_each(|(sum, held)| *sum += layout.storage[row] * f64::from(*held));
+                let held = held.iter().map(|held| if held.abs() < NOTHING { 0.0 } else { f64::from(*held) });
+                values.iter_mut().zip(held).for_each(|(sum, held)| *sum += layout.storage[row] * held);
             }
             let mut found = [0.0; STATE_LEVELS.len()];
             quantiles(&values, &STATE_LEVELS, &mut sorted, &mut found)?;

@@ -5,16 +5,17 @@ use nilometer_engine::{Snapshots, Stop};
 use nilometer_schemas::Contract;
 
 use crate::{
-    role::{Making, Role, RoleEntry, alert, forecast, ingest, notify, publish, score},
+    role::{Making, Role, RoleEntry, alert, drought, forecast, ingest, notify, publish, score},
     role_kind::RoleKind,
     roles::Roles,
 };
 
 /// Every role, in the order of the flow.
-pub static ROLES: [RoleEntry; 19] = [
+pub static ROLES: [RoleEntry; 21] = [
     ingest::ROLE,
     forecast::ROLE,
     score::ROLE,
+    drought::ROLE,
     alert::ROLE,
     notify::ALERTMANAGER,
     notify::WEBHOOK,
@@ -23,6 +24,7 @@ pub static ROLES: [RoleEntry; 19] = [
     publish::role("publish_event", &[Contract::Event], publish::REFUSES),
     publish::role("publish_alert", &[Contract::Alert], publish::REFUSES),
     publish::role("publish_operator", &[Contract::Operator], &[]),
+    publish::role("publish_drought", &[Contract::Drought], publish::REFUSES),
     publish::role("publish_state", &[Contract::State], publish::REFUSES),
     publish::role("publish_analysis", &[Contract::Analysis], publish::REFUSES),
     publish::role("publish_score", &[Contract::Score], publish::REFUSES),

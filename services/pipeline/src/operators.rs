@@ -127,7 +127,12 @@ fn summary(river: &River) -> String {
     let mut said = vec![
         (of_state(AlertState::Warning), "warned of"),
         (of_state(AlertState::Watch), "watched"),
-        (count(&|alert| alert.state.is_active() && alert.reached_since.is_some()), "there already"),
+        (
+            count(&|alert| {
+                alert.kind != AlertKind::Drought && alert.state.is_active() && alert.reached_since.is_some()
+            }),
+            "there already",
+        ),
         (count(&|alert| alert.data == Some(GaugeData::Silent)), "silent"),
         (count(&|alert| alert.acknowledged_by.is_some()), "acknowledged"),
     ];

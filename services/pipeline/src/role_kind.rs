@@ -34,6 +34,8 @@ role_kinds! {
     Forecast = "forecast", Contract::Forcing;
     /// forecasts meet what came
     Score = "score", Contract::Forecast;
+    /// what there is beside its season
+    Drought = "drought", Contract::State;
     /// forecasts and readings become alerts
     Alert = "alert", Contract::Event;
     /// alerts reach those who are to hear of them

@@ -8,16 +8,17 @@ use nilometer_archive::{object_key, to_parquet, visit};
 use nilometer_engine::Partition;
 use nilometer_schemas::{
     ActionRow, ActionsBuilder, AlertRow, AlertsBuilder, AnalysesBuilder, AnalysisRow, Contract, DeadLetterRow,
-    DeadLettersBuilder, EventRow, EventsBuilder, Flag, ForcingRow, ForcingsBuilder, ForecastRow, ForecastsBuilder,
-    LeadProbability, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Reason, ScoreRow,
-    ScoresBuilder, StageForecast, StateRow, StatesBuilder, ThresholdScore, Timestamp, Variable,
+    DeadLettersBuilder, DroughtRow, DroughtsBuilder, EventRow, EventsBuilder, Flag, ForcingRow, ForcingsBuilder,
+    ForecastRow, ForecastsBuilder, LeadProbability, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder,
+    QUANTILE_LEVELS, Reason, ScoreRow, ScoresBuilder, StageForecast, StateRow, StatesBuilder, ThresholdScore,
+    Timestamp, Variable,
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
 pub const DAY: &str = "2014-11-04";
 
 /// What the archive is made of.
-pub const PUBLISHED: [Contract; 12] = [
+pub const PUBLISHED: [Contract; 13] = [
     Contract::Observation,
     Contract::Forcing,
     Contract::Model,
@@ -27,6 +28,7 @@ pub const PUBLISHED: [Contract; 12] = [
     Contract::State,
     Contract::Alert,
     Contract::Operator,
+    Contract::Drought,
     Contract::Analysis,
     Contract::Score,
     Contract::DeadLetter,
@@ -47,6 +49,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
     let mut states = StatesBuilder::new();
     let mut alerts = AlertsBuilder::new();
     let mut actions = ActionsBuilder::new();
+    let mut droughts = DroughtsBuilder::new();
     let mut models = ModelsBuilder::new();
     let mut forecasts = ForecastsBuilder::new();
     let mut analyses = AnalysesBuilder::new();
@@ -133,6 +136,24 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 state: "watch",
                 probability: Some(0.25 * lead as f64),
                 ..AlertRow::BLANK
+            });
+            droughts.push(DroughtRow {
+                catchment,
+                station: catchment,
+                index: if lead == 1 { "streamflow" } else { "root_zone" },
+                valid_time: time,
+                analysis_time: time,
+                value: Some(value),
+                unit: "mm",
+                percentile: Some(12.5),
+                score: Some(-1.15),
+                years: 9,
+                class: Some("D1"),
+                change: "persists",
+                since: Some(time),
+                duration_days: 8,
+                deficit_m3: (lead == 1).then_some(value),
+                lowest_flow_m3_s: None,
             });
             actions.push(ActionRow {
                 station: catchment,
@@ -265,6 +286,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
         Contract::Model => models.finish().unwrap().into_batch(),
         Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
         Contract::Alert => alerts.finish().unwrap().into_batch(),
+        Contract::Drought => droughts.finish().unwrap().into_batch(),
         Contract::Operator => actions.finish().unwrap().into_batch(),
         Contract::State => states.finish().unwrap().into_batch(),
         Contract::Event => events.finish().unwrap().into_batch(),

@@ -172,7 +172,8 @@ impl PartitionState {
             tick: tick.time,
             forecasts,
             events: events.unwrap_or_else(Events::empty),
-            states: Some(states).filter(|rows| !rows.is_empty()),
+            // Where droughts are judged their role knows by it that nothing earlier is still to come.
+            states: Some(states).filter(|rows| self.setting.pipeline.drought.is_some() || !rows.is_empty()),
             shadow_forecasts,
             analyses: Some(analyses).filter(|rows| !rows.is_empty()),
             dead_letters: self.accounts.take_dead_letters(),

@@ -1,6 +1,7 @@
 //! Roles: each is a file with what it reads and appends, what its snapshots need, and how it is made; `flow.rs` lists them once.
 
 pub mod alert;
+pub mod drought;
 pub mod forecast;
 pub mod ingest;
 pub mod notify;
@@ -59,6 +60,7 @@ impl RoleEntry {
     pub fn is_of(&self, pipeline: &Pipeline) -> bool {
         match self.kind {
             RoleKind::Score => pipeline.forecast.score,
+            RoleKind::Drought => pipeline.drought.is_some(),
             RoleKind::Notify => notify::is_asked_for(self.name, pipeline),
             _ => true,
         }

@@ -1,0 +1,84 @@
+//! Inputs: states, readings and forcing, tick by tick.
+
+use std::sync::Arc;
+
+use nilometer_engine::{Input, Log, Partition, Position, Record, Stop};
+use nilometer_schemas::{Contract, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::DroughtError;
+
+/// Where each topic is read on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Positions {
+    pub(crate) state: Position,
+    pub(crate) observation: Position,
+    pub(crate) forcing: Position,
+}
+
+/// The topics of a partition. Where droughts are judged the forecast role appends a message of states at each of its ticks, behind what it had read of the
+/// other two: so what there is of these up to that tick is in the log.
+pub(crate) struct Inputs {
+    states: Input,
+    observations: Input,
+    forcings: Input,
+}
+
+/// What one tick brought.
+pub(crate) struct Tick {
+    pub(crate) time: Timestamp,
+    pub(crate) states: Vec<Record>,
+    pub(crate) observations: Vec<Record>,
+    pub(crate) forcings: Vec<Record>,
+    /// rows of states that the log has lost
+    pub(crate) lost: u64,
+}
+
+impl Inputs {
+    pub(crate) fn new(log: Arc<dyn Log>, partition: u32, at: Positions) -> Self {
+        let input = |contract, position| Input::new(log.clone(), Partition::new(contract, partition), position);
+        Self {
+            states: input(Contract::State, at.state),
+            observations: input(Contract::Observation, at.observation),
+            forcings: input(Contract::Forcing, at.forcing),
+        }
+    }
+
+    /// Reads one tick; `None` at the end.
+    pub(crate) async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, DroughtError> {
+        let Some(time) = self.states.next_time(stop).await?.filter(|_| !stop.is_now()) else { return Ok(None) };
+        let states = self.states.take(time).into_iter().collect();
+        let observations = up_to(&mut self.observations, time, stop).await?;
+        let forcings = up_to(&mut self.forcings, time, stop).await?;
+        // Lost readings and forcing the forecast role reports.
+        self.observations.take_lost();
+        self.forcings.take_lost();
+        let lost = self.states.take_lost().iter().map(|lost| lost.rows).sum();
+        Ok(Some(Tick { time, states, observations, forcings, lost }))
+    }
+
+    /// Where each topic is read on.
+    pub(crate) const fn positions(&self) -> Positions {
+        Positions {
+            state: self.states.position(),
+            observation: self.observations.position(),
+            forcing: self.forcings.position(),
+        }
+    }
+
+    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
+        [&self.states, &self.observations, &self.forcings].map(Input::place)
+    }
+}
+
+/// All messages up to a tick that the log has.
+async fn up_to(input: &mut Input, time: Timestamp, stop: &Stop) -> Result<Vec<Record>, DroughtError> {
+    let (end, mut records) = (input.end().await?, Vec::new());
+    input.look_until(end, stop).await?;
+    while let Some(record) = input.take(time) {
+        records.push(record);
+        input.look_until(end, stop).await?;
+    }
+    Ok(records)
+}
