@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! archive ──readings, forecasts──▶ verify: scores by catchment and lead time, and their medians
-//!    │                      └────▶ report: a table, scores.csv and a plot a gauge of one definition
+//!    │                      └────▶ report: a table, scores.csv and charts of one definition
 //!    ├──readings──▶ return_periods: floods and low flows that come once in so many years
 //!    └──analysis.v1, forecast.v1──▶ explain: what one observation did
 //! ```
@@ -13,6 +13,6 @@ mod return_periods;
 mod verify;
 
 pub use explain::{Request as Explanation, explain};
-pub use report::{Request as Reporting, report};
+pub use report::{Issue, Request as Reporting, report};
 pub use return_periods::{Family, Request as ReturnPeriods, return_periods};
 pub use verify::{Request as Verification, verify};

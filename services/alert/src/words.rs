@@ -55,12 +55,12 @@ pub(crate) fn percent(probability: f64) -> String {
     }
 }
 
-/// A flow in m³/s: an integer from 100 on, else one decimal; three digits of small ones.
+/// A flow in m³/s: an integer from 100 on, else one decimal where it says something; three digits of small ones.
 pub(crate) fn flow(m3_s: f64) -> String {
     match m3_s.abs() {
         large if large >= 99.95 => format!("{m3_s:.0}"),
         small if small < 0.995 => format!("{m3_s:.3}"),
-        _ => format!("{m3_s:.1}"),
+        _ => format!("{m3_s:.1}").trim_end_matches(".0").to_owned(),
     }
 }
 

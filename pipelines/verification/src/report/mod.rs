@@ -1,9 +1,11 @@
-//! The report: how good the archived forecasts were, as a table, a CSV and plots.
+//! The report: how good the archived forecasts were, as a table, a CSV and charts.
 
-mod plot;
+mod draw;
+mod rows;
 mod scores;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -11,13 +13,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use jiff::tz::TimeZone;
 use nilometer_archive::{Forecast, Forecasted, Readings, StageOutlook, readings};
 use nilometer_assimilation::Ratings;
 use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
-use plot::Hydrograph;
+use draw::{Forecasted as ForecastChart, Overview, Strip};
 use scores::{LeadScores, peaks, score};
 
 /// Where the median is among [`QUANTILE_LEVELS`].
@@ -26,6 +29,11 @@ const MEDIAN: usize = QUANTILE_LEVELS.len() / 2;
 const LEADS_H: [i64; 7] = [1, 2, 3, 6, 9, 12, 24];
 /// The lead time of the plots, hours.
 const PLOTTED_LEAD_H: i64 = 6;
+/// Widths of the charts, pixels: of a page and of a phone.
+const WIDTHS: [(&str, f64); 2] = [("", 960.0), ("-phone", 400.0)];
+/// Indices of drought that are drawn, and what people call them.
+const INDICES: [(&str, &str); 4] =
+    [("streamflow", "streamflow"), ("root_zone", "root zone"), ("snow", "snow"), ("precipitation", "rain, 90 days")];
 /// How long before the highest peak the plotted single forecast was issued.
 const PLOTTED_WARNING_S: i64 = 12 * 3_600;
 /// Peaks shown a gauge, and how far apart they lie.
@@ -42,8 +50,23 @@ pub struct Request {
     pub from: Timestamp,
     /// to here, and verified up to here
     pub to: Timestamp,
-    /// folder for `scores.csv` and the plots
+    /// the forecast that is drawn
+    pub issued: Issue,
+    /// whether times are those of the station's people; UTC otherwise
+    pub local: bool,
+    /// folder for `scores.csv` and the charts
     pub out: PathBuf,
+}
+
+/// Which forecast is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Issue {
+    /// the one of some hours before the highest peak of the window; the newest where there is none
+    BeforeThePeak,
+    /// the newest
+    Newest,
+    /// the one of this time
+    At(Timestamp),
 }
 
 /// Writes the report's files and returns its text.
@@ -71,6 +94,9 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
     };
     fs::create_dir_all(&request.out).with_context(|| format!("{} cannot be made", request.out.display()))?;
 
+    let mut thresholds = rows::thresholds(&*request.archive, request.from, request.to).await?;
+    let droughts = rows::droughts(&*request.archive, request.from, request.to).await?;
+    let mut charts = Charts::default();
     let mut text =
         format!("\nForecasts issued {} to {}, rain: {}\n", request.from, request.to, pipeline.forecast.scenario.name());
     let mut csv = String::from(
@@ -83,6 +109,7 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
         aligned.retain(|time, _| *time >= request.from);
         let gauge = Gauge {
             id: &catchment.id,
+            name: catchment.name(),
             ratings: pipeline.ratings.get(catchment.station()),
             readings: read,
             observed: &aligned,
@@ -91,7 +118,38 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
         };
         gauge.describe_peaks(&mut text)?;
         gauge.describe_scores(&mut text, &mut csv)?;
-        gauge.plot(request)?;
+        let zone = catchment.timezone.as_deref().filter(|_| request.local);
+        let zone = zone.and_then(|name| TimeZone::get(name).ok()).unwrap_or(TimeZone::UTC);
+        charts.write(&request.out, "hydrograph", &catchment.id, &|width| gauge.overview(request, &zone).draw(width))?;
+        if let Some(issue_time) = gauge.issue_time(request)? {
+            let until = issue_time.plus_s(pipeline.forecast.horizon.seconds() + pipeline.time.step.seconds());
+            let from = issue_time.plus_s(-pipeline.forecast.horizon.seconds());
+            let rain = rows::rain(&*request.archive, from, until).await?;
+            let nothing = BTreeMap::new();
+            let mut none = rows::Issues::new();
+            let issues = thresholds.get_mut(&catchment.id).unwrap_or(&mut none);
+            let chart = ForecastChart {
+                title: catchment.name().to_owned(),
+                zone: zone.clone(),
+                issue_time,
+                observed: &read.discharge_m3_s,
+                leads: issued_at(&forecasts, &catchment.id, issue_time),
+                rain: rain.get(&catchment.id).unwrap_or(&nothing),
+                thresholds: rows::at_issue(issues, issue_time),
+            };
+            charts.write(&request.out, "forecast", &catchment.id, &|width| chart.draw(width))?;
+        }
+        if let Some(days) = droughts.get(&catchment.id) {
+            let indices = INDICES.iter().filter_map(|(index, name)| Some((*name, days.get(*index)?)));
+            let strip = Strip {
+                title: format!("{}: how dry it is for the season", catchment.name()),
+                zone,
+                from: request.from,
+                to: request.to,
+                indices: indices.collect(),
+            };
+            charts.write(&request.out, "drought", &catchment.id, &|width| strip.draw(width))?;
+        }
     }
     let scores = request.out.join("scores.csv");
     fs::write(&scores, csv).with_context(|| format!("{} cannot be written", scores.display()))?;
@@ -100,7 +158,8 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
         "\nCRPS is taken from the {} quantiles. Persistence is the newest reading that had arrived at the issue time; its CRPS is its mean absolute error.",
         QUANTILE_LEVELS.len()
     )?;
-    writeln!(text, "Written to {}: scores.csv and one hydrograph-*.svg a gauge.", request.out.display())?;
+    let kinds = if charts.png { "SVG and PNG" } else { "SVG, and no PNG: this system has no fonts" };
+    writeln!(text, "Written to {}: scores.csv and {} charts, {kinds}.", request.out.display(), charts.number)?;
     Ok(text)
 }
 
@@ -113,11 +172,13 @@ fn describe_stage(stage: &StageOutlook) -> String {
 
 struct Gauge<'a> {
     id: &'a str,
+    /// what people call it
+    name: &'a str,
     ratings: Option<&'a Ratings>,
     /// as they arrived
     readings: &'a Readings,
     /// at the ends of steps
-    observed: &'a std::collections::BTreeMap<Timestamp, f64>,
+    observed: &'a BTreeMap<Timestamp, f64>,
     forecasts: &'a Forecasted,
     open_loop: Option<&'a Forecasted>,
 }
@@ -209,41 +270,65 @@ impl Gauge<'_> {
         Ok(())
     }
 
-    /// Two panels: one lead time over the whole window, and the forecast issued well before the highest peak.
-    fn plot(&self, request: &Request) -> Result<()> {
+    /// One lead time over the whole window.
+    fn overview(&self, request: &Request, zone: &TimeZone) -> Overview<'_> {
         let ahead = |all| of(all, self.id, PLOTTED_LEAD_H).iter().collect::<Vec<_>>();
-        let mut panels = vec![Hydrograph {
-            title: format!("{}: {PLOTTED_LEAD_H} hours ahead", self.id),
+        Overview {
+            title: format!("{}: {PLOTTED_LEAD_H} hours ahead", self.name),
+            zone: zone.clone(),
             observed: self.observed,
             forecasts: ahead(self.forecasts),
             open_loop: self.open_loop.map(ahead).unwrap_or_default(),
-            which: format!("{PLOTTED_LEAD_H} h ahead"),
             from: request.from,
             to: request.to,
-        }];
-        if let Some((peak, _)) = peaks(self.observed, 1, PEAKS_APART_S).first() {
-            let issued = peak.plus_s(-PLOTTED_WARNING_S);
-            let at = |all| issued_at(all, self.id, issued);
-            panels.push(Hydrograph {
-                title: format!(
-                    "{}: the forecast of {issued}, {} hours before the peak",
-                    self.id,
-                    PLOTTED_WARNING_S / 3_600
-                ),
-                observed: self.observed,
-                forecasts: at(self.forecasts),
-                open_loop: self.open_loop.map(at).unwrap_or_default(),
-                which: "as issued".to_owned(),
-                from: issued.plus_s(-PLOTTED_WARNING_S),
-                to: issued.plus_s(86_400),
-            });
         }
-        plot::draw(&plot_path(&request.out, self.id), &panels)
+    }
+
+    /// When the forecast that is drawn was issued; none where the archive has none of this catchment.
+    fn issue_time(&self, request: &Request) -> Result<Option<Timestamp>> {
+        let issued: BTreeSet<Timestamp> = self
+            .forecasts
+            .get(self.id)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .flatten()
+            .map(|f| f.issue_time)
+            .collect();
+        let newest = issued.last().copied();
+        match request.issued {
+            Issue::Newest => Ok(newest),
+            Issue::At(time) if issued.contains(&time) => Ok(Some(time)),
+            Issue::At(time) => {
+                let near = issued.range(..=time).next_back().or(newest.as_ref());
+                let near = near.map_or_else(String::new, |near| format!("; the one before it is of {near}"));
+                bail!("no forecast of {} was issued at {time}{near}", self.id)
+            }
+            Issue::BeforeThePeak => {
+                let peak = peaks(self.observed, 1, PEAKS_APART_S).first().map(|(peak, _)| *peak);
+                let before =
+                    peak.and_then(|peak| issued.range(..=peak.plus_s(-PLOTTED_WARNING_S)).next_back().copied());
+                Ok(before.or(newest))
+            }
+        }
     }
 }
 
-fn plot_path(out: &Path, id: &str) -> PathBuf {
-    let safe: String =
-        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' }).collect();
-    out.join(format!("hydrograph-{safe}.svg"))
+/// What was drawn.
+#[derive(Default)]
+struct Charts {
+    number: usize,
+    png: bool,
+}
+
+impl Charts {
+    /// Writes a chart of a catchment, for a page and for a phone.
+    fn write(&mut self, out: &Path, kind: &str, id: &str, draw: &dyn Fn(f64) -> String) -> Result<()> {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
+        let id: String = id.chars().map(plain).collect();
+        for (suffix, width) in WIDTHS {
+            self.png = draw::write(&out.join(format!("{kind}-{id}{suffix}")), &draw(width))?;
+            self.number += 1;
+        }
+        Ok(())
+    }
 }

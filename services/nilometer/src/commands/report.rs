@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use nilometer_pipeline::archive;
 use nilometer_schemas::Timestamp;
-use nilometer_verification::Reporting;
+use nilometer_verification::{Issue, Reporting};
 
 use super::definition::Definition;
 
@@ -22,12 +22,21 @@ pub struct Arguments {
     /// and verified up to here; the window's end when absent
     #[arg(long)]
     to: Option<Timestamp>,
+    /// draw the forecast that was issued at this time; the one of 12 hours before the highest peak when absent
+    #[arg(long, conflicts_with = "newest")]
+    issued: Option<Timestamp>,
+    /// draw the newest forecast
+    #[arg(long)]
+    newest: bool,
+    /// times of the stations' own zones instead of UTC
+    #[arg(long)]
+    local: bool,
     /// folder for the files
     #[arg(long)]
     out: PathBuf,
 }
 
-pub async fn run(Arguments { definition, open_loop, from, to, out }: Arguments) -> Result<()> {
+pub async fn run(Arguments { definition, open_loop, from, to, issued, newest, local, out }: Arguments) -> Result<()> {
     let pipeline = definition.load()?;
     let reporting = Reporting {
         archive: archive(&pipeline.log.store).await?,
@@ -37,6 +46,12 @@ pub async fn run(Arguments { definition, open_loop, from, to, out }: Arguments) 
         },
         from: from.unwrap_or(pipeline.time.from),
         to: to.unwrap_or(pipeline.time.to),
+        issued: match (issued, newest) {
+            (Some(time), _) => Issue::At(time),
+            (None, true) => Issue::Newest,
+            (None, false) => Issue::BeforeThePeak,
+        },
+        local,
         out,
     };
     println!("{}", nilometer_verification::report(&pipeline, &reporting).await?);
