@@ -60,14 +60,15 @@ fn each_forecast_says_of_each_threshold_whether_when_and_how_far_it_is_reached()
         below,
         source: None,
     };
-    let mut with = Pipeline::clone(&pipeline(&[]));
+    let mut without = Pipeline::clone(&pipeline(&[]));
+    without.catchments.iter_mut().for_each(|catchment| catchment.thresholds.clear());
+    let mut with = without.clone();
     with.catchments[0].thresholds = vec![
         threshold("low", None, 3.0, true),
         threshold("minor", Some("Minor flood"), 9.0, false),
         threshold("major", None, 20.0, false),
     ];
-    let with = Arc::new(with);
-    let (without, with) = (live(&pipeline(&[]), &on_time(), None, &[]), live(&with, &on_time(), None, &[]));
+    let [without, with] = [without, with].map(|pipeline| live(&Arc::new(pipeline), &on_time(), None, &[]));
     assert_eq!(with.forecasts, without.forecasts, "thresholds change no forecast");
     assert!(without.events.iter().all(nilometer_schemas::Events::is_empty), "a message a tick, without rows");
     let issues: std::collections::BTreeSet<i64> = with.forecasts.keys().map(|(issued, ..)| *issued).collect();

@@ -10,6 +10,7 @@ mod models;
 mod replay;
 mod report;
 mod run;
+mod snow;
 mod sources;
 mod state;
 mod store;
@@ -41,6 +42,8 @@ pub enum Command {
     Alerts(alerts::Arguments),
     /// Say what floods and low flows come once in 2 to 100 years at stations, from their history, and write them as thresholds
     Thresholds(thresholds::Arguments),
+    /// Hold the snow of each model against what was observed: over all catchments, and one by one
+    Snow(snow::Arguments),
     /// Report every problem of a definition, with its path in the file
     Validate(definition::Definition),
     /// What the sources of a definition have given
@@ -76,6 +79,7 @@ impl Command {
             Self::Explain(arguments) => explain::run(arguments).await,
             Self::Report(arguments) => report::run(arguments).await,
             Self::Alerts(arguments) => alerts::run(arguments).await,
+            Self::Snow(arguments) => snow::run(arguments).await,
             Self::Thresholds(arguments) => thresholds::run(arguments).await,
             Self::Validate(definition) => validate::run(&definition),
             Self::Sources(arguments) => sources::run(arguments).await,

@@ -66,7 +66,7 @@ async fn version_3_is_read_and_has_no_shadow() {
 async fn version_4_is_read_and_its_calibrators_go_on_as_those_of_some_lead_times() {
     let Snapshot { content, columns, .. } = snapshot(4).await;
     let mut state = restored(*current(content).unwrap(), &columns);
-    let (stored, again) = state.store().unwrap();
+    let (_, again) = state.store().unwrap();
     let old = ["calibration.learned", "calibration.issued"];
     for name in columns.names().filter(|name| !old.iter().any(|old| name.contains(old))) {
         assert_eq!(of_rows(&again, name), of_rows(&columns, name), "{name}");
@@ -80,13 +80,6 @@ async fn version_4_is_read_and_its_calibrators_go_on_as_those_of_some_lead_times
         waiting(&again, "calibration.distributions.valid_time"),
         waiting(&columns, "calibration.issued.valid_time")
     );
-    if std::env::var_os("NILOMETER_FREEZE").is_some() {
-        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &again).await.unwrap();
-        let key = "snapshots/forecast/00000000000000000007.arrow".into();
-        let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
-        fs::write(frozen().join("state-5.arrow"), bytes).unwrap();
-    }
 }
 
 /// A state that goes on from a stored one with a shadow.
@@ -106,8 +99,28 @@ fn of_rows(columns: &Columns, name: &str) -> [String; 2] {
 
 #[needs(onnxruntime)]
 #[tokio::test]
-async fn version_5_is_read_and_written_as_it_is() {
+async fn version_5_is_read_and_knows_of_no_gauge_when_it_read_last() {
     let Snapshot { content, columns, .. } = snapshot(5).await;
+    let mut state = restored(*current(content).unwrap(), &columns);
+    let (stored, again) = state.store().unwrap();
+    for name in columns.names() {
+        assert_eq!(of_rows(&again, name), of_rows(&columns, name), "{name}");
+    }
+    let new: Vec<&str> = again.names().filter(|name| !columns.names().any(|old| old == *name)).collect();
+    assert_eq!(new, ["calibration.newest", "shadow.calibration.newest"]);
+    if std::env::var_os("NILOMETER_FREEZE").is_some() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &again).await.unwrap();
+        let key = "snapshots/forecast/00000000000000000007.arrow".into();
+        let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+        fs::write(frozen().join("state-6.arrow"), bytes).unwrap();
+    }
+}
+
+#[needs(onnxruntime)]
+#[tokio::test]
+async fn version_6_is_read_and_written_as_it_is() {
+    let Snapshot { content, columns, .. } = snapshot(6).await;
     let stored = current(content).unwrap();
     let json = |stored: &Stored| serde_json::to_value(stored).unwrap();
     let before = json(&Versioned::Current(stored.clone()));
@@ -207,5 +220,5 @@ async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accep
     let error = current(snapshot(1).await.content).unwrap_err().to_string();
     assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/forecast"), "{error}");
     let later = current(Versioned::Other(VERSION + 1)).unwrap_err().to_string();
-    assert!(later.contains("version 6") && later.contains("accepted are versions 2 to 5"), "{later}");
+    assert!(later.contains("version 7") && later.contains("accepted are versions 2 to 6"), "{later}");
 }
