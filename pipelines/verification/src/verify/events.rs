@@ -14,8 +14,14 @@ use nilometer_schemas::{Contract, Events, Timestamp};
 use nilometer_statistics::{brier_parts, brier_score, mean};
 use object_store::ObjectStore;
 
-/// Probabilities from which on a warning is given, in the table.
-const WARNINGS: [f64; 2] = [0.3, 0.6];
+/// Rules by which a warning is given: what each is called in the table and in its file, and whether a forecast warns. The third is that of GloFAS, a share of
+/// the ensemble that is beyond the threshold at one lead time, here of the calibrated distribution.
+const RULES: [(&str, &str, fn(&Judged) -> bool); 4] = [
+    ("P ≥ 0.3", "0_3", |judged| judged.probability >= 0.3),
+    ("P ≥ 0.6", "0_6", |judged| judged.probability >= 0.6),
+    ("largest ≥ 0.3", "largest_0_3", |judged| judged.largest_marginal >= 0.3),
+    ("persistence", "persistence", |judged| judged.persisted > 0.5),
+];
 /// Share of the lead times whose readings must be there, where none of them reaches the threshold.
 const LEAST_READ: f64 = 0.8;
 /// Bins of the reliability curve.
@@ -130,8 +136,8 @@ struct Scores {
     brier: [f64; 4],
     /// of the horizon's probability and of the largest lead time's
     reliability: [f64; 2],
-    /// at each of [`WARNINGS`], by the horizon's probability: share of onsets warned of, share of warnings without one, mean hours before
-    warned: [Warned; WARNINGS.len()],
+    /// by each of [`RULES`]: share of onsets warned of, share of warnings without one, mean hours before
+    warned: [Warned; RULES.len()],
 }
 
 #[derive(Clone, Copy)]
@@ -160,7 +166,7 @@ impl Scores {
             onsets: threshold.onsets.len(),
             brier: [score(&horizon)?, score(&marginal)?, score(&of(|j| j.persisted))?, frequency * (1.0 - frequency)],
             reliability: [reliability(&horizon)?, reliability(&marginal)?],
-            warned: WARNINGS.map(|least| warned(threshold, least)),
+            warned: RULES.map(|(.., warns)| warned(threshold, warns)),
         })
     }
 
@@ -195,14 +201,11 @@ impl Scores {
     }
 }
 
-/// Warnings are runs of forecasts of at least a probability. One is right where the threshold is reached in the horizon of any of its forecasts; an onset is
+/// Warnings are runs of forecasts that warn. One is right where the threshold is reached in the horizon of any of its forecasts; an onset is
 /// warned of where a forecast of a run looks as far.
-fn warned(threshold: &Threshold, least: f64) -> Warned {
-    let runs: Vec<&[Judged]> = threshold
-        .judged
-        .chunk_by(|a, b| (a.probability >= least) == (b.probability >= least))
-        .filter(|run| run[0].probability >= least)
-        .collect();
+fn warned(threshold: &Threshold, warns: fn(&Judged) -> bool) -> Warned {
+    let runs: Vec<&[Judged]> =
+        threshold.judged.chunk_by(|a, b| warns(a) == warns(b)).filter(|run| warns(&run[0])).collect();
     let wrong = runs.iter().filter(|run| run.iter().all(|judged| !judged.occurred)).count();
     // From the first forecast of a warning whose horizon the onset lies in: one that was given for another flood before is no foresight.
     let lead_h = |onset: &Timestamp| {
@@ -224,13 +227,13 @@ fn header() -> String {
         "\n{:<12}{:<14}{:>9}{:>8}{:>8}{:>36}{:>18}",
         "thresholds", "", "forecasts", "events", "onsets", "Brier score", "reliability"
     );
-    for least in WARNINGS {
-        text.push_str(&format!("{:>19}", format!("P ≥ {least}")));
+    for (name, ..) in RULES {
+        text.push_str(&format!("{name:>19}"));
     }
     let names = ["horizon", "largest", "persist.", "frequency", "horizon", "largest"];
     text.push_str(&format!("\n{:<51}", ""));
     names.iter().for_each(|name| text.push_str(&format!("{name:>9}")));
-    WARNINGS.iter().for_each(|_| text.push_str(&format!("{:>7}{:>6}{:>6}", "hit %", "FAR %", "h")));
+    RULES.iter().for_each(|_| text.push_str(&format!("{:>7}{:>6}{:>6}", "hit %", "FAR %", "h")));
     text.push('\n');
     text
 }
@@ -240,8 +243,7 @@ fn csv_header() -> String {
         "station,threshold,forecasts,events,onsets,brier,brier_largest_marginal,brier_persistence,brier_frequency,\
                    reliability,reliability_largest_marginal"
             .to_owned();
-    for least in WARNINGS {
-        let suffix = format!("{least}").replace('.', "_");
+    for (_, suffix, _) in RULES {
         csv.push_str(&format!(",hit_rate_{suffix},false_alarm_ratio_{suffix},lead_h_{suffix}"));
     }
     csv.push('\n');
@@ -304,15 +306,20 @@ mod tests {
         assert_eq!(hours, [8, 36]);
         let scores = Scores::of(&threshold).unwrap();
         assert_eq!((scores.forecasts, scores.events, scores.onsets), (40, 13, 2));
-        for warned in scores.warned {
+        for warned in &scores.warned[..3] {
             assert_eq!((warned.hit_rate, warned.false_alarm_ratio, warned.lead_h), (Some(0.5), Some(0.5), Some(5.0)));
         }
+        assert_eq!(
+            (scores.warned[3].hit_rate, scores.warned[3].false_alarm_ratio),
+            (Some(0.0), None),
+            "it never warns"
+        );
         assert!(scores.brier[0] < scores.brier[3] && scores.brier[2] > scores.brier[3], "{:?}", scores.brier);
         let (mut row, mut csv) = (String::new(), csv_header());
         scores.write_row(&mut row, "V3524010", "minor").unwrap();
         scores.write_csv(&mut csv, "V3524010", "minor").unwrap();
         let cells: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(cells, [17, 17]);
+        assert_eq!(cells, [23, 23]);
         assert!(row.contains(" 50 "), "{row}");
     }
 
