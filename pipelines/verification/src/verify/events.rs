@@ -14,9 +14,12 @@ use nilometer_schemas::{Contract, Events, Timestamp};
 use nilometer_statistics::{brier_parts, brier_score, mean};
 use object_store::ObjectStore;
 
+/// Whether a forecast warns.
+type Warns = fn(&Judged) -> bool;
+
 /// Rules by which a warning is given: what each is called in the table and in its file, and whether a forecast warns. The third is that of GloFAS, a share of
 /// the ensemble that is beyond the threshold at one lead time, here of the calibrated distribution.
-const RULES: [(&str, &str, fn(&Judged) -> bool); 4] = [
+const RULES: [(&str, &str, Warns); 4] = [
     ("P ≥ 0.3", "0_3", |judged| judged.probability >= 0.3),
     ("P ≥ 0.6", "0_6", |judged| judged.probability >= 0.6),
     ("largest ≥ 0.3", "largest_0_3", |judged| judged.largest_marginal >= 0.3),
@@ -203,7 +206,7 @@ impl Scores {
 
 /// Warnings are runs of forecasts that warn. One is right where the threshold is reached in the horizon of any of its forecasts; an onset is
 /// warned of where a forecast of a run looks as far.
-fn warned(threshold: &Threshold, warns: fn(&Judged) -> bool) -> Warned {
+fn warned(threshold: &Threshold, warns: Warns) -> Warned {
     let runs: Vec<&[Judged]> =
         threshold.judged.chunk_by(|a, b| warns(a) == warns(b)).filter(|run| warns(&run[0])).collect();
     let wrong = runs.iter().filter(|run| run.iter().all(|judged| !judged.occurred)).count();
