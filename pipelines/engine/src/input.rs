@@ -17,6 +17,21 @@ pub struct Position {
     pub rows: u64,
 }
 
+impl Position {
+    /// The oldest message that the log still has of a partition.
+    ///
+    /// # Errors
+    /// What the log says.
+    pub async fn first(log: &dyn Log, partition: Partition) -> Result<Self, LogError> {
+        let next = log.bounds(partition).await?.start;
+        let rows = match log.read(partition, next).await? {
+            Some(Entry::Record(record)) => record.rows_before,
+            _ => 0,
+        };
+        Ok(Self { next, rows })
+    }
+}
+
 /// A message that could not be read, and how many rows it held.
 #[derive(Debug)]
 pub struct Lost {
@@ -130,6 +145,20 @@ impl Input {
         self.position =
             Position { next: record.position + 1, rows: record.rows_before + record.batch.num_rows() as u64 };
         Some(record)
+    }
+
+    /// Takes all messages up to `tick` that the log has: of a topic whose messages are known to be there by that of another.
+    ///
+    /// # Errors
+    /// As [`Input::look_until`].
+    pub async fn take_up_to(&mut self, tick: Timestamp, stop: &Stop) -> Result<Vec<Record>, LogError> {
+        let (end, mut records) = (self.end().await?, Vec::new());
+        self.look_until(end, stop).await?;
+        while let Some(record) = self.take(tick) {
+            records.push(record);
+            self.look_until(end, stop).await?;
+        }
+        Ok(records)
     }
 
     /// Messages that turned out to be unreadable since the last call.

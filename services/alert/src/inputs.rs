@@ -64,8 +64,8 @@ impl Inputs {
             droughts.extend(std::iter::from_fn(|| input.take(time)));
         }
         let events = self.events.take(time).into_iter().collect();
-        let observations = up_to(&mut self.observations, time, stop).await?;
-        let operators = up_to(&mut self.operators, time, stop).await?;
+        let observations = self.observations.take_up_to(time, stop).await?;
+        let operators = self.operators.take_up_to(time, stop).await?;
         // Lost readings the forecast role reports.
         self.observations.take_lost();
         let counted = [Some(&mut self.events), Some(&mut self.operators), self.droughts.as_mut()];
@@ -90,15 +90,4 @@ impl Inputs {
             .map(Input::place)
             .collect()
     }
-}
-
-/// All messages up to a tick that the log has.
-async fn up_to(input: &mut Input, time: Timestamp, stop: &Stop) -> Result<Vec<Record>, AlertError> {
-    let (end, mut records) = (input.end().await?, Vec::new());
-    input.look_until(end, stop).await?;
-    while let Some(record) = input.take(time) {
-        records.push(record);
-        input.look_until(end, stop).await?;
-    }
-    Ok(records)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nilometer_engine::{Balance, Entry, Log, Partition, Position, SnapshotError, Snapshots, Versioned};
+use nilometer_engine::{Balance, Log, Partition, Position, SnapshotError, Snapshots, Versioned};
 use nilometer_schemas::{Contract, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -30,15 +30,7 @@ pub(crate) type Stored<T = StoredAlerts> = Versioned<T, 1>;
 
 /// Where a role without a snapshot begins: with the oldest messages that the log still has.
 pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positions, AlertError> {
-    let first = async |contract| {
-        let partition = Partition::new(contract, number);
-        let next = log.bounds(partition).await?.start;
-        let rows = match log.read(partition, next).await? {
-            Some(Entry::Record(record)) => record.rows_before,
-            _ => 0,
-        };
-        Ok::<_, AlertError>(Position { next, rows })
-    };
+    let first = async |contract| Position::first(log, Partition::new(contract, number)).await;
     Ok(Positions {
         event: first(Contract::Event).await?,
         observation: first(Contract::Observation).await?,

@@ -49,8 +49,8 @@ impl Inputs {
     pub(crate) async fn next_tick(&mut self, stop: &Stop) -> Result<Option<Tick>, DroughtError> {
         let Some(time) = self.states.next_time(stop).await?.filter(|_| !stop.is_now()) else { return Ok(None) };
         let states = self.states.take(time).into_iter().collect();
-        let observations = up_to(&mut self.observations, time, stop).await?;
-        let forcings = up_to(&mut self.forcings, time, stop).await?;
+        let observations = self.observations.take_up_to(time, stop).await?;
+        let forcings = self.forcings.take_up_to(time, stop).await?;
         // Lost readings and forcing the forecast role reports.
         self.observations.take_lost();
         self.forcings.take_lost();
@@ -70,15 +70,4 @@ impl Inputs {
     pub(crate) fn places(&self) -> [(Partition, u64); 3] {
         [&self.states, &self.observations, &self.forcings].map(Input::place)
     }
-}
-
-/// All messages up to a tick that the log has.
-async fn up_to(input: &mut Input, time: Timestamp, stop: &Stop) -> Result<Vec<Record>, DroughtError> {
-    let (end, mut records) = (input.end().await?, Vec::new());
-    input.look_until(end, stop).await?;
-    while let Some(record) = input.take(time) {
-        records.push(record);
-        input.look_until(end, stop).await?;
-    }
-    Ok(records)
 }

@@ -9,7 +9,6 @@ use crate::{ScoreError, waiting::Mark};
 
 /// The topics that a partition's scores come from.
 pub(super) struct Inputs {
-    log: Arc<dyn Log>,
     pub(super) forecasts: ForecastTopic,
     pub(super) shadow_forecasts: ForecastTopic,
     observations: Input,
@@ -45,7 +44,6 @@ impl Inputs {
             forecasts: topic(Contract::Forecast, mark.forecast),
             shadow_forecasts: topic(Contract::ShadowForecast, mark.shadow_forecast),
             observations: input(Contract::Observation, mark.observation),
-            log,
         }
     }
 
@@ -66,14 +64,7 @@ impl Inputs {
             self.forecasts.input.look().await?;
         }
         // A shadow's forecasts are in the log before those in force of their time; its topic has no message where there is no shadow.
-        let of_shadows = &mut self.shadow_forecasts.input;
-        let end = self.log.bounds(of_shadows.partition()).await?.end;
-        let mut shadow_forecasts = Vec::new();
-        of_shadows.look_until(end, stop).await?;
-        while let Some(record) = of_shadows.take(time) {
-            shadow_forecasts.push(record);
-            of_shadows.look_until(end, stop).await?;
-        }
+        let shadow_forecasts = self.shadow_forecasts.input.take_up_to(time, stop).await?;
         // Damaged forecasts are counted by the rows that the next message says came before it; damaged observations the forecast role reports.
         for input in [&mut self.observations, &mut self.forecasts.input, &mut self.shadow_forecasts.input] {
             input.take_lost();
