@@ -28,11 +28,11 @@ pub(crate) struct Alertmanager {
     pub(crate) options: AlertmanagerOptions,
 }
 
-/// What it remembers: whose quiet was asked for of each server, with the identifier that it gave, and what was sent last.
+/// What it remembers: whose quiet was asked for, and what was sent last.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Memory {
-    /// by alert and address
-    silences: BTreeMap<String, BTreeMap<String, String>>,
+    /// by alert, the identifier that the cluster gave
+    silences: BTreeMap<String, String>,
     /// what was firing, by its labels
     firing: BTreeMap<String, Sent>,
 }
@@ -70,7 +70,7 @@ impl Receiver for Alertmanager {
         let all: Vec<Value> =
             firing.values().map(|sent| until(sent, HOLDS_S)).chain(ended.map(|(_, sent)| until(sent, 0))).collect();
         if !all.is_empty() {
-            self.each(|address| send(self.client.post(format!("{address}/api/v2/alerts")).json(&all))).await?;
+            self.post_to_each(&all).await?;
         }
         self.keep_quiet(active, memory).await?;
         memory.firing = firing;
@@ -79,26 +79,58 @@ impl Receiver for Alertmanager {
 }
 
 impl Alertmanager {
-    /// Asks every server of a cluster; one that answers is enough.
-    async fn each<F: Future<Output = Result<String, Failure>>>(
-        &self,
-        ask: impl Fn(String) -> F,
-    ) -> Result<(), Failure> {
-        let mut failure = None;
-        let mut answered = false;
-        for address in &self.options.urls {
-            match ask(address.trim_end_matches('/').to_owned()).await {
-                Ok(_) => answered = true,
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.options.urls.iter().map(|url| url.trim_end_matches('/'))
+    }
+
+    /// Gives alerts to every server of a cluster, which is what these expect; one that takes them is enough.
+    async fn post_to_each(&self, alerts: &[Value]) -> Result<(), Failure> {
+        let (mut failure, mut taken) = (None, false);
+        for address in self.addresses() {
+            match send(self.client.post(format!("{address}/api/v2/alerts")).json(alerts)).await {
+                Ok(_) => taken = true,
                 Err(why) => failure = Some(why),
             }
         }
         match failure {
-            Some(failure) if !answered => Err(failure),
+            Some(failure) if !taken => Err(failure),
             Some(failure) => {
-                tracing::warn!(%failure, "a server of the cluster did not take alerts; the others share them");
+                tracing::warn!(%failure, "a server of the cluster did not take alerts; the others have them");
                 Ok(())
             }
             None => Ok(()),
+        }
+    }
+
+    /// Asks for quiet at the first server that answers: a cluster shares its silences. Gives the identifier. One that the cluster has forgotten is asked
+    /// for anew.
+    async fn ask_for_quiet(&self, mut silence: Value, known: Option<&String>) -> Result<Option<String>, Failure> {
+        let mut failure = None;
+        for id in known.map(Some).into_iter().chain([None]) {
+            silence["id"] = id.map_or(Value::Null, |id| json!(id));
+            for address in self.addresses() {
+                match send(self.client.post(format!("{address}/api/v2/silences")).json(&silence)).await {
+                    Ok(answer) => {
+                        let answer = serde_json::from_str::<Value>(&answer).unwrap_or_default();
+                        return Ok(answer["silenceID"].as_str().map(str::to_owned));
+                    }
+                    Err(why) => failure = Some(why),
+                }
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    async fn end_quiet(&self, alert: &str, silence: &str) {
+        let mut failure = None;
+        for address in self.addresses() {
+            match send(self.client.delete(format!("{address}/api/v2/silence/{silence}"))).await {
+                Ok(_) => return,
+                Err(why) => failure = Some(why),
+            }
+        }
+        if let Some(failure) = failure {
+            tracing::warn!(%failure, alert, "a silence could not be ended; it ends by itself within the hour");
         }
     }
 
@@ -128,39 +160,21 @@ impl Alertmanager {
         let over: Vec<String> =
             memory.silences.keys().filter(|id| !active.get(*id).is_some_and(quiet)).cloned().collect();
         for id in over {
-            for (address, silence) in memory.silences.remove(&id).unwrap_or_default() {
-                // One that has ended by itself is gone.
-                if let Err(why) = send(self.client.delete(format!("{address}/api/v2/silence/{silence}"))).await
-                    && why.later
-                {
-                    tracing::warn!(%why, alert = id, "a silence could not be ended; it ends by itself within the hour");
-                }
+            if let Some(silence) = memory.silences.remove(&id) {
+                self.end_quiet(&id, &silence).await;
             }
         }
         for (id, alert) in active.iter().filter(|(_, alert)| quiet(alert)) {
-            for address in self.options.urls.iter().map(|address| address.trim_end_matches('/').to_owned()) {
-                let known = memory.silences.get(id).and_then(|of| of.get(&address)).cloned();
-                let matchers: Vec<Value> = self
-                    .labels(alert)
-                    .into_iter()
-                    .map(|(name, value)| json!({"name": name, "value": value, "isRegex": false, "isEqual": true}))
-                    .collect();
-                let mut body = json!({
-                    "matchers": matchers,
-                    "startsAt": now().to_string(),
-                    "endsAt": now().plus_s(QUIET_S).to_string(),
-                    "createdBy": alert.acknowledged_by.as_deref().unwrap_or("operator"),
-                    "comment": alert.note.as_deref().unwrap_or("acknowledged"),
-                });
-                if let Some(known) = known {
-                    body["id"] = json!(known);
-                }
-                let answer = send(self.client.post(format!("{address}/api/v2/silences")).json(&body)).await?;
-                let given = serde_json::from_str::<Value>(&answer).ok();
-                if let Some(given) = given.as_ref().and_then(|answer| answer["silenceID"].as_str()) {
-                    memory.silences.entry(id.clone()).or_default().insert(address, given.to_owned());
-                }
-            }
+            let matcher = |(name, value)| json!({"name": name, "value": value, "isRegex": false, "isEqual": true});
+            let silence = json!({
+                "matchers": self.labels(alert).into_iter().map(matcher).collect::<Vec<Value>>(),
+                "startsAt": now().to_string(),
+                "endsAt": now().plus_s(QUIET_S).to_string(),
+                "createdBy": alert.acknowledged_by.as_deref().unwrap_or("operator"),
+                "comment": alert.note.as_deref().unwrap_or("acknowledged"),
+            });
+            let given = self.ask_for_quiet(silence, memory.silences.get(id)).await?;
+            memory.silences.extend(given.map(|given| (id.clone(), given)));
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use quick_xml::{Writer, events::BytesText};
 
 use crate::alert::Alert;
 
+/// The feed that messages are in.
+pub(crate) const ATOM: &str = "alerts.atom";
 const NAMESPACE: &str = "urn:oasis:names:tc:emergency:cap:1.2";
 /// What a message says of itself.
 const CODE: &str = "automatic, not an official warning";
@@ -91,7 +93,7 @@ fn info(xml: &mut Writer<Vec<u8>>, alert: &Alert, expires: Timestamp, options: &
     text(xml, "headline", &headline(alert))?;
     text(xml, "description", &alert.text)?;
     if let Some(address) = &options.address {
-        text(xml, "web", &format!("{}/{}", address.trim_end_matches('/'), crate::feed::ATOM))?;
+        text(xml, "web", &format!("{}/{}", address.trim_end_matches('/'), ATOM))?;
     }
     let mut parameter = |name: &str, value: String| {
         xml.create_element("parameter").write_inner_content(|xml| {

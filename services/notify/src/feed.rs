@@ -10,14 +10,12 @@ use quick_xml::{Writer, events::BytesText};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    cap::{self, Reference, headline, identifier, stamp},
+    cap::{self, ATOM, Reference, headline, identifier, stamp},
     receiver::{Delivery, Failure, Receiver},
 };
 
 /// Folder of the store.
 pub const FEED: &str = "feed";
-/// The feed.
-pub(crate) const ATOM: &str = "alerts.atom";
 const CAP: &str = "cap";
 /// Alerts that the feed names.
 const ENTRIES: usize = 100;
@@ -59,7 +57,9 @@ impl Receiver for Feed {
         "feed"
     }
 
-    async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut Memory) -> Result<(), Failure> {
+    async fn deliver(&self, delivery: &Delivery<'_>, remembered: &mut Memory) -> Result<(), Failure> {
+        // A delivery that fails half-way is done again from what was there before, so that no message refers to itself.
+        let mut memory = remembered.clone();
         for alert in delivery.changed.iter().filter(|alert| alert.kind != AlertKind::Gauge) {
             let before = memory.last.get(&alert.alert);
             // What passes without a message before it is no news.
@@ -90,8 +90,10 @@ impl Receiver for Feed {
                 memory.last.remove(&alert.alert);
             }
         }
-        let atom = self.atom(memory, delivery.time).map_err(|error| Failure::refused(&error))?;
-        self.put(&Path::from(ATOM), atom).await
+        let atom = self.atom(&memory, delivery.time).map_err(|error| Failure::refused(&error))?;
+        self.put(&Path::from(ATOM), atom).await?;
+        *remembered = memory;
+        Ok(())
     }
 }
 
@@ -144,4 +146,108 @@ impl Feed {
 
 fn text(xml: &mut Writer<Vec<u8>>, name: &str, value: &str) -> io::Result<()> {
     xml.create_element(name).write_text_content(BytesText::new(value)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use nilometer_schemas::{AlertRow, AlertState};
+    use object_store::{
+        CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, PutMultipartOptions, PutOptions,
+        PutPayload, PutResult, memory::InMemory,
+    };
+
+    use super::*;
+    use crate::alert::tests::{alerts, row};
+
+    /// A store whose second write fails.
+    #[derive(Debug, Default)]
+    struct Failing {
+        store: InMemory,
+        writes: AtomicUsize,
+    }
+
+    impl std::fmt::Display for Failing {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("failing")
+        }
+    }
+
+    type Stored<T> = object_store::Result<T>;
+
+    #[async_trait]
+    impl ObjectStore for Failing {
+        async fn put_opts(&self, key: &Path, payload: PutPayload, options: PutOptions) -> Stored<PutResult> {
+            if self.writes.fetch_add(1, Ordering::Relaxed) == 1 {
+                return Err(object_store::Error::NotImplemented {
+                    operation: "put".into(),
+                    implementer: "test".into(),
+                });
+            }
+            self.store.put_opts(key, payload, options).await
+        }
+
+        async fn put_multipart_opts(
+            &self,
+            key: &Path,
+            options: PutMultipartOptions,
+        ) -> Stored<Box<dyn MultipartUpload>> {
+            self.store.put_multipart_opts(key, options).await
+        }
+
+        async fn get_opts(&self, key: &Path, options: GetOptions) -> Stored<GetResult> {
+            self.store.get_opts(key, options).await
+        }
+
+        fn delete_stream(
+            &self,
+            keys: futures::stream::BoxStream<'static, Stored<Path>>,
+        ) -> futures::stream::BoxStream<'static, Stored<Path>> {
+            self.store.delete_stream(keys)
+        }
+
+        fn list(&self, prefix: Option<&Path>) -> futures::stream::BoxStream<'static, Stored<ObjectMeta>> {
+            self.store.list(prefix)
+        }
+
+        async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Stored<ListResult> {
+            self.store.list_with_delimiter(prefix).await
+        }
+
+        async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Stored<()> {
+            self.store.copy_opts(from, to, options).await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_delivery_that_failed_half_way_leaves_the_messages_of_one_that_did_not() {
+        let changed = alerts(&[
+            row("v1", "minor", 10.0, AlertState::Watch),
+            AlertRow { revision: 2, ..row("v2", "minor", 20.0, AlertState::Warning) },
+        ]);
+        let store = Arc::new(Failing::default());
+        let options = FeedOptions {
+            sender: "floods@example.org".to_owned(),
+            sender_name: None,
+            status: nilometer_definitions::CapStatus::Test,
+            title: "Alerts".to_owned(),
+            address: None,
+        };
+        let feed = Feed { store: store.clone(), options, valid_s: 3_600 };
+        let (active, mut memory) = (BTreeMap::new(), Memory::default());
+        let delivery = Delivery { time: changed[0].time, locator: "alert.v1/0@0", changed: &changed, active: &active };
+        assert!(feed.deliver(&delivery, &mut memory).await.unwrap_err().later);
+        assert_eq!(memory, Memory::default(), "nothing has been taken");
+        feed.deliver(&delivery, &mut memory).await.unwrap();
+        for alert in &changed {
+            let key = Path::from(CAP).join(format!("{}.xml", identifier(alert)));
+            let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
+            let text = String::from_utf8(bytes.to_vec()).unwrap();
+            assert!(text.contains("<msgType>Alert</msgType>") && !text.contains("<references>"), "{text}");
+        }
+        assert_eq!((memory.last.len(), memory.entries.len()), (2, 2));
+    }
 }
