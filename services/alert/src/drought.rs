@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     gauge::Gauge,
-    machine::Standing,
+    machine::{About, Standing},
     rows::{identifier, of_station},
     words::LocalTime,
 };
@@ -64,9 +64,10 @@ const fn state_of(class: Option<usize>) -> AlertState {
 }
 
 impl DroughtStanding {
-    /// Nothing is known of an index yet.
-    pub(crate) fn of(index: &str) -> Self {
-        Self { index: index.to_owned(), standing: Standing::default(), class: None }
+    /// Nothing is known of an index of a station yet.
+    pub(crate) fn of(index: &str, station: &str) -> Self {
+        let about = About { station: station.to_owned(), kind: AlertKind::Drought };
+        Self { index: index.to_owned(), standing: Standing { about, ..Standing::default() }, class: None }
     }
 
     /// Takes in a day; gives what has changed, where it is to be heard of.
@@ -149,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_class_that_is_severe_is_a_warning_until_it_is_milder() {
-        let mut drought = DroughtStanding::of("streamflow");
+        let mut drought = DroughtStanding::of("streamflow", "V3524010");
         let mut day = |class: Option<usize>| {
             let said = Class { class, ..Class::default() };
             drought.take(Timestamp(1), &said)

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// What is known of one station's gauge.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Gauge {
+    pub(crate) station: String,
     /// time and flow, m³ s⁻¹, of the newest reading
     pub(crate) newest: Option<(Timestamp, f64)>,
     /// what it delivers; none where it has never read

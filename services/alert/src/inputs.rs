@@ -28,6 +28,8 @@ pub(crate) struct Inputs {
     operators: Input,
     /// there where droughts are judged; it has a message of every tick that the events have
     droughts: Option<Input>,
+    /// behind the last tick that was read whole
+    read: Positions,
 }
 
 /// What one tick brought.
@@ -49,6 +51,7 @@ impl Inputs {
             observations: input(Contract::Observation, at.observation),
             operators: input(Contract::Operator, at.operator),
             droughts: droughts.then(|| input(Contract::Drought, at.drought)),
+            read: at,
         }
     }
 
@@ -57,30 +60,37 @@ impl Inputs {
         let Some(time) = self.events.next_time(stop).await?.filter(|_| !stop.is_now()) else { return Ok(None) };
         let mut droughts = Vec::new();
         if let Some(input) = &mut self.droughts {
-            // A tick that the log has lost of them is one without droughts.
-            if input.next_time(stop).await?.is_none() || stop.is_now() {
-                return Ok(None);
+            // All up to that of this tick, also where the topic began before the events; one that the log has lost is a tick without droughts.
+            while let Some(next) = input.next_time(stop).await?.filter(|_| !stop.is_now()) {
+                droughts.extend(input.take(time));
+                if next >= time {
+                    break;
+                }
             }
-            droughts.extend(std::iter::from_fn(|| input.take(time)));
         }
         let events = self.events.take(time).into_iter().collect();
         let observations = self.observations.take_up_to(time, stop).await?;
         let operators = self.operators.take_up_to(time, stop).await?;
+        // What was asked to end at once may lack a part of the tick, which is read again at the next start.
+        if stop.is_now() {
+            return Ok(None);
+        }
         // Lost readings the forecast role reports.
         self.observations.take_lost();
         let counted = [Some(&mut self.events), Some(&mut self.operators), self.droughts.as_mut()];
         let lost = counted.into_iter().flatten().flat_map(Input::take_lost).map(|lost| lost.rows).sum();
-        Ok(Some(Tick { time, events, observations, operators, droughts, lost }))
-    }
-
-    /// Where each topic is read on.
-    pub(crate) fn positions(&self) -> Positions {
-        Positions {
+        self.read = Positions {
             event: self.events.position(),
             observation: self.observations.position(),
             operator: self.operators.position(),
-            drought: self.droughts.as_ref().map_or_else(Position::default, Input::position),
-        }
+            drought: self.droughts.as_ref().map_or(self.read.drought, Input::position),
+        };
+        Ok(Some(Tick { time, events, observations, operators, droughts, lost }))
+    }
+
+    /// Where each topic is read on behind the last tick that was given.
+    pub(crate) const fn positions(&self) -> Positions {
+        self.read
     }
 
     pub(crate) fn places(&self) -> Vec<(Partition, u64)> {

@@ -68,10 +68,12 @@ impl Role {
     async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, AlertError> {
         let newest = dependencies.snapshots.newest::<Stored>().await?;
         let stored = newest.map(|found| found.content.into_current(PRODUCER)).transpose()?;
-        let positions = match &stored {
-            Some(stored) => stored.positions,
-            None => first_positions(&*dependencies.log, dependencies.partition).await?,
-        };
+        let first = first_positions(&*dependencies.log, dependencies.partition).await?;
+        let mut positions = stored.as_ref().map_or(first, |stored| stored.positions);
+        // Of droughts nothing was read while the definition did not ask for them, and old messages may have gone.
+        if positions.drought.next < first.drought.next {
+            positions.drought = first.drought;
+        }
         let snapshot_every = pipeline.log.snapshot_every;
         let droughts = pipeline.drought.is_some();
         let watch = Watch::new(pipeline, stored.unwrap_or_default())?;

@@ -101,7 +101,7 @@ pub(crate) fn push_withdrawn(
 ) {
     let About { station, kind } = &standing.about;
     let id = identifier(station, *kind, threshold, standing.started);
-    let text = format!("{station}: the definition no longer has the threshold {threshold}.");
+    let text = format!("{station}: the definition no longer has what this {} was about.", kind.name());
     rows.push(AlertRow {
         alert: &id,
         catchment,

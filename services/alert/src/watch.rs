@@ -7,8 +7,8 @@ use nilometer_alignment::{CatchmentIndex, Observation, ObservationContent};
 use nilometer_definitions::{Pipeline, Threshold, ThresholdKind};
 use nilometer_engine::{Balance, Record, to_ipc};
 use nilometer_schemas::{
-    Actions, AlertKind, AlertState, Alerts, AlertsBuilder, Contract, DeadLetterRow, Droughts, Events, Reason,
-    Timestamp, Variable,
+    Actions, AlertKind, AlertState, Alerts, AlertsBuilder, Contract, DeadLetterRow, Droughts, Events, GaugeData,
+    Reason, Timestamp, Variable,
 };
 use nilometer_statistics::counts;
 
@@ -55,8 +55,14 @@ impl Watch {
     pub(crate) fn new(pipeline: Arc<Pipeline>, mut stored: StoredAlerts) -> Result<Self, AlertError> {
         let (mut gauges, mut standings, mut droughts) = (Vec::new(), Vec::new(), Vec::new());
         for catchment in &pipeline.catchments {
-            droughts.push(stored.droughts.remove(&catchment.id).unwrap_or_default());
-            gauges.push(stored.gauges.remove(&catchment.id).unwrap_or_default());
+            let judged = pipeline.drought.is_some();
+            droughts.push(if judged {
+                stored.droughts.remove(&catchment.id).unwrap_or_default()
+            } else {
+                BTreeMap::new()
+            });
+            let gauge = stored.gauges.remove(&catchment.id).unwrap_or_default();
+            gauges.push(Gauge { station: catchment.station().to_owned(), ..gauge });
             let of_catchment = stored.standings.entry(catchment.id.clone()).or_default();
             let mut of = |threshold: &Threshold| {
                 let standing = of_catchment.remove(&threshold.id).unwrap_or_default();
@@ -65,10 +71,21 @@ impl Watch {
             };
             standings.push(catchment.thresholds.iter().map(&mut of).collect());
         }
-        // What is left the definition no longer has.
-        let left = stored.standings.into_iter().flat_map(|(catchment, of)| {
+        // What is left the definition no longer has: thresholds, droughts, and gauges that had gone silent.
+        let thresholds = stored.standings.into_iter().flat_map(|(catchment, of)| {
             of.into_iter().map(move |(threshold, standing)| (catchment.clone(), threshold, standing))
         });
+        let of_droughts = stored.droughts.into_iter().flat_map(|(catchment, of)| {
+            of.into_iter().map(move |(index, drought)| (catchment.clone(), index, drought.standing))
+        });
+        let silent = stored.gauges.into_iter().filter(|(_, gauge)| gauge.data == Some(GaugeData::Silent));
+        let of_gauges = silent.map(|(catchment, gauge)| {
+            let about = About { station: gauge.station, kind: AlertKind::Gauge };
+            let since = gauge.since;
+            let standing = Standing { about, state: AlertState::Watch, since, started: since, ..Standing::default() };
+            (catchment, String::new(), standing)
+        });
+        let left = thresholds.chain(of_droughts).chain(of_gauges);
         Ok(Self {
             index: CatchmentIndex::new(&pipeline)?,
             ages_s: pipeline.alerts.ages_s(&pipeline),
@@ -119,8 +136,8 @@ impl Watch {
             if data_changed && self.index.places_of_station(catchment.station()).first() == Some(&at) {
                 push_gauge(tick.time, catchment, gauge, &mut rows);
             }
-            for (threshold, standing) in catchment.thresholds.iter().zip(&mut self.standings[at]) {
-                let place = catchment.thresholds.iter().position(|other| other.id == threshold.id).unwrap_or_default();
+            let thresholds = catchment.thresholds.iter().zip(&mut self.standings[at]).enumerate();
+            for (place, (threshold, standing)) in thresholds {
                 let (event, supersedes) = summaries.remove(&(at, place)).unzip();
                 let heard = Heard {
                     tick: tick.time,
@@ -222,7 +239,9 @@ impl Watch {
             self.balance.used += received;
             for ((catchment, index), class) in classes(&days) {
                 let Some(at) = self.index.place_of_catchment(&catchment) else { continue };
-                let drought = self.droughts[at].entry(index.to_owned()).or_insert_with(|| DroughtStanding::of(index));
+                let drought = self.droughts[at]
+                    .entry(index.to_owned())
+                    .or_insert_with(|| DroughtStanding::of(index, self.index.station(at)));
                 if let Some(change) = drought.take(tick.time, &class) {
                     let described = &self.pipeline.catchments[at];
                     push_drought(tick.time, change, described, drought, Some(&class), &self.gauges[at], rows);
@@ -308,7 +327,7 @@ impl Watch {
             let labels = [AlertKind::Drought.name(), state.name()];
             metrics.alerts.with_label_values(&labels).set(number.unwrap_or(i64::MAX));
         }
-        for data in nilometer_schemas::GaugeData::ALL {
+        for data in GaugeData::ALL {
             let number = self.gauges.iter().filter(|gauge| gauge.data == Some(data)).count();
             metrics.gauges.with_label_values(&[data.name()]).set(i64::try_from(number).unwrap_or(i64::MAX));
         }

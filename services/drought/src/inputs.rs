@@ -23,6 +23,8 @@ pub(crate) struct Inputs {
     states: Input,
     observations: Input,
     forcings: Input,
+    /// behind the last tick that was read whole
+    read: Positions,
 }
 
 /// What one tick brought.
@@ -42,6 +44,7 @@ impl Inputs {
             states: input(Contract::State, at.state),
             observations: input(Contract::Observation, at.observation),
             forcings: input(Contract::Forcing, at.forcing),
+            read: at,
         }
     }
 
@@ -51,20 +54,25 @@ impl Inputs {
         let states = self.states.take(time).into_iter().collect();
         let observations = self.observations.take_up_to(time, stop).await?;
         let forcings = self.forcings.take_up_to(time, stop).await?;
+        // What was asked to end at once may lack a part of the tick, which is read again at the next start.
+        if stop.is_now() {
+            return Ok(None);
+        }
         // Lost readings and forcing the forecast role reports.
         self.observations.take_lost();
         self.forcings.take_lost();
         let lost = self.states.take_lost().iter().map(|lost| lost.rows).sum();
-        Ok(Some(Tick { time, states, observations, forcings, lost }))
-    }
-
-    /// Where each topic is read on.
-    pub(crate) const fn positions(&self) -> Positions {
-        Positions {
+        self.read = Positions {
             state: self.states.position(),
             observation: self.observations.position(),
             forcing: self.forcings.position(),
-        }
+        };
+        Ok(Some(Tick { time, states, observations, forcings, lost }))
+    }
+
+    /// Where each topic is read on behind the last tick that was given.
+    pub(crate) const fn positions(&self) -> Positions {
+        self.read
     }
 
     pub(crate) fn places(&self) -> [(Partition, u64); 3] {
