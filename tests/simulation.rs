@@ -369,8 +369,6 @@ async fn operate(world: &World, actions: &Numbered<Action>) {
             operator: "ana".to_owned(),
             note: Some("seen from the bridge".to_owned()),
             until,
-            level: None,
-            unit: None,
             action_time: Timestamp(0),
             from,
         };

@@ -3,7 +3,7 @@
 use super::{contract, refuse};
 use crate::{
     Contract, SchemaError,
-    columns::{OptionalFloat64, OptionalText, OptionalTime, Text, Time, UInt64},
+    columns::{OptionalText, OptionalTime, Text, Time, UInt64},
 };
 
 /// What an operator does.
@@ -16,13 +16,11 @@ pub enum ActionKind {
     Note,
     /// asks for quiet until a time
     Silence,
-    /// changes the level of a threshold
-    Threshold,
 }
 
 impl ActionKind {
     /// Every action.
-    pub const ALL: [Self; 4] = [Self::Acknowledge, Self::Note, Self::Silence, Self::Threshold];
+    pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Note, Self::Silence];
 
     /// The word in `operator.v1`.
     #[must_use]
@@ -31,7 +29,6 @@ impl ActionKind {
             Self::Acknowledge => "acknowledge",
             Self::Note => "note",
             Self::Silence => "silence",
-            Self::Threshold => "threshold",
         }
     }
 
@@ -55,7 +52,7 @@ contract! {
         kind: OptionalText,
         /// identifier of the threshold; null for all
         threshold: OptionalText,
-        /// [`ActionKind`]: acknowledge, note, silence or threshold
+        /// [`ActionKind`]: acknowledge, note or silence
         action: Text,
         /// who
         operator: Text,
@@ -63,10 +60,6 @@ contract! {
         note: OptionalText,
         /// until when it holds; null for as long as the alert does
         until: OptionalTime,
-        /// the new level of a threshold, in `unit`
-        level: OptionalFloat64,
-        /// the threshold's canonical unit, where there is a level
-        unit: OptionalText,
         /// number of the action in the store
         number: UInt64,
         /// when the operator did it
@@ -77,22 +70,10 @@ contract! {
 }
 
 fn check(rows: &Actions) -> Result<(), SchemaError> {
-    use arrow::array::Array as _;
     for row in 0..rows.len() {
         let action = rows.action().value(row);
-        let accepted = "acknowledge, note, silence or threshold";
-        let Some(known) = ActionKind::of_name(action) else {
-            return Err(refuse(Contract::Operator, "action", row, action, accepted));
-        };
-        let level = rows.level().is_valid(row).then(|| rows.level().value(row));
-        if (known == ActionKind::Threshold) != level.is_some_and(f64::is_finite) {
-            return Err(refuse(
-                Contract::Operator,
-                "level",
-                row,
-                format!("{level:?}"),
-                "a finite number of a threshold",
-            ));
+        if ActionKind::of_name(action).is_none() {
+            return Err(refuse(Contract::Operator, "action", row, action, "acknowledge, note or silence"));
         }
         if rows.operator().value(row).is_empty() {
             return Err(refuse(Contract::Operator, "operator", row, "empty", "who it was"));

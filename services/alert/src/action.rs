@@ -65,8 +65,6 @@ impl<'a> Action<'a> {
             }
             ActionKind::Note => AlertChange::Noted,
             ActionKind::Silence => AlertChange::Silenced,
-            // The forecasts that follow are held against the new level.
-            ActionKind::Threshold => AlertChange::Noted,
         };
         active.then_some(change)
     }

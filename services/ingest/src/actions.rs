@@ -31,12 +31,6 @@ pub struct Action {
     /// until when it holds
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
-    /// the new level of a threshold, in its canonical unit
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub level: Option<f64>,
-    /// that unit
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<String>,
     /// when
     pub action_time: Timestamp,
     /// the first tick that may take it; the next one where it is absent
@@ -61,8 +55,6 @@ impl Action {
             operator: &self.operator,
             note: self.note.as_deref(),
             until: self.until,
-            level: self.level,
-            unit: self.unit.as_deref(),
             number,
             action_time: self.action_time,
             ingest_time: tick,
@@ -76,15 +68,9 @@ impl Asked for Action {
     }
 
     fn problem(&self) -> Option<String> {
-        let has_level = self.level.is_some_and(f64::is_finite);
         let cases = [
             (self.station.is_empty(), "station is empty"),
             (self.operator.is_empty(), "operator is empty"),
-            (
-                (self.action == ActionKind::Threshold) != has_level,
-                "level is for action = \"threshold\" and a finite number",
-            ),
-            (self.action == ActionKind::Threshold && self.threshold.is_none(), "threshold is missing"),
             (self.action == ActionKind::Note && self.note.is_none(), "note is missing"),
             (self.action == ActionKind::Silence && self.until.is_none(), "until is missing"),
         ];

@@ -42,19 +42,7 @@ pub async fn operate(operation: Operation<'_>) -> Result<String> {
         bail!("--kind is {kind}; accepted is {}", accepted.join(", "));
     }
     let place = storage::look(store, &[storage::LOG, storage::SNAPSHOTS, OPERATOR]).await?;
-    let action = Action {
-        station,
-        kind,
-        threshold,
-        action,
-        operator,
-        note,
-        until,
-        level: None,
-        unit: None,
-        action_time: now(),
-        from: None,
-    };
+    let action = Action { station, kind, threshold, action, operator, note, until, action_time: now(), from: None };
     if let Some(problem) = action.problem() {
         bail!("{problem}; accepted are a station, and what the action needs");
     }

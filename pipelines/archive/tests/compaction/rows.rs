@@ -163,8 +163,6 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 operator: "ana",
                 note: Some("seen"),
                 until: None,
-                level: None,
-                unit: None,
                 number: hour as u64,
                 action_time: time,
                 ingest_time: time,
