@@ -17,21 +17,22 @@ use std::{
 
 use crate::support::Arbitrary;
 use crate::support::distant::Distant;
+use crate::support::requests::Requests;
 use crate::support::shaken::Shaken;
 use futures::TryStreamExt as _;
 use nilometer_alert::AlertMetrics;
-use nilometer_connectors::{Arrival, Cursor, Look, Source, SourceError, Window};
+use nilometer_connectors::{Arrival, Source, Window};
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Numbered, Partition, Snapshots};
 use nilometer_forecast::{ForecastMetrics, Packages};
-use nilometer_ingest::{Action, Lines};
+use nilometer_ingest::{Action, Announcement, Lines};
 use nilometer_needs::needs;
-use nilometer_packages::{Announcement, Mixture, PackageStore, Provider};
+use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{ActionKind, Contract, Timestamp};
 use nilometer_score::ScoreMetrics;
 use nilometer_testing::{Definition, scaled, toml};
-use nilometer_transforms::{AverageOptions, Averager, Format, Payload, RawBatch, Whole, check::CheckRules};
+use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
@@ -130,70 +131,6 @@ fn world() -> World {
     }
 }
 
-/// Gives the lines of `flow.csv` of each hour as one message, until it has landed.
-struct Requests {
-    /// hour and message
-    messages: Vec<(Timestamp, String)>,
-    /// how many have landed, whatever becomes of the role
-    landed: Arc<AtomicUsize>,
-    given: usize,
-}
-
-impl Requests {
-    fn open(pipeline: &Pipeline, landed: Arc<AtomicUsize>) -> Self {
-        let text = fs::read_to_string(pipeline.data.join("flow.csv")).unwrap();
-        let mut messages: Vec<(Timestamp, String)> = Vec::new();
-        let mut last = pipeline.time.from;
-        for line in text.lines().skip(1) {
-            let time = line.split(',').nth(1).unwrap().parse().unwrap_or(last);
-            if messages.last().is_none_or(|(of, _)| *of != time) {
-                messages.push((time, "gauge,time,flow\n".to_owned()));
-            }
-            let (_, message) = messages.last_mut().unwrap();
-            writeln!(message, "{line}").unwrap();
-            last = time;
-        }
-        Self { messages, landed, given: 0 }
-    }
-}
-
-impl Source for Requests {
-    fn name(&self) -> &str {
-        "flow"
-    }
-
-    fn read(&mut self, _: &Cursor, look: Look) -> Result<(Vec<RawBatch>, Cursor), SourceError> {
-        let landed = self.landed.load(Ordering::Relaxed);
-        let waiting = self.messages.iter().enumerate().skip(landed).take_while(|(_, (time, _))| *time <= look.tick);
-        let batches: Vec<RawBatch> = waiting
-            .map(|(at, (_, message))| RawBatch {
-                source: "flow".into(),
-                locator: format!("request {at}"),
-                arrival: look.now,
-                payload: Payload::Whole(Whole {
-                    format: Format::CSV,
-                    bytes: message.clone().into_bytes().into(),
-                    period: None,
-                }),
-            })
-            .collect();
-        self.given = landed + batches.len();
-        Ok((batches, Cursor::default()))
-    }
-
-    fn last_arrival(&self) -> Option<Timestamp> {
-        None
-    }
-
-    fn gives_once(&self) -> bool {
-        true
-    }
-
-    fn landed(&mut self) {
-        self.landed.fetch_max(self.given, Ordering::Relaxed);
-    }
-}
-
 type Running = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
 /// A role: how it stands, and what tells it that its inputs are complete.
@@ -247,7 +184,7 @@ fn start(
                 raw: Some(log.clone()),
                 log,
                 snapshots,
-                packages: PackageStore::new(store.clone()),
+                announcements: Announcement::of_store(store.clone()),
                 actions: Action::of_store(store.clone()),
                 sources,
                 lines: Lines { decoders, ratings: BTreeMap::new(), rules, averager },
@@ -338,7 +275,8 @@ struct Done {
 }
 
 /// The definition's models from the first tick on, and the others as their shadow from a third on; from the middle on the two have changed places.
-async fn announce(world: &World, packages: &PackageStore) {
+async fn announce(world: &World, store: Arc<dyn ObjectStore>) {
+    let (packages, announcements) = (PackageStore::new(store.clone()), Announcement::of_store(store));
     let hour = |hour: i64| Some(world.pipeline.time.from.plus_s(hour * 3_600));
     let changes = [
         (&world.models, None, 1.0),
@@ -348,7 +286,7 @@ async fn announce(world: &World, packages: &PackageStore) {
     for (models, from, weight) in changes {
         packages.publish(models).await.unwrap();
         let announcement = Announcement::of(models, "a test".to_owned(), "simulation".to_owned(), Timestamp(0));
-        packages.announcements().ask(&Announcement { from, weight, ..announcement }).await.unwrap();
+        announcements.ask(&Announcement { from, weight, ..announcement }).await.unwrap();
     }
 }
 
@@ -382,7 +320,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
     let shaken = Shaken::new(seed);
     let store: Arc<dyn ObjectStore> = Arc::new(shaken.clone());
     let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
-    announce(world, &PackageStore::new(shaken.store.clone())).await;
+    announce(world, shaken.store.clone()).await;
     operate(world, &Action::of_store(shaken.store.clone())).await;
     let (mut log, mut actors, mut done) = (open(), cast(), Done::default());
     let landed = Arc::new(AtomicUsize::new(0));

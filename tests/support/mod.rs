@@ -12,6 +12,7 @@ pub mod distant;
 pub mod folder;
 pub mod operations;
 pub mod processes;
+pub mod requests;
 pub mod rivers;
 pub mod shaken;
 pub mod worlds;

@@ -136,7 +136,7 @@ impl Services<'_> {
             log: self.log(),
             raw: None,
             snapshots: self.snapshots("ingest"),
-            packages: PackageStore::new(self.store.clone()),
+            announcements: nilometer_ingest::Announcement::of_store(self.store.clone()),
             actions: nilometer_ingest::Action::of_store(self.store.clone()),
             sources,
             lines,

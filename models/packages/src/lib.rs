@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! folder ──Mixture::load───▶ Mixture ──members──▶ Package: card, graphs, weights, every file with the hash that its card states
-//! store  ──PackageStore::load──┘  └──PackageStore::publish──▶ models/SHA-256/FILE, announced in models/announcements/NUMBER.json
+//! store  ──PackageStore::load──┘  └──PackageStore::publish──▶ models/SHA-256/FILE
 //! ```
 
 mod card;
@@ -19,7 +19,7 @@ pub use card::{Attribute, Card, FEEDBACK, Input, Output, Skill, State, Training,
 pub use mixture::{Member, Mixture};
 pub use package::{Package, Selection, Tensor, read_tensors};
 pub use provider::Provider;
-pub use store::{Announcement, DEFINITION, MODELS, PackageStore, PackageStoreError};
+pub use store::{MODELS, PackageStore, PackageStoreError};
 
 /// Why a package cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -1,83 +1,14 @@
-//! Package store: the packages that forecasts are made with, by their content, and the announcements that put them in force.
-//!
-//! ```text
-//! models/SHA-256/FILE                the files of a package or a blend, never changed
-//! models/announcements/NUMBER.json   that one is to be in force, numbered from 1 without a hole
-//! models/taken/NUMBER.json           the tick from which on it is, decided once
-//! ```
+//! Package store: the packages that forecasts are made with, by their content: `models/SHA-256/FILE`, the files of a package or a blend, never changed.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures::TryStreamExt as _;
-use nilometer_engine::{Asked, Numbered};
-use nilometer_schemas::Timestamp;
 use object_store::{Error, ObjectStore, ObjectStoreExt as _, path::Path};
-use serde::{Deserialize, Serialize};
 
 use crate::Mixture;
 
 /// The folder of a store that holds packages.
 pub const MODELS: &str = "models";
-/// The author of what a definition names.
-pub const DEFINITION: &str = "definition";
-
-/// That a package is to be in force.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Announcement {
-    /// name of the package or the blend
-    pub name: String,
-    /// its version
-    pub version: String,
-    /// SHA-256 of all of its files
-    pub package_sha256: String,
-    /// SHA-256 of its weights
-    pub weights_sha256: String,
-    /// share of it in what forecasts say, 0 to 1
-    pub weight: f64,
-    /// why
-    pub reason: String,
-    /// who says so
-    pub author: String,
-    /// when
-    pub announced_time: Timestamp,
-    /// the first tick from which on it may be in force; the next one where it is absent
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<Timestamp>,
-}
-
-impl Announcement {
-    /// Of verified models, with weight 1.
-    #[must_use]
-    pub fn of(models: &Mixture, reason: String, author: String, announced_time: Timestamp) -> Self {
-        Self {
-            name: models.name().to_owned(),
-            version: models.version().to_owned(),
-            package_sha256: models.content_sha256().to_owned(),
-            weights_sha256: models.weights_sha256().to_owned(),
-            weight: 1.0,
-            reason,
-            author,
-            announced_time,
-            from: None,
-        }
-    }
-}
-
-impl Asked for Announcement {
-    fn from(&self) -> Option<Timestamp> {
-        self.from
-    }
-
-    fn problem(&self) -> Option<String> {
-        let digits = self.package_sha256.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
-        if !digits || self.package_sha256.len() != 64 {
-            return Some(format!("package_sha256 is {:?}, no 64 hexadecimal digits", self.package_sha256));
-        }
-        (!(0.0..=1.0).contains(&self.weight)).then(|| format!("weight is {}, not 0 to 1", self.weight))
-    }
-}
-
 /// Why a package store cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageStoreError {
@@ -92,7 +23,7 @@ pub enum PackageStoreError {
     },
 }
 
-/// Packages and announcements of one store.
+/// Packages of one store.
 #[derive(Debug, Clone)]
 pub struct PackageStore {
     store: Arc<dyn ObjectStore>,
@@ -136,12 +67,6 @@ impl PackageStore {
             files.insert(name.join("/"), Arc::from(bytes.to_vec()));
         }
         Ok(files)
-    }
-
-    /// What is announced: which package is to be in force, or a shadow.
-    #[must_use]
-    pub fn announcements(&self) -> Numbered<Announcement> {
-        Numbered::new(self.store.clone(), MODELS)
     }
 
     async fn list(&self, folder: &Path) -> Result<Vec<Path>, PackageStoreError> {
@@ -200,18 +125,5 @@ mod tests {
             assert_eq!(read.members().len(), models.members().len());
         }
         assert!(packages.fetch("00").await.unwrap().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_damaged_announcement_is_named() {
-        let whole = Announcement::of(&zoo("exphydro-cance"), "a test".to_owned(), "test".to_owned(), Timestamp(0));
-        let heavy = Announcement { weight: 2.0, ..whole.clone() };
-        let nowhere = Announcement { package_sha256: "../log".to_owned(), ..whole };
-        for (damaged, why) in [(heavy, "weight is 2"), (nowhere, "package_sha256 is")] {
-            let announcements = PackageStore::new(Arc::new(InMemory::new())).announcements();
-            announcements.ask(&damaged).await.unwrap();
-            let error = announcements.asked(1).await.unwrap_err().to_string();
-            assert!(error.contains("models/announcements/00000001.json: ") && error.contains(why), "{error}");
-        }
     }
 }

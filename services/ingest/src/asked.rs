@@ -1,9 +1,8 @@
 //! Asked: what was asked of the pipeline, as the rows of a tick: which models are to be in force, and what operators do.
 
-use nilometer_packages::Announcement;
-use nilometer_schemas::{Actions, ActionsBuilder, ModelRow, Models, ModelsBuilder, Timestamp};
+use nilometer_schemas::{Actions, ActionsBuilder, Models, ModelsBuilder, Timestamp};
 
-use crate::{Action, IngestError, due::Due};
+use crate::{Action, Announcement, IngestError, due::Due};
 
 /// What was asked and is still to be taken.
 pub(crate) struct Asked {
@@ -22,17 +21,7 @@ impl Asked {
     pub(crate) async fn rows(&mut self, tick: Timestamp) -> Result<AskedRows, IngestError> {
         let (mut models, mut actions) = (ModelsBuilder::new(), ActionsBuilder::new());
         for (number, announcement) in self.models.at(tick).await? {
-            models.push(ModelRow {
-                name: &announcement.name,
-                version: &announcement.version,
-                package_sha256: &announcement.package_sha256,
-                weights_sha256: &announcement.weights_sha256,
-                weight: announcement.weight,
-                reason: &announcement.reason,
-                author: &announcement.author,
-                announcement: number,
-                ingest_time: tick,
-            });
+            announcement.push(&mut models, number, tick);
         }
         for (number, action) in self.actions.at(tick).await? {
             action.push(&mut actions, number, tick);

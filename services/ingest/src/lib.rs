@@ -19,6 +19,7 @@
 //! - a tick is appended once a topic and partition, whatever crashes: its sequence is the tick.
 
 mod actions;
+mod announcement;
 mod asked;
 mod due;
 mod landing;
@@ -36,6 +37,7 @@ use nilometer_schemas::SchemaError;
 use nilometer_transforms::AverageError;
 
 pub use actions::{Action, OPERATOR};
+pub use announcement::{Announcement, DEFINITION};
 pub use role::{Dependencies, needed_from, run};
 pub use tally::{SourceTallies, SourceTally};
 pub use tick::{Intake, Lines};

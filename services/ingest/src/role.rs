@@ -7,11 +7,10 @@ use nilometer_definitions::Partitioning;
 use nilometer_engine::{
     Balance, Clock, DeadLetterLog, Log, Metrics, Numbered, Outbox, Position, SnapshotError, Snapshots, Stop, queue,
 };
-use nilometer_packages::PackageStore;
 use tokio::task::JoinSet;
 
 use crate::{
-    Action, IngestError, Lines, PRODUCER,
+    Action, Announcement, IngestError, Lines, PRODUCER,
     asked::Asked,
     due::{Due, reached},
     landing::Landing,
@@ -32,7 +31,7 @@ pub struct Dependencies {
     /// where its cursors and memory are kept
     pub snapshots: Snapshots,
     /// the models that are announced
-    pub packages: PackageStore,
+    pub announcements: Numbered<Announcement>,
     /// what operators do
     pub actions: Numbered<Action>,
     /// what is read, in the order in which a tick takes them
@@ -61,7 +60,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
         log,
         raw,
         snapshots,
-        packages,
+        announcements,
         actions,
         sources,
         lines,
@@ -98,7 +97,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     let planned = state.planned.as_ref().map(|planned| planned.look.tick);
     let reached = reached(&*log, parts.numbers(), planned).await?;
     let mut asked = Asked {
-        models: Due::new(packages.announcements(), state.announcements + 1, reached, growing, role_metrics.clone()),
+        models: Due::new(announcements, state.announcements + 1, reached, growing, role_metrics.clone()),
         actions: Due::new(actions, state.actions + 1, reached, growing, role_metrics.clone()),
     };
     let outbox = Outbox::new(log.clone());

@@ -108,11 +108,11 @@ impl Run {
                 Arc::new(log)
             }
         };
-        let packages = PackageStore::new(store.clone());
         if mine.contains(&RoleKind::Ingest) {
-            publishing::announce_definition(&packages, &pipeline.models).await?;
+            publishing::announce_definition(&store, &pipeline.models).await?;
         }
         let runtime = mine.contains(&RoleKind::Forecast).then(|| roles::runtime(&pipeline)).transpose()?;
+        let models = PackageStore::new(store.clone());
         let roles = Roles {
             parts: Partitioning::new(&pipeline),
             clock,
@@ -123,8 +123,7 @@ impl Run {
             metrics,
             exposition,
             resume,
-            models: Packages::new(packages.clone(), &pipeline.models),
-            packages,
+            models: Packages::new(models, &pipeline.models),
             runtime,
             accept_state_loss: accept.state_loss,
             pipeline,

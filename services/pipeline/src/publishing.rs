@@ -1,11 +1,13 @@
 //! Publishing: a model package goes to the store, and an announcement puts it in force.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use nilometer_engine::now;
-use nilometer_packages::{Announcement, DEFINITION, MODELS, Mixture, PackageStore};
+use nilometer_ingest::{Announcement, DEFINITION};
+use nilometer_packages::{MODELS, Mixture, PackageStore};
 use nilometer_schemas::Timestamp;
+use object_store::ObjectStore;
 
 use crate::storage;
 
@@ -32,8 +34,9 @@ pub struct Publication<'a> {
 pub async fn publish(publication: Publication<'_>) -> Result<String> {
     let Publication { package, store, reason, author, from, shadow } = publication;
     let models = Mixture::load(package)?;
-    let packages = PackageStore::new(storage::look(store, &[storage::LOG, storage::SNAPSHOTS, MODELS]).await?);
-    let before = packages.announcements().all().await?;
+    let place = storage::look(store, &[storage::LOG, storage::SNAPSHOTS, MODELS]).await?;
+    let (packages, announcements) = (PackageStore::new(place.clone()), Announcement::of_store(place));
+    let before = announcements.all().await?;
     let Some(newest) = before.iter().rev().find(|announcement| announcement.weight == 1.0) else {
         bail!("{store} has no model yet; accepted is a store that a pipeline has run on");
     };
@@ -58,7 +61,7 @@ pub async fn publish(publication: Publication<'_>) -> Result<String> {
     packages.publish(&models).await?;
     let weight = if shadow { 0.0 } else { 1.0 };
     let announcement = Announcement { from, weight, ..Announcement::of(&models, reason, author, now()) };
-    let number = packages.announcements().ask(&announcement).await?;
+    let number = announcements.ask(&announcement).await?;
     let when = from.map_or_else(|| "its next tick".to_owned(), |from| format!("the first tick at or after {from}"));
     let becomes = match shadow {
         true if models.content_sha256() == in_force.content_sha256() => "no shadow beside it",
@@ -102,14 +105,15 @@ fn differences(before: &Mixture, after: &Mixture) -> Vec<String> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn announce_definition(packages: &PackageStore, models: &Mixture) -> Result<()> {
-    let announcements = packages.announcements().all().await?;
-    let named = announcements.iter().rev().find(|announcement| announcement.author == DEFINITION);
+pub async fn announce_definition(store: &Arc<dyn ObjectStore>, models: &Mixture) -> Result<()> {
+    let (packages, announcements) = (PackageStore::new(store.clone()), Announcement::of_store(store.clone()));
+    let before = announcements.all().await?;
+    let named = before.iter().rev().find(|announcement| announcement.author == DEFINITION);
     if named.is_some_and(|named| named.package_sha256 == models.content_sha256()) {
         return Ok(());
     }
     packages.publish(models).await?;
     let reason = "the definition names it".to_owned();
-    packages.announcements().ask(&Announcement::of(models, reason, DEFINITION.to_owned(), now())).await?;
+    announcements.ask(&Announcement::of(models, reason, DEFINITION.to_owned(), now())).await?;
     Ok(())
 }

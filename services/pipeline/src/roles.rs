@@ -7,7 +7,6 @@ use nilometer_connectors::Source;
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{Clock, Log, Metrics, Partition, SharedLog, Snapshots};
 use nilometer_forecast::Packages;
-use nilometer_packages::PackageStore;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::Contract;
 use object_store::ObjectStore;
@@ -39,9 +38,7 @@ pub struct Roles {
     pub exposition: Exposition,
     /// the snapshot that a role goes on from, and its newest, where what it had appended since is lost
     pub resume: BTreeMap<RoleName, (i64, i64)>,
-    /// the models of the store, for ingest
-    pub packages: PackageStore,
-    /// the same, each loaded once
+    /// the models of the store, each loaded once
     pub models: Packages,
     /// opened before the first partition is taken; none where this process does not forecast
     pub runtime: Option<Runtime>,

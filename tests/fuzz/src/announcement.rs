@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use nilometer_packages::PackageStore;
+use nilometer_ingest::Announcement;
 use object_store::{ObjectStoreExt as _, memory::InMemory, path::Path};
 
 use crate::{assert_described, wait};
@@ -13,7 +13,7 @@ pub(crate) fn announcement(bytes: &[u8]) {
             let key = Path::from(format!("models/{folder}/00000001.json"));
             store.put(&key, bytes.to_vec().into()).await.expect("a store in memory takes every object");
         }
-        let announcements = PackageStore::new(store).announcements();
+        let announcements = Announcement::of_store(store);
         match announcements.asked(1).await {
             Err(error) => assert_described(&error),
             Ok(found) => {

@@ -43,7 +43,7 @@ fn make(making: &Making<'_>) -> Result<Role> {
         log: roles.log.clone(),
         raw: None,
         snapshots: making.snapshots(),
-        packages: roles.packages.clone(),
+        announcements: nilometer_ingest::Announcement::of_store(roles.store.clone()),
         actions: nilometer_ingest::Action::of_store(roles.store.clone()),
         sources,
         lines,
