@@ -7,7 +7,6 @@ use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::{Package, Selection};
 use nilometer_runtime::{Model, Runtime};
 use nilometer_schemas::{Timestamp, Variable};
-use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
@@ -165,9 +164,9 @@ impl EnsembleState {
         let multiplier = &mut self.numbers[layout.multiplier_row() * row_len..][..row_len];
         layout.advance_multiplier(multiplier, &mut layout.streams(Purpose::PrecipitationMultiplier, time))?;
         let mut occurrence = layout.streams(Purpose::PrecipitationOccurrence, time);
-        write_forcing(layout, forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
+        layout.write_forcing(forcing, multiplier, self.model.forcing_mut(), &mut occurrence)?;
         let gauged = &self.numbers[layout.gauged_row() * row_len..][..row_len];
-        write_feedback(layout, gauged, self.model.forcing_mut());
+        layout.write_feedback(gauged, self.model.forcing_mut());
         let rain_at = layout.inputs.iter().position(|v| *v == Variable::Precipitation);
         if let Some(input) = rain_at.filter(|_| layout.balances) {
             let rain = &self.model.forcing_mut()[input * row_len..][..row_len];
@@ -449,44 +448,6 @@ impl EnsembleState {
             .enumerate()
             .map(|(catchment, b)| b.residual_mm(self.storage_mm(catchment)).abs())
             .fold(0.0, f64::max)
-    }
-}
-
-/// Writes `forcing` `[F, C]` as `[F, C, M]`: rain perturbed by `multiplier` `[C, M]`, the rest the same for all members.
-pub(crate) fn write_forcing(
-    layout: &Layout,
-    forcing: &[f32],
-    multiplier: &[f32],
-    into: &mut [f32],
-    occurrence: &mut [ChaCha8Rng],
-) -> Result<(), ForecastError> {
-    let (catchments, members, row_len) = (layout.shape.catchments, layout.shape.members, layout.row_len());
-    for (input, variable) in layout.inputs.iter().enumerate() {
-        let (from, to) = (&forcing[input * catchments..][..catchments], &mut into[input * row_len..][..row_len]);
-        if *variable == Variable::Precipitation {
-            let of_catchments =
-                multiplier.chunks_exact(members).zip(to.chunks_exact_mut(members)).zip(occurrence.iter_mut());
-            for (rain, ((multiplier, to), stream)) in from.chunks_exact(1).zip(of_catchments) {
-                layout.perturbation.apply(rain, multiplier, to, stream)?;
-            }
-        } else {
-            for (members_of, value) in to.chunks_exact_mut(members).zip(from) {
-                members_of.fill(*value);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Writes the two inputs behind the weather: the discharge `gauged` `[C, M]` at the step's begin, and where it is missing.
-pub(crate) fn write_feedback(layout: &Layout, gauged: &[f32], into: &mut [f32]) {
-    if !layout.feedback {
-        return;
-    }
-    let row_len = layout.row_len();
-    let (discharge, missing) = into[layout.inputs.len() * row_len..].split_at_mut(row_len);
-    for ((discharge, missing), gauged) in discharge.iter_mut().zip(missing).zip(gauged) {
-        (*discharge, *missing) = if gauged.is_nan() { (0.0, 1.0) } else { (*gauged, 0.0) };
     }
 }
 

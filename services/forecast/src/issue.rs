@@ -14,16 +14,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
-    EnsembleState, ForecastError,
-    ensemble::{mean, write_feedback, write_forcing},
-    event::add_events,
-    history::History,
-    layout::Layout,
-    lead::Lead,
-    postprocess::Postprocessing,
-    stage::stage_of,
-    tick::Positions,
-    trajectories::Trajectories,
+    EnsembleState, ForecastError, ensemble::mean, event::add_events, history::History, layout::Layout, lead::Lead,
+    postprocess::Postprocessing, stage::stage_of, tick::Positions, trajectories::Trajectories,
 };
 
 const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
@@ -222,13 +214,13 @@ impl EnsembleState {
             layout.advance_multiplier(&mut multiplier, &mut multiplier_noise)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             let mut forcing = scenario_forcing(weather, valid_time, issue_time, layout);
-            write_forcing(layout, &forcing, &multiplier, into, &mut occurrence_noise)?;
+            layout.write_forcing(&forcing, &multiplier, into, &mut occurrence_noise)?;
             weather.apply_member_weather(layout, valid_time, issue_time, &mut forcing, into);
             layout.remember_rain(&mut recent_mm, &forcing);
             recent_by_step.extend_from_slice(&recent_mm);
             // Only the first step can know what the gauge read before it.
             let gauged = if step == 0 { &self.numbers[layout.gauged_row() * row_len..][..row_len] } else { &unknown };
-            write_feedback(layout, gauged, into);
+            layout.write_feedback(gauged, into);
         }
         self.model.rollout(&self.numbers[..layout.model_rows * row_len])?;
         let discharge_mm = self.model.rollout_discharge();

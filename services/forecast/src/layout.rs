@@ -240,6 +240,44 @@ impl Layout {
             store_noise_mm: if control { 0.0 } else { options.store_noise_mm },
         })
     }
+
+    /// Writes `forcing` `[F, C]` as `[F, C, M]`: rain perturbed by `multiplier` `[C, M]`, the rest the same for all members.
+    pub(crate) fn write_forcing(
+        &self,
+        forcing: &[f32],
+        multiplier: &[f32],
+        into: &mut [f32],
+        occurrence: &mut [ChaCha8Rng],
+    ) -> Result<(), ForecastError> {
+        let (catchments, members, row_len) = (self.shape.catchments, self.shape.members, self.row_len());
+        for (input, variable) in self.inputs.iter().enumerate() {
+            let (from, to) = (&forcing[input * catchments..][..catchments], &mut into[input * row_len..][..row_len]);
+            if *variable == Variable::Precipitation {
+                let of_catchments =
+                    multiplier.chunks_exact(members).zip(to.chunks_exact_mut(members)).zip(occurrence.iter_mut());
+                for (rain, ((multiplier, to), stream)) in from.chunks_exact(1).zip(of_catchments) {
+                    self.perturbation.apply(rain, multiplier, to, stream)?;
+                }
+            } else {
+                for (members_of, value) in to.chunks_exact_mut(members).zip(from) {
+                    members_of.fill(*value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the two inputs behind the weather: the discharge `gauged` `[C, M]` at the step's begin, and where it is missing.
+    pub(crate) fn write_feedback(&self, gauged: &[f32], into: &mut [f32]) {
+        if !self.feedback {
+            return;
+        }
+        let row_len = self.row_len();
+        let (discharge, missing) = into[self.inputs.len() * row_len..].split_at_mut(row_len);
+        for ((discharge, missing), gauged) in discharge.iter_mut().zip(missing).zip(gauged) {
+            (*discharge, *missing) = if gauged.is_nan() { (0.0, 1.0) } else { (*gauged, 0.0) };
+        }
+    }
 }
 
 fn regime(options: ErrorOptions) -> ErrorRegime {
