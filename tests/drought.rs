@@ -9,7 +9,7 @@ use std::{
 use crate::support::{archived, files, nilometer, root, same, succeed};
 use arrow::array::Array as _;
 use nilometer_needs::needs;
-use nilometer_schemas::{Alerts, Contract, Droughts, Timestamp};
+use nilometer_schemas::{Alerts, Contract, DroughtOutlooks, Droughts, OutlookScores, Outlooks, Timestamp};
 
 const FROM: &str = "1982-10-01T00:00:00Z";
 const TO: &str = "1988-06-01T00:00:00Z";
@@ -44,6 +44,46 @@ fn hindcast(folder: &Path, name: &str) -> PathBuf {
     command.arg("--out").arg(&store);
     succeed(command);
     store
+}
+
+/// Each Thursday, from three years on: thirteen weeks of trajectories, their odds beside the season, and what came of them.
+fn outlooks_are_there_and_scored(store: &Path) {
+    let mut issues = BTreeMap::<(String, String, i64), Vec<(i32, usize)>>::new();
+    for batch in archived(store, Contract::Outlook.topic()) {
+        let rows = Outlooks::try_from(batch).unwrap();
+        for row in 0..rows.len() {
+            let (catchment, index) = (rows.catchment().value(row).to_owned(), rows.index().value(row).to_owned());
+            let issued = issues.entry((catchment, index, rows.issue_time().value(row))).or_default();
+            issued.push((rows.week().value(row), rows.values(row).len()));
+            assert!((3..=10).contains(&rows.years().value(row)) && rows.scenario().value(row) == "past_years");
+        }
+    }
+    let thursdays = |index: &str| issues.keys().filter(|(_, of, _)| of == index).count();
+    assert!(thursdays("streamflow") > 2 * 80 && thursdays("root_zone") > 2 * 80, "{}", thursdays("streamflow"));
+    for ((_, index, issue_time), weeks) in &issues {
+        let trajectories = if index == "streamflow" { 50 } else { 10 };
+        let expected: Vec<(i32, usize)> = (1..=13).map(|week| (week, trajectories)).collect();
+        assert_eq!((weeks, issue_time % (7 * 86_400_000_000)), (&expected, 0), "{index}");
+    }
+    let (mut said, mut scored) = (0, Vec::new());
+    for batch in archived(store, Contract::DroughtOutlook.topic()) {
+        let rows = DroughtOutlooks::try_from(batch).unwrap();
+        said += rows.len();
+        for row in 0..rows.len() {
+            assert!(rows.reached_d1().value(row) >= rows.at_least_d1().value(row));
+            assert!(rows.percentile_q05().value(row) <= rows.percentile_q95().value(row));
+        }
+    }
+    for batch in archived(store, Contract::OutlookScore.topic()) {
+        let rows = OutlookScores::try_from(batch).unwrap();
+        let columns = [rows.rps(), rows.rps_persistence(), rows.rps_climatology()];
+        let first =
+            (0..rows.len()).filter(|row| rows.week().value(*row) == 1 && rows.index().value(*row) == "root_zone");
+        scored.extend(first.map(|row| columns.map(|column| column.value(row))));
+    }
+    assert!(said > 13 * 80 && scored.len() > 80, "{said} weeks, {} scored", scored.len());
+    let [outlook, persistence, climatology] = [0, 1, 2].map(|of| scored.iter().map(|rps| rps[of]).sum::<f64>());
+    assert!(outlook < persistence && outlook < climatology, "{outlook} {persistence} {climatology}");
 }
 
 #[needs(camels, onnxruntime)]
@@ -98,14 +138,16 @@ fn one_run_gives_alerts_of_floods_and_of_droughts_and_a_restart_the_same() {
     assert_eq!(months, expected);
     assert!(lowest < 1.0 && days > 2 * 4 * 2_000, "{lowest} in {days} days");
 
-    // In two parts the same: what a season has had is in the snapshot.
+    outlooks_are_there_and_scored(&whole);
+
+    // In two parts the same: what a season has had, and what outlooks have learned and expect, is in the snapshots.
     let parts = folder.path().join("parts");
     for to in ["1986-03-08T00:00:00Z", TO] {
         let mut replayed = set(folder.path(), to);
         replayed.extend([format!("log.store={}", parts.display()), "serve.address=127.0.0.1:0".to_owned()]);
         succeed(nilometer("replay", &root().join("pipelines/definitions/camels-daily.toml"), &replayed));
     }
-    for topic in ["drought.v1", "alert.v1"] {
+    for topic in ["drought.v1", "alert.v1", "outlook.v1", "drought_outlook.v1", "outlook_score.v1"] {
         same(&files(&whole.join("archive").join(topic)), &files(&parts.join("archive").join(topic)));
     }
 }

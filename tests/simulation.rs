@@ -19,33 +19,39 @@ use crate::support::Arbitrary;
 use crate::support::distant::Distant;
 use crate::support::requests::Requests;
 use crate::support::shaken::Shaken;
+use bytes::Bytes;
 use futures::TryStreamExt as _;
 use nilometer_alert::AlertMetrics;
 use nilometer_connectors::{Arrival, Source, Window};
 use nilometer_definitions::{Partitioning, Pipeline};
+use nilometer_drought::DroughtMetrics;
 use nilometer_engine::{Clock, EmbeddedLog, Entry, Lifecycle, Log, Metrics, Numbered, Partition, Snapshots};
 use nilometer_forecast::{ForecastMetrics, Packages};
 use nilometer_ingest::{Action, Announcement, Lines};
 use nilometer_needs::needs;
 use nilometer_packages::{Mixture, PackageStore, Provider};
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{ActionKind, Contract, Timestamp};
+use nilometer_schemas::{ActionKind, Contract, Events, Level, Timestamp, Unit};
 use nilometer_score::ScoreMetrics;
 use nilometer_testing::{Definition, scaled, toml};
 use nilometer_transforms::{AverageOptions, Averager, check::CheckRules};
 use object_store::{
     ObjectMeta, ObjectStore, ObjectStoreExt as _, memory::InMemory, path::Path as Key, prefix::PrefixStore,
 };
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
-const PUBLISHED: [(&str, Contract); 13] = [
+const PUBLISHED: [(&str, Contract); 16] = [
     ("publish_forecast", Contract::Forecast),
     ("publish_event", Contract::Event),
     ("publish_alert", Contract::Alert),
     ("publish_operator", Contract::Operator),
     ("publish_drought", Contract::Drought),
+    ("publish_outlook", Contract::Outlook),
+    ("publish_drought_outlook", Contract::DroughtOutlook),
+    ("publish_outlook_score", Contract::OutlookScore),
     ("publish_state", Contract::State),
     ("publish_analysis", Contract::Analysis),
     ("publish_score", Contract::Score),
@@ -219,7 +225,7 @@ fn start(
             )
         }
         "drought" => {
-            let metrics = metrics.role("drought");
+            let metrics = DroughtMetrics::new(metrics.role("drought"), metrics.registry()).unwrap();
             let dependencies = nilometer_drought::Dependencies { log, snapshots, metrics, partition: 0 };
             Box::pin(async move {
                 nilometer_drought::run(pipeline, dependencies, stop).await.map(drop).map_err(|e| said(&e))
@@ -293,10 +299,12 @@ async fn announce(world: &World, store: Arc<dyn ObjectStore>) {
 /// What an operator does about the alerts of the first gauge, some hours after they rise.
 async fn operate(world: &World, actions: &Numbered<Action>) {
     let hour = |hour: i64| Some(world.pipeline.time.from.plus_s(hour * 3_600));
+    let lower = Level { value: 3.2, unit: Unit::CubicMetrePerSecond, until: hour(24) };
     let deeds = [
         (ActionKind::Acknowledge, hour(8), hour(20)),
         (ActionKind::Note, hour(9), None),
         (ActionKind::Silence, hour(9), hour(12)),
+        (ActionKind::Threshold, hour(14), hour(24)),
     ];
     for (action, from, until) in deeds {
         let action = Action {
@@ -307,6 +315,7 @@ async fn operate(world: &World, actions: &Numbered<Action>) {
             operator: "ana".to_owned(),
             note: Some("seen from the bridge".to_owned()),
             until,
+            level: (action == ActionKind::Threshold).then_some(lower),
             action_time: Timestamp(0),
             from,
         };
@@ -407,6 +416,20 @@ async fn left(store: &Arc<InMemory>) -> Left {
     Left { archive, watermarks }
 }
 
+/// Issue times at which the first gauge's lowest threshold was at the level that an operator had given it.
+fn lowered(left: &Left) -> Vec<i64> {
+    let mut times = Vec::new();
+    for (_, bytes) in left.archive.iter().filter(|(key, _)| key.contains("/event.v1/")) {
+        let reader = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes.clone())).unwrap().build().unwrap();
+        for rows in reader.map(|batch| Events::try_from(batch.unwrap()).unwrap()) {
+            let lower = |row: &usize| rows.threshold().value(*row) == "action" && rows.level_m3_s().value(*row) < 3.6;
+            times.extend((0..rows.len()).filter(lower).map(|row| rows.issue_time().value(row)));
+        }
+    }
+    times.sort_unstable();
+    times
+}
+
 #[needs(onnxruntime)]
 #[test]
 fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
@@ -423,7 +446,12 @@ fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
         assert_eq!(quiet.watermarks["drought.v1"].len(), ticks.len());
         let alerts = quiet.archive.keys().filter(|key| key.contains("/alert.v1/")).count() as i64;
         assert!(alerts > HOURS / 2, "{alerts} messages of alerts");
-        assert_eq!(quiet.watermarks["operator.v1"], [ticks[8], ticks[9]], "the two actions of one hour in one message");
+        assert_eq!(
+            quiet.watermarks["operator.v1"],
+            [ticks[8], ticks[9], ticks[14]],
+            "the two actions of one hour in one message"
+        );
+        assert_eq!(lowered(&quiet), ticks[14..24], "from the tick that takes it until its time");
         let mut all = Done::default();
         let mut seed = 0;
         while all.kills < KILLS {

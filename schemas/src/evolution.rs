@@ -130,6 +130,7 @@ mod tests {
             (Contract::Forecast, "forecast.v1", "stage_q05"),
             (Contract::Forecast, "forecast.v2", "member_values"),
             (Contract::Forecast, "forecast.v3", "q01"),
+            (Contract::Operator, "operator.v1", "level"),
             (Contract::Score, "score.v1", "unit"),
             (Contract::Score, "score.v2", "shadow"),
         ] {

@@ -30,5 +30,5 @@ pub const STANDARD_NORMAL: [f64; CALIBRATED_LEVELS] = {
 pub const TAIL_LEVELS: [f64; 4] = [0.01, 0.02, 0.98, 0.99];
 
 /// Quantiles of the standard normal distribution at [`TAIL_LEVELS`].
-pub(crate) const TAIL_NORMAL: [f64; TAIL_LEVELS.len()] =
+pub const TAIL_NORMAL: [f64; TAIL_LEVELS.len()] =
     [-2.326_347_874_040_841, -2.053_748_910_631_823, 2.053_748_910_631_823, 2.326_347_874_040_841];

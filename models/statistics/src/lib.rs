@@ -101,12 +101,14 @@ pub use extremes::{Extreme, annual_extremes, year_and_month};
 pub use frequency::{Frequency, Gev, LogPearson3, below_in_a_year};
 pub use hydrograph::{kge_2009, kge_2012, mnse, nse, pbias};
 pub use interval::{coverage, interval_score};
-pub use levels::{CALIBRATED_LEVELS, STANDARD_NORMAL, TAIL_LEVELS};
+pub use levels::{CALIBRATED_LEVELS, STANDARD_NORMAL, TAIL_LEVELS, TAIL_NORMAL};
 pub use peak::{peak_offset, peak_timing_error};
 pub use quantile::{crps_quantiles, pinball, quantile_of_sorted, quantiles, quantiles_of_sorted};
 pub use rank::{Flatness, flatness, pit_of_members, pit_of_quantiles, rank, seeded_uniform};
 pub use running::RunningScore;
 pub use series::{Paired, mean, paired};
 pub use standardized::{Family, LARGEST_SCORE, Standardized, WATER_BALANCE_OFFSET_MM, accumulated};
-pub use threshold::{BrierParts, brier_parts, brier_score, exceedance_of_members, exceedance_of_quantiles};
+pub use threshold::{
+    BrierParts, brier_parts, brier_score, exceedance_of_members, exceedance_of_quantiles, ranked_probability_score,
+};
 pub use verification::{Newest, climate_of_day, counts, day_that_ends};

@@ -76,6 +76,18 @@ fn tail(outer: f64, inner: f64, distance: f64, width: f64) -> f64 {
     if distance <= 0.0 { outer } else { outer * (outer / inner).powf(distance / width) }
 }
 
+/// Ranked probability score of ordered classes: the sum of squared differences between the probabilities of each class or worse and what
+/// `occurred`, as 0 or 1; 0 is perfect, the number of classes the worst. Source: Epstein 1969, J. Appl. Meteorol. 8, 985; Murphy 1971, ibid. 10, 155.
+///
+/// # Errors
+/// [`StatisticsError::Length`] where the slices differ in length, [`StatisticsError::TooFew`] without a class.
+pub fn ranked_probability_score(at_least: &[f64], occurred: &[bool]) -> Result<f64, StatisticsError> {
+    require_some("probabilities", at_least, 1)?;
+    require_length("outcomes", occurred.len(), at_least.len())?;
+    let square = |(probability, occurred): (&f64, &bool)| (probability - f64::from(u8::from(*occurred))).powi(2);
+    Ok(at_least.iter().zip(occurred).map(square).sum())
+}
+
 /// Mean squared difference between `probabilities` `[N]` and what `occurred` `[N]` as 0 or 1: 0 is perfect. Source: Brier
 /// 1950, Mon. Weather Rev. 78, 1.
 ///

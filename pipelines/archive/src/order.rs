@@ -18,6 +18,9 @@ const fn sort_columns(contract: Contract) -> &'static [&'static str] {
         Contract::Forecast | Contract::ShadowForecast => &["catchment", "issue_time", "lead_time_s", "model"],
         Contract::State => &["catchment", "model", "store", "valid_time"],
         Contract::Drought => &["catchment", "index", "valid_time"],
+        Contract::Outlook | Contract::DroughtOutlook | Contract::OutlookScore => {
+            &["catchment", "index", "issue_time", "week"]
+        }
         Contract::Operator => &["station", "number"],
         Contract::Alert => &["station", "kind", "threshold", "time"],
         Contract::Event => &["catchment", "threshold", "issue_time"],

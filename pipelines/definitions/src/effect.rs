@@ -113,8 +113,10 @@ fn assimilation(pipeline: &Pipeline, given: &Given, say: &mut Say<'_>) {
 
 fn forecast(pipeline: &Pipeline, given: &Given, say: &mut Say<'_>) {
     let options = &pipeline.forecast;
-    if given.has("forecast.years") && options.scenario != Scenario::PastYears {
-        let message = format!("is for scenario = \"past_years\"; without effect with \"{}\"", options.scenario.name());
+    let outlooks = pipeline.drought.is_some_and(|drought| drought.outlook_weeks > 0);
+    if given.has("forecast.years") && options.scenario != Scenario::PastYears && !outlooks {
+        let name = options.scenario.name();
+        let message = format!("is for scenario = \"past_years\" and for outlooks; without effect with \"{name}\"");
         say("forecast.years".to_owned(), message);
     }
     if observes(pipeline) {

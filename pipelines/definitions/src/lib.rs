@@ -15,6 +15,7 @@ mod checks;
 mod defaults;
 mod effect;
 mod folder;
+mod levels;
 mod options;
 mod overlap;
 mod partitioning;
@@ -27,6 +28,7 @@ pub use assimilation::{
     AdaptiveInflationOptions, AssimilationMethod, AssimilationOptions, ErrorOptions, GivenStores, RiverOptions,
     SnowCoverOptions, SnowOptions, SoilMoistureOptions, StoreSection, VariationalOptions,
 };
+pub use levels::Levels;
 pub use nilometer_transforms::{Alignment, weighted};
 pub use options::{
     Catchment, Downstream, DroughtOptions, ForecastOptions, LogOptions, ModelOptions, NetworkOptions,

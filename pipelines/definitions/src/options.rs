@@ -280,11 +280,15 @@ pub struct DroughtOptions {
     pub years: u32,
     /// how long a day waits for its readings behind its end; as long as a station may be late (`alerts.late_after`) when absent
     pub wait: Option<Span>,
+    /// weeks that outlooks look ahead, under the weather of the past years that `forecast.years` remembers; 0 makes none
+    pub outlook_weeks: u32,
+    /// how often an outlook is made: whole weeks, counted from 1970-01-01
+    pub outlook_every: Span,
 }
 
 impl Default for DroughtOptions {
     fn default() -> Self {
-        Self { years: 5, wait: None }
+        Self { years: 5, wait: None, outlook_weeks: 13, outlook_every: Span::from_seconds(7 * 86_400) }
     }
 }
 

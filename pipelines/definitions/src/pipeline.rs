@@ -191,7 +191,7 @@ impl Pipeline {
         }
         // What could be read is checked further even when other sections could not.
         if let Some(time) = &time {
-            checks::time(time, forecast.as_ref(), &mut problems);
+            checks::time(time, forecast.as_ref(), drought.as_ref(), &mut problems);
         }
         if let Some(assimilation) = &assimilation {
             checks::assimilation(assimilation, &mut problems);

@@ -29,6 +29,21 @@ impl ThresholdKind {
             Self::Stage => Variable::Stage,
         }
     }
+
+    /// Whether a threshold of this kind may be in a unit.
+    #[must_use]
+    pub fn takes(self, unit: Unit) -> bool {
+        self.conversion(unit).is_ok()
+    }
+
+    /// The way from a unit to the canonical one, or why the unit is none of this kind.
+    fn conversion(self, unit: Unit) -> Result<Conversion, String> {
+        let conversion = Conversion::new(unit, self.variable(), 0).map_err(|error| error.to_string())?;
+        if conversion.is_per_km2() {
+            return Err(format!("{:?} is a depth; accepted is m3 s-1 or ft3 s-1", unit.name()));
+        }
+        Ok(conversion)
+    }
 }
 
 /// A level of the river that has a name, in an agency's words and unit.
@@ -76,11 +91,7 @@ impl Threshold {
     /// # Errors
     /// Why the unit is none of its kind.
     pub(crate) fn conversion(&self) -> Result<Conversion, String> {
-        let conversion = Conversion::new(self.unit, self.kind.variable(), 0).map_err(|error| error.to_string())?;
-        if conversion.is_per_km2() {
-            return Err(format!("{:?} is a depth; accepted is m3 s-1 or ft3 s-1", self.unit.name()));
-        }
-        Ok(conversion)
+        self.kind.conversion(self.unit)
     }
 
     /// The level in its own unit, for messages.

@@ -139,7 +139,7 @@ fn sources_whose_stations_are_in_a_column_overlap_for_sure_where_there_is_one_st
 #[test]
 fn what_may_be_meant_is_warned_of() {
     for (set, expected) in [
-        (&["forecast.years=5"][..], "forecast.years: is for scenario = \"past_years\""),
+        (&["forecast.years=5"][..], "forecast.years: is for scenario = \"past_years\" and for outlooks"),
         (&["assimilation.particle_jitter=0.2"], "assimilation: particle_jitter without effect: method = \"etkf\""),
         (
             &["assimilation.method=output", "assimilation.inflation=1.1", "assimilation.members=1"],

@@ -6,6 +6,9 @@ use crate::{
     columns::{Int32, OptionalFloat64, OptionalText, OptionalTime, PeriodEnd, Text, Time},
 };
 
+/// Words of the classes of drought, from the mildest on.
+pub const CLASS_WORDS: [&str; 5] = ["D0", "D1", "D2", "D3", "D4"];
+
 contract! {
     /// How rare what a catchment has is for its season: a day and index each, and a month's when the month has ended.
     Droughts,
@@ -56,7 +59,7 @@ fn check(rows: &Droughts) -> Result<(), SchemaError> {
             return Err(refuse(Contract::Drought, "percentile", row, percentile.value(row), "0 to 100"));
         }
         let class = rows.class();
-        if class.is_valid(row) && !["D0", "D1", "D2", "D3", "D4"].contains(&class.value(row)) {
+        if class.is_valid(row) && !CLASS_WORDS.contains(&class.value(row)) {
             return Err(refuse(Contract::Drought, "class", row, class.value(row), "D0 to D4"));
         }
     }

@@ -6,6 +6,7 @@ mod alert;
 mod analysis;
 mod dead_letter;
 mod drought;
+mod drought_outlook;
 mod event;
 mod forcing;
 mod forecast;
@@ -13,6 +14,8 @@ mod grid;
 mod model;
 mod observation;
 mod operator;
+mod outlook;
+mod outlook_score;
 mod raw;
 mod score;
 mod state;
@@ -38,7 +41,8 @@ pub use self::{
     alert::{AlertChange, AlertKind, AlertRow, AlertState, Alerts, AlertsBuilder, GaugeData},
     analysis::{Analyses, AnalysesBuilder, AnalysisRow},
     dead_letter::{DeadLetterRow, DeadLetters, DeadLettersBuilder, Reason},
-    drought::{DroughtRow, Droughts, DroughtsBuilder},
+    drought::{CLASS_WORDS, DroughtRow, Droughts, DroughtsBuilder},
+    drought_outlook::{DroughtOutlookRow, DroughtOutlooks, DroughtOutlooksBuilder},
     event::{EventRow, Events, EventsBuilder, LeadProbability},
     forcing::{ForcingRow, Forcings, ForcingsBuilder},
     forecast::{
@@ -48,10 +52,12 @@ pub use self::{
     grid::{GridField, Grids, GridsBuilder},
     model::{ModelRow, Models, ModelsBuilder},
     observation::{ObservationRow, Observations, ObservationsBuilder},
-    operator::{ActionKind, ActionRow, Actions, ActionsBuilder},
+    operator::{ActionKind, ActionRow, Actions, ActionsBuilder, Level, LevelChange},
+    outlook::{OutlookRow, Outlooks, OutlooksBuilder},
+    outlook_score::{OutlookScoreRow, OutlookScores, OutlookScoresBuilder},
     raw::{RawMessageRow, RawMessages, RawMessagesBuilder},
     score::{ScoreRow, Scores, ScoresBuilder, ThresholdScore},
-    state::{STATE_LEVELS, StateRow, States, StatesBuilder},
+    state::{Held, STATE_LEVELS, StateRow, States, StatesBuilder},
 };
 
 /// Metadata key that says which instant of its period a value is labelled with. Always `end` here.
@@ -114,15 +120,21 @@ contracts! {
     /// what deserves somebody's attention
     Alert = "alert.v1", "alert.v1", Alerts;
     /// what operators do about it
-    Operator = "operator.v1", "operator.v1", Actions;
+    Operator = "operator.v1", "operator.v2", Actions;
     /// how rare what there is is for its season
     Drought = "drought.v1", "drought.v1", Droughts;
+    /// how likely each class of drought is in the weeks ahead
+    DroughtOutlook = "drought_outlook.v1", "drought_outlook.v1", DroughtOutlooks;
     /// what the stores of a model hold
     State = "state.v1", "state.v1", States;
+    /// what the weeks ahead may bring
+    Outlook = "outlook.v1", "outlook.v1", Outlooks;
     /// what each observation did to the state
     Analysis = "analysis.v1", "analysis.v1", Analyses;
     /// how good each forecast was
     Score = "score.v1", "score.v3", Scores;
+    /// how good each drought outlook was
+    OutlookScore = "outlook_score.v1", "outlook_score.v1", OutlookScores;
     /// what sources give once, as it came
     Raw = "raw.v1", "raw.v1", RawMessages;
     /// what could not be used, with the bytes and the reason

@@ -2,8 +2,8 @@
 
 use super::{contract, refuse};
 use crate::{
-    Contract, SchemaError,
-    columns::{OptionalText, OptionalTime, Text, Time, UInt64},
+    Contract, SchemaError, Timestamp, Unit,
+    columns::{OptionalFloat64, OptionalText, OptionalTime, Text, Time, UInt64},
 };
 
 /// What an operator does.
@@ -16,11 +16,13 @@ pub enum ActionKind {
     Note,
     /// asks for quiet until a time
     Silence,
+    /// gives a threshold another level
+    Threshold,
 }
 
 impl ActionKind {
     /// Every action.
-    pub const ALL: [Self; 3] = [Self::Acknowledge, Self::Note, Self::Silence];
+    pub const ALL: [Self; 4] = [Self::Acknowledge, Self::Note, Self::Silence, Self::Threshold];
 
     /// The word in `operator.v1`.
     #[must_use]
@@ -29,6 +31,7 @@ impl ActionKind {
             Self::Acknowledge => "acknowledge",
             Self::Note => "note",
             Self::Silence => "silence",
+            Self::Threshold => "threshold",
         }
     }
 
@@ -44,7 +47,10 @@ contract! {
     Actions,
     /// One action of one operator, borrowing its words.
     ActionRow, ActionsBuilder: Contract::Operator, checked by check;
-    beside {}
+    beside {
+        /// the level from now on, of a threshold; its `until` is the row's
+        new_level: Option<Level>,
+    }
     columns of row {
         /// the station that it is about
         station: Text,
@@ -52,13 +58,13 @@ contract! {
         kind: OptionalText,
         /// identifier of the threshold; null for all
         threshold: OptionalText,
-        /// [`ActionKind`]: acknowledge, note or silence
+        /// [`ActionKind`]: acknowledge, note, silence or threshold
         action: Text,
         /// who
         operator: Text,
         /// what is to be read beside the alert
         note: OptionalText,
-        /// until when it holds; null for as long as the alert does
+        /// until when it holds; null for as long as the alert does, and for good of a level
         until: OptionalTime,
         /// number of the action in the store
         number: UInt64,
@@ -66,6 +72,52 @@ contract! {
         action_time: Time,
         /// when the row reached us
         ingest_time: Time,
+        /// level of the threshold from now on, in `unit`; null where another thing is done, and in rows of version 1
+        level: OptionalFloat64 = row.new_level.map(|level| level.value),
+        /// unit of the level
+        unit: OptionalText = row.new_level.map(|level| level.unit.name()),
+    }
+}
+
+/// A level that takes the place of a threshold's own.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Level {
+    /// the level
+    pub value: f64,
+    /// its unit
+    pub unit: Unit,
+    /// until when; for good where there is none
+    pub until: Option<Timestamp>,
+}
+
+/// What a row that changes a level says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LevelChange {
+    /// the station
+    pub station: String,
+    /// identifier of its threshold
+    pub threshold: String,
+    /// the level from now on
+    pub level: Level,
+}
+
+impl Actions {
+    /// The change of a level in a row; none where another thing is done.
+    #[must_use]
+    pub fn level_change(&self, row: usize) -> Option<LevelChange> {
+        use arrow::array::Array as _;
+        if ActionKind::of_name(self.action().value(row)) != Some(ActionKind::Threshold) {
+            return None;
+        }
+        Some(LevelChange {
+            station: self.station().value(row).to_owned(),
+            threshold: self.threshold().is_valid(row).then(|| self.threshold().value(row).to_owned())?,
+            level: Level {
+                value: self.level().is_valid(row).then(|| self.level().value(row))?,
+                unit: self.unit().is_valid(row).then(|| self.unit().value(row))?.parse().ok()?,
+                until: self.until().is_valid(row).then(|| Timestamp(self.until().value(row))),
+            },
+        })
     }
 }
 
@@ -73,7 +125,12 @@ fn check(rows: &Actions) -> Result<(), SchemaError> {
     for row in 0..rows.len() {
         let action = rows.action().value(row);
         if ActionKind::of_name(action).is_none() {
-            return Err(refuse(Contract::Operator, "action", row, action, "acknowledge, note or silence"));
+            return Err(refuse(Contract::Operator, "action", row, action, "acknowledge, note, silence or threshold"));
+        }
+        if action == ActionKind::Threshold.name()
+            && rows.level_change(row).is_none_or(|change| !change.level.value.is_finite())
+        {
+            return Err(refuse(Contract::Operator, "level", row, "none", "a threshold, a number and its unit"));
         }
         if rows.operator().value(row).is_empty() {
             return Err(refuse(Contract::Operator, "operator", row, "empty", "who it was"));

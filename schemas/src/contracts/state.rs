@@ -9,6 +9,27 @@ use crate::{
 /// Levels of the quantiles of `state.v1`.
 pub const STATE_LEVELS: [f64; 5] = [0.05, 0.25, 0.50, 0.75, 0.95];
 
+/// Where water is held, of what is judged by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// in the soil
+    RootZone,
+    /// as snow, and as the melt water in it
+    Snow,
+}
+
+impl Held {
+    /// Of a store by its name; none for what is neither soil nor snow.
+    #[must_use]
+    pub fn of_store(store: &str) -> Option<Self> {
+        match store {
+            "snow_store" | "melt_water_store" => Some(Self::Snow),
+            store if store.contains("soil") => Some(Self::RootZone),
+            _ => None,
+        }
+    }
+}
+
 contract! {
     /// What the stores of a model hold at the end of a step, behind what the gauges read there.
     States,

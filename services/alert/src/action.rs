@@ -2,7 +2,7 @@
 
 use arrow::array::Array as _;
 use nilometer_definitions::Threshold;
-use nilometer_schemas::{ActionKind, Actions, AlertChange, AlertKind, Timestamp};
+use nilometer_schemas::{ActionKind, Actions, AlertChange, AlertKind, Level, Timestamp};
 
 use crate::{
     machine::{Acknowledged, Standing},
@@ -18,6 +18,7 @@ pub(crate) struct Action<'a> {
     operator: &'a str,
     note: Option<&'a str>,
     until: Option<Timestamp>,
+    level: Option<Level>,
 }
 
 impl<'a> Action<'a> {
@@ -32,6 +33,7 @@ impl<'a> Action<'a> {
             operator: rows.operator().value(row),
             note: text(rows.note()),
             until: rows.until().is_valid(row).then(|| Timestamp(rows.until().value(row))),
+            level: rows.level_change(row).map(|change| change.level),
         })
     }
 
@@ -41,6 +43,11 @@ impl<'a> Action<'a> {
             && self.kind.is_none_or(|kind| kind == kind_of(threshold).name())
     }
 
+    /// Whether the level that it gives is one of such a threshold.
+    pub(crate) fn fits(&self, threshold: &Threshold) -> bool {
+        self.level.is_none_or(|level| threshold.kind.takes(level.unit))
+    }
+
     /// Whether it is about alerts of an index of drought.
     pub(crate) fn is_about_drought(&self, index: &str) -> bool {
         self.threshold.is_none_or(|id| id == index) && self.kind.is_none_or(|kind| kind == AlertKind::Drought.name())
@@ -48,7 +55,9 @@ impl<'a> Action<'a> {
 
     /// Does it; gives what has changed of an alert that there is. Quiet may be asked for before there is one.
     pub(crate) fn apply(&self, standing: &mut Standing) -> Option<AlertChange> {
-        let signed = self.note.map(|note| format!("{}: {note}", self.operator));
+        let level = self.level.map(|level| format!("level {} {}", level.value, level.unit));
+        let said = level.into_iter().chain(self.note.map(str::to_owned)).collect::<Vec<String>>().join("; ");
+        let signed = (!said.is_empty()).then(|| format!("{}: {said}", self.operator));
         let active = standing.state.is_active();
         if self.action == ActionKind::Silence {
             standing.silenced_until = self.until;
@@ -63,7 +72,7 @@ impl<'a> Action<'a> {
                 standing.acknowledged = Some(Acknowledged { by: self.operator.to_owned(), until: self.until });
                 AlertChange::Acknowledged
             }
-            ActionKind::Note => AlertChange::Noted,
+            ActionKind::Note | ActionKind::Threshold => AlertChange::Noted,
             ActionKind::Silence => AlertChange::Silenced,
         };
         active.then_some(change)

@@ -18,6 +18,8 @@ pub(crate) struct Positions {
     /// where droughts are judged
     #[serde(default)]
     pub(crate) drought: Position,
+    #[serde(default)]
+    pub(crate) drought_outlook: Position,
 }
 
 /// The topics of a partition. The forecast role appends a message of events at each of its ticks, behind what it had read of the gauges, and ingest those
@@ -28,6 +30,8 @@ pub(crate) struct Inputs {
     operators: Input,
     /// there where droughts are judged; it has a message of every tick that the events have
     droughts: Option<Input>,
+    /// of a tick in the log before its droughts; mostly there is none
+    drought_outlooks: Option<Input>,
     /// behind the last tick that was read whole
     read: Positions,
 }
@@ -39,6 +43,7 @@ pub(crate) struct Tick {
     pub(crate) observations: Vec<Record>,
     pub(crate) operators: Vec<Record>,
     pub(crate) droughts: Vec<Record>,
+    pub(crate) drought_outlooks: Vec<Record>,
     /// rows of events, operators and droughts that the log has lost
     pub(crate) lost: u64,
 }
@@ -51,6 +56,7 @@ impl Inputs {
             observations: input(Contract::Observation, at.observation),
             operators: input(Contract::Operator, at.operator),
             droughts: droughts.then(|| input(Contract::Drought, at.drought)),
+            drought_outlooks: droughts.then(|| input(Contract::DroughtOutlook, at.drought_outlook)),
             read: at,
         }
     }
@@ -68,6 +74,10 @@ impl Inputs {
                 }
             }
         }
+        let mut drought_outlooks = Vec::new();
+        if let Some(input) = &mut self.drought_outlooks {
+            drought_outlooks = input.take_up_to(time, stop).await?;
+        }
         let events = self.events.take(time).into_iter().collect();
         let observations = self.observations.take_up_to(time, stop).await?;
         let operators = self.operators.take_up_to(time, stop).await?;
@@ -77,15 +87,17 @@ impl Inputs {
         }
         // Lost readings the forecast role reports.
         self.observations.take_lost();
-        let counted = [Some(&mut self.events), Some(&mut self.operators), self.droughts.as_mut()];
-        let lost = counted.into_iter().flatten().flat_map(Input::take_lost).map(|lost| lost.rows).sum();
+        let of_droughts = [self.droughts.as_mut(), self.drought_outlooks.as_mut()];
+        let counted = [Some(&mut self.events), Some(&mut self.operators)].into_iter().chain(of_droughts);
+        let lost = counted.flatten().flat_map(Input::take_lost).map(|lost| lost.rows).sum();
         self.read = Positions {
             event: self.events.position(),
             observation: self.observations.position(),
             operator: self.operators.position(),
             drought: self.droughts.as_ref().map_or(self.read.drought, Input::position),
+            drought_outlook: self.drought_outlooks.as_ref().map_or(self.read.drought_outlook, Input::position),
         };
-        Ok(Some(Tick { time, events, observations, operators, droughts, lost }))
+        Ok(Some(Tick { time, events, observations, operators, droughts, drought_outlooks, lost }))
     }
 
     /// Where each topic is read on behind the last tick that was given.
@@ -97,6 +109,7 @@ impl Inputs {
         [&self.events, &self.observations, &self.operators]
             .into_iter()
             .chain(&self.droughts)
+            .chain(&self.drought_outlooks)
             .map(Input::place)
             .collect()
     }

@@ -74,6 +74,9 @@ impl Role {
         if positions.drought.next < first.drought.next {
             positions.drought = first.drought;
         }
+        if positions.drought_outlook.next < first.drought_outlook.next {
+            positions.drought_outlook = first.drought_outlook;
+        }
         let snapshot_every = pipeline.log.snapshot_every;
         let droughts = pipeline.drought.is_some();
         let watch = Watch::new(pipeline, stored.unwrap_or_default())?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nilometer_definitions::Levels;
 use nilometer_engine::{Balance, Log, Partition, Position, SnapshotError, Snapshots, Versioned};
 use nilometer_schemas::{Contract, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub(crate) struct StoredAlerts {
     /// of each catchment where each of its indices of drought stands
     #[serde(default)]
     pub(crate) droughts: BTreeMap<String, BTreeMap<String, DroughtStanding>>,
+    /// levels that operators have given thresholds
+    #[serde(default)]
+    pub(crate) levels: Levels,
 }
 
 /// What a snapshot of this version has; `T` is the state or a reference to it.
@@ -36,6 +40,7 @@ pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positi
         observation: first(Contract::Observation).await?,
         operator: first(Contract::Operator).await?,
         drought: first(Contract::Drought).await?,
+        drought_outlook: first(Contract::DroughtOutlook).await?,
     })
 }
 
@@ -46,7 +51,7 @@ pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positi
 pub async fn needed_from(
     snapshots: &Snapshots,
     ordinal: Option<i64>,
-) -> Result<Option<[(Contract, Position); 4]>, SnapshotError> {
+) -> Result<Option<[(Contract, Position); 5]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
     let at = snapshot.and_then(|snapshot| Some(snapshot.content.current()?.positions));
     Ok(at.map(|at| {
@@ -55,6 +60,7 @@ pub async fn needed_from(
             (Contract::Observation, at.observation),
             (Contract::Operator, at.operator),
             (Contract::Drought, at.drought),
+            (Contract::DroughtOutlook, at.drought_outlook),
         ]
     }))
 }

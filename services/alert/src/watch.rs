@@ -4,18 +4,18 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::array::{Array as _, RecordBatch, TimestampMicrosecondArray};
 use nilometer_alignment::{CatchmentIndex, Observation, ObservationContent};
-use nilometer_definitions::{Pipeline, Threshold, ThresholdKind};
+use nilometer_definitions::{Levels, Pipeline, Threshold, ThresholdKind};
 use nilometer_engine::{Balance, Record, to_ipc};
 use nilometer_schemas::{
-    Actions, AlertKind, AlertState, Alerts, AlertsBuilder, Contract, DeadLetterRow, Droughts, Events, GaugeData,
-    Reason, Timestamp, Variable,
+    Actions, AlertKind, AlertState, Alerts, AlertsBuilder, Contract, DeadLetterRow, DroughtOutlooks, Droughts, Events,
+    GaugeData, Reason, SchemaError, Timestamp, Variable,
 };
 use nilometer_statistics::counts;
 
 use crate::{
     AlertError, AlertMetrics, PRODUCER,
     action::Action,
-    drought::{DroughtStanding, classes, push_drought},
+    drought::{DroughtStanding, classes, likely, push_drought},
     gauge::Gauge,
     inputs::{Positions, Tick},
     machine::{About, EventSummary, Heard, Side, Standing},
@@ -37,6 +37,8 @@ pub(crate) struct Watch {
     standings: Vec<Vec<Standing>>,
     /// a catchment each, by index of drought
     droughts: Vec<BTreeMap<String, DroughtStanding>>,
+    /// levels that operators have given thresholds
+    levels: Levels,
     /// alerts of thresholds that the definition no longer has, by catchment and threshold
     withdrawn: Vec<(String, String, Standing)>,
 }
@@ -92,6 +94,7 @@ impl Watch {
             withdrawn: left.filter(|(.., standing)| standing.state.is_active()).collect(),
             tick: stored.tick,
             balance: stored.balance,
+            levels: stored.levels,
             gauges,
             standings,
             droughts,
@@ -117,6 +120,7 @@ impl Watch {
             gauges: catchments().zip(&self.gauges).map(|(c, gauge)| (c.id.clone(), gauge.clone())).collect(),
             standings,
             droughts: catchments().zip(&self.droughts).map(|(c, of)| (c.id.clone(), of.clone())).collect(),
+            levels: self.levels.clone(),
         }
     }
 
@@ -125,6 +129,8 @@ impl Watch {
         let (mut rows, mut dead_letters) = (AlertsBuilder::new(), Vec::new());
         self.balance.received += tick.lost;
         self.balance.reject(Reason::DamagedSegment, tick.lost);
+        // Forecasts of this tick go by them already.
+        self.take_levels(tick);
         let mut summaries = self.summaries(tick, &mut dead_letters)?;
         let readings = self.readings(tick);
         for (catchment, threshold, standing) in std::mem::take(&mut self.withdrawn) {
@@ -138,6 +144,7 @@ impl Watch {
             }
             let thresholds = catchment.thresholds.iter().zip(&mut self.standings[at]).enumerate();
             for (place, (threshold, standing)) in thresholds {
+                let threshold = &*self.levels.of(catchment.station(), threshold, tick.time);
                 let (event, supersedes) = summaries.remove(&(at, place)).unzip();
                 let heard = Heard {
                     tick: tick.time,
@@ -158,6 +165,16 @@ impl Watch {
         self.act(tick, &mut rows, &mut dead_letters)?;
         self.tick = tick.time;
         Ok(Outputs { alerts: rows.finish()?, dead_letters })
+    }
+
+    /// Puts the levels in force that operators have given thresholds.
+    fn take_levels(&mut self, tick: &Tick) {
+        self.levels.forget(tick.time);
+        // What breaks its contract is refused where the actions are taken.
+        for actions in tick.operators.iter().filter_map(|record| Actions::try_from(record.batch.clone()).ok()) {
+            let changes = (0..actions.len()).filter_map(|row| actions.level_change(row));
+            changes.for_each(|change| self.levels.set(change));
+        }
     }
 
     /// What forecasts say of thresholds.
@@ -222,32 +239,55 @@ impl Watch {
         readings
     }
 
-    /// What became of droughts.
+    /// What became of droughts, and what is likely to come of them.
     fn take_droughts(&mut self, tick: &Tick, rows: &mut AlertsBuilder) {
         for record in &tick.droughts {
-            let received = record.batch.num_rows() as u64;
-            self.balance.received += received;
-            let days = match Droughts::try_from(record.batch.clone()) {
-                Ok(days) => days,
-                // The role that publishes droughts keeps their bytes.
-                Err(error) => {
-                    tracing::error!(%error, position = record.position, "droughts that break their contract are not watched");
-                    self.balance.reject(Reason::BrokenContract, received);
-                    continue;
-                }
-            };
-            self.balance.used += received;
+            let Some(days) = self.kept(record, Droughts::try_from) else { continue };
             for ((catchment, index), class) in classes(&days) {
-                let Some(at) = self.index.place_of_catchment(&catchment) else { continue };
-                let drought = self.droughts[at]
-                    .entry(index.to_owned())
-                    .or_insert_with(|| DroughtStanding::of(index, self.index.station(at)));
+                let Some((at, drought)) = self.drought(&catchment, index) else { continue };
                 if let Some(change) = drought.take(tick.time, &class) {
-                    let described = &self.pipeline.catchments[at];
-                    push_drought(tick.time, change, described, drought, Some(&class), &self.gauges[at], rows);
+                    let (described, gauge) = (&self.pipeline.catchments[at], &self.gauges[at]);
+                    let Some(drought) = self.droughts[at].get_mut(index) else { continue };
+                    push_drought(tick.time, change, described, drought, Some(&class), gauge, rows);
                 }
             }
         }
+        let pipeline = self.pipeline.clone();
+        for record in &tick.drought_outlooks {
+            let Some(weeks) = self.kept(record, DroughtOutlooks::try_from) else { continue };
+            for ((catchment, index), likely) in likely(&weeks) {
+                let Some((at, drought)) = self.drought(&catchment, index) else { continue };
+                if let Some(change) = drought.take_outlook(tick.time, likely, &pipeline.alerts) {
+                    let (described, gauge) = (&self.pipeline.catchments[at], &self.gauges[at]);
+                    let Some(drought) = self.droughts[at].get_mut(index) else { continue };
+                    push_drought(tick.time, change, described, drought, None, gauge, rows);
+                }
+            }
+        }
+    }
+
+    /// The rows of a message, all of which are used; none where they break their contract, whose bytes the role that publishes them keeps.
+    fn kept<T>(&mut self, record: &Record, read: impl Fn(RecordBatch) -> Result<T, SchemaError>) -> Option<T> {
+        let received = record.batch.num_rows() as u64;
+        self.balance.received += received;
+        match read(record.batch.clone()) {
+            Ok(rows) => {
+                self.balance.used += received;
+                Some(rows)
+            }
+            Err(error) => {
+                tracing::error!(%error, position = record.position, "rows of droughts that break their contract are not watched");
+                self.balance.reject(Reason::BrokenContract, received);
+                None
+            }
+        }
+    }
+
+    /// Where an index of a catchment stands, with the catchment's place; none where the definition does not have it.
+    fn drought(&mut self, catchment: &str, index: &str) -> Option<(usize, &mut DroughtStanding)> {
+        let at = self.index.place_of_catchment(catchment)?;
+        let begin = || DroughtStanding::of(index, self.index.station(at));
+        Some((at, self.droughts[at].entry(index.to_owned()).or_insert_with(begin)))
     }
 
     /// What operators do.
@@ -276,7 +316,8 @@ impl Watch {
                     self.balance.used += 1;
                 } else {
                     self.balance.reject(Reason::UnknownStation, 1);
-                    let detail = "the definition has no such threshold of this station".to_owned();
+                    let detail =
+                        "the definition has no such threshold of this station, or not in such a unit".to_owned();
                     dead_letters.push(refusal(Contract::Operator, record, Some(row), Reason::UnknownStation, detail)?);
                 }
             }
@@ -290,7 +331,8 @@ impl Watch {
         for &at in self.index.places_of_station(action.station) {
             let catchment = &self.pipeline.catchments[at];
             for (threshold, standing) in catchment.thresholds.iter().zip(&mut self.standings[at]) {
-                if action.is_about(threshold) {
+                let threshold = &*self.levels.of(catchment.station(), threshold, tick);
+                if action.is_about(threshold) && action.fits(threshold) {
                     known = true;
                     if let Some(change) = action.apply(standing) {
                         push(tick, change, catchment, threshold, standing, &self.gauges[at], rows);

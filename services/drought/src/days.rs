@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use nilometer_schemas::Timestamp;
+use nilometer_schemas::{Held, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::record::{DAY_S, Day};
@@ -26,24 +26,6 @@ pub(crate) enum Amount {
     /// over a period of so many seconds
     Rain(i64),
     Evapotranspiration(i64),
-}
-
-/// Where water is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Held {
-    RootZone,
-    Snow,
-}
-
-impl Held {
-    /// Of a store by its name; none for what is neither soil nor snow.
-    pub(crate) fn of_store(store: &str) -> Option<Self> {
-        match store {
-            "snow_store" | "melt_water_store" => Some(Self::Snow),
-            store if store.contains("soil") => Some(Self::RootZone),
-            _ => None,
-        }
-    }
 }
 
 /// The day that a period ends in, counted from 1970: midnight ends the day before.

@@ -15,14 +15,18 @@ pub(crate) struct Positions {
     pub(crate) state: Position,
     pub(crate) observation: Position,
     pub(crate) forcing: Position,
+    #[serde(default)]
+    pub(crate) outlook: Position,
 }
 
-/// The topics of a partition. Where droughts are judged the forecast role appends a message of states at each of its ticks, behind what it had read of the
-/// other two: so what there is of these up to that tick is in the log.
+/// The topics of a partition. Where droughts are judged the forecast role appends a message of states at each of its ticks, behind its outlook of that
+/// tick and what it had read of the other two: so what there is of these up to that tick is in the log.
 pub(crate) struct Inputs {
     states: Input,
     observations: Input,
     forcings: Input,
+    /// has no message in most ticks
+    outlooks: Input,
     /// behind the last tick that was read whole
     read: Positions,
 }
@@ -33,7 +37,8 @@ pub(crate) struct Tick {
     pub(crate) states: Vec<Record>,
     pub(crate) observations: Vec<Record>,
     pub(crate) forcings: Vec<Record>,
-    /// rows of states that the log has lost
+    pub(crate) outlooks: Vec<Record>,
+    /// rows of states and outlooks that the log has lost
     pub(crate) lost: u64,
 }
 
@@ -44,6 +49,7 @@ impl Inputs {
             states: input(Contract::State, at.state),
             observations: input(Contract::Observation, at.observation),
             forcings: input(Contract::Forcing, at.forcing),
+            outlooks: input(Contract::Outlook, at.outlook),
             read: at,
         }
     }
@@ -54,6 +60,7 @@ impl Inputs {
         let states = self.states.take(time).into_iter().collect();
         let observations = self.observations.take_up_to(time, stop).await?;
         let forcings = self.forcings.take_up_to(time, stop).await?;
+        let outlooks = self.outlooks.take_up_to(time, stop).await?;
         // What was asked to end at once may lack a part of the tick, which is read again at the next start.
         if stop.is_now() {
             return Ok(None);
@@ -61,13 +68,15 @@ impl Inputs {
         // Lost readings and forcing the forecast role reports.
         self.observations.take_lost();
         self.forcings.take_lost();
-        let lost = self.states.take_lost().iter().map(|lost| lost.rows).sum();
+        let lost = [&mut self.states, &mut self.outlooks].into_iter().flat_map(Input::take_lost);
+        let lost = lost.map(|lost| lost.rows).sum();
         self.read = Positions {
             state: self.states.position(),
             observation: self.observations.position(),
             forcing: self.forcings.position(),
+            outlook: self.outlooks.position(),
         };
-        Ok(Some(Tick { time, states, observations, forcings, lost }))
+        Ok(Some(Tick { time, states, observations, forcings, outlooks, lost }))
     }
 
     /// Where each topic is read on behind the last tick that was given.
@@ -75,7 +84,7 @@ impl Inputs {
         self.read
     }
 
-    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
-        [&self.states, &self.observations, &self.forcings].map(Input::place)
+    pub(crate) fn places(&self) -> [(Partition, u64); 4] {
+        [&self.states, &self.observations, &self.forcings, &self.outlooks].map(Input::place)
     }
 }

@@ -4,16 +4,21 @@
 //! log(state.v1) ───────▶ root zone, snow ─┐
 //! log(observation.v1) ─▶ flow ────────────┼─▶ days ─▶ record, a catchment each ─▶ Droughts ─▶ log(drought.v1)
 //! log(forcing.v1) ─────▶ rain, demand ────┘           percentile ▶ class, once it has lasted; SPI, SPEI, SSI, SSMI of months
+//! log(outlook.v1) ─────▶ trajectories of weeks, beside the record ─▶ odds of classes ─▶ log(drought_outlook.v1)
+//!                                                    what comes of them ─▶ log(outlook_score.v1)
 //! ```
 //!
 //! Invariants:
 //! - droughts are a function of these topics alone, tick by tick, so a restart and a replay repeat them;
 //! - a day is judged once, when it has waited for its readings; what comes later changes nothing;
 //! - a percentile knows the years before its day alone;
-//! - state rows received = used + rejected.
+//! - state and outlook rows received = used + rejected.
 
 mod days;
 mod inputs;
+mod judge;
+mod metrics;
+mod outlook;
 mod record;
 mod role;
 mod stored;
@@ -22,6 +27,7 @@ use nilometer_assimilation::AssimilationError;
 use nilometer_engine::{BalanceError, LogError, SnapshotError, VersionError};
 use nilometer_schemas::SchemaError;
 
+pub use metrics::DroughtMetrics;
 pub use role::{Dependencies, run};
 pub use stored::needed_from;
 

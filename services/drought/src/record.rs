@@ -10,6 +10,8 @@ use nilometer_statistics::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::outlook::Expectations;
+
 pub(crate) const DAY_S: i64 = 86_400;
 /// Days of a mean flow.
 const FLOW_DAYS: usize = 7;
@@ -74,6 +76,9 @@ pub(crate) struct Standing {
     pub(crate) duration_days: i32,
     pub(crate) deficit_m3: f64,
     pub(crate) lowest_m3_s: Option<f64>,
+    /// of the newest day that was known
+    #[serde(default)]
+    pub(crate) percentile: Option<f64>,
 }
 
 impl Standing {
@@ -131,6 +136,8 @@ pub(crate) struct Record {
     months: [Vec<f32>; MONTHLY],
     running: [Running; MONTHLY],
     pub(crate) standings: [Standing; Daily::ALL.len()],
+    /// what outlooks expect of the weeks to come
+    pub(crate) expectations: Expectations,
 }
 
 impl Record {
@@ -162,7 +169,7 @@ impl Record {
     }
 
     /// The values of an index at the same time of the years before, and how many years these are of.
-    fn season(&self, index: usize, day: i64) -> (Vec<f64>, u32) {
+    pub(crate) fn season(&self, index: usize, day: i64) -> (Vec<f64>, u32) {
         let (mut season, mut years, mut newest) = (Vec::new(), 0, i64::MAX);
         for (then, value) in self.sampled.iter().zip(&self.seasons[index]).filter(|(_, value)| !value.is_nan()) {
             let ago = day - then;
@@ -186,12 +193,13 @@ impl Record {
         mut season: Vec<f64>,
     ) -> DroughtChange {
         let standing = &mut self.standings[at];
+        standing.percentile = percentile.or(standing.percentile);
         let (before, change) = (standing.class(), standing.class.day(percentile));
         if standing.class() != before {
             standing.since = Some(Timestamp(0).plus_s((day + 1) * DAY_S));
         }
         if standing.class().is_none() {
-            *standing = Standing { class: standing.class, ..Standing::default() };
+            *standing = Standing { class: standing.class, percentile: standing.percentile, ..Standing::default() };
             return change;
         }
         standing.duration_days += 1;
@@ -280,6 +288,8 @@ impl Record {
 
     /// Adds the columns of records, but for where their indices stand.
     pub(crate) fn store(records: &[Self], columns: &mut ColumnsBuilder) {
+        let expectations: Vec<&Expectations> = records.iter().map(|record| &record.expectations).collect();
+        Expectations::store(&expectations, columns);
         columns.f32("flows", |at| records[at].flows.iter().copied().collect::<Vec<_>>());
         columns.f32("rains", |at| records[at].rains.iter().copied().collect::<Vec<_>>());
         columns.i64("sampled", |at| records[at].sampled.clone());
@@ -295,6 +305,7 @@ impl Record {
 
     /// Takes up what [`Record::store`] gave of a catchment; nothing where it was not there.
     pub(crate) fn restore(&mut self, rows: &KeyedColumns<'_>, at: usize) {
+        self.expectations.restore(rows, at);
         let f32s = |name: &str| rows.f32(name, at).unwrap_or_default();
         self.flows = f32s("flows").iter().copied().collect();
         self.rains = f32s("rains").iter().copied().collect();

@@ -6,7 +6,7 @@ use nilometer_engine::{Balance, Log, Partition, Position, SnapshotError, Snapsho
 use nilometer_schemas::{Contract, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{DroughtError, days::Gathered, inputs::Positions, record::Standing};
+use crate::{DroughtError, days::Gathered, inputs::Positions, judge::Issuer, record::Standing};
 
 /// Everything of the role that a snapshot keeps besides its numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub(crate) struct StoredDroughts {
     pub(crate) standings: BTreeMap<String, Vec<Standing>>,
     /// by day and catchment, what has come
     pub(crate) open: BTreeMap<i64, BTreeMap<String, Gathered>>,
+    /// by issue time, what the outlooks are of that wait for what comes
+    #[serde(default)]
+    pub(crate) issuers: BTreeMap<Timestamp, Issuer>,
 }
 
 /// What a snapshot of this version has; `T` is the state or a reference to it.
@@ -34,6 +37,7 @@ pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positi
         state: first(Contract::State).await?,
         observation: first(Contract::Observation).await?,
         forcing: first(Contract::Forcing).await?,
+        outlook: first(Contract::Outlook).await?,
     })
 }
 
@@ -44,10 +48,15 @@ pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positi
 pub async fn needed_from(
     snapshots: &Snapshots,
     ordinal: Option<i64>,
-) -> Result<Option<[(Contract, Position); 3]>, SnapshotError> {
+) -> Result<Option<[(Contract, Position); 4]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
     let at = snapshot.and_then(|snapshot| Some(snapshot.content.current()?.positions));
     Ok(at.map(|at| {
-        [(Contract::State, at.state), (Contract::Observation, at.observation), (Contract::Forcing, at.forcing)]
+        [
+            (Contract::State, at.state),
+            (Contract::Observation, at.observation),
+            (Contract::Forcing, at.forcing),
+            (Contract::Outlook, at.outlook),
+        ]
     }))
 }

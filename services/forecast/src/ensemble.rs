@@ -6,7 +6,7 @@ use nilometer_definitions::{AssimilationMethod, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::{Package, Selection};
 use nilometer_runtime::{Model, Runtime};
-use nilometer_schemas::{Timestamp, Variable};
+use nilometer_schemas::{Held, Timestamp, Variable};
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
@@ -18,9 +18,6 @@ use crate::{
 
 /// Streams of this role that have no name in the assimilation crate.
 pub(crate) const STORE_NOISE: Purpose = Purpose::Custom(1);
-
-/// Stores of a model's card that hold snow.
-const SNOW_STORES: [&str; 2] = ["snow_store", "melt_water_store"];
 
 /// The state of a partition, `[S + 5, C, M]`: the model's rows, then the rain multiplier's noise, the output error, the
 /// discharge that the members had at `time`, the recent rain and the discharge that the gauge read at `time` (mm a step, NaN
@@ -384,7 +381,7 @@ impl EnsembleState {
         rows.filter(|(_, share)| **share > 0.0).map(|(row, share)| share * store(row)).sum()
     }
 
-    /// What the gauges are expected to read at [`EnsembleState::time`], `[C]` m³ s⁻¹: as [`EnsembleState::outlook`]'s mean.
+    /// What the gauges are expected to read at [`EnsembleState::time`], `[C]` m³ s⁻¹: as [`EnsembleState::predict`]'s mean.
     pub(crate) fn predicted_m3_s(&self) -> Vec<f64> {
         let layout = &self.layout;
         let row =
@@ -396,6 +393,12 @@ impl EnsembleState {
                 / discharge.len() as f64
         };
         members.map(expected).collect()
+    }
+
+    /// Mean discharge of the members at [`EnsembleState::time`], `[C]` m³ s⁻¹.
+    pub(crate) fn simulated_m3_s(&self) -> impl Iterator<Item = f64> {
+        let row = &self.numbers[self.layout.discharge_row() * self.layout.row_len()..][..self.layout.row_len()];
+        row.chunks_exact(self.layout.shape.members).map(mean)
     }
 
     /// How far what a gauge is expected to read spreads about `expected` in the logarithm, root mean square over the members; of a single one
@@ -417,7 +420,7 @@ impl EnsembleState {
     pub(crate) fn water_at_hand_mm(&self, catchment: usize) -> (f64, f64) {
         let (layout, members) = (&self.layout, self.layout.shape.members);
         let row = |row: usize| mean(&self.numbers[row * layout.row_len() + catchment * members..][..members]);
-        let snow = layout.stores.iter().filter(|(name, _)| SNOW_STORES.contains(&name.as_str()));
+        let snow = layout.stores.iter().filter(|(name, _)| Held::of_store(name) == Some(Held::Snow));
         let snow_mm = snow.flat_map(|(_, rows)| rows.clone()).map(|store| layout.storage[store] * row(store)).sum();
         (layout.output_error.mean_rain_mm(row(layout.recent_rain_row()), layout.step_s as f64), snow_mm)
     }
@@ -452,7 +455,7 @@ impl EnsembleState {
 }
 
 /// The pipeline's catchments as the package tells them apart: by name or by attributes.
-fn selection(package: &Package, pipeline: &Pipeline) -> Result<Selection, ForecastError> {
+pub(crate) fn selection(package: &Package, pipeline: &Pipeline) -> Result<Selection, ForecastError> {
     let wanted = &package.card().attributes;
     if wanted.is_empty() {
         let names: Vec<&str> = pipeline.catchments.iter().map(|c| c.parameters()).collect();

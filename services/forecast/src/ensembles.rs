@@ -1,16 +1,17 @@
 //! The models of a pipeline side by side: each has its state, all take the same steps, what they say is mixed by weight.
 
 use nilometer_alignment::Observation;
-use nilometer_assimilation::{DischargeOperator, Innovation};
+use nilometer_assimilation::{DischargeOperator, Innovation, Purpose};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::Timestamp;
+use rand_chacha::ChaCha8Rng;
 
 use crate::{
     EnsembleState, ForecastError,
-    issue::{Issued, Leads, Outlook, Provenance, Weather},
+    issue::{Issued, Leads, Prediction, Provenance, Weather},
     postprocess::Postprocessing,
     trajectories::TRAJECTORIES,
 };
@@ -82,6 +83,11 @@ impl Ensembles {
         self.members[0].1.time()
     }
 
+    /// The noise of each catchment at a time, for one purpose.
+    pub(crate) fn streams(&self, purpose: Purpose, time: Timestamp) -> Vec<ChaCha8Rng> {
+        self.members[0].1.layout.streams(purpose, time)
+    }
+
     /// Steps taken.
     pub(crate) fn steps(&self) -> u64 {
         self.members[0].1.steps
@@ -111,6 +117,16 @@ impl Ensembles {
         let mut mixed = vec![0.0; self.members[0].1.layout.shape.catchments];
         for (weight, state) in asked() {
             mixed.iter_mut().zip(state.predicted_m3_s()).for_each(|(sum, one)| *sum += weight / total * one);
+        }
+        mixed
+    }
+
+    /// What they simulate at the time they have reached, `[C]` m³ s⁻¹, before any error is taken off: by weight.
+    pub(crate) fn simulated_m3_s(&self) -> Vec<f64> {
+        let total: f64 = self.members.iter().map(|(weight, _)| weight).sum();
+        let mut mixed = vec![0.0; self.members[0].1.layout.shape.catchments];
+        for (weight, state) in &self.members {
+            mixed.iter_mut().zip(state.simulated_m3_s()).for_each(|(sum, one)| *sum += weight / total * one);
         }
         mixed
     }
@@ -161,21 +177,20 @@ impl Ensembles {
         }
         let (mut autoregressive, mut open_loop) = (Vec::new(), Vec::new());
         for (weight, state) in &mut self.members {
-            let outlook = (*weight, state.outlook(issue_time, &going_out, weather)?);
-            if state.is_autoregressive() { autoregressive.push(outlook) } else { open_loop.push(outlook) }
+            let prediction = (*weight, state.predict(issue_time, &going_out, weather)?);
+            if state.is_autoregressive() { autoregressive.push(prediction) } else { open_loop.push(prediction) }
         }
         let total: f64 = open_loop.iter().map(|(weight, _)| weight).sum();
         open_loop.iter_mut().for_each(|(weight, _)| *weight /= total);
         // An autoregressive model has seen what the gauge reads; output updating moves the others by it.
-        if let Some(mut moved) = Outlook::mixed(open_loop) {
+        if let Some(mut moved) = Prediction::mixed(open_loop) {
             moved.update(&going_out, postprocessing);
             autoregressive.push((total, moved));
         }
-        let Some(outlook) = Outlook::mixed(autoregressive) else { return Ok(None) };
-        let first = &self.members[0].1;
-        let mut streams = first.layout.streams(TRAJECTORIES, issue_time);
-        let times = (issue_time, first.time());
-        let issued = outlook.issue(models, times, &going_out, postprocessing, &mut streams, about)?;
+        let Some(prediction) = Prediction::mixed(autoregressive) else { return Ok(None) };
+        let mut streams = self.streams(TRAJECTORIES, issue_time);
+        let times = (issue_time, self.time());
+        let issued = prediction.issue(models, times, &going_out, postprocessing, &mut streams, about)?;
         Ok(Some(issued).filter(|issued| !issued.forecasts.is_empty()))
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nilometer_assimilation::Ratings;
-use nilometer_definitions::{Catchment, Threshold, ThresholdKind};
+use nilometer_definitions::{Catchment, Levels, Threshold, ThresholdKind};
 use nilometer_schemas::{EventRow, EventsBuilder, ForecastRow, LeadProbability, Timestamp};
 use nilometer_statistics::{Level, Reached, crossing};
 
@@ -14,7 +14,7 @@ use crate::{ForecastError, lead::Lead};
 pub(crate) fn add_events(
     events: &mut EventsBuilder,
     catchment: &Catchment,
-    ratings: &BTreeMap<String, Ratings>,
+    (ratings, levels): (&BTreeMap<String, Ratings>, &Levels),
     leads: &[Lead],
     trajectories: &[Vec<f64>],
     forecast: &ForecastRow<'_>,
@@ -23,6 +23,7 @@ pub(crate) fn add_events(
     let lead_s = |lead: &Lead| lead.valid_time.seconds_since(forecast.issue_time);
     let lead_times: Vec<f64> = leads.iter().map(|lead| lead_s(lead) as f64).collect();
     for threshold in &catchment.thresholds {
+        let threshold = &*levels.of(catchment.station(), threshold, forecast.issue_time);
         let Some(level_m3_s) = flow_of(threshold, ratings.get(catchment.station()), first.valid_time) else { continue };
         let level = Level { value: level_m3_s, below: threshold.below };
         let said = crossing(&lead_times, trajectories, level)?;

@@ -7,12 +7,13 @@ use nilometer_alignment::{Observation, StepReading};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::Timestamp;
+use nilometer_schemas::{Outlooks, Timestamp};
 
 use crate::{
     ForecastError,
     ensembles::Ensembles,
     issue::{Issued, Provenance, Weather},
+    outlook::{Heading, Outlook, OutlookWeather},
     postprocess::Postprocessing,
     setting::Setting,
 };
@@ -22,6 +23,8 @@ pub(crate) struct Forecaster {
     pub(crate) models: Mixture,
     pub(crate) ensembles: Ensembles,
     pub(crate) postprocessing: Postprocessing,
+    /// there where the definition asks for one
+    outlook: Option<Outlook>,
 }
 
 impl Forecaster {
@@ -36,6 +39,7 @@ impl Forecaster {
         Ok(Self {
             ensembles: Ensembles::new(runtime, &models, pipeline, setting.horizon(), time)?,
             postprocessing: Postprocessing::new(pipeline, setting.leads.steps),
+            outlook: Outlook::new(runtime, &models, pipeline)?,
             models,
         })
     }
@@ -43,6 +47,7 @@ impl Forecaster {
     /// Goes back to the state before the step that ends at `time + step`; the graphs stay.
     pub(crate) fn begin(&mut self, setting: &Setting, time: Timestamp) -> Result<(), ForecastError> {
         self.postprocessing = Postprocessing::new(&setting.pipeline, setting.leads.steps);
+        self.outlook.iter_mut().for_each(|outlook| outlook.begin(&setting.pipeline));
         self.ensembles.begin(&self.models, &setting.pipeline, time)
     }
 
@@ -70,6 +75,9 @@ impl Forecaster {
     /// Goes on with the weights of `models`, the same models trained on; the state stays as it is.
     pub(crate) fn swap_weights(&mut self, models: Mixture, setting: &Setting) -> Result<(), ForecastError> {
         self.ensembles.swap_weights(&models, &setting.pipeline)?;
+        if let Some(outlook) = &mut self.outlook {
+            outlook.swap_weights(&models, &setting.pipeline)?;
+        }
         self.models = models;
         Ok(())
     }
@@ -89,6 +97,9 @@ impl Forecaster {
         Read { at_steps, counting, due }: &Read,
     ) -> Result<(), ForecastError> {
         self.postprocessing.observe(step, predicted_m3_s, at_steps);
+        if let Some(outlook) = &mut self.outlook {
+            outlook.observe(step, &self.ensembles.simulated_m3_s(), at_steps);
+        }
         self.ensembles.read_gauges(counting);
         self.ensembles.assimilate(due)
     }
@@ -102,11 +113,26 @@ impl Forecaster {
         weather: &Weather<'_>,
         about: &Provenance<'_>,
     ) -> Result<Option<Issued>, ForecastError> {
-        let Self { models, ensembles, postprocessing } = self;
+        let Self { models, ensembles, postprocessing, .. } = self;
         if due {
             return ensembles.issue(models, issue_time, &setting.leads, weather, postprocessing, about);
         }
         ensembles.issue(models, issue_time, &setting.leads, weather, &mut postprocessing.clone(), about)
+    }
+
+    /// An outlook; none where none is asked for, or too few past years are known.
+    pub(crate) fn issue_outlook(
+        &mut self,
+        weather: &OutlookWeather<'_>,
+        heading: &Heading<'_>,
+    ) -> Result<Option<Outlooks>, ForecastError> {
+        let Self { models, ensembles, outlook, .. } = self;
+        outlook.as_mut().map_or(Ok(None), |outlook| outlook.issue(ensembles, models, weather, heading))
+    }
+
+    /// Whether an outlook is due.
+    pub(crate) fn is_outlook_due(&self, tick: Timestamp) -> bool {
+        self.outlook.as_ref().is_some_and(|outlook| outlook.is_due(tick))
     }
 
     /// Adds the columns of all that changes, their names behind `prefix`.
@@ -114,6 +140,7 @@ impl Forecaster {
         columns.with_prefix(prefix, |columns| {
             self.ensembles.store(columns);
             self.postprocessing.store(columns);
+            self.outlook.iter().for_each(|outlook| outlook.store(columns));
         });
     }
 
@@ -128,6 +155,7 @@ impl Forecaster {
         let rows = rows.with_prefix(prefix);
         self.ensembles.restore(&rows, steps, serves)?;
         self.postprocessing.restore(&rows);
+        self.outlook.iter_mut().for_each(|outlook| outlook.restore(&rows));
         Ok(())
     }
 }

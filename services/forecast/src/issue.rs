@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use nilometer_alignment::{StepAlignment, WeatherForecasts};
 use nilometer_assimilation::{Purpose, Ratings};
-use nilometer_definitions::{Catchment, Pipeline, Scenario};
+use nilometer_definitions::{Catchment, Levels, Pipeline, Scenario};
 use nilometer_packages::Mixture;
 use nilometer_schemas::{
     Events, EventsBuilder, ForecastRow, Forecasts, ForecastsBuilder, QUANTILE_LEVELS, Timestamp, Variable,
@@ -85,6 +85,8 @@ impl Leads {
 pub(crate) struct Provenance<'a> {
     pub(crate) catchments: &'a [Catchment],
     pub(crate) ratings: &'a BTreeMap<String, Ratings>,
+    /// of thresholds, in place of the definition's
+    pub(crate) levels: &'a Levels,
     /// whether it is a shadow's
     pub(crate) shadow: bool,
     /// weather that each catchment meets
@@ -161,7 +163,7 @@ impl Weather<'_> {
 
 /// What a model says of every catchment and lead time, `[C, L]`, m³ s⁻¹.
 #[derive(Debug, Clone)]
-pub(crate) struct Outlook {
+pub(crate) struct Prediction {
     summaries: Vec<Summary>,
     members: usize,
 }
@@ -191,12 +193,12 @@ impl EnsembleState {
     /// logarithm is no reason to expect more water. The quantiles are those of the members, each with its output error and that of
     /// a discharge measurement, which a member has at all lead times alike, so that they speak about what a gauge will read; of a single
     /// member those of the model's head, or of the output error.
-    pub(crate) fn outlook(
+    pub(crate) fn predict(
         &mut self,
         issue_time: Timestamp,
         going_out: &GoingOut,
         weather: &Weather<'_>,
-    ) -> Result<Outlook, ForecastError> {
+    ) -> Result<Prediction, ForecastError> {
         let layout = &self.layout;
         let (row_len, members) = (layout.row_len(), layout.shape.members);
         let lag = usize::try_from(going_out.last_step.seconds_since(self.time) / layout.step_s).unwrap_or(0);
@@ -284,22 +286,22 @@ impl EnsembleState {
                 }
             }
         }
-        Ok(Outlook { summaries, members })
+        Ok(Prediction { summaries, members })
     }
 }
 
-impl Outlook {
+impl Prediction {
     /// One voice of several: the weighted mean of the means, and of each quantile, which keeps the sharpness that the models have
     /// (Ratcliff 1979, Psychol. Bull. 86, 446). None of none.
-    pub(crate) fn mixed(outlooks: Vec<(f64, Self)>) -> Option<Self> {
-        let mut outlooks = outlooks.into_iter();
-        let (first_weight, mut mixed) = outlooks.next()?;
+    pub(crate) fn mixed(predictions: Vec<(f64, Self)>) -> Option<Self> {
+        let mut predictions = predictions.into_iter();
+        let (first_weight, mut mixed) = predictions.next()?;
         let scale = |summary: &mut Summary, weight: f64| {
             summary.mean *= weight;
             summary.simulated *= weight;
             summary.quantiles.iter_mut().for_each(|q| *q *= weight);
         };
-        if outlooks.len() == 0 {
+        if predictions.len() == 0 {
             return Some(mixed);
         }
         mixed.summaries.iter_mut().for_each(|s| {
@@ -307,7 +309,7 @@ impl Outlook {
             // Members of several models do not count alike.
             s.members.clear();
         });
-        for (weight, other) in outlooks {
+        for (weight, other) in predictions {
             mixed.members += other.members;
             for (into, summary) in mixed.summaries.iter_mut().zip(&other.summaries) {
                 into.mean += weight * summary.mean;
@@ -406,7 +408,7 @@ impl Outlook {
             // A shadow's forecasts make no events.
             if !about.shadow && !gauged.thresholds.is_empty() {
                 let members = &members[..issued.len()];
-                add_events(&mut events, gauged, about.ratings, &issued, members, &row)?;
+                add_events(&mut events, gauged, (about.ratings, about.levels), &issued, members, &row)?;
             }
         }
         let events = events.finish()?;

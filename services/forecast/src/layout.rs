@@ -267,12 +267,12 @@ impl Layout {
         Ok(())
     }
 
-    /// Writes the two inputs behind the weather: the discharge `gauged` `[C, M]` at the step's begin, and where it is missing.
+    /// Writes the two inputs behind the weather: the discharge `gauged` `[C, M]` of any number of members at the step's begin, and where it is missing.
     pub(crate) fn write_feedback(&self, gauged: &[f32], into: &mut [f32]) {
         if !self.feedback {
             return;
         }
-        let row_len = self.row_len();
+        let row_len = gauged.len();
         let (discharge, missing) = into[self.inputs.len() * row_len..].split_at_mut(row_len);
         for ((discharge, missing), gauged) in discharge.iter_mut().zip(missing).zip(gauged) {
             (*discharge, *missing) = if gauged.is_nan() { (0.0, 1.0) } else { (*gauged, 0.0) };

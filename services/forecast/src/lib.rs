@@ -35,6 +35,7 @@ mod layout;
 mod lead;
 mod ledger;
 mod metrics;
+mod outlook;
 mod outstanding;
 mod packages;
 mod postprocess;

@@ -1,7 +1,7 @@
 //! What forecasts that have come true have taught about those to come: first where the river will be, then how sure that is.
 
 use nilometer_alignment::StepReading;
-use nilometer_definitions::{AssimilationMethod, Pipeline};
+use nilometer_definitions::{AssimilationMethod, Catchment, Pipeline};
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use nilometer_statistics::Distribution;
@@ -16,13 +16,18 @@ pub(crate) struct Postprocessing {
     calibration: Calibration,
 }
 
+/// What a flow's logarithm begins at, `[C]` m³ s⁻¹.
+pub(crate) fn epsilon_m3_s(pipeline: &Pipeline) -> Vec<f64> {
+    let of = |c: &Catchment| pipeline.assimilation.discharge_epsilon_mm * c.m3_s_per_mm(pipeline.time.step.seconds());
+    pipeline.catchments.iter().map(of).collect()
+}
+
 impl Postprocessing {
     /// Nothing is known yet: forecasts pass as they are.
     pub(crate) fn new(pipeline: &Pipeline, leads: usize) -> Self {
         let (catchments, step_s) = (pipeline.catchments.len(), pipeline.time.step.seconds());
         let options = &pipeline.assimilation;
-        let epsilon_m3_s: Vec<f64> =
-            pipeline.catchments.iter().map(|c| options.discharge_epsilon_mm * c.m3_s_per_mm(step_s)).collect();
+        let epsilon_m3_s = epsilon_m3_s(pipeline);
         let updates = match options.method {
             AssimilationMethod::None => false,
             AssimilationMethod::Output => true,

@@ -8,7 +8,7 @@ use arrow::{
     compute::{concat_batches, filter_record_batch},
 };
 use nilometer_engine::Columns;
-use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Events, Forecasts, States, Timestamp};
+use nilometer_schemas::{Analyses, Contract, DeadLetterRow, Events, Forecasts, Outlooks, States, Timestamp};
 
 use crate::{
     ForecastError,
@@ -23,6 +23,7 @@ pub(crate) struct Publication {
     pub(crate) forecasts: Option<Forecasts>,
     pub(crate) events: Events,
     pub(crate) states: Option<States>,
+    pub(crate) outlooks: Option<Outlooks>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<DeadLetterRow>,
@@ -73,6 +74,7 @@ impl Pending {
             forecasts: outputs.forecasts,
             events: outputs.events,
             states: outputs.states,
+            outlooks: outputs.outlooks,
             shadow_forecasts: outputs.shadow_forecasts,
             analyses: joined(analyses.into_iter().chain(outputs.analyses).collect())?,
             dead_letters,

@@ -189,7 +189,7 @@ impl Replay {
     }
 
     /// Where each topic is read on.
-    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
+    pub(crate) fn places(&self) -> [(Partition, u64); 4] {
         self.inputs.places()
     }
 
@@ -280,6 +280,7 @@ fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs
     let input = |contract, position| Input::new(log.clone(), Partition::new(contract, setting.partition), position);
     Inputs {
         models: input(Contract::Model, positions.model),
+        operators: input(Contract::Operator, positions.operator),
         forcings: input(Contract::Forcing, positions.forcing),
         observations: input(Contract::Observation, positions.observation),
     }
@@ -292,9 +293,15 @@ fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs
 pub async fn needed_from(
     snapshots: &Snapshots,
     ordinal: Option<i64>,
-) -> Result<Option<[(Contract, Position); 3]>, SnapshotError> {
+) -> Result<Option<[(Contract, Position); 4]>, SnapshotError> {
     let snapshot = snapshots.readable_or_oldest::<Stored>(ordinal).await?;
     let positions = snapshot.and_then(|s| Some(s.content.current()?.progress.positions));
-    Ok(positions
-        .map(|p| [(Contract::Model, p.model), (Contract::Forcing, p.forcing), (Contract::Observation, p.observation)]))
+    Ok(positions.map(|p| {
+        [
+            (Contract::Model, p.model),
+            (Contract::Operator, p.operator),
+            (Contract::Forcing, p.forcing),
+            (Contract::Observation, p.observation),
+        ]
+    }))
 }

@@ -129,15 +129,20 @@ impl Role {
         &mut self,
         tick: Timestamp,
         publication: Publication,
-        inputs: [(Partition, u64); 3],
+        inputs: [(Partition, u64); 4],
     ) -> Result<(), ForecastError> {
-        let Publication { forecasts, events, states, shadow_forecasts, analyses, dead_letters, snapshots } =
+        let Publication { forecasts, events, states, outlooks, shadow_forecasts, analyses, dead_letters, snapshots } =
             publication;
         self.publish_dead_letters(tick, &dead_letters).await?;
         let analyses = analyses.map(|rows| self.message(tick, Contract::Analysis, rows.into_batch()));
         let forecasts = forecasts.map(|rows| self.message(tick, Contract::Forecast, rows.into_batch()));
         if let Some(rows) = shadow_forecasts {
             let (partition, message) = self.message(tick, Contract::ShadowForecast, rows.into_batch());
+            self.outbox.meanwhile(self.log.append(partition, message)).await??;
+        }
+        // Those of a tick are in the log before its states, with which the role drought reads them.
+        if let Some(rows) = outlooks {
+            let (partition, message) = self.message(tick, Contract::Outlook, rows.into_batch());
             self.outbox.meanwhile(self.log.append(partition, message)).await??;
         }
         let events = self.message(tick, Contract::Event, events.into_batch());

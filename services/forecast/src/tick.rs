@@ -4,7 +4,7 @@ use arrow::array::RecordBatch;
 use nilometer_alignment::{CatchmentIndex, ForcingContent, ObservationContent};
 use nilometer_engine::{Input, Lost, Partition, Position, Record, Stop};
 use nilometer_packages::Mixture;
-use nilometer_schemas::{Models, SchemaError, Timestamp};
+use nilometer_schemas::{Actions, LevelChange, Models, SchemaError, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::ForecastError;
@@ -14,6 +14,8 @@ pub(crate) struct Tick {
     pub(crate) time: Timestamp,
     /// what is in force from it on
     pub(crate) models: Vec<Received<ModelContent>>,
+    /// levels that operators give thresholds from it on; none of rows that do something else
+    pub(crate) levels: Vec<Received<Option<LevelChange>>>,
     pub(crate) forcings: Vec<Received<ForcingContent>>,
     pub(crate) observations: Vec<Received<ObservationContent>>,
     /// messages that cannot be read
@@ -52,6 +54,8 @@ pub(crate) struct Positions {
     pub(crate) model: Position,
     pub(crate) forcing: Position,
     pub(crate) observation: Position,
+    #[serde(default)]
+    pub(crate) operator: Position,
 }
 
 impl<T> Received<T> {
@@ -70,6 +74,8 @@ impl<T> Received<T> {
 pub(crate) struct Inputs {
     /// has no message in most ticks
     pub(crate) models: Input,
+    /// has no message in most ticks
+    pub(crate) operators: Input,
     pub(crate) forcings: Input,
     pub(crate) observations: Input,
 }
@@ -87,10 +93,12 @@ impl Inputs {
         // Those of a tick are in the log before its other rows.
         let end = self.models.end().await?;
         let models = take(&mut self.models, time, Some((end, stop)), read_models).await?;
+        let end = self.operators.end().await?;
+        let levels = take(&mut self.operators, time, Some((end, stop)), read_levels).await?;
         let forcings = take(&mut self.forcings, time, None, |batch| index.forcings(batch)).await?;
         let observations = take(&mut self.observations, time, None, |batch| index.observations(batch)).await?;
         let mut lost = Vec::new();
-        for input in [&mut self.models, &mut self.forcings, &mut self.observations] {
+        for input in [&mut self.models, &mut self.operators, &mut self.forcings, &mut self.observations] {
             let partition = input.partition();
             lost.extend(input.take_lost().into_iter().map(|lost| (partition, lost)));
         }
@@ -98,13 +106,14 @@ impl Inputs {
             model: self.models.position(),
             forcing: self.forcings.position(),
             observation: self.observations.position(),
+            operator: self.operators.position(),
         };
-        Ok(Some(Tick { time, models, forcings, observations, lost, positions }))
+        Ok(Some(Tick { time, models, levels, forcings, observations, lost, positions }))
     }
 
     /// Where each topic is read on.
-    pub(crate) fn places(&self) -> [(Partition, u64); 3] {
-        [&self.models, &self.forcings, &self.observations].map(Input::place)
+    pub(crate) fn places(&self) -> [(Partition, u64); 4] {
+        [&self.models, &self.operators, &self.forcings, &self.observations].map(Input::place)
     }
 }
 
@@ -122,6 +131,12 @@ fn read_models(batch: &RecordBatch) -> Result<Vec<ModelContent>, SchemaError> {
         models: Err("it is not loaded".to_owned()),
     };
     Ok((0..rows.len()).map(content).collect())
+}
+
+/// What the rows of a message of operator.v1 do to levels.
+fn read_levels(batch: &RecordBatch) -> Result<Vec<Option<LevelChange>>, SchemaError> {
+    let rows = Actions::try_from(batch.clone())?;
+    Ok((0..rows.len()).map(|row| rows.level_change(row)).collect())
 }
 
 /// The messages of an input up to `time`; those before the position of `until` are waited for where it is named.

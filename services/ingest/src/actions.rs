@@ -1,7 +1,7 @@
 //! Actions: what operators do about alerts, as the store keeps it until a tick takes it.
 
 use nilometer_engine::{Asked, Numbered};
-use nilometer_schemas::{ActionKind, ActionRow, ActionsBuilder, Timestamp};
+use nilometer_schemas::{ActionKind, ActionRow, ActionsBuilder, Level, Timestamp};
 use object_store::ObjectStore;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -31,6 +31,9 @@ pub struct Action {
     /// until when it holds
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
+    /// the level from now on, of a threshold
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
     /// when
     pub action_time: Timestamp,
     /// the first tick that may take it; the next one where it is absent
@@ -55,6 +58,7 @@ impl Action {
             operator: &self.operator,
             note: self.note.as_deref(),
             until: self.until,
+            new_level: self.level,
             number,
             action_time: self.action_time,
             ingest_time: tick,
@@ -72,6 +76,11 @@ impl Asked for Action {
             (self.station.is_empty(), "station is empty"),
             (self.operator.is_empty(), "operator is empty"),
             (self.action == ActionKind::Note && self.note.is_none(), "note is missing"),
+            (self.action == ActionKind::Threshold && self.threshold.is_none(), "threshold is missing"),
+            (
+                self.action == ActionKind::Threshold && self.level.is_none_or(|level| !level.value.is_finite()),
+                "level is missing, or no number",
+            ),
             (self.action == ActionKind::Silence && self.until.is_none(), "until is missing"),
         ];
         cases.into_iter().find(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned())

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Every role, in the order of the flow.
-pub static ROLES: [RoleEntry; 21] = [
+pub static ROLES: [RoleEntry; 24] = [
     ingest::ROLE,
     forecast::ROLE,
     score::ROLE,
@@ -25,6 +25,9 @@ pub static ROLES: [RoleEntry; 21] = [
     publish::role("publish_alert", &[Contract::Alert], publish::REFUSES),
     publish::role("publish_operator", &[Contract::Operator], &[]),
     publish::role("publish_drought", &[Contract::Drought], publish::REFUSES),
+    publish::role("publish_outlook", &[Contract::Outlook], publish::REFUSES),
+    publish::role("publish_drought_outlook", &[Contract::DroughtOutlook], publish::REFUSES),
+    publish::role("publish_outlook_score", &[Contract::OutlookScore], publish::REFUSES),
     publish::role("publish_state", &[Contract::State], publish::REFUSES),
     publish::role("publish_analysis", &[Contract::Analysis], publish::REFUSES),
     publish::role("publish_score", &[Contract::Score], publish::REFUSES),

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context as _, Result, bail};
 use nilometer_archive::{ArchiveError, visit};
+use nilometer_definitions::ThresholdKind;
 use nilometer_engine::{Asked as _, now};
 use nilometer_ingest::{Action, OPERATOR};
 use nilometer_notify::{Alert, River, watch_list};
-use nilometer_schemas::{ActionKind, AlertKind, AlertState, Alerts, Contract, GaugeData, Timestamp};
+use nilometer_schemas::{ActionKind, AlertKind, AlertState, Alerts, Contract, GaugeData, Level, Timestamp};
 
 use crate::storage;
 
@@ -29,6 +30,8 @@ pub struct Operation<'a> {
     pub note: Option<String>,
     /// until when it holds
     pub until: Option<Timestamp>,
+    /// the level from now on, of a threshold
+    pub level: Option<Level>,
 }
 
 /// Keeps an action in a store that a pipeline runs on; its next tick takes it.
@@ -36,20 +39,27 @@ pub struct Operation<'a> {
 /// # Errors
 /// When a word means nothing, or the store is none.
 pub async fn operate(operation: Operation<'_>) -> Result<String> {
-    let Operation { store, station, kind, threshold, action, operator, note, until } = operation;
+    let Operation { store, station, kind, threshold, action, operator, note, until, level } = operation;
     if let Some(kind) = kind.as_deref().filter(|kind| AlertKind::of_name(kind).is_none()) {
         let accepted: Vec<&str> = AlertKind::ALL.iter().map(|kind| kind.name()).collect();
         bail!("--kind is {kind}; accepted is {}", accepted.join(", "));
     }
     let place = storage::look(store, &[storage::LOG, storage::SNAPSHOTS, OPERATOR]).await?;
-    let action = Action { station, kind, threshold, action, operator, note, until, action_time: now(), from: None };
+    let action =
+        Action { station, kind, threshold, action, operator, note, until, level, action_time: now(), from: None };
     if let Some(problem) = action.problem() {
         bail!("{problem}; accepted are a station, and what the action needs");
     }
+    if let Some(Level { unit, .. }) = level
+        && ![ThresholdKind::Flow, ThresholdKind::Stage].into_iter().any(|kind| kind.takes(unit))
+    {
+        bail!("{unit} is no unit of a threshold; accepted are m3 s-1, ft3 s-1, m and ft");
+    }
     let number = Action::of_store(place).ask(&action).await.context("the action cannot be kept")?;
+    let level = level.map_or_else(String::new, |level| format!(" to {} {}", level.value, level.unit));
     let until = until.map_or_else(String::new, |until| format!(" until {until}"));
     Ok(format!(
-        "{} of {}{until}: action {number} of {store}, from its next tick on\n",
+        "{} of {}{level}{until}: action {number} of {store}, from its next tick on\n",
         action.action.name(),
         action.station
     ))

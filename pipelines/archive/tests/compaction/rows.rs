@@ -15,10 +15,12 @@ use nilometer_schemas::{
 };
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path};
 
+use crate::outlooks::outlooks;
+
 pub const DAY: &str = "2014-11-04";
 
 /// What the archive is made of.
-pub const PUBLISHED: [Contract; 13] = [
+pub const PUBLISHED: [Contract; 16] = [
     Contract::Observation,
     Contract::Forcing,
     Contract::Model,
@@ -29,6 +31,9 @@ pub const PUBLISHED: [Contract; 13] = [
     Contract::Alert,
     Contract::Operator,
     Contract::Drought,
+    Contract::Outlook,
+    Contract::DroughtOutlook,
+    Contract::OutlookScore,
     Contract::Analysis,
     Contract::Score,
     Contract::DeadLetter,
@@ -163,6 +168,7 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
                 operator: "ana",
                 note: Some("seen"),
                 until: None,
+                new_level: None,
                 number: hour as u64,
                 action_time: time,
                 ingest_time: time,
@@ -285,6 +291,9 @@ pub fn message(contract: Contract, number: u32, hour: i64) -> RecordBatch {
         Contract::Forecast | Contract::ShadowForecast => forecasts.finish().unwrap().into_batch(),
         Contract::Alert => alerts.finish().unwrap().into_batch(),
         Contract::Drought => droughts.finish().unwrap().into_batch(),
+        Contract::Outlook | Contract::DroughtOutlook | Contract::OutlookScore => {
+            outlooks(contract, &catchments, time, value)
+        }
         Contract::Operator => actions.finish().unwrap().into_batch(),
         Contract::State => states.finish().unwrap().into_batch(),
         Contract::Event => events.finish().unwrap().into_batch(),

@@ -2,12 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use crate::{ForecastOptions, LogOptions, ModelOptions, Problem, TimeOptions};
+use crate::{DroughtOptions, ForecastOptions, LogOptions, ModelOptions, Problem, TimeOptions};
 
 /// More would be more threads and connections than a machine takes.
 const MOST_PARTITIONS: u32 = 256;
 
-pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, problems: &mut Vec<Problem>) {
+const WEEK_S: i64 = 7 * 86_400;
+/// Behind a year the season would be that of the year before.
+const MOST_WEEKS: u32 = 26;
+
+pub(crate) fn time(
+    time: &TimeOptions,
+    forecast: Option<&ForecastOptions>,
+    drought: Option<&DroughtOptions>,
+    problems: &mut Vec<Problem>,
+) {
     let mut say = |path: &str, message: String| problems.push(Problem { path: path.to_owned(), message });
     let step = time.step.seconds();
     if step <= 0 {
@@ -20,6 +29,19 @@ pub(crate) fn time(time: &TimeOptions, forecast: Option<&ForecastOptions>, probl
     if tick <= 0 || step % tick != 0 {
         say("time.tick", format!("is {tick} s, accepted is a divisor of time.step = {}", time.step));
         return;
+    }
+    if let Some(drought) = drought.filter(|drought| drought.outlook_weeks > 0) {
+        if drought.outlook_weeks > MOST_WEEKS {
+            say("drought.outlook_weeks", format!("is {}, accepted is 0 to {MOST_WEEKS}", drought.outlook_weeks));
+        }
+        let every = drought.outlook_every;
+        if every.seconds() < WEEK_S || every.seconds() % WEEK_S != 0 {
+            say("drought.outlook_every", format!("is {every}, accepted are whole weeks"));
+        }
+        if WEEK_S % step != 0 {
+            let message = "is no part of a week; outlooks need one, or accepted is drought.outlook_weeks = 0";
+            say("time.step", format!("of {} {message}", time.step));
+        }
     }
     let Some(forecast) = forecast else { return };
     if !(0.0..=1.0).contains(&forecast.calibration_rate) {

@@ -20,7 +20,7 @@ use nilometer_definitions::Pipeline;
 use nilometer_schemas::{QUANTILE_LEVELS, Timestamp};
 use object_store::ObjectStore;
 
-use draw::{Forecasted as ForecastChart, Overview, Strip};
+use draw::{Forecasted as ForecastChart, Outlook, Overview, Strip};
 use scores::{LeadScores, peaks, score};
 
 /// Where the median is among [`QUANTILE_LEVELS`].
@@ -96,6 +96,7 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
 
     let mut thresholds = rows::thresholds(&*request.archive, request.from, request.to).await?;
     let droughts = rows::droughts(&*request.archive, request.from, request.to).await?;
+    let outlooks = rows::outlooks(&*request.archive, request.from, request.to).await?;
     let mut charts = Charts::default();
     let mut text =
         format!("\nForecasts issued {} to {}, rain: {}\n", request.from, request.to, pipeline.forecast.scenario.name());
@@ -140,6 +141,19 @@ pub async fn report(pipeline: &Pipeline, request: &Request) -> Result<String> {
             charts.write(&request.out, "forecast", &catchment.id, &|width| chart.draw(width))?;
         }
         if let Some(days) = droughts.get(&catchment.id) {
+            for (index, (issue_time, class_now, weeks)) in outlooks.get(&catchment.id).into_iter().flatten() {
+                let name = INDICES.iter().find(|(known, _)| known == index).map_or(index.as_str(), |(_, name)| name);
+                let nothing = BTreeMap::new();
+                let chart = Outlook {
+                    title: format!("{}: drought outlook, {name}", catchment.name()),
+                    zone: zone.clone(),
+                    issue_time: *issue_time,
+                    days: days.get(index).unwrap_or(&nothing),
+                    class_now: *class_now,
+                    weeks: weeks.clone(),
+                };
+                charts.write(&request.out, &format!("outlook-{index}"), &catchment.id, &|width| chart.draw(width))?;
+            }
             let indices = INDICES.iter().filter_map(|(index, name)| Some((*name, days.get(*index)?)));
             let strip = Strip {
                 title: format!("{}: how dry it is for the season", catchment.name()),

@@ -1,4 +1,4 @@
-//! Rows: what the archive has of thresholds, rain and droughts, as charts take it.
+//! Rows: what the archive has of thresholds, rain, droughts and their outlooks, as charts take it.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,17 @@ use arrow::{
     datatypes::{Float64Type, UInt64Type},
 };
 use nilometer_archive::{ArchiveError, visit};
-use nilometer_schemas::{Contract, Droughts, Events, Forcings, Timestamp, Variable};
+use nilometer_schemas::{CLASS_WORDS, Contract, DroughtOutlooks, Droughts, Events, Forcings, Timestamp, Variable};
 use object_store::ObjectStore;
 
-use super::draw::{Odds, Threshold};
+use super::draw::{Days, Odds, Threshold, Week};
 
 /// What was said of the thresholds of a catchment, by issue time, in the order of the definition.
 pub type Issues = BTreeMap<Timestamp, Vec<Threshold>>;
 /// Percentile and class of each index of drought, by the end of the day.
-pub type DroughtDays = BTreeMap<String, BTreeMap<Timestamp, (Option<f64>, Option<usize>)>>;
+pub type DroughtDays = BTreeMap<String, Days>;
+/// What the newest outlook of each index of drought says: class of persistence, and the weeks.
+pub type NewestOutlooks = BTreeMap<String, (Timestamp, Option<usize>, Vec<Week>)>;
 
 /// Thresholds by catchment, of what was issued from `from` to `to`.
 pub async fn thresholds(
@@ -112,8 +114,7 @@ pub async fn droughts(
         let rows = Droughts::try_from(batch)?;
         for row in 0..rows.len() {
             let percentile = rows.percentile().is_valid(row).then(|| rows.percentile().value(row));
-            let class = rows.class().is_valid(row).then(|| rows.class().value(row));
-            let class = class.and_then(|class| class.trim_start_matches('D').parse().ok());
+            let class = rows.class().is_valid(row).then(|| rows.class().value(row)).and_then(place_of_class);
             let of_catchment = found.entry(rows.catchment().value(row).to_owned()).or_default();
             let of_index = of_catchment.entry(rows.index().value(row).to_owned()).or_default();
             of_index.insert(Timestamp(rows.valid_time().value(row)), (percentile, class));
@@ -122,4 +123,47 @@ pub async fn droughts(
     })
     .await?;
     Ok(found)
+}
+
+/// The newest drought outlook of each catchment and index that was issued from `from` to `to`.
+pub async fn outlooks(
+    archive: &dyn ObjectStore,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<BTreeMap<String, NewestOutlooks>, ArchiveError> {
+    let mut found: BTreeMap<String, NewestOutlooks> = BTreeMap::new();
+    visit(archive, Contract::DroughtOutlook, Some((from, to)), |batch| {
+        let rows = DroughtOutlooks::try_from(batch)?;
+        for row in 0..rows.len() {
+            let issue_time = Timestamp(rows.issue_time().value(row));
+            if !(from..=to).contains(&issue_time) {
+                continue;
+            }
+            let of_catchment = found.entry(rows.catchment().value(row).to_owned()).or_default();
+            let class = rows.class_now().is_valid(row).then(|| rows.class_now().value(row)).and_then(place_of_class);
+            let begun = || (issue_time, class, Vec::new());
+            let newest = of_catchment.entry(rows.index().value(row).to_owned()).or_insert_with(begun);
+            if issue_time > newest.0 {
+                *newest = begun();
+            }
+            if issue_time == newest.0 {
+                let columns =
+                    [rows.reached_d0(), rows.reached_d1(), rows.reached_d2(), rows.reached_d3(), rows.reached_d4()];
+                newest.2.push(Week {
+                    valid_time: Timestamp(rows.valid_time().value(row)),
+                    at_least: rows.at_least(row),
+                    reached: columns.map(|column| column.value(row)),
+                    percentiles: [rows.percentile_q05(), rows.percentile_q50(), rows.percentile_q95()]
+                        .map(|column| column.value(row)),
+                });
+            }
+        }
+        Ok::<_, ArchiveError>(())
+    })
+    .await?;
+    Ok(found)
+}
+
+fn place_of_class(word: &str) -> Option<usize> {
+    CLASS_WORDS.iter().position(|class| *class == word)
 }

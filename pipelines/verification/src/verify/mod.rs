@@ -2,6 +2,7 @@
 
 mod baselines;
 mod events;
+mod outlooks;
 mod scores;
 mod trajectories;
 
@@ -77,6 +78,7 @@ pub async fn verify(request: &Request) -> Result<String> {
         events::thresholds(&*request.archive, &observed, window, &request.leave_out, &request.out).await?;
     text.extend(of_thresholds);
     text.extend(trajectories::trajectories(request, &aligned).await?);
+    text.extend(outlooks::outlooks(request).await?);
     Ok(text)
 }
 

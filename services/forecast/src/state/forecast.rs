@@ -47,6 +47,7 @@ impl PartitionState {
         let about = Provenance {
             catchments: &pipeline.catchments,
             ratings: &pipeline.ratings,
+            levels: &self.levels,
             shadow: false,
             scenarios: &scenarios,
             filled_steps: self.progress.filled_steps,

@@ -9,7 +9,9 @@
 mod admission;
 mod forecast;
 mod late;
+mod levels;
 mod models;
+mod outlook;
 mod steps;
 mod stored;
 
@@ -17,11 +19,13 @@ use std::sync::Arc;
 
 use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
-use nilometer_definitions::{Pipeline, Scenario};
+use nilometer_definitions::{Levels, Pipeline, Scenario};
 use nilometer_engine::Balance;
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Analyses, AnalysesBuilder, Events, Forecasts, States, StatesBuilder, Timestamp, Variable};
+use nilometer_schemas::{
+    Analyses, AnalysesBuilder, Events, Forecasts, Outlooks, States, StatesBuilder, Timestamp, Variable,
+};
 use serde::{Deserialize, Serialize};
 
 pub use self::stored::ENSEMBLE;
@@ -32,6 +36,7 @@ use crate::{
     forecaster::Forecaster,
     history::History,
     late_rows::LateRows,
+    outlook::ahead_s,
     report::Report,
     setting::Setting,
     tick::{Positions, Tick},
@@ -83,9 +88,11 @@ pub(crate) struct PartitionState {
     /// what each gauge's readings have taught
     first_guess: Vec<FirstGuessCheck>,
     pub(crate) accounts: Accounts,
+    /// levels that operators have given thresholds
+    levels: Levels,
     in_force: Forecaster,
     shadow: Option<Forecaster>,
-    /// there in the scenario of past years
+    /// there in the scenario of past years, and where there are outlooks
     history: Option<History>,
     ledger: AnalysesBuilder,
     storage: StatesBuilder,
@@ -99,6 +106,7 @@ pub(crate) struct Outputs {
     /// also where there are none: the role alert knows by the message that nothing earlier is still to come
     pub(crate) events: Events,
     pub(crate) states: Option<States>,
+    pub(crate) outlooks: Option<Outlooks>,
     pub(crate) shadow_forecasts: Option<Forecasts>,
     pub(crate) analyses: Option<Analyses>,
     pub(crate) dead_letters: Vec<Refusal>,
@@ -120,6 +128,7 @@ impl PartitionState {
             step_readings: StepReadings::default(),
             first_guess: vec![FirstGuessCheck::default(); catchments],
             accounts: Accounts::default(),
+            levels: Levels::default(),
             history: history(pipeline, variables.len()),
             identity: Identity::of(pipeline, &models),
             in_force: Forecaster::new(&setting, runtime, models, setting.begin())?,
@@ -150,6 +159,7 @@ impl PartitionState {
         self.step_readings = StepReadings::default();
         self.first_guess = vec![FirstGuessCheck::default(); catchments];
         self.accounts = Accounts::default();
+        self.levels = Levels::default();
         self.history = history(pipeline, variables.len());
         self.in_force.begin(&setting, time)?;
         self.shadow.as_mut().map_or(Ok(()), |shadow| shadow.begin(&setting, time))
@@ -159,6 +169,7 @@ impl PartitionState {
     pub(crate) fn step(&mut self, tick: &Tick) -> Result<Outputs, ForecastError> {
         self.admit_lost(tick);
         tick.models.iter().try_for_each(|message| self.take_models(message, tick.time))?;
+        tick.levels.iter().try_for_each(|message| self.take_levels(message, tick.time))?;
         tick.forcings.iter().try_for_each(|message| self.admit_forcings(message, tick.time))?;
         tick.observations.iter().try_for_each(|message| self.admit_observations(message, tick.time))?;
         self.place_late_rows(tick.time)?;
@@ -166,6 +177,7 @@ impl PartitionState {
         let (analyses, states) = (self.ledger.finish()?, self.storage.finish()?);
         self.progress.positions = tick.positions;
         let (issued, shadow_forecasts) = self.issue(tick.time)?;
+        let outlooks = self.issue_outlook(tick.time)?;
         let (forecasts, events) = issued.map_or((None, None), |issued| (Some(issued.forecasts), issued.events));
         self.progress.tick = tick.time;
         Ok(Outputs {
@@ -174,6 +186,7 @@ impl PartitionState {
             events: events.unwrap_or_else(Events::empty),
             // Where droughts are judged their role knows by it that nothing earlier is still to come.
             states: Some(states).filter(|rows| self.setting.pipeline.drought.is_some() || !rows.is_empty()),
+            outlooks,
             shadow_forecasts,
             analyses: Some(analyses).filter(|rows| !rows.is_empty()),
             dead_letters: self.accounts.take_dead_letters(),
@@ -195,11 +208,13 @@ impl PartitionState {
     }
 }
 
-/// The weather of past years, where forecasts are to meet it.
+/// The weather of past years, where forecasts or outlooks are to meet it.
 fn history(pipeline: &Pipeline, variables: usize) -> Option<History> {
     let forecast = &pipeline.forecast;
-    let ahead_s = forecast.horizon.seconds() + forecast.wait.seconds() + 2 * pipeline.time.step.seconds();
+    let outlook_s = ahead_s(pipeline);
+    let ahead_s =
+        forecast.horizon.seconds().max(outlook_s) + forecast.wait.seconds() + 2 * pipeline.time.step.seconds();
     let width = variables * pipeline.catchments.len();
     let history = || History::new(pipeline.time.step.seconds(), forecast.years, width, ahead_s);
-    (forecast.scenario == Scenario::PastYears).then(history)
+    (forecast.scenario == Scenario::PastYears || outlook_s > 0).then(history)
 }

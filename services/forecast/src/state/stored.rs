@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use nilometer_alignment::{StepAlignment, StepReadings, WeatherForecasts};
 use nilometer_assimilation::FirstGuessCheck;
-use nilometer_definitions::Pipeline;
+use nilometer_definitions::{Levels, Pipeline};
 use nilometer_engine::{Balance, Columns, ColumnsBuilder, VersionError, Versioned};
 use nilometer_packages::{Member, Mixture};
 use nilometer_schemas::{DeadLetterRow, Reason};
@@ -41,6 +41,8 @@ pub(crate) struct StoredState {
     step_readings: StepReadings,
     first_guess: Vec<FirstGuessCheck>,
     balance: Balance,
+    #[serde(default)]
+    levels: Levels,
 }
 
 /// A shadow, besides its numbers.
@@ -106,6 +108,7 @@ impl PartitionState {
             step_readings: self.step_readings.clone(),
             first_guess: self.first_guess.clone(),
             balance: self.accounts.balance.clone(),
+            levels: self.levels.clone(),
         };
         Ok((Versioned::Current(Box::new(state)), columns.finish()?))
     }
@@ -127,6 +130,7 @@ impl PartitionState {
         }
         let from = stored.places_of(setting.index.catchments());
         self.accounts.balance = stored.balance;
+        self.levels = stored.levels;
         for (removed, catchment) in stored.catchments.iter().enumerate() {
             if setting.index.place_of_catchment(catchment).is_none() {
                 self.refuse_waiting(&stored.progress, catchment, stored.alignment.pending_of(removed));

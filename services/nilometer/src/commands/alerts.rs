@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use nilometer_pipeline::{Operation, operate};
-use nilometer_schemas::{ActionKind, Timestamp};
+use nilometer_schemas::{ActionKind, Level, Timestamp, Unit};
 
 #[derive(clap::Subcommand)]
 pub enum Arguments {
@@ -34,6 +34,21 @@ pub enum Arguments {
         about: About,
         /// what is to be read
         note: String,
+    },
+    /// Give a threshold another level, from the next tick on: forecasts and alerts go by it
+    Threshold {
+        #[command(flatten)]
+        about: About,
+        /// the level
+        level: f64,
+        /// its unit: "m3 s-1" or "ft3 s-1" of a flow, m or ft of a stage
+        unit: Unit,
+        /// until when; for good when absent
+        #[arg(long)]
+        until: Option<Timestamp>,
+        /// why
+        #[arg(long)]
+        note: Option<String>,
     },
     /// Ask for quiet until a time: alerts are kept, and call no one
     Silence {
@@ -68,6 +83,7 @@ pub struct About {
 }
 
 pub async fn run(arguments: Arguments) -> Result<()> {
+    let mut level = None;
     let (about, action, until, note) = match arguments {
         Arguments::List { store, at, all } => {
             print!("{}", nilometer_pipeline::alerts(&store, at, all).await?);
@@ -75,10 +91,14 @@ pub async fn run(arguments: Arguments) -> Result<()> {
         }
         Arguments::Acknowledge { about, until, note } => (about, ActionKind::Acknowledge, until, note),
         Arguments::Note { about, note } => (about, ActionKind::Note, None, Some(note)),
+        Arguments::Threshold { about, level: value, unit, until, note } => {
+            level = Some(Level { value, unit, until });
+            (about, ActionKind::Threshold, until, note)
+        }
         Arguments::Silence { about, until, note } => (about, ActionKind::Silence, Some(until), note),
     };
     let About { station, store, threshold, kind, by } = about;
-    let operation = Operation { store: &store, station, kind, threshold, action, operator: by, note, until };
+    let operation = Operation { store: &store, station, kind, threshold, action, operator: by, note, until, level };
     print!("{}", operate(operation).await?);
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::role_kind::RoleKind;
 pub const ROLE: RoleEntry = RoleEntry {
     name: "alert",
     kind: RoleKind::Alert,
-    reads: &[Contract::Event, Contract::Observation, Contract::Operator, Contract::Drought],
+    reads: &[Contract::Event, Contract::Observation, Contract::Operator, Contract::Drought, Contract::DroughtOutlook],
     appends: &[Contract::Alert, Contract::DeadLetter],
     needed_from: |_, snapshots, ordinal| {
         Box::pin(async move { Ok(nilometer_alert::needed_from(&snapshots, ordinal).await?.map(Vec::from)) })

@@ -12,12 +12,13 @@ use crate::{role_kind::RoleKind, roles::Roles};
 pub const ROLE: RoleEntry = RoleEntry {
     name: "forecast",
     kind: RoleKind::Forecast,
-    reads: &[Contract::Model, Contract::Forcing, Contract::Observation],
+    reads: &[Contract::Model, Contract::Operator, Contract::Forcing, Contract::Observation],
     appends: &[
         Contract::Forecast,
         Contract::ShadowForecast,
         Contract::Event,
         Contract::State,
+        Contract::Outlook,
         Contract::Analysis,
         Contract::DeadLetter,
     ],

@@ -1,6 +1,7 @@
 //! Drawing: what a forecast says, how a lead time did, and how dry it was, as SVG and PNG. What is drawn is text until it is written.
 
 mod forecast;
+mod outlook;
 mod overview;
 mod scale;
 mod strip;
@@ -15,8 +16,9 @@ use std::{
 use anyhow::{Context as _, Result};
 
 pub use forecast::{Forecasted, Odds, Threshold};
+pub use outlook::{Outlook, Week};
 pub use overview::Overview;
-pub use strip::Strip;
+pub use strip::{Days, Strip};
 
 /// Pixels of a PNG for each of the drawing.
 const SCALE: f32 = 2.0;

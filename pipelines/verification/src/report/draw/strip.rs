@@ -14,7 +14,7 @@ const ROW: f64 = 30.0;
 const DAY_S: i64 = 86_400;
 const PERCENTILES: [f64; 2] = [70.0, 210.0];
 /// Percentiles that are named.
-const NAMED: [f64; 7] = [2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0];
+pub(super) const NAMED: [f64; 7] = [2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0];
 
 /// What an index says of a day: percentile and class.
 pub type Days = BTreeMap<Timestamp, (Option<f64>, Option<usize>)>;

@@ -1,0 +1,56 @@
+"""What thresholds, events, alerts and droughts add to the time of a hindcast.
+
+    python tests/bench/decisions.py NILOMETER [RUNS]
+
+Runs pipelines/definitions/cance.toml in turn with its thresholds and with [drought], and without either, RUNS times each (3); prints
+the median of each and the share that is added. NILOMETER is the binary of the release profile.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+FOLDER = os.path.join(ROOT, "pipelines", "definitions")
+
+
+def without_thresholds(lines):
+    inside = False
+    for line in lines:
+        inside = inside or line.startswith("thresholds = [")
+        if not inside:
+            yield line
+        inside = inside and not line.rstrip().endswith("]")
+
+
+def hindcast(binary, definition, *settings):
+    with tempfile.TemporaryDirectory() as out:
+        begin = time.monotonic()
+        command = [binary, "hindcast", definition, "--out", out, *settings]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return time.monotonic() - begin
+
+
+def main(binary, runs="3"):
+    binary, whole = os.path.abspath(binary), os.path.join(FOLDER, "cance.toml")
+    # Beside the other, since its paths are relative.
+    bare = os.path.join(FOLDER, f".without-thresholds-{os.getpid()}.toml")
+    with open(whole) as file, open(bare, "w") as without:
+        without.writelines(without_thresholds(file))
+    try:
+        times_s = [
+            (hindcast(binary, whole, "--set", "drought.years=1"), hindcast(binary, bare)) for _ in range(int(runs))
+        ]
+    finally:
+        os.remove(bare)
+    with_s, without_s = (statistics.median(times) for times in zip(*times_s))
+    print(f"with thresholds and [drought]  {with_s:6.1f} s")
+    print(f"without                        {without_s:6.1f} s")
+    print(f"added                          {100.0 * (with_s / without_s - 1.0):6.1f} %")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
