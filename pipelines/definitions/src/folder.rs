@@ -1,15 +1,20 @@
-//! `[source]` as one folder in a layout that others publish: it brings sources and catchments.
+//! `[source]` as one folder in a layout that others publish: it brings sources and catchments. `[source.NAME]` beside it brings what the folder lacks.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use nilometer_connectors::{
-    Connector as _, FolderOptions, FolderSource,
+    Connector as _, FolderLayout, FolderOptions, FolderSource,
     folder::{FolderCatchment, FolderColumn, Inventory},
 };
 use nilometer_packages::Mixture;
 use nilometer_transforms::Span;
+use toml::{Table, Value};
 
-use crate::{Catchment, Downstream, ForecastOptions, Scenario, SourceDefinition};
+use crate::{
+    Catchment, Downstream, ForecastOptions, Problem, Scenario, SourceDefinition,
+    all_errors::join,
+    pipeline::{Reader, one_of},
+};
 
 /// A folder that is the whole of a definition's input.
 pub(crate) struct Folder {
@@ -19,6 +24,8 @@ pub(crate) struct Folder {
     pub(crate) discharge_delay: Span,
     /// where rivers go, by basin; of basins that are not run it says nothing
     pub(crate) downstream: BTreeMap<String, Downstream>,
+    /// what it does not hold, from sources of their own
+    beside: BTreeMap<String, SourceDefinition>,
 }
 
 impl Folder {
@@ -43,7 +50,8 @@ impl Folder {
             let delay = if variable == discharge.variable { self.discharge_delay } else { forcing_delay };
             (variable.name().to_owned(), SourceDefinition { delay, connector: Arc::new(source) })
         };
-        FolderSource::each(&self.options, &columns).into_iter().map(source).collect()
+        let own = FolderSource::each(&self.options, &columns).into_iter().map(source);
+        own.chain(self.beside.clone()).collect()
     }
 
     pub(crate) fn catchments(&self) -> Vec<Catchment> {
@@ -67,5 +75,44 @@ impl Folder {
             thresholds: Vec::new(),
         };
         self.inventory.catchments.iter().map(catchment).collect()
+    }
+}
+
+impl Reader<'_> {
+    /// `[source]` as one folder of many catchments.
+    pub(crate) fn folder(&mut self) -> Option<Folder> {
+        let one = |t: &Table| t.get("kind").is_some_and(Value::is_str);
+        if !self.table.get("source").and_then(Value::as_table).is_some_and(one) {
+            return None;
+        }
+        let Some(Value::Table(table)) = self.table.remove("source") else { return None };
+        let (beside, mut table): (Table, Table) =
+            table.into_iter().partition(|(_, value)| value.as_table().is_some_and(one));
+        let beside = beside.into_iter().filter_map(|(name, value)| Some((name.clone(), self.source(&name, value)?)));
+        let beside = beside.collect();
+        let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
+        let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
+        let downstream = table.remove("downstream").and_then(|v| self.read("source.downstream", v)).unwrap_or_default();
+        let kind = table.remove("kind");
+        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
+        let layout = FolderLayout::named(kind).unwrap_or_else(|| {
+            let accepted = one_of(FolderLayout::kinds());
+            let message = format!("is {kind:?}; accepted is {accepted}, or [source.NAME] tables");
+            self.problems.push(Problem { path: "source.kind".to_owned(), message });
+            FolderLayout::default()
+        });
+        let read = self.read::<FolderOptions>("source", Value::Table(table)).unwrap_or_default();
+        let options = FolderOptions { layout, ..read };
+        let mut inventory = Inventory::default();
+        if self.problems.iter().all(|p| !p.path.starts_with("source")) {
+            match options.inventory() {
+                Ok(found) => inventory = found,
+                Err(found) => self
+                    .problems
+                    .extend(found.into_iter().map(|(key, message)| Problem { path: join("source", &key), message })),
+            }
+        }
+        let discharge_delay = discharge_delay.unwrap_or_default();
+        Some(Folder { options, inventory, forcing_delay, discharge_delay, downstream, beside })
     }
 }

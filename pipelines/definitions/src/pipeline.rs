@@ -8,9 +8,7 @@ use std::{
 };
 
 use nilometer_assimilation::Ratings;
-use nilometer_connectors::{
-    CONNECTORS, Connector, ConnectorVisitor, FolderLayout, FolderOptions, folder::Inventory, visit_connector,
-};
+use nilometer_connectors::{CONNECTORS, Connector, ConnectorVisitor, visit_connector};
 use nilometer_packages::Mixture;
 use nilometer_schemas::Variable;
 use nilometer_transforms::{Span, check::CheckOptions};
@@ -24,7 +22,6 @@ use crate::{
     all_errors::{collect, join},
     checks, defaults,
     effect::{self, Given},
-    folder::Folder,
 };
 
 /// Keys whose value is a path. In the file they are relative to the file; overridden, to the working folder.
@@ -164,7 +161,7 @@ impl Pipeline {
         let (data, network, sources, mut catchments): (Option<PathBuf>, Option<NetworkOptions>, _, _);
         match &folder {
             Some(folder) => {
-                (data, network) = (Some(PathBuf::new()), None);
+                (data, network) = (Some(reader.optional("data")), None);
                 (sources, catchments) = (folder.sources(forecast.as_ref(), models.as_ref()), folder.catchments());
             }
             None => {
@@ -278,9 +275,9 @@ impl Pipeline {
 }
 
 /// Takes sections out of the file's table; what stays in it is unknown.
-struct Reader<'a> {
-    table: &'a mut Table,
-    problems: &'a mut Vec<Problem>,
+pub(crate) struct Reader<'a> {
+    pub(crate) table: &'a mut Table,
+    pub(crate) problems: &'a mut Vec<Problem>,
 }
 
 impl Reader<'_> {
@@ -298,7 +295,7 @@ impl Reader<'_> {
         self.table.remove(key).and_then(|value| self.read(key, value)).unwrap_or_default()
     }
 
-    fn read<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Option<T> {
+    pub(crate) fn read<T: DeserializeOwned>(&mut self, path: &str, value: Value) -> Option<T> {
         collect(path, value).map_err(|problems| self.problems.extend(problems)).ok()
     }
 
@@ -327,39 +324,6 @@ impl Reader<'_> {
             .ok()
     }
 
-    /// `[source]` as one folder of many catchments.
-    fn folder(&mut self) -> Option<Folder> {
-        let one = |t: &Table| t.get("kind").is_some_and(Value::is_str);
-        if !self.table.get("source").and_then(Value::as_table).is_some_and(one) {
-            return None;
-        }
-        let Some(Value::Table(mut table)) = self.table.remove("source") else { return None };
-        let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
-        let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
-        let downstream = table.remove("downstream").and_then(|v| self.read("source.downstream", v)).unwrap_or_default();
-        let kind = table.remove("kind");
-        let kind = kind.as_ref().and_then(Value::as_str).unwrap_or_default();
-        let layout = FolderLayout::named(kind).unwrap_or_else(|| {
-            let accepted = one_of(FolderLayout::kinds());
-            let message = format!("is {kind:?}; accepted is {accepted}, or [source.NAME] tables");
-            self.problems.push(Problem { path: "source.kind".to_owned(), message });
-            FolderLayout::default()
-        });
-        let read = self.read::<FolderOptions>("source", Value::Table(table)).unwrap_or_default();
-        let options = FolderOptions { layout, ..read };
-        let mut inventory = Inventory::default();
-        if self.problems.iter().all(|p| !p.path.starts_with("source")) {
-            match options.inventory() {
-                Ok(found) => inventory = found,
-                Err(found) => self
-                    .problems
-                    .extend(found.into_iter().map(|(key, message)| Problem { path: join("source", &key), message })),
-            }
-        }
-        let discharge_delay = discharge_delay.unwrap_or_default();
-        Some(Folder { options, inventory, forcing_delay, discharge_delay, downstream })
-    }
-
     fn sources(&mut self) -> BTreeMap<String, SourceDefinition> {
         let found = self.table.remove("source");
         let absence = absence(found.as_ref());
@@ -371,7 +335,7 @@ impl Reader<'_> {
         sources.into_iter().filter_map(|(name, value)| Some((name.clone(), self.source(&name, value)?))).collect()
     }
 
-    fn source(&mut self, name: &str, value: Value) -> Option<SourceDefinition> {
+    pub(crate) fn source(&mut self, name: &str, value: Value) -> Option<SourceDefinition> {
         let path = format!("source.{name}");
         let Value::Table(mut table) = value else {
             self.problems.push(Problem { path, message: "is no table".to_owned() });
@@ -428,7 +392,7 @@ fn with_flood_flows(mut catchment: Value) -> Value {
 }
 
 /// Words of which one is accepted.
-fn one_of(words: impl Iterator<Item = &'static str>) -> String {
+pub(crate) fn one_of(words: impl Iterator<Item = &'static str>) -> String {
     words.collect::<Vec<_>>().join(" or ")
 }
 
