@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use crate::{
     Catchment, Downstream, ForecastOptions, Problem, Scenario, SourceDefinition,
     all_errors::join,
-    pipeline::{Reader, one_of},
+    reader::{Reader, one_of},
 };
 
 /// A folder that is the whole of a definition's input.

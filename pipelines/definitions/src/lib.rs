@@ -20,7 +20,9 @@ mod options;
 mod overlap;
 mod partitioning;
 mod pipeline;
+mod reader;
 pub mod reference;
+mod source;
 mod stations;
 
 pub use alerts::{AlertOptions, AlertmanagerOptions, CapStatus, FeedOptions, WebhookOptions};
@@ -35,7 +37,8 @@ pub use options::{
     OperationsOptions, Scenario, ServeOptions, TimeOptions,
 };
 pub use partitioning::Partitioning;
-pub use pipeline::{Pipeline, SourceDefinition};
+pub use pipeline::Pipeline;
+pub use source::SourceDefinition;
 pub use stations::{StationTable, Threshold, ThresholdColumn, ThresholdKind};
 
 /// One thing that is wrong with a definition.

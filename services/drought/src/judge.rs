@@ -10,13 +10,12 @@ use nilometer_schemas::{
     Held, OutlookScoreRow, OutlookScores, OutlookScoresBuilder, Outlooks, Reason, States, Timestamp, Variable,
 };
 use nilometer_statistics::{DroughtChange, class_of, counts, score_of_percentile};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     DroughtError,
     days::{Amount, Gathered, day_of},
     inputs::{Positions, Tick},
-    outlook::{Expected, Scored, odds},
+    outlook::{Expected, Issuer, Scored, odds},
     record::{DAY_S, Daily, Judged, JudgedMonths, Record, Standing},
     stored::StoredDroughts,
 };
@@ -26,14 +25,6 @@ pub(crate) struct Outputs {
     pub(crate) droughts: Droughts,
     pub(crate) outlooks: Option<DroughtOutlooks>,
     pub(crate) scores: Option<OutlookScores>,
-}
-
-/// What an outlook is of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Issuer {
-    scenario: String,
-    model: String,
-    weights_sha256: String,
 }
 
 /// Every catchment of a partition, and what has come of days that are not judged yet.

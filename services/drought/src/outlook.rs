@@ -4,6 +4,7 @@
 use nilometer_engine::{ColumnsBuilder, KeyedColumns};
 use nilometer_schemas::Timestamp;
 use nilometer_statistics::{CLASS_PERCENTILES, percentile, quantile_of_sorted, ranked_probability_score};
+use serde::{Deserialize, Serialize};
 
 /// Classes of drought.
 const CLASSES: usize = CLASS_PERCENTILES.len();
@@ -37,6 +38,14 @@ pub(crate) fn odds(trajectories: &[Vec<f64>], seasons: &[Vec<f64>]) -> Option<Ve
         weeks.push(Odds { at_least, reached, percentiles: of_levels });
     }
     Some(weeks)
+}
+
+/// What an outlook is of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Issuer {
+    pub(crate) scenario: String,
+    pub(crate) model: String,
+    pub(crate) weights_sha256: String,
 }
 
 /// What was expected of a week.

@@ -6,7 +6,7 @@ use nilometer_engine::{Balance, Log, Partition, Position, SnapshotError, Snapsho
 use nilometer_schemas::{Contract, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{DroughtError, days::Gathered, inputs::Positions, judge::Issuer, record::Standing};
+use crate::{DroughtError, days::Gathered, inputs::Positions, outlook::Issuer, record::Standing};
 
 /// Everything of the role that a snapshot keeps besides its numbers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
