@@ -13,12 +13,15 @@ use crate::Threshold;
 pub struct Levels(BTreeMap<String, BTreeMap<String, Level>>);
 
 impl Levels {
-    /// Puts a level in force.
-    pub fn set(&mut self, LevelChange { station, threshold, level }: LevelChange) {
-        self.0.entry(station).or_default().insert(threshold, level);
+    /// Puts a level in force, unless none of its station's `thresholds` is of that name and in such a unit: what was in force then stays.
+    pub fn set<'a>(&mut self, change: LevelChange, mut thresholds: impl Iterator<Item = &'a Threshold>) {
+        let LevelChange { station, threshold, level } = change;
+        if thresholds.any(|defined| defined.id == threshold && defined.kind.takes(level.unit)) {
+            self.0.entry(station).or_default().insert(threshold, level);
+        }
     }
 
-    /// A threshold as it is at a time: with its own level where none was given, that one's time is over, or its unit is none of the threshold's kind.
+    /// A threshold as it is at a time: with its own level where none was given, or that one's time is over.
     #[must_use]
     pub fn of<'a>(&self, station: &str, threshold: &'a Threshold, time: Timestamp) -> Cow<'a, Threshold> {
         let level = self.0.get(station).and_then(|of_station| of_station.get(&threshold.id));
@@ -65,11 +68,14 @@ mod tests {
         let mut levels = Levels::default();
         let mut set = |value: f64, unit: Unit, until: Option<i64>| {
             let level = Level { value, unit, until: until.map(Timestamp) };
-            levels.set(LevelChange { station: "V1".to_owned(), threshold: "minor".to_owned(), level });
+            levels.set(
+                LevelChange { station: "V1".to_owned(), threshold: "minor".to_owned(), level },
+                [&minor].into_iter(),
+            );
             [5, 10].map(|time| levels.of("V1", &minor, Timestamp(time)).canonical())
         };
         assert_eq!(set(180.0, Unit::CubicMetrePerSecond, Some(10)), [180.0, 150.0]);
-        assert_eq!(set(2.0, Unit::Metre, None), [150.0, 150.0], "a stage is no flow");
+        assert_eq!(set(2.0, Unit::Metre, None), [180.0, 150.0], "a stage is no flow, and what was in force stays");
         assert!((set(1_000.0, Unit::CubicFootPerSecond, None)[1] - 28.316_846_592).abs() < 1e-9);
         assert_eq!(levels.of("V2", &minor, Timestamp(5)).canonical(), 150.0);
         levels.forget(Timestamp(100));

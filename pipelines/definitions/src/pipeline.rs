@@ -13,7 +13,7 @@ use toml::{Table, Value};
 
 use crate::{
     AlertOptions, AssimilationOptions, Catchment, DefinitionError, DroughtOptions, ForecastOptions, LogOptions,
-    ModelOptions, NetworkOptions, OperationsOptions, Problem, ServeOptions, SourceDefinition, StationTable,
+    ModelOptions, NetworkOptions, OperationsOptions, Problem, ServeOptions, SourceDefinition, StationTable, Threshold,
     TimeOptions,
     all_errors::join,
     checks, defaults,
@@ -85,6 +85,11 @@ impl Pipeline {
         resolve_paths(&mut table, &absolute(folder));
         apply(&mut table, overrides).map_err(&refuse)?;
         Self::parse(table).map_err(refuse)
+    }
+
+    /// Every threshold of a station; several catchments may have it.
+    pub fn thresholds_of<'a>(&'a self, station: &'a str) -> impl Iterator<Item = &'a Threshold> {
+        self.catchments.iter().filter(move |c| c.station() == station).flat_map(|c| &c.thresholds)
     }
 
     /// How far ahead weather may be known, in seconds: as far as forecasts look, or as sources tell.

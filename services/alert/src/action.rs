@@ -50,7 +50,10 @@ impl<'a> Action<'a> {
 
     /// Whether it is about alerts of an index of drought.
     pub(crate) fn is_about_drought(&self, index: &str) -> bool {
-        self.threshold.is_none_or(|id| id == index) && self.kind.is_none_or(|kind| kind == AlertKind::Drought.name())
+        // A class has no level.
+        self.level.is_none()
+            && self.threshold.is_none_or(|id| id == index)
+            && self.kind.is_none_or(|kind| kind == AlertKind::Drought.name())
     }
 
     /// Does it; gives what has changed of an alert that there is. Quiet may be asked for before there is one.

@@ -100,7 +100,7 @@ pub(crate) struct Heard<'a> {
 /// How a threshold is reached.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Side {
-    /// the level as a flow, where nothing has been event yet
+    /// the level, where it is a flow; that of a stage is in the newest event
     pub(crate) level_m3_s: Option<f64>,
     /// whether it is reached from above
     pub(crate) below: bool,
@@ -115,7 +115,8 @@ impl Standing {
             self.probability_before = self.event.as_ref().map(|before| before.probability);
             self.event = Some(event);
         }
-        if let Some(level) = self.event.as_ref().map(|event| event.level_m3_s).or(side.level_m3_s) {
+        // That of a flow may have changed since the newest forecast.
+        if let Some(level) = side.level_m3_s.or(self.event.as_ref().map(|event| event.level_m3_s)) {
             readings.iter().for_each(|reading| self.read(*reading, level, side.below, options.margin));
         }
         let expired = |until: Option<Timestamp>| until.is_some_and(|until| until <= tick);

@@ -173,7 +173,10 @@ impl Watch {
         // What breaks its contract is refused where the actions are taken.
         for actions in tick.operators.iter().filter_map(|record| Actions::try_from(record.batch.clone()).ok()) {
             let changes = (0..actions.len()).filter_map(|row| actions.level_change(row));
-            changes.for_each(|change| self.levels.set(change));
+            for change in changes {
+                let station = change.station.clone();
+                self.levels.set(change, self.pipeline.thresholds_of(&station));
+            }
         }
     }
 

@@ -19,7 +19,9 @@ impl PartitionState {
         for (_, change) in message.rows() {
             self.accounts.balance.received += 1;
             self.accounts.balance.used += 1;
-            change.iter().cloned().for_each(|change| self.levels.set(change));
+            if let Some(change) = change {
+                self.levels.set(change.clone(), self.setting.pipeline.thresholds_of(&change.station));
+            }
         }
         Ok(())
     }
