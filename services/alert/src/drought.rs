@@ -106,7 +106,9 @@ impl DroughtStanding {
     pub(crate) fn take(&mut self, tick: Timestamp, said: &Class) -> Option<AlertChange> {
         let changed = self.class != said.class;
         self.class = said.class;
-        self.go_over(tick, changed)
+        // An outlook that none has followed says nothing of the weeks behind its own.
+        let over = self.likely.take_if(|likely| likely.until <= tick).is_some();
+        self.go_over(tick, changed || over)
     }
 
     /// Takes in an outlook: what it says is watched from one probability on, and until another.
@@ -240,6 +242,10 @@ mod tests {
         let found = [0.2, 0.3, 0.3, 0.2, 0.1, 0.2].map(&mut week);
         assert_eq!(found, [None, Some(Raised), None, Some(Revised), Some(Cleared), None]);
         week(0.5);
+        let none = Class::default();
+        assert_eq!(drought.take(Timestamp(8), &none), None);
+        assert_eq!(drought.take(Timestamp(9), &none), Some(Cleared), "no outlook has come since");
+        drought.take_outlook(Timestamp(1), Likely { probability: 0.5, until: Timestamp(9) }, &options);
         let class = |class: usize| Class { class: Some(class), ..Class::default() };
         assert_eq!(drought.take(Timestamp(2), &class(1)), Some(Revised), "it is watched already");
         assert_eq!(drought.take(Timestamp(3), &class(2)), Some(Raised));
