@@ -17,7 +17,7 @@ use crate::support::{
 };
 use arrow::array::{Int32Array, RecordBatch};
 use nilometer_needs::needs;
-use nilometer_schemas::{Contract, Observations, Scores, Timestamp};
+use nilometer_schemas::{Scores, Timestamp};
 use nilometer_testing::camels;
 use sha2::{Digest, Sha256};
 
@@ -113,41 +113,6 @@ fn every_basin_is_forecast_for_the_same_days_at_every_lead_and_scored() {
     nowhere.arg("verify").arg(empty.path().join("nowhere"));
     refused(&nowhere.output().unwrap(), &["nowhere is no folder"]);
     assert!(!empty.path().join("nowhere").exists(), "what only reads makes nothing");
-}
-
-#[needs(onnxruntime)]
-#[test]
-fn what_a_folder_lacks_comes_from_a_source_beside_it() {
-    let (folder, out) = (Folder::new(weather), tempfile::tempdir().unwrap());
-    let rows: String = (1..=9).fold("basin,time,swe\n".to_owned(), |mut rows, day| {
-        writeln!(rows, "{},1990-02-0{day},{day}.5", BASINS[0]).unwrap();
-        rows
-    });
-    fs::write(folder.path().join("snow.csv"), rows).unwrap();
-    let source = "source.snow={ kind = \"table\", path = \"snow.csv\", station = { column = \"basin\" }, \
-        time = { column = { name = \"time\", format = \"%Y-%m-%d\" } }, value = \"swe\", \
-        variable = \"snow_water_equivalent\", unit = \"mm\" }";
-    let data = format!("data={}", folder.path().display());
-    let snow = "assimilation.snow={ relative_error = 0.1, absolute_error_mm = 5.0 }";
-    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
-    command.current_dir(root()).args(["hindcast", "pipelines/definitions/camels-daily.toml", "--assimilation", "etkf"]);
-    let (path, model) =
-        (format!("source.path={}", folder.path().display()), format!("model={}", zoo("dhbv").display()));
-    for set in [path.as_str(), &model, &data, source, snow, "assimilation.members=4"] {
-        command.args(["--set", set]);
-    }
-    command
-        .args(["--warm-up-from", "1990-01-01", "--from", "1990-02-01", "--to", "1990-02-20", "--out"])
-        .arg(out.path());
-    succeed(command);
-    let mut read = Vec::new();
-    for batch in archived(out.path(), Contract::Observation.topic()) {
-        let rows = Observations::try_from(batch).unwrap();
-        let of_snow = (0..rows.len()).filter(|row| rows.variable().value(*row) == "snow_water_equivalent");
-        read.extend(of_snow.map(|row| (rows.station().value(row).to_owned(), rows.value().value(row))));
-    }
-    let expected: Vec<_> = (1..=9).map(|day| (BASINS[0].to_owned(), f64::from(day) + 0.5)).collect();
-    assert_eq!(read, expected);
 }
 
 #[needs(onnxruntime)]

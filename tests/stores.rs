@@ -12,7 +12,7 @@ use arrow::{
     datatypes::Float64Type,
 };
 use nilometer_needs::needs;
-use nilometer_schemas::{Analyses, Timestamp};
+use nilometer_schemas::{Analyses, Contract, Observations, Timestamp};
 use nilometer_testing::{Definition, TableSource, toml};
 use toml::Table;
 
@@ -231,4 +231,46 @@ fn soil_that_was_seen_corrects_once_its_climate_is_known() {
     }
     assert_eq!(ledger(twice.path(), "soil_moisture"), rows, "what was learned stands in the snapshot");
     assert_eq!(means(twice.path()), means(whole.path()));
+}
+
+#[needs(onnxruntime)]
+#[test]
+fn what_a_folder_lacks_comes_from_a_source_beside_it() {
+    let (folder, out) = (folder::Folder::new(folder::weather), tempfile::tempdir().unwrap());
+    let rows: String = (1..=9).fold("basin,time,swe\n".to_owned(), |mut rows, day| {
+        writeln!(rows, "{},1990-02-0{day},{day}.5", folder::BASINS[0]).unwrap();
+        rows
+    });
+    fs::write(folder.path().join("snow.csv"), rows).unwrap();
+    let source = "source.snow={ kind = \"table\", path = \"snow.csv\", station = { column = \"basin\" }, \
+        time = { column = { name = \"time\", format = \"%Y-%m-%d\" } }, value = \"swe\", \
+        variable = \"snow_water_equivalent\", unit = \"mm\" }";
+    let data = format!("data={}", folder.path().display());
+    let snow = "assimilation.snow={ relative_error = 0.1, absolute_error_mm = 5.0 }";
+    let set = [
+        format!("source.path={}", folder.path().display()),
+        format!("model={}", root().join("models/zoo/dhbv").display()),
+        data,
+        source.to_owned(),
+        snow.to_owned(),
+        "assimilation.method=etkf".to_owned(),
+        "assimilation.members=4".to_owned(),
+        "time.from=1990-01-01T00:00:00Z".to_owned(),
+        "time.to=1990-02-20T00:00:00Z".to_owned(),
+    ];
+    let mut command = nilometer("hindcast", &root().join("pipelines/definitions/camels-daily.toml"), &set);
+    command.arg("--out").arg(out.path());
+    succeed(command);
+    let mut read = Vec::new();
+    for batch in archived(out.path(), Contract::Observation.topic()) {
+        let rows = Observations::try_from(batch).unwrap();
+        let of_snow = (0..rows.len()).filter(|row| rows.variable().value(*row) == "snow_water_equivalent");
+        read.extend(of_snow.map(|row| (rows.station().value(row).to_owned(), rows.value().value(row))));
+    }
+    let expected: Vec<_> = (1..=9).map(|day| (folder::BASINS[0].to_owned(), f64::from(day) + 0.5)).collect();
+    assert_eq!(read, expected);
+
+    let taken = set.map(|key| key.replace("source.snow=", "source.discharge="));
+    let mut validate = nilometer("validate", &root().join("pipelines/definitions/camels-daily.toml"), &taken);
+    refused(&validate.output().unwrap(), &["source.discharge: has the name of a source of the folder"]);
 }

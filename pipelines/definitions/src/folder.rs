@@ -16,7 +16,7 @@ use crate::{
     reader::{Reader, one_of},
 };
 
-/// A folder that is the whole of a definition's input.
+/// A folder that brings the catchments of a definition, and all that these have but for sources beside it.
 pub(crate) struct Folder {
     pub(crate) options: FolderOptions,
     pub(crate) inventory: Inventory,
@@ -89,7 +89,7 @@ impl Reader<'_> {
         let (beside, mut table): (Table, Table) =
             table.into_iter().partition(|(_, value)| value.as_table().is_some_and(one));
         let beside = beside.into_iter().filter_map(|(name, value)| Some((name.clone(), self.source(&name, value)?)));
-        let beside = beside.collect();
+        let beside: BTreeMap<_, _> = beside.collect();
         let mut delay = |key: &str| table.remove(key).map(|v| self.read::<Span>(&format!("source.{key}"), v));
         let (forcing_delay, discharge_delay) = (delay("forcing_delay").flatten(), delay("discharge_delay").flatten());
         let downstream = table.remove("downstream").and_then(|v| self.read("source.downstream", v)).unwrap_or_default();
@@ -111,6 +111,13 @@ impl Reader<'_> {
                     .problems
                     .extend(found.into_iter().map(|(key, message)| Problem { path: join("source", &key), message })),
             }
+        }
+        let columns = layout.forcing().iter().copied().chain([layout.discharge()]);
+        let own: Vec<&str> = columns.map(|column| column.variable.name()).collect();
+        for name in own.iter().filter(|name| beside.contains_key(**name)) {
+            let message =
+                format!("has the name of a source of the folder; accepted is another than {}", own.join(", "));
+            self.problems.push(Problem { path: join("source", name), message });
         }
         let discharge_delay = discharge_delay.unwrap_or_default();
         Some(Folder { options, inventory, forcing_delay, discharge_delay, downstream, beside })

@@ -8,7 +8,7 @@ use crate::{DroughtOptions, ForecastOptions, LogOptions, ModelOptions, Problem, 
 const MOST_PARTITIONS: u32 = 256;
 
 const WEEK_S: i64 = 7 * 86_400;
-/// Behind a year the season would be that of the year before.
+/// A season is that of values half a year old at least.
 const MOST_WEEKS: u32 = 26;
 
 pub(crate) fn time(
