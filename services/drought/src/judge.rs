@@ -126,10 +126,12 @@ impl Judge {
             }
             next = Some(day + 1);
         }
+        if next != self.next_day {
+            let waiting = self.records.iter().filter_map(|record| record.expectations.oldest()).min();
+            self.issuers.retain(|issue_time, _| waiting.is_some_and(|oldest| *issue_time >= oldest));
+        }
         self.next_day = next;
         let outlooks = self.take_outlooks(tick)?;
-        let waiting = self.records.iter().filter_map(|record| record.expectations.oldest()).min();
-        self.issuers.retain(|issue_time, _| waiting.is_some_and(|oldest| *issue_time >= oldest));
         self.tick = tick.time;
         let scores = scores.finish()?;
         Ok(Outputs { droughts: rows.finish()?, outlooks, scores: Some(scores).filter(|rows| !rows.is_empty()) })

@@ -16,6 +16,8 @@ pub(crate) struct History {
     numbers: Vec<f32>,
     /// end of the newest step
     newest: Timestamp,
+    /// steps that are remembered, up to `slots`
+    steps: i64,
 }
 
 impl History {
@@ -23,7 +25,7 @@ impl History {
     pub(crate) fn new(step_s: i64, years: u32, width: usize, ahead_s: i64) -> Self {
         let slots = (i64::from(years) * 366 * DAY_S + ahead_s) / step_s + 2;
         let numbers = vec![f32::NAN; usize::try_from(slots).unwrap_or(0) * width];
-        Self { step_s, years: years as usize, width, slots, numbers, newest: Timestamp::MIN }
+        Self { step_s, years: years as usize, width, slots, numbers, newest: Timestamp::MIN, steps: 0 }
     }
 
     /// Takes in the step that ends at `time`, the one behind the newest: of each row of `[F, C]` what is known of it.
@@ -33,6 +35,7 @@ impl History {
             *number = known(row).unwrap_or(f32::NAN);
         }
         self.newest = time;
+        self.steps = (self.steps + 1).min(self.slots);
     }
 
     /// The past years, 0 for the last, in which a catchment's weather of `(from, until]` is all known, the newest first. Of each of `catchments`, since one
@@ -79,8 +82,7 @@ impl History {
         columns.f32("weather.history", |catchment| {
             let back = |steps: i64| self.slot(self.newest.plus_s(-steps * self.step_s)) + catchment;
             let of_step = |steps: i64| (0..inputs).map(move |input| self.numbers[back(steps) + input * catchments]);
-            let mut numbers: Vec<f32> =
-                if self.newest == Timestamp::MIN { Vec::new() } else { (0..self.slots).flat_map(of_step).collect() };
+            let mut numbers: Vec<f32> = (0..self.steps).flat_map(of_step).collect();
             let known = numbers.iter().rposition(|number| !number.is_nan()).map_or(0, |last| last / inputs + 1);
             numbers.truncate(known * inputs);
             numbers
@@ -95,6 +97,7 @@ impl History {
         for catchment in 0..catchments {
             let numbers = rows.f32("weather.history", catchment).unwrap_or_default();
             for (steps, of_step) in (0..self.slots).zip(numbers.chunks_exact(inputs)) {
+                self.steps = self.steps.max(steps + 1);
                 let at = self.slot(newest.plus_s(-steps * self.step_s)) + catchment;
                 for (input, number) in of_step.iter().enumerate() {
                     self.numbers[at + input * catchments] = *number;

@@ -32,6 +32,8 @@ pub struct ForecastMetrics {
     gauge_shift: IntGaugeVec,
     /// shadows that failed and ended
     pub(crate) failed_shadows: IntCounter,
+    /// outlooks that were due and failed
+    pub(crate) failed_outlooks: IntCounter,
     /// weights that the log put in force, by what became of them: `taken` or `refused`
     pub(crate) weight_swaps: IntCounterVec,
 }
@@ -94,6 +96,10 @@ impl ForecastMetrics {
                 "failed_shadows_total",
                 "models that ran beside those in force, failed and ended",
             ))?,
+            failed_outlooks: IntCounter::with_opts(opts(
+                "failed_outlooks_total",
+                "outlooks of the weeks ahead that were due and failed",
+            ))?,
             weight_swaps: IntCounterVec::new(
                 opts("weight_swaps_total", "weights that the log put in force, taken or refused"),
                 &["outcome"],
@@ -103,7 +109,7 @@ impl ForecastMetrics {
         for outcome in ["taken", "refused"] {
             metrics.weight_swaps.with_label_values(&[outcome]);
         }
-        let all: [Box<dyn Collector>; 12] = [
+        let all: [Box<dyn Collector>; 13] = [
             Box::new(metrics.filled_steps.clone()),
             Box::new(metrics.state_lag_s.clone()),
             Box::new(metrics.budget_residual_mm.clone()),
@@ -115,6 +121,7 @@ impl ForecastMetrics {
             Box::new(metrics.suspect_readings.clone()),
             Box::new(metrics.gauge_shift.clone()),
             Box::new(metrics.failed_shadows.clone()),
+            Box::new(metrics.failed_outlooks.clone()),
             Box::new(metrics.weight_swaps.clone()),
         ];
         for collector in all {
@@ -143,6 +150,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "nilometer_forecast_failed_outlooks_total",
                 "nilometer_forecast_failed_shadows_total",
                 "nilometer_forecast_filled_steps",
                 "nilometer_forecast_innovation_normalised",

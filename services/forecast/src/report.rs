@@ -15,6 +15,8 @@ pub(crate) struct Report {
     pub(crate) shadows: Vec<Option<String>>,
     /// a shadow that has failed, and why
     pub(crate) failed_shadow: Option<String>,
+    /// why there is no outlook where one was due
+    pub(crate) failed_outlook: Option<String>,
     pub(crate) steps: Vec<StepReport>,
     pub(crate) filled_steps: u64,
     pub(crate) state_lag_s: f64,
@@ -68,6 +70,10 @@ impl Reporter {
         if let Some(shadow) = &report.failed_shadow {
             tracing::error!(shadow, %tick, "a shadow failed and ends; the models in force go on");
             self.metrics.failed_shadows.inc();
+        }
+        if let Some(why) = &report.failed_outlook {
+            tracing::error!(why, %tick, "an outlook failed; forecasts go on");
+            self.metrics.failed_outlooks.inc();
         }
         report.steps.iter().for_each(|step| self.show_step(step, report.filled_steps));
         self.metrics.filled_steps.set(i64::try_from(report.filled_steps).unwrap_or(i64::MAX));

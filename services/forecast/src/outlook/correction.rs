@@ -68,6 +68,28 @@ impl Correction {
         }
     }
 
+    /// Anomalies of the week that ends at the issue time, as it was simulated and, where the gauge read it, as it came. Where its last steps are still to
+    /// come they are of what there is `so_far`, m³ s⁻¹, or else of the week before. None while too little is known.
+    fn now(
+        &self,
+        issue_time: Timestamp,
+        catchment: usize,
+        so_far: Option<(f64, Option<f64>)>,
+    ) -> Option<(f64, Option<f64>)> {
+        let gauge = &self.gauges[catchment];
+        let newest = |age_s: i64| {
+            let (_, simulated, read) = gauge.newest.filter(|(end, ..)| *end == issue_time.plus_s(-age_s))?;
+            Some((simulated, read))
+        };
+        let provisional = || {
+            let (simulated_m3_s, read_m3_s) = so_far?;
+            let simulated = gauge.simulated.usual(issue_time)?.anomaly(self.log(catchment, simulated_m3_s));
+            let usual = gauge.read.usual(issue_time);
+            Some((simulated, usual.zip(read_m3_s).map(|(usual, m3_s)| usual.anomaly(self.log(catchment, m3_s)))))
+        };
+        newest(0).or_else(provisional).or_else(|| newest(WEEK_S))
+    }
+
     /// The distribution of a week's flow, of which `trajectories_m3_s` is what the models say; it waits for what comes. None while too little is known.
     pub(super) fn distribution(
         &mut self,
@@ -75,11 +97,10 @@ impl Correction {
         week_end: Timestamp,
         (catchment, week): (usize, usize),
         trajectories_m3_s: &[f64],
+        so_far: Option<(f64, Option<f64>)>,
     ) -> Result<Option<Distribution>, ForecastError> {
         let gauge = &self.gauges[catchment];
-        let Some((_, simulated, read)) = gauge.newest.filter(|(newest, ..)| *newest == issue_time) else {
-            return Ok(None);
-        };
+        let Some((simulated, read)) = self.now(issue_time, catchment, so_far) else { return Ok(None) };
         let Some((of_model, of_gauge)) = gauge.simulated.usual(week_end).zip(gauge.read.usual(week_end)) else {
             return Ok(None);
         };
@@ -156,7 +177,7 @@ mod tests {
                 let read = StepReading { step: week(n), catchment: 0, discharge_m3_s: river(n) };
                 correction.observe(week(n), &[0.5 * river(n)], &[read]);
                 let said = [0.45, 0.5, 0.55].map(|share| share * river(n + 1));
-                let distribution = correction.distribution(week(n), week(n + 1), (0, 0), &said).unwrap();
+                let distribution = correction.distribution(week(n), week(n + 1), (0, 0), &said, None).unwrap();
                 medians.extend(distribution.map(|of| (of.median() / river(n + 1), of.quantiles())));
             }
             medians
@@ -171,5 +192,26 @@ mod tests {
         let mut again = Correction::new(vec![0.01], 2);
         again.restore(&columns.finish().unwrap().keyed(["gauge"]));
         assert_eq!(live(&mut again, 52 * 12..52 * 13), live(&mut correction, 52 * 12..52 * 13));
+    }
+
+    #[test]
+    fn a_state_that_lags_behind_has_an_outlook_of_the_week_so_far() {
+        let river = |n: i64| 10.0 + (n % 7) as f64;
+        let mut correction = Correction::new(vec![0.01], 2);
+        for n in 1..52 * 6 {
+            let read = StepReading { step: week(n), catchment: 0, discharge_m3_s: river(n) };
+            correction.observe(week(n), &[river(n)], &[read]);
+        }
+        let last = 52 * 6 - 1;
+        let mut median = |n: i64, so_far: Option<(f64, Option<f64>)>| {
+            let of = correction.distribution(week(n), week(n + 1), (0, 0), &[12.0; 3], so_far).unwrap();
+            of.map(|distribution| distribution.median())
+        };
+        let whole = median(last, None).unwrap();
+        assert_eq!(median(last, Some((99.0, Some(99.0)))), Some(whole), "the week is over, so nothing is so far");
+        let [dry, wet] = [2.0, 40.0].map(|m3_s| median(last + 1, Some((m3_s, Some(m3_s)))).unwrap());
+        assert!(dry < wet, "{dry} {wet}");
+        assert!(median(last + 1, None).is_some(), "of the week before");
+        assert_eq!(median(last + 2, None), None, "that is too long ago");
     }
 }

@@ -153,10 +153,12 @@ impl Outlook {
             let of_week =
                 |values: &[f64], week: usize| values[(week * catchments + catchment) * columns..][..columns].to_vec();
             let (mut distributions, mut trajectories) = (Vec::new(), Vec::new());
+            let so_far = self.week.so_far(catchment);
             for week in 0..self.weeks {
                 let said = of_week(&flow_m3_s, week);
                 let (week_end, place) = (week_end(issue_time, week), (catchment, week));
-                let Some(distribution) = self.correction.distribution(issue_time, week_end, place, &said)? else {
+                let Some(distribution) = self.correction.distribution(issue_time, week_end, place, &said, so_far)?
+                else {
                     break;
                 };
                 distributions.push(distribution);

@@ -6,7 +6,7 @@ use nilometer_schemas::Timestamp;
 
 use super::WEEK_S;
 
-/// Share of a week's steps that a gauge must have read for its mean to count.
+/// Share of a week's steps that must have been simulated, or read, for their mean to count.
 const ENOUGH: f64 = 6.0 / 7.0;
 
 /// Sums over the steps of the week that have passed, of each catchment.
@@ -31,8 +31,8 @@ impl WeekUnderWay {
 
     /// Takes in a step. What is read only now of a week that is over changes nothing.
     pub(super) fn take(&mut self, simulated_m3_s: &[f64], read: &[StepReading]) {
-        for (sums, steps) in self.sums.iter_mut().zip(simulated_m3_s) {
-            sums.simulated_m3_s += steps;
+        for (sums, simulated_m3_s) in self.sums.iter_mut().zip(simulated_m3_s) {
+            sums.simulated_m3_s += simulated_m3_s;
             sums.steps += 1.0;
         }
         for reading in read.iter().filter(|reading| reading.step > self.begin) {
@@ -47,14 +47,22 @@ impl WeekUnderWay {
         self.begin = step;
         let sums = std::mem::take(&mut self.sums);
         self.sums = vec![Sums::default(); sums.len()];
-        let steps = sums.iter().map(|sums| sums.simulated_m3_s / sums.steps.max(1.0)).collect();
+        let simulated = sums.iter().map(|sums| sums.simulated_m3_s / sums.steps.max(1.0)).collect();
         let enough = sums.iter().enumerate().filter(|(_, sums)| sums.read >= ENOUGH * self.whole);
         let mean = |(catchment, sums): (usize, &Sums)| StepReading {
             step,
             catchment,
             discharge_m3_s: sums.read_m3_s / sums.read,
         };
-        (steps, enough.map(mean).collect())
+        (simulated, enough.map(mean).collect())
+    }
+
+    /// Means of a catchment's week so far, m³ s⁻¹: as it was simulated, and as the gauge read it where it read enough; none where too much of it is still to
+    /// come.
+    pub(super) fn so_far(&self, catchment: usize) -> Option<(f64, Option<f64>)> {
+        let Sums { simulated_m3_s, steps, read_m3_s, read } = self.sums[catchment];
+        let enough = |number: f64| number >= ENOUGH * self.whole;
+        enough(steps).then(|| (simulated_m3_s / steps, enough(read).then(|| read_m3_s / read)))
     }
 
     pub(super) fn store(&self, columns: &mut ColumnsBuilder) {
@@ -101,6 +109,10 @@ mod tests {
         assert_eq!(steps, [1.0, 3.0]);
         assert_eq!(read.iter().map(|r| r.discharge_m3_s).collect::<Vec<_>>(), [4.0, 4.5]);
         assert_eq!(end(7, 2).1.len(), 1, "two days are missing");
+        assert_eq!(week.so_far(0), None, "a week begins");
+        (15..21).for_each(|_| week.take(&[2.0, 3.0], &[]));
+        assert_eq!(week.so_far(0), Some((2.0, None)), "nearly all of it, without readings");
+        week.end(day(14));
         week.take(&[1.0, 3.0], &[StepReading { step: day(14), catchment: 0, discharge_m3_s: 9.0 }]);
         let mut columns = ColumnsBuilder::new(["a", "b"]);
         week.store(&mut columns);

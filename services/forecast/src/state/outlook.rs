@@ -5,7 +5,7 @@ use nilometer_schemas::{Outlooks, Timestamp};
 
 use super::PartitionState;
 use crate::{
-    ForecastError,
+    ForecastError, in_full,
     outlook::{Heading, OutlookWeather, ahead_s},
 };
 
@@ -26,9 +26,13 @@ impl PartitionState {
         };
         let heading =
             Heading { issue_time: tick, catchments: &pipeline.catchments, positions: self.progress.positions };
-        let outlooks = self.in_force.issue_outlook(&weather, &heading)?;
+        let outlooks = self.in_force.issue_outlook(&weather, &heading);
         let of_shadow = self.shadow.as_mut().map(|shadow| shadow.issue_outlook(&weather, &heading));
         self.or_without_shadow(of_shadow.transpose());
-        Ok(outlooks)
+        // What a model cannot say of the months to come is no reason to say nothing of the hours.
+        Ok(outlooks.unwrap_or_else(|error| {
+            self.report.failed_outlook = Some(in_full(&error));
+            None
+        }))
     }
 }
