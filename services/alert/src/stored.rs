@@ -29,8 +29,8 @@ pub(crate) struct StoredAlerts {
     pub(crate) levels: Levels,
 }
 
-/// What a snapshot of this version has; `T` is the state or a reference to it.
-pub(crate) type Stored<T = StoredAlerts> = Versioned<T, 1>;
+/// What a snapshot of this version has, and of the one before, which knows of no outlook and no level; `T` is the state or a reference to it.
+pub(crate) type Stored<T = StoredAlerts> = Versioned<T, 2, 1>;
 
 /// Where a role without a snapshot begins: with the oldest messages that the log still has.
 pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positions, AlertError> {

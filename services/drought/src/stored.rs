@@ -27,8 +27,8 @@ pub(crate) struct StoredDroughts {
     pub(crate) issuers: BTreeMap<Timestamp, Issuer>,
 }
 
-/// What a snapshot of this version has; `T` is the state or a reference to it.
-pub(crate) type Stored<T = StoredDroughts> = Versioned<T, 1>;
+/// What a snapshot of this version has, and of the one before, which knows of no outlook; `T` is the state or a reference to it.
+pub(crate) type Stored<T = StoredDroughts> = Versioned<T, 2, 1>;
 
 /// Where a role without a snapshot begins: with the oldest messages that the log still has.
 pub(crate) async fn first_positions(log: &dyn Log, number: u32) -> Result<Positions, DroughtError> {

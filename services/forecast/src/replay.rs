@@ -119,7 +119,7 @@ impl Replay {
             }
             state.restore(*stored, &columns)?;
         }
-        let inputs = inputs(&setting, &log, state.progress.positions);
+        let inputs = inputs(&setting, &log, state.progress.positions).await?;
         let identity = state.identity().clone();
         let state = Some(state);
         Ok(Self { setting, identity, log, snapshots, packages, models, inputs, state, rewind: None })
@@ -242,7 +242,7 @@ impl Replay {
                 Ok(state.progress.state_time)
             })
             .await?;
-        self.inputs = inputs(&self.setting, &self.log, self.state().progress.positions);
+        self.inputs = inputs(&self.setting, &self.log, self.state().progress.positions).await?;
         let ordinals = self.snapshots.ordinals().await?;
         let begun = Rewind { to: tick, rows, was, from, ordinals, had_shadow, failed_shadow: None };
         let rewind = self.rewind.get_or_insert(begun);
@@ -276,14 +276,18 @@ async fn shadow_of(
     }
 }
 
-fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Inputs {
-    let input = |contract, position| Input::new(log.clone(), Partition::new(contract, setting.partition), position);
-    Inputs {
+/// Of operators nothing was read before there were levels, and old messages may have gone.
+async fn inputs(setting: &Setting, log: &Arc<dyn Log>, positions: Positions) -> Result<Inputs, ForecastError> {
+    let partition = |contract| Partition::new(contract, setting.partition);
+    let first = Position::first(&**log, partition(Contract::Operator)).await?;
+    let operator = if positions.operator.next < first.next { first } else { positions.operator };
+    let input = |contract, position| Input::new(log.clone(), partition(contract), position);
+    Ok(Inputs {
         models: input(Contract::Model, positions.model),
-        operators: input(Contract::Operator, positions.operator),
+        operators: input(Contract::Operator, operator),
         forcings: input(Contract::Forcing, positions.forcing),
         observations: input(Contract::Observation, positions.observation),
-    }
+    })
 }
 
 /// The positions that a snapshot of the role needs its inputs from, the oldest where none is named; `None` where there is none.

@@ -17,9 +17,10 @@ use super::{PartitionState, Progress};
 use crate::{ForecastError, PRODUCER, forecaster::Forecaster, late_rows::LateRows};
 
 /// What this build writes and reads. A version that follows reads this one too.
-pub(crate) const VERSION: u64 = 6;
+pub(crate) const VERSION: u64 = 7;
 /// The oldest version that it reads: 2 has no position of model.v1, and does not say which weights are in force; 3 has no shadow; up to
-/// 4 each lead time has calibrators of its own, and errors are as the definition says; 5 does not say when a gauge read last.
+/// 4 each lead time has calibrators of its own, and errors are as the definition says; 5 does not say when a gauge read last; 6 has no position of operator.v1,
+/// and no levels.
 pub(crate) const OLDEST: u64 = 2;
 
 /// Everything of a state but its numbers.

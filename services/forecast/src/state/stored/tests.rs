@@ -102,25 +102,35 @@ fn of_rows(columns: &Columns, name: &str) -> [String; 2] {
 async fn version_5_is_read_and_knows_of_no_gauge_when_it_read_last() {
     let Snapshot { content, columns, .. } = snapshot(5).await;
     let mut state = restored(*current(content).unwrap(), &columns);
-    let (stored, again) = state.store().unwrap();
+    let (_, again) = state.store().unwrap();
     for name in columns.names() {
         assert_eq!(of_rows(&again, name), of_rows(&columns, name), "{name}");
     }
     let new: Vec<&str> = again.names().filter(|name| !columns.names().any(|old| old == *name)).collect();
     assert_eq!(new, ["calibration.newest", "shadow.calibration.newest"]);
+}
+
+#[needs(onnxruntime)]
+#[tokio::test]
+async fn version_6_is_read_and_has_no_levels() {
+    let Snapshot { content, columns, .. } = snapshot(6).await;
+    let stored = current(content).unwrap();
+    assert_eq!((stored.progress.positions.operator, &stored.levels), (Default::default(), &Levels::default()));
+    let mut state = restored(*stored, &columns);
+    let (stored, again) = state.store().unwrap();
     if std::env::var_os("NILOMETER_FREEZE").is_some() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         Snapshots::new(store.clone(), "snapshots", "forecast", 2).save(7, &stored, &again).await.unwrap();
         let key = "snapshots/forecast/00000000000000000007.arrow".into();
         let bytes = store.get(&key).await.unwrap().bytes().await.unwrap();
-        fs::write(frozen().join("state-6.arrow"), bytes).unwrap();
+        fs::write(frozen().join("state-7.arrow"), bytes).unwrap();
     }
 }
 
 #[needs(onnxruntime)]
 #[tokio::test]
-async fn version_6_is_read_and_written_as_it_is() {
-    let Snapshot { content, columns, .. } = snapshot(6).await;
+async fn version_7_is_read_and_written_as_it_is() {
+    let Snapshot { content, columns, .. } = snapshot(7).await;
     let stored = current(content).unwrap();
     let json = |stored: &Stored| serde_json::to_value(stored).unwrap();
     let before = json(&Versioned::Current(stored.clone()));
@@ -220,5 +230,5 @@ async fn version_1_is_refused_with_what_to_do_and_a_later_one_with_what_is_accep
     let error = current(snapshot(1).await.content).unwrap_err().to_string();
     assert!(error.contains("of version 1") && error.contains("remove the folder snapshots/forecast"), "{error}");
     let later = current(Versioned::Other(VERSION + 1)).unwrap_err().to_string();
-    assert!(later.contains("version 7") && later.contains("accepted are versions 2 to 6"), "{later}");
+    assert!(later.contains("version 8") && later.contains("accepted are versions 2 to 7"), "{later}");
 }
