@@ -36,16 +36,14 @@ def hindcast(binary, definition, *settings):
 
 def main(binary, runs="3"):
     binary, whole = os.path.abspath(binary), os.path.join(FOLDER, "cance.toml")
-    # Beside the other, since its paths are relative.
-    bare = os.path.join(FOLDER, f".without-thresholds-{os.getpid()}.toml")
-    with open(whole) as file, open(bare, "w") as without:
-        without.writelines(without_thresholds(file))
-    try:
+    with tempfile.TemporaryDirectory() as folder:
+        bare = os.path.join(folder, "cance.toml")
+        with open(whole) as file, open(bare, "w") as without:
+            lines = without_thresholds(file)
+            without.writelines(line.replace('"../../', f'"{os.path.abspath(ROOT)}/') for line in lines)
         times_s = [
             (hindcast(binary, whole, "--set", "drought.years=1"), hindcast(binary, bare)) for _ in range(int(runs))
         ]
-    finally:
-        os.remove(bare)
     with_s, without_s = (statistics.median(times) for times in zip(*times_s))
     print(f"with thresholds and [drought]  {with_s:6.1f} s")
     print(f"without                        {without_s:6.1f} s")
