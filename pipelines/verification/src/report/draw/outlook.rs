@@ -19,7 +19,7 @@ const ODDS: [f64; 2] = [330.0, 460.0];
 /// The class that the sentence is about.
 const SAID: usize = 2;
 /// Room for the bars of climatology and persistence, in weeks, and where they stand in it; of a page and of a phone.
-const BESIDE: [(f64, [f64; 2]); 2] = [(3.4, [0.7, 2.3]), (5.6, [1.2, 3.9])];
+const BESIDE: [(f64, [f64; 2]); 2] = [(3.4, [0.7, 2.3]), (6.6, [1.2, 4.7])];
 
 /// What an outlook says of one index of a catchment.
 pub struct Outlook<'a> {
@@ -94,8 +94,11 @@ impl Outlook<'_> {
         // The dry end has the room.
         let y = |percentile: f64| PERCENTILES[1] - (percentile / 100.0).sqrt() * (PERCENTILES[1] - PERCENTILES[0]);
         // On a phone the label of the issue time takes its place.
-        let (x, anchor) = if time.narrow { (time.right, Anchor::End) } else { (20.0, Anchor::Start) };
-        svg.text((x, PERCENTILES[0] - 18.0), anchor, 12.0, ink::LABEL, false, "percentile of the season");
+        let (x, anchor, label) = match time.narrow {
+            true => (time.right, Anchor::End, "percentile"),
+            false => (20.0, Anchor::Start, "percentile of the season"),
+        };
+        svg.text((x, PERCENTILES[0] - 18.0), anchor, 12.0, ink::LABEL, false, label);
         for percentile in NAMED {
             svg.line(&[(time.left, y(percentile)), (time.right, y(percentile))], ink::RULE, 1.0, "");
             let label = percentile.to_string();
