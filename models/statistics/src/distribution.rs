@@ -127,6 +127,22 @@ impl Distribution {
         Some(Normal::standard().sf(score)).filter(|probability| *probability >= SMALLEST).unwrap_or(0.0)
     }
 
+    /// The probability of a value at or below `value`. Where the distribution is flat, as many of its levels as are there are at or below it: a river
+    /// that runs dry is at 0, not above it.
+    #[must_use]
+    pub fn at_or_below(&self, value: f64) -> f64 {
+        if value < self.0[0] {
+            return 0.0;
+        }
+        let low = self.0[1..LEVELS - 1].partition_point(|own| *own <= value);
+        let (from, to) = (self.0[low], self.0[low + 1]);
+        if to <= from {
+            return 1.0;
+        }
+        let score = NORMAL[low] + (NORMAL[low + 1] - NORMAL[low]) * (value - from) / (to - from);
+        1.0 - Some(Normal::standard().sf(score)).filter(|above| *above >= SMALLEST).unwrap_or(0.0)
+    }
+
     /// The value of a normal score: the quantile of the level that the score has in a standard normal distribution.
     #[must_use]
     pub fn at_score(&self, score: f64) -> f64 {
@@ -201,6 +217,19 @@ mod tests {
         let flat = of(|_| 3.0);
         assert_eq!((flat.exceedance(3.0), flat.exceedance(2.9)), (1.0, 1.0));
         assert!(flat.exceedance(3.1) <= 0.011, "{}", flat.exceedance(3.1));
+    }
+
+    #[test]
+    fn what_is_at_or_below_and_what_is_above_make_one() {
+        let line = of(|z| 10.0 + z);
+        for (value, expected) in [(5.0, 0.0), (10.0, 0.5), (10.0 - 1.644_853_626_951_473, 0.05), (13.0, 0.998_650_1)] {
+            assert!((line.at_or_below(value) - expected).abs() < 1e-6, "{value}");
+        }
+        let flat = of(|_| 3.0);
+        assert_eq!((flat.at_or_below(3.0), flat.at_or_below(2.9), flat.at_or_below(3.1)), (1.0, 0.0, 1.0));
+        let dry_half_of_the_time = of(|z| z.max(0.0));
+        assert!((dry_half_of_the_time.at_or_below(0.0) - 0.5).abs() < 1e-12);
+        assert!((dry_half_of_the_time.at_or_below(0.5) - (1.0 - dry_half_of_the_time.exceedance(0.5))).abs() < 1e-12);
     }
 
     #[test]

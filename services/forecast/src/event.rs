@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nilometer_assimilation::Ratings;
 use nilometer_definitions::{Catchment, Levels, Threshold, ThresholdKind};
 use nilometer_schemas::{EventRow, EventsBuilder, ForecastRow, LeadProbability, Timestamp};
-use nilometer_statistics::{Level, Reached, crossing};
+use nilometer_statistics::{Distribution, Level, Reached, crossing};
 
 use crate::{ForecastError, lead::Lead};
 
@@ -28,8 +28,8 @@ pub(crate) fn add_events(
         let level = Level { value: level_m3_s, below: threshold.below };
         let said = crossing(&lead_times, trajectories, level)?;
         let by_lead = |lead: &Lead| {
-            let exceedance = lead.distribution.exceedance(level_m3_s);
-            let probability = if threshold.below { 1.0 - exceedance } else { exceedance };
+            let beyond = if threshold.below { Distribution::at_or_below } else { Distribution::exceedance };
+            let probability = beyond(&lead.distribution, level_m3_s);
             LeadProbability { lead_time_s: u64::try_from(lead_s(lead)).unwrap_or(0), probability }
         };
         let by_lead: Vec<LeadProbability> = leads.iter().map(by_lead).collect();
