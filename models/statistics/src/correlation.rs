@@ -10,7 +10,7 @@ const RATE: f64 = 0.002;
 const LARGEST: f64 = 0.999;
 
 /// The correlation of the normal scores that observations had in forecasts of one lead time and of the next, as the newest few hundred have shown it.
-/// A chain of such pairs is the error process of a model that runs once.
+/// It is how likely an error of a model that runs once stays from one to the other.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ScoreCorrelation {
     product: f32,

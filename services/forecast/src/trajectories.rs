@@ -2,12 +2,13 @@
 //!
 //! Marginal distributions cannot say how likely an event is that lasts: when a threshold is crossed, how much water passes, how low the lowest week
 //! is. A trajectory can. Its values at each lead time are quantiles of that lead's distribution; which of them go together is the ensemble's order,
-//! and of a model that runs once that of its past errors.
+//! and of a model that runs once that of errors that last until one takes another's place, as often as its past errors did. Gaussian errors of
+//! the same correlation change a little at each step: over many steps too many of them pass a low flow, which in a river takes an event.
 
 use nilometer_assimilation::Purpose;
 use nilometer_statistics::{Distribution, couple, scores_of_members};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution as _, StandardNormal};
+use rand_distr::{Distribution as _, StandardNormal, StandardUniform};
 
 /// The noise of trajectories.
 pub(crate) const TRAJECTORIES: Purpose = Purpose::Custom(9);
@@ -30,8 +31,8 @@ impl Trajectories {
         Self { members, scores: Vec::new(), ties: Vec::new(), order: Vec::new() }
     }
 
-    /// Gives `members`, `[M]` for each of the distributions and their leads, the values of trajectories. Where there are none, the chain of
-    /// `correlation`s from one lead to the next makes some.
+    /// Gives `members`, `[M]` for each of the distributions and their leads, the values of trajectories. Where there are none, errors
+    /// make some that stay from one lead to the next with the probability of its `correlation`, and are drawn anew otherwise.
     pub(crate) fn draw<'a>(
         &mut self,
         distributions: impl Iterator<Item = (usize, &'a Distribution)>,
@@ -46,10 +47,14 @@ impl Trajectories {
         for (at, ((lead, distribution), members)) in distributions.zip(members).enumerate() {
             if run_once {
                 if at > 0 {
-                    let carried = correlation(lead);
-                    let fresh = (1.0 - carried * carried).sqrt();
+                    let stays = correlation(lead);
                     let noise = normal(stream, OF_ONE);
-                    errors.iter_mut().zip(noise).for_each(|(error, eta)| *error = carried * *error + fresh * eta);
+                    for (error, fresh) in errors.iter_mut().zip(noise) {
+                        let lot: f64 = StandardUniform.sample(stream);
+                        if lot >= stays {
+                            *error = fresh;
+                        }
+                    }
                 }
                 members.clone_from(&errors);
             }
@@ -119,5 +124,23 @@ mod tests {
             (0..50).map(|member| (scaled(7, member) - scaled(6, member)).abs()).sum::<f64>()
         };
         assert!(changes(0.99) < 0.3 * changes(0.0));
+    }
+
+    #[test]
+    fn a_level_of_the_lowest_tenth_is_passed_by_a_trajectory_once_for_each_error_that_it_has() {
+        let (leads, stays) = (10, 0.85);
+        let (mut trajectories, distributions) = (Trajectories::new(1), distributions(leads));
+        let mut passed = 0;
+        for issue in 0..200 {
+            let mut of_leads = vec![Vec::new(); leads];
+            let mut noise = stream(1, TRAJECTORIES, issue);
+            trajectories.draw(distributions.iter().enumerate(), &mut of_leads, |_| stays, &mut noise);
+            let is_low = |lead: usize, member: usize| of_leads[lead][member] <= distributions[lead].quantiles()[1];
+            passed += (0..50).filter(|member| (0..leads).any(|lead| is_low(lead, *member))).count();
+        }
+        // Nine times an error is drawn anew with the probability 0.15; what falls below by its rank moving a little is the rest.
+        let expected = 1.0 - 0.9 * (1.0 - 0.15 * 0.1_f64).powi(9);
+        let share = passed as f64 / (200.0 * 50.0);
+        assert!((share - expected).abs() < 0.04, "{share}, {expected}");
     }
 }
