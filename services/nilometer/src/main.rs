@@ -9,6 +9,10 @@ use tracing_subscriber::EnvFilter;
 
 use commands::Command;
 
+/// Batches are made by one thread and dropped by another, which the C library's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Operational flood and drought forecasting: gauges, radar and models in, probabilistic forecasts out.
 #[derive(Parser)]
 #[command(name = "nilometer", version)]
