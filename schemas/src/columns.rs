@@ -4,12 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Float32Array, Float32Builder,
-        Float64Array, Float64Builder, Int32Array, Int32Builder, Int64Array, Int64Builder, ListArray, ListBuilder,
-        RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder, UInt8Array,
-        UInt8Builder, UInt64Array, UInt64Builder,
+        Array, ArrayBuilder, ArrayRef, BinaryArray, BinaryBuilder, BooleanArray, BooleanBuilder, Float32Array,
+        Float32Builder, Float64Array, Float64Builder, GenericByteBuilder, Int32Array, Int32Builder, Int64Array,
+        Int64Builder, ListArray, ListBuilder, RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray,
+        TimestampMicrosecondBuilder, UInt8Array, UInt8Builder, UInt64Array, UInt64Builder,
     },
-    datatypes::{DataType, Field, TimeUnit},
+    datatypes::{ByteArrayType, DataType, Field, TimeUnit},
 };
 
 use crate::{
@@ -21,7 +21,7 @@ pub trait Column {
     /// what a row gives
     type Value<'a>;
     /// what the values are collected in
-    type Builder: Default;
+    type Builder: Collects;
     /// how a batch gives the column
     type View<'a>;
 
@@ -33,6 +33,55 @@ pub trait Column {
 
     /// The column of an accepted batch.
     fn view<'a>(batch: &'a RecordBatch, name: &str) -> Self::View<'a>;
+}
+
+/// Rows that a column has room for at first: most messages have few, and a builder of Arrow's own would begin with room for a thousand.
+const ROWS: usize = 16;
+
+/// Collects the values of a column.
+pub trait Collects {
+    /// No values yet.
+    fn none() -> Self;
+}
+
+/// Declares builders of values of one size.
+macro_rules! collects {
+    ($($builder:ty),*) => { $(
+        impl Collects for $builder {
+            fn none() -> Self {
+                Self::with_capacity(ROWS)
+            }
+        }
+    )* };
+}
+
+collects!(
+    BooleanBuilder,
+    Float32Builder,
+    Float64Builder,
+    Int32Builder,
+    Int64Builder,
+    TimestampMicrosecondBuilder,
+    UInt8Builder,
+    UInt64Builder
+);
+
+impl<T: ByteArrayType> Collects for GenericByteBuilder<T> {
+    fn none() -> Self {
+        Self::with_capacity(ROWS, 16 * ROWS)
+    }
+}
+
+impl<B: Collects + ArrayBuilder> Collects for ListBuilder<B> {
+    fn none() -> Self {
+        Self::with_capacity(B::none(), ROWS)
+    }
+}
+
+impl<B: Collects, const N: usize> Collects for [B; N] {
+    fn none() -> Self {
+        std::array::from_fn(|_| B::none())
+    }
 }
 
 /// A typed column of an accepted batch.
@@ -226,10 +275,10 @@ macro_rules! lists {
         #[derive(Debug)]
         pub struct $collected(ListBuilder<$builder>);
 
-        impl Default for $collected {
-            fn default() -> Self {
+        impl Collects for $collected {
+            fn none() -> Self {
                 let field = Arc::new(Field::new_list_field($type, $nullable));
-                Self(ListBuilder::new(<$builder>::new()).with_field(field))
+                Self(ListBuilder::none().with_field(field))
             }
         }
 
@@ -283,10 +332,10 @@ pub struct OptionalFloat32List;
 #[derive(Debug)]
 pub struct OptionalFloat32Lists(ListBuilder<Float32Builder>);
 
-impl Default for OptionalFloat32Lists {
-    fn default() -> Self {
+impl Collects for OptionalFloat32Lists {
+    fn none() -> Self {
         let item = Arc::new(Field::new_list_field(DataType::Float32, false));
-        Self(ListBuilder::new(Float32Builder::new()).with_field(item))
+        Self(ListBuilder::none().with_field(item))
     }
 }
 

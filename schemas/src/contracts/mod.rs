@@ -275,16 +275,22 @@ macro_rules! contract {
         });
 
         #[doc = concat!("Builds [`", stringify!($rows), "`] row by row.")]
-        #[derive(Debug, Default)]
+        #[derive(Debug)]
         pub struct $builder {
             $($column: <$kind as crate::columns::Column>::Builder,)*
+        }
+
+        impl Default for $builder {
+            fn default() -> Self {
+                Self::new()
+            }
         }
 
         impl $builder {
             /// No rows yet.
             #[must_use]
             pub fn new() -> Self {
-                Self::default()
+                Self { $($column: crate::columns::Collects::none(),)* }
             }
 
             /// Adds a row.
