@@ -63,8 +63,13 @@ pub(crate) async fn fetch(store: &dyn ObjectStore, key: &Path) -> Result<Option<
 /// # Errors
 /// [`ParquetError`] when a column cannot be written.
 pub fn to_parquet(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
-    // A message has a page or two a column: a context of zstd for each costs more than all else, and ranges of pages say no more than those of columns.
-    let properties = properties(Compression::LZ4_RAW).set_statistics_enabled(EnabledStatistics::Chunk).build();
+    // A message has a page a column: a context of zstd for each costs more than all else, an index and ranges of pages say no more than those of
+    // columns, and a dictionary takes longer, and more room, than the repeated values that LZ4 finds.
+    let properties = properties(Compression::LZ4_RAW)
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .set_offset_index_disabled(true)
+        .set_dictionary_enabled(false)
+        .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))?;
     writer.write(batch)?;
     writer.into_inner()
