@@ -1,4 +1,4 @@
-//! One batch as an Arrow IPC stream, compressed with LZ4.
+//! One batch as an Arrow IPC stream, compressed with LZ4 where it holds more than a few values.
 //!
 //! Arrow's reader allocates what a stream promises before it looks for it, and panics on metadata that no writer writes. So the lengths are
 //! held to the bytes that are there first, and a panic is an error.
@@ -12,7 +12,7 @@ use std::{
 };
 
 use arrow::{
-    array::RecordBatch,
+    array::{Array as _, ArrayRef, RecordBatch},
     datatypes::Schema,
     error::ArrowError,
     ipc::{CompressionType, reader::StreamReader, root_as_message, writer::IpcWriteOptions, writer::StreamWriter},
@@ -29,6 +29,9 @@ const MAX_COMPRESSION: usize = 256;
 /// A row has at least a bit, and a few rows of a column without values have none.
 const MAX_ROWS_A_BYTE: usize = 8 * MAX_COMPRESSION;
 
+/// Bytes of values from which on a batch is compressed: each of its buffers is a frame of its own, which costs more than it saves where they hold little.
+const COMPRESSED_BYTES: usize = 16 << 10;
+
 /// A batch as one Arrow IPC stream with `headers` added to the schema's metadata, without a seal.
 ///
 /// # Errors
@@ -37,7 +40,10 @@ pub fn to_ipc(batch: &RecordBatch, headers: &[(&str, String)]) -> Result<Vec<u8>
     let mut metadata: HashMap<String, String> = batch.schema().metadata().clone();
     metadata.extend(headers.iter().map(|(k, v)| ((*k).to_owned(), v.clone())));
     let schema = Arc::new(Schema::new_with_metadata(batch.schema().fields().clone(), metadata));
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+    let bytes_of = |column: &ArrayRef| column.to_data().get_slice_memory_size();
+    let bytes = batch.columns().iter().map(bytes_of).sum::<Result<usize, ArrowError>>()?;
+    let compression = (bytes >= COMPRESSED_BYTES).then_some(CompressionType::LZ4_FRAME);
+    let options = IpcWriteOptions::default().try_with_compression(compression)?;
     let mut writer = StreamWriter::try_new_with_options(Vec::with_capacity(4096), &schema, options)?;
     writer.write(&batch.clone().with_schema(schema)?)?;
     writer.into_inner()
@@ -122,9 +128,9 @@ mod tests {
 
     use super::*;
 
-    /// A stream of three numbers, and where in it its body begins.
-    fn stream() -> (Vec<u8>, usize) {
-        let numbers = Arc::new(arrow::array::Int64Array::from(vec![7; 3])) as arrow::array::ArrayRef;
+    /// A stream of so many numbers, and where in it its body begins.
+    fn stream(count: usize) -> (Vec<u8>, usize) {
+        let numbers = Arc::new(arrow::array::Int64Array::from(vec![7; count])) as ArrayRef;
         let bytes = to_ipc(&RecordBatch::try_from_iter([("numbers", numbers)]).unwrap(), &[]).unwrap();
         let mut rest = &bytes[..];
         for _ in 0..2 {
@@ -145,7 +151,7 @@ mod tests {
     #[test]
     fn rows_without_values_are_read_and_too_many_of_them_refused() {
         let read = |rows| {
-            let column = Arc::new(arrow::array::NullArray::new(rows)) as arrow::array::ArrayRef;
+            let column = Arc::new(arrow::array::NullArray::new(rows)) as ArrayRef;
             let bytes = to_ipc(&RecordBatch::try_from_iter([("nothing", column)]).unwrap(), &[]).unwrap();
             from_ipc(&bytes).map(|(batch, _)| batch.num_rows()).map_err(|error| error.to_string())
         };
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_length_that_the_bytes_cannot_hold_is_refused_before_it_is_allocated() {
-        let (bytes, body) = stream();
+        let (bytes, body) = stream(COMPRESSED_BYTES / 8);
         let promising = |at: usize, length: &[u8]| {
             let mut bytes = bytes.clone();
             bytes[at..at + length.len()].copy_from_slice(length);
@@ -171,11 +177,16 @@ mod tests {
 
     #[test]
     fn no_cut_and_no_byte_ends_the_process() {
-        let (bytes, _) = stream();
+        for (bytes, _) in [stream(3), stream(COMPRESSED_BYTES / 8)] {
+            no_cut_and_no_byte_of(&bytes);
+        }
+    }
+
+    fn no_cut_and_no_byte_of(bytes: &[u8]) {
         for at in 0..bytes.len() {
             drop(from_ipc(&bytes[..at]));
             for byte in [0, 1, 0x7f, 0x80, 0xff] {
-                let mut bytes = bytes.clone();
+                let mut bytes = bytes.to_vec();
                 bytes[at] = byte;
                 drop(from_ipc(&bytes));
             }

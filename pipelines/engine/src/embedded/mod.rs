@@ -5,10 +5,13 @@
 //! it, so opening a partition reads one segment, not all of them. A last segment that is torn (the machine lost power
 //! while it was written) is cut: moved to `<root>/torn/…`, and its producer appends it again.
 //!
+//! What was appended last is also held in memory (`recent`), for the roles of the same process.
+//!
 //! A [`Survey`] opens all of them and knows of snapshots how far the partition has reached. What it finds lost keeps its position: only what its
 //! producer appends again goes there, if it had the same rows, or a segment that says it was given up.
 
 mod lost;
+mod recent;
 mod segment;
 mod survey;
 
@@ -24,9 +27,10 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, path::Path};
 use tokio::sync::{OnceCell, watch};
 
 use crate::{
-    Appended, Bounds, Damage, Entry, Extent, Log, LogError, Message, Metrics, Partition,
+    Appended, Bounds, Damage, Entry, Extent, Log, LogError, Message, Metrics, Partition, Record,
     envelope::{numbered, numbers_in},
 };
+use recent::Recent;
 use segment::Opened;
 
 pub use survey::{Hole, Survey};
@@ -40,6 +44,7 @@ pub struct EmbeddedLog {
     root: Path,
     metrics: Metrics,
     accept_loss: bool,
+    recent: Recent,
     ends: Mutex<HashMap<Partition, Arc<OnceCell<watch::Sender<Tail>>>>>,
 }
 
@@ -55,7 +60,8 @@ impl EmbeddedLog {
     /// A log below `root` in `store`. Nothing is read until a partition is used.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, root: &str, metrics: &Metrics) -> Self {
-        Self { store, root: Path::from(root), metrics: metrics.clone(), accept_loss: false, ends: Mutex::default() }
+        let (recent, ends) = (Recent::default(), Mutex::default());
+        Self { store, root: Path::from(root), metrics: metrics.clone(), accept_loss: false, recent, ends }
     }
 
     /// What is lost is given up when its producer appends something else.
@@ -159,8 +165,11 @@ impl Log for EmbeddedLog {
             let (position, key) = (now.end, self.key(partition, now.end));
             match self.store.put_opts(&key, segment.into(), PutMode::Create.into()).await {
                 Ok(_) => {
+                    let (time, batch) = (message.time, message.batch);
+                    let rows = batch.num_rows() as u64;
+                    self.recent.keep(partition, Record { position, time, rows_before: now.rows, batch });
                     now.end += 1;
-                    now.rows += message.batch.num_rows() as u64;
+                    now.rows += rows;
                     advance(&tail, now);
                     self.metrics.appended(partition, position);
                     return Ok(Appended::At(position));
@@ -191,6 +200,9 @@ impl Log for EmbeddedLog {
         }
         if position >= end || self.is_lost(partition, position).await? {
             return Ok(None);
+        }
+        if let Some(record) = self.recent.get(partition, position) {
+            return Ok(Some(Entry::Record(record)));
         }
         Ok(Some(match self.fetch(partition, position).await? {
             Ok(Opened { given_up: Some(rows), .. }) => {
