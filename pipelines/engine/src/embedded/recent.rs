@@ -54,9 +54,50 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-    use nilometer_schemas::{Contract, Timestamp};
+    use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Reason, Timestamp};
+    use object_store::{ObjectStore, memory::InMemory};
 
     use super::*;
+    use crate::{EmbeddedLog, Entry, Log, Message, Metrics};
+
+    #[tokio::test]
+    async fn what_is_held_is_what_another_process_fetches() {
+        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let log = || EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
+        let (here, partition) = (log(), Partition::new(Contract::DeadLetter, 0));
+        // Of few bytes and of many, which are compressed.
+        for (sequence, bytes) in [(1, 3), (2, 100_000)] {
+            let mut rows = DeadLettersBuilder::new();
+            rows.push(&DeadLetterRow {
+                source: "rain".to_owned(),
+                locator: "a.tif".to_owned(),
+                reason: Reason::Undecodable,
+                detail: "cut".to_owned(),
+                rows: 1,
+                content_type: "image/tiff",
+                bytes: vec![7; bytes],
+                ingest_time: Timestamp(0),
+            });
+            let batch = rows.finish().unwrap().into_batch();
+            here.append(partition, Message { time: Timestamp(sequence), producer: "p", sequence, batch })
+                .await
+                .unwrap();
+        }
+        let there = log();
+        for position in 0..2 {
+            assert!(here.recent.get(partition, position).is_some() && there.recent.get(partition, position).is_none());
+            let [held, fetched] = [&here, &there].map(|log| log.read(partition, position));
+            let (Some(Entry::Record(held)), Some(Entry::Record(fetched))) =
+                (held.await.unwrap(), fetched.await.unwrap())
+            else {
+                panic!("position {position} is no record");
+            };
+            let said = |record: &Record| (record.position, record.time, record.rows_before, record.batch.num_rows());
+            assert_eq!(said(&held), said(&fetched));
+            assert_eq!(held.batch.columns(), fetched.batch.columns());
+            assert_eq!(held.batch.schema().fields(), fetched.batch.schema().fields());
+        }
+    }
 
     #[test]
     fn the_oldest_make_room_and_what_is_too_large_is_not_held() {
