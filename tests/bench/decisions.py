@@ -2,7 +2,7 @@
 
     python tests/bench/decisions.py NILOMETER [RUNS]
 
-Runs pipelines/definitions/cance.toml in turn without its thresholds, and with them and [drought], RUNS times each (3); prints the
+Runs pipelines/definitions/cance.toml in turn without its thresholds, and with them and [drought], RUNS times each (7); prints the
 median of each, and of what each pair added. NILOMETER is the binary of the release profile.
 """
 
@@ -34,7 +34,7 @@ def hindcast(binary, definition, *settings):
         return time.monotonic() - begin
 
 
-def main(binary, runs="3"):
+def main(binary, runs="7"):
     binary, whole = os.path.abspath(binary), os.path.join(FOLDER, "cance.toml")
     with tempfile.TemporaryDirectory() as folder:
         bare = os.path.join(folder, "cance.toml")
