@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use crate::support::{
     Arbitrary, definition, files, nilometer,
-    processes::{Process, create_topics, subcommand, watermarks},
+    processes::{Process, create_topics, end_all, subcommand, watermarks},
     refused, same, succeed, window,
 };
 use nilometer_engine::{Broker, Partition};
@@ -59,10 +59,7 @@ fn one_process_and_many_give_what_the_embedded_log_gives() {
     let many = on_kafka(window(&stores[2], FROM, to), &broker, "many");
     create_topics(&definition(), &many);
     // Readers are there before writers, and the other way round.
-    ["publish", "forecast", "alert", "ingest", "score"]
-        .map(|role| start(role, &many, folder.path()))
-        .into_iter()
-        .for_each(Process::end);
+    end_all(["publish", "forecast", "alert", "ingest", "score"].map(|role| start(role, &many, folder.path())));
     same(&expected, &files(&stores[2].join("archive")));
     assert!(
         watermarks(&broker, "many", Partition::new(Contract::Forecast, 0)).is_sorted_by(|a, b| a < b),
@@ -112,10 +109,7 @@ fn a_subscriber_that_sleeps_holds_no_role_up_and_misses_nothing() {
     create_topics(&definition(), &set);
     let mut publish = start("publish", &set, folder.path());
     publish.signal("STOP");
-    ["ingest", "forecast", "score", "alert"]
-        .map(|role| start(role, &set, folder.path()))
-        .into_iter()
-        .for_each(Process::end);
+    end_all(["ingest", "forecast", "score", "alert"].map(|role| start(role, &set, folder.path())));
     assert!(publish.lives() && files(&slow.join("archive")).is_empty());
     publish.signal("CONT");
     publish.end();
@@ -154,7 +148,7 @@ fn roles_and_the_broker_killed_at_any_moment_leave_the_same_archive_and_no_forec
         processes.insert(role, paced(role));
     }
     assert!(met >= KILLS / 2, "only {met} kills met a living process: the window is too short");
-    processes.into_values().for_each(Process::end);
+    end_all(processes.into_values());
     same(&files(&quiet.join("archive")), &files(&disturbed.join("archive")));
     for contract in [Contract::Forecast, Contract::Observation, Contract::Forcing] {
         let times = watermarks(&broker, "killed", Partition::new(contract, 0));

@@ -13,6 +13,8 @@ use super::{root, succeed};
 
 /// Until something has happened that must.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A process, and where it says what it does.
 pub struct Process {
@@ -49,10 +51,31 @@ impl Process {
     }
 
     /// Waits for its end, which is to be a good one.
-    pub fn end(mut self) {
-        until(&format!("{} ends", self.said.display()), || !self.lives());
-        let status = self.child.wait().unwrap();
-        assert!(status.success(), "{} ended with {status}:\n{}", self.said.display(), self.said());
+    pub fn end(self) {
+        end_all([self]);
+    }
+}
+
+/// Waits for the end of every one, each of which is to be a good one: of those that wait for each other, one that failed is the first to say so.
+pub fn end_all(processes: impl IntoIterator<Item = Process>) {
+    let mut living: Vec<Process> = processes.into_iter().collect();
+    let begin = Instant::now();
+    loop {
+        living.retain_mut(|process| match process.child.try_wait().unwrap() {
+            None => true,
+            Some(status) => {
+                assert!(status.success(), "{} ended with {status}:\n{}", process.said.display(), process.said());
+                false
+            }
+        });
+        if living.is_empty() {
+            return;
+        }
+        if begin.elapsed() > PATIENCE {
+            let said = living.iter().map(|process| format!("{}:\n{}", process.said.display(), process.said()));
+            panic!("{} processes do not end\n{}", living.len(), said.collect::<Vec<_>>().join("\n"));
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
@@ -68,7 +91,7 @@ pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !happened() {
         assert!(begin.elapsed() < PATIENCE, "it did not happen that {what}");
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
