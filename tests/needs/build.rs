@@ -19,6 +19,7 @@ fn main() -> io::Result<()> {
         ("kafka", kafka(&root)?),
         ("s3", s3(&root)?),
         ("receivers", receivers(&root)?),
+        ("page", page(&root)?),
         ("camels", camels(&root)),
         ("wres", wres(&root)),
         ("small_disk", small_disk()),
@@ -74,6 +75,15 @@ fn receivers(root: &Path) -> io::Result<Lack> {
     let there = fetched(&root.join(".cache/receivers"), &[&format!("cap-{version}/.complete")])
         && succeeds(Command::new("prometheus-alertmanager").arg("--version"));
     Ok((!there).then(|| "Alertmanager is absent; run ops/receivers fetch, which says what it needs".to_owned()))
+}
+
+/// A browser and what drives it.
+fn page(root: &Path) -> io::Result<Lack> {
+    let version = of_script(&root.join("ops/page"), "PAGE")?;
+    let there = fetched(&root.join(".cache/page"), &[&format!("{version}/.complete")])
+        && ["chromium", "chromium-browser"].iter().any(|name| succeeds(Command::new(name).arg("--version")))
+        && succeeds(Command::new("node").arg("--version"));
+    Ok((!there).then(|| "a browser is absent; run ops/page fetch, which says what it needs".to_owned()))
 }
 
 fn camels(root: &Path) -> Lack {

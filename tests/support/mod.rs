@@ -14,6 +14,7 @@ pub mod operations;
 pub mod processes;
 pub mod requests;
 pub mod rivers;
+pub mod service;
 pub mod shaken;
 pub mod worlds;
 

@@ -293,11 +293,23 @@ impl Default for DroughtOptions {
 }
 
 /// `[serve]`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct ServeOptions {
-    /// where `/metrics` and `/health` listen; port 0 takes a free one and says which
+    /// where `/metrics` and `/health` listen, and the service where the process has the role serve; port 0 takes a free one and says which
     pub address: Option<SocketAddr>,
+    /// how much of the log the service holds in memory; what is older comes from the archive
+    pub memory: Span,
+    /// MiB of it at most; half of them for forecasts
+    pub memory_mib: usize,
+    /// whether reading needs no token where `address` is reached from other machines; on this machine alone it never does
+    pub open: bool,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self { address: None, memory: Span::from_seconds(2 * 86_400), memory_mib: 512, open: false }
+    }
 }
 
 const fn yes() -> bool {

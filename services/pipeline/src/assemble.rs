@@ -9,6 +9,7 @@ use nilometer_engine::{Clock, Lease, Lifecycle, Log, Metrics, Shares, Stop, Use}
 use nilometer_forecast::Packages;
 use nilometer_packages::PackageStore;
 use nilometer_schemas::Timestamp;
+use nilometer_serve::Site;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -83,7 +84,9 @@ impl Run {
         let named = |kind: &RoleKind| kinds.is_empty() || kinds.contains(kind);
         let mine: Vec<RoleKind> = flow(&pipeline).filter(named).collect();
         if mine.is_empty() {
-            bail!("--role names none but score, and forecast.score is false; accepted is another role, or true");
+            bail!(
+                "--role names none that the definition asks for: score needs forecast.score, drought a section of its own, notify a receiver, serve serve.address"
+            );
         }
         let exposition = Exposition::default();
         let metrics = Metrics::new(exposition.process())?;
@@ -112,6 +115,9 @@ impl Run {
             publishing::announce_definition(&store, &pipeline.models).await?;
         }
         let runtime = mine.contains(&RoleKind::Forecast).then(|| roles::runtime(&pipeline)).transpose()?;
+        let site = mine
+            .contains(&RoleKind::Serve)
+            .then(|| Site::new(&pipeline, store.clone(), storage::below(&store, ARCHIVE)));
         let models = PackageStore::new(store.clone());
         let roles = Roles {
             parts: Partitioning::new(&pipeline),
@@ -125,6 +131,7 @@ impl Run {
             resume,
             models: Packages::new(models, &pipeline.models),
             runtime,
+            site,
             accept_state_loss: accept.state_loss,
             pipeline,
         };
@@ -137,8 +144,12 @@ impl Run {
         let health = Health::default();
         let server = match roles.pipeline.serve.address {
             Some(address) => {
-                let (bound, server) = http::serve(address, roles.exposition.clone(), health.clone()).await?;
+                let shown = roles.exposition.clone();
+                let (bound, server) = http::serve(address, shown, health.clone(), roles.site.clone()).await?;
                 tracing::info!("metrics at http://{bound}/metrics, health at http://{bound}/health");
+                if roles.site.is_some() {
+                    tracing::info!("the page at http://{bound}/, the service at http://{bound}/api/v1/openapi.json");
+                }
                 Some(server)
             }
             None => None,
@@ -192,8 +203,9 @@ impl Run {
     /// The partitions of a kind of role that are ours: all, or those that the cluster gives us.
     fn shares(&self, kind: RoleKind) -> Result<Shares> {
         match &self.roles.kafka {
-            Some(kafka) => Ok(kafka.join(kind.name(), kind.topic())?),
-            None => Ok(Shares::all(self.roles.parts.numbers())),
+            // A process that serves answers for every station.
+            Some(kafka) if kind != RoleKind::Serve => Ok(kafka.join(kind.name(), kind.topic())?),
+            _ => Ok(Shares::all(self.roles.parts.numbers())),
         }
     }
 

@@ -5,13 +5,13 @@ use nilometer_engine::{Snapshots, Stop};
 use nilometer_schemas::Contract;
 
 use crate::{
-    role::{Making, Role, RoleEntry, alert, drought, forecast, ingest, notify, publish, score},
+    role::{Making, Role, RoleEntry, alert, drought, forecast, ingest, notify, publish, score, serve},
     role_kind::RoleKind,
     roles::Roles,
 };
 
 /// Every role, in the order of the flow.
-pub static ROLES: [RoleEntry; 24] = [
+pub static ROLES: [RoleEntry; 25] = [
     ingest::ROLE,
     forecast::ROLE,
     score::ROLE,
@@ -36,6 +36,7 @@ pub static ROLES: [RoleEntry; 24] = [
     publish::role("publish_model", &[Contract::Model], &[]),
     publish::role("publish_shadow_forecast", &[Contract::ShadowForecast], publish::REFUSES),
     publish::role("publish_forcing", &[Contract::Forcing], &[]),
+    serve::ROLE,
 ];
 
 /// The role of a name.
@@ -82,9 +83,9 @@ impl Roles {
         Ok(roles)
     }
 
-    /// Where the roles of a kind of every partition keep how far they have come; no role waits for the last.
+    /// Where the roles of a kind of every partition keep how far they have come; no role waits for the last two.
     pub fn snapshots_of(&self, kind: RoleKind) -> Vec<Snapshots> {
-        if kind == RoleKind::Publish {
+        if matches!(kind, RoleKind::Publish | RoleKind::Serve) {
             return Vec::new();
         }
         let numbers: Vec<u32> = match kind {

@@ -1,4 +1,4 @@
-//! `/metrics` and `/health`.
+//! `/metrics` and `/health`, and beside them the service where this process serves.
 
 use std::{
     net::SocketAddr,
@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use nilometer_serve::Site;
 use prometheus::TextEncoder;
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -64,18 +65,26 @@ impl Health {
 ///
 /// # Errors
 /// When the address cannot be listened on.
-pub async fn serve(address: SocketAddr, shown: Exposition, health: Health) -> Result<(SocketAddr, JoinHandle<()>)> {
+pub async fn serve(
+    address: SocketAddr,
+    shown: Exposition,
+    health: Health,
+    site: Option<Site>,
+) -> Result<(SocketAddr, JoinHandle<()>)> {
     let listener =
         TcpListener::bind(address).await.with_context(|| format!("serve.address {address} cannot be listened on"))?;
     let bound = listener.local_addr()?;
-    let routes = Router::new().route("/metrics", get(metrics)).with_state(shown).merge(
+    let mut routes = Router::new().route("/metrics", get(metrics)).with_state(shown).merge(
         Router::new()
             .route("/health", get(|State(health): State<Health>| async move { health.render() }))
             .with_state(health),
     );
+    if let Some(site) = site {
+        routes = routes.merge(nilometer_serve::router(site, bound.ip()));
+    }
     let server = tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "the metrics server ended");
+            tracing::error!(%error, "the server ended");
         }
     });
     Ok((bound, server))

@@ -33,7 +33,7 @@ pub use compaction::compact_store;
 pub use coverage::without_rows;
 pub use hindcast::{begin_where_forcing_does, hindcast};
 pub use intake::Mode;
-pub use operators::{Operation, alerts, operate};
+pub use operators::{Operation, alerts, operate, tokens};
 pub use publishing::{Publication, publish};
 pub use role_kind::RoleKind;
 pub use roles::rehearse;

@@ -9,6 +9,7 @@ use nilometer_engine::{Asked as _, now};
 use nilometer_ingest::{Action, OPERATOR};
 use nilometer_notify::{Alert, River, watch_list};
 use nilometer_schemas::{ActionKind, AlertKind, AlertState, Alerts, Contract, GaugeData, Level, Timestamp};
+use nilometer_serve::{ACCESS, Tokens};
 
 use crate::storage;
 
@@ -63,6 +64,18 @@ pub async fn operate(operation: Operation<'_>) -> Result<String> {
         action.action.name(),
         action.station
     ))
+}
+
+/// The tokens of a store. Where one is to be made the store may still be empty.
+///
+/// # Errors
+/// When the address is no store.
+pub async fn tokens(store: &str, to_make_one: bool) -> Result<Tokens> {
+    let place = match to_make_one {
+        true => storage::open(store)?,
+        false => storage::look(store, &[storage::LOG, storage::SNAPSHOTS, storage::ARCHIVE, ACCESS]).await?,
+    };
+    Ok(Tokens::of_store(place))
 }
 
 /// Stations of a river that are shown, unless all are asked for.

@@ -42,4 +42,6 @@ role_kinds! {
     Notify = "notify", Contract::Alert;
     /// the log becomes files and metrics
     Publish = "publish", Contract::Forecast;
+    /// the log becomes answers; each process has all partitions
+    Serve = "serve", Contract::Forecast;
 }

@@ -9,6 +9,7 @@ use nilometer_engine::{Clock, Log, Metrics, Partition, SharedLog, Snapshots};
 use nilometer_forecast::Packages;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::Contract;
+use nilometer_serve::Site;
 use object_store::ObjectStore;
 
 use crate::{
@@ -42,6 +43,8 @@ pub struct Roles {
     pub models: Packages,
     /// opened before the first partition is taken; none where this process does not forecast
     pub runtime: Option<Runtime>,
+    /// what is served; none where this process does not serve
+    pub site: Option<Site>,
     /// parts of the state that may begin anew
     pub accept_state_loss: Vec<String>,
 }

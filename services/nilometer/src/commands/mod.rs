@@ -14,7 +14,9 @@ mod snow;
 mod sources;
 mod state;
 mod store;
+mod subscribe;
 mod thresholds;
+mod token;
 mod topics;
 mod validate;
 mod verify;
@@ -63,6 +65,11 @@ pub enum Command {
     /// The topics of a log on Kafka (section log.kafka)
     #[command(subcommand)]
     Topics(topics::Arguments),
+    /// Print, or write to a file, what a service says from now on: forecasts, alerts and more, without a gap
+    Subscribe(subscribe::Arguments),
+    /// Who may ask the service: tokens, kept in the store as their SHA-256
+    #[command(subcommand)]
+    Token(token::Arguments),
     /// Model packages: which there are, what their cards say, whether golden vectors and physics hold
     #[command(subcommand)]
     Models(models::Arguments),
@@ -91,6 +98,8 @@ impl Command {
             Self::Store(arguments) => return store::run(arguments).await,
             Self::State(arguments) => return state::run(arguments).await,
             Self::Topics(arguments) => topics::run(arguments).await,
+            Self::Subscribe(arguments) => subscribe::run(arguments).await,
+            Self::Token(arguments) => token::run(arguments).await,
             Self::Models(arguments) => models::run(arguments).await,
         }?;
         Ok(ExitCode::SUCCESS)

@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod notify;
 pub mod publish;
 pub mod score;
+pub mod serve;
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -62,6 +63,7 @@ impl RoleEntry {
             RoleKind::Score => pipeline.forecast.score,
             RoleKind::Drought => pipeline.drought.is_some(),
             RoleKind::Notify => notify::is_asked_for(self.name, pipeline),
+            RoleKind::Serve => pipeline.serve.address.is_some(),
             _ => true,
         }
     }

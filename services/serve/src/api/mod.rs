@@ -1,0 +1,187 @@
+//! The API below `/api/v1`: an endpoint a function, the document of all made from them.
+
+pub(crate) mod alerts;
+pub(crate) mod forecast;
+mod models;
+mod readiness;
+mod readings;
+pub(crate) mod rows;
+pub(crate) mod stations;
+pub(crate) mod when;
+
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    body::{Body, to_bytes},
+    extract::{DefaultBodyLimit, Request, State},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tokio::sync::Semaphore;
+use twox_hash::XxHash64;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::{
+    Site,
+    access::{Access, operators, readers},
+    problem::Problem,
+    stream,
+};
+
+/// The longest body of a request, bytes.
+const LONGEST_BODY: usize = 64 << 10;
+/// Requests that are worked on at once; streams have their own limit.
+const AT_ONCE: usize = 256;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Nilometer",
+        description = "Flood and drought forecasts as they are issued, what they rest on and how good they were. Times are RFC 3339 in UTC, flows m³ s⁻¹. Forecasts are automatic, not official.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    modifiers(&TokenScheme),
+    servers((url = "/api/v1")),
+)]
+struct Api;
+
+/// How tokens are given.
+struct TokenScheme;
+
+impl Modify for TokenScheme {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The routes, by what they need.
+struct Routes {
+    reading: Router<Site>,
+    streaming: Router<Site>,
+    writing: Router<Site>,
+}
+
+/// Every route, and the document of all.
+fn routes_and_document() -> (Routes, Document) {
+    let (reading, read) = OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(stations::list))
+        .routes(routes!(stations::one))
+        .routes(routes!(forecast::one))
+        .routes(routes!(forecast::several))
+        .routes(routes!(forecast::foresight))
+        .routes(routes!(rows::of_station))
+        .routes(routes!(readings::several))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::handover))
+        .routes(routes!(models::in_force))
+        .split_for_parts();
+    let (streaming, streamed) =
+        OpenApiRouter::new().routes(routes!(stream::events)).routes(routes!(stream::web_socket)).split_for_parts();
+    let (writing, written) = OpenApiRouter::new().routes(routes!(alerts::act)).split_for_parts();
+    (Routes { reading, streaming, writing }, read.merge_from(streamed).merge_from(written))
+}
+
+/// The document of the API, OpenAPI 3.1.
+#[must_use]
+pub fn document() -> Document {
+    routes_and_document().1
+}
+
+/// The routes of the service. Its readiness needs no token, as what watches processes has none.
+pub(crate) fn router(site: Site, access: Access) -> Router {
+    let (Routes { reading, streaming, writing }, document) = routes_and_document();
+    let document = Arc::new(document);
+    let described = get(move || {
+        let document = document.clone();
+        async move { axum::Json(document.as_ref().clone()) }
+    });
+    let reading = reading
+        .route("/openapi.json", described)
+        .route("/asyncapi.json", get(stream::document))
+        .layer(Extension(Arc::<stations::Cached>::default()))
+        .layer(from_fn(conditional))
+        .merge(streaming)
+        .layer(from_fn_with_state(access.clone(), readers));
+    let writing = writing.layer(DefaultBodyLimit::max(LONGEST_BODY)).layer(from_fn_with_state(access, operators));
+    let in_hand = Arc::new(Semaphore::new(AT_ONCE));
+    let api =
+        reading.merge(writing).fallback(unknown).layer(from_fn(plain)).layer(from_fn_with_state(in_hand, limited));
+    Router::new().nest("/api/v1", api).route("/ready", get(readiness::ready)).with_state(site)
+}
+
+async fn unknown(request: Request) -> Problem {
+    Problem::not_found(format!("{} is no path of the API; GET /api/v1/openapi.json has all", request.uri().path()))
+}
+
+/// Refuses what is more than is worked on at once, rather than letting all wait.
+async fn limited(State(in_hand): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(_permit) = in_hand.try_acquire() else {
+        return Problem::too_many(format!("{AT_ONCE} requests are being worked on; accepted is to try again"))
+            .into_response();
+    };
+    next.run(request).await
+}
+
+/// Makes refusals of the framework, which are plain text, problems as all others are.
+async fn plain(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_text = content_type.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !(status.is_client_error() && is_text) {
+        return response;
+    }
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let said = to_bytes(response.into_body(), LONGEST_BODY).await.unwrap_or_default();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    let said = if said.is_empty() { "accepted is what GET /api/v1/openapi.json says".to_owned() } else { said };
+    let mut response = Problem::refused(status, said).into_response();
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// Gives answers a tag, and no body to who has it already.
+async fn conditional(request: Request, next: Next) -> Response {
+    let asks = matches!(*request.method(), Method::GET | Method::HEAD);
+    let known = request.headers().get(header::IF_NONE_MATCH).cloned();
+    let response = next.run(request).await;
+    if !asks || response.status() != StatusCode::OK {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // Answers are in memory by now.
+    let Ok(bytes) = to_bytes(body, usize::MAX).await else {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "").into_response();
+    };
+    let tag = format!("\"{:016x}\"", XxHash64::oneshot(0, &bytes));
+    let Ok(value) = HeaderValue::from_str(&tag) else { return Response::from_parts(parts, Body::from(bytes)) };
+    parts.headers.insert(header::ETAG, value);
+    parts.headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    parts.headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+    let is_known = |known: HeaderValue| {
+        known.to_str().is_ok_and(|known| {
+            known.split(',').any(|one| {
+                matches!(one.trim().trim_start_matches("W/"), "*") || one.trim().trim_start_matches("W/") == tag
+            })
+        })
+    };
+    if known.is_some_and(is_known) {
+        parts.status = StatusCode::NOT_MODIFIED;
+        parts.headers.remove(header::CONTENT_LENGTH);
+        return Response::from_parts(parts, Body::empty());
+    }
+    Response::from_parts(parts, Body::from(bytes))
+}

@@ -1,0 +1,87 @@
+//! Readings: what the gauges of several stations read, column by column, from memory.
+
+use arrow::array::Array as _;
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use nilometer_schemas::{Contract, Observations, Timestamp, Variable};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{forecast, rows, when::When};
+use crate::{Site, problem::Problem};
+
+/// Which stations, and since when.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Which {
+    /// identifiers, by commas; at most 200
+    #[param(example = "V3524010,V3515010")]
+    stations: String,
+    /// first time; a day before `to` where absent
+    from: Option<String>,
+    /// last time; the newest tick where absent
+    to: Option<String>,
+}
+
+/// What the gauge of one station read, column by column.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Readings {
+    /// identifier of the catchment
+    station: String,
+    /// ends of the periods, ascending
+    valid_time: Vec<When>,
+    /// discharge, m³ s⁻¹; null where a reading is missing
+    value: Vec<Option<f64>>,
+    /// QARTOD: 1 pass, 2 not evaluated, 3 suspect, 4 fail, 9 missing
+    flag: Vec<u8>,
+}
+
+/// Discharge of several stations at once, the newest of each time.
+#[utoipa::path(get, path = "/readings", tag = "rows", params(Which), responses(
+    (status = 200, description = "in the order that was asked for", body = Vec<Readings>),
+    (status = 400, description = "a parameter means nothing", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "no such station", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn several(
+    State(site): State<Site>,
+    Query(which): Query<Which>,
+) -> Result<Json<Vec<Readings>>, Problem> {
+    let to = match which.to.as_deref() {
+        Some(text) => rows::instant("to", text)?,
+        None => site.time().unwrap_or_default(),
+    };
+    let from = match which.from.as_deref() {
+        Some(text) => rows::instant("from", text)?,
+        None => to.plus_s(-86_400),
+    };
+    rows::ordered(from, to)?;
+    let mut all = Vec::new();
+    for id in forecast::some_stations(&site, &which.stations)? {
+        let found = rows::between(&site, Contract::Observation, id, from, to).await?;
+        let found = Observations::try_from(found).map_err(|error| Problem::internal(&error))?;
+        all.push(of_rows(id, &found));
+    }
+    Ok(Json(all))
+}
+
+fn of_rows(id: &str, rows: &Observations) -> Readings {
+    let mut readings = Readings { station: id.to_owned(), valid_time: Vec::new(), value: Vec::new(), flag: Vec::new() };
+    for row in (0..rows.len()).filter(|row| rows.variable().value(*row) == Variable::Discharge.name()) {
+        let time = When(Timestamp(rows.valid_time().value(row)));
+        let value = rows.value().is_valid(row).then(|| rows.value().value(row));
+        let flag = rows.flag().value(row);
+        // A correction comes behind what it corrects.
+        if readings.valid_time.last() == Some(&time) {
+            readings.value.pop();
+            readings.flag.pop();
+        } else {
+            readings.valid_time.push(time);
+        }
+        readings.value.push(value);
+        readings.flag.push(flag);
+    }
+    readings
+}

@@ -1,0 +1,56 @@
+//! Serve: the service that people and programs ask. It follows the log and holds its newest part in memory; what is older comes from the archive.
+//!
+//! ```text
+//!                              ┌─▶ /api/v1: stations, forecasts, rows, alerts, models
+//! log ─▶ role ─▶ Site: tails ──┼─▶ /api/v1/events: server-sent events, WebSocket, with resume
+//!                newest        ├─▶ /: the page
+//!                              └─▶ /ready
+//! archive ──── what is older ──▶ rows of a station
+//! POST /api/v1/alerts/…  ──▶ store: operator/ ──▶ the next tick of ingest ──▶ operator.v1
+//! ```
+//!
+//! Invariants:
+//! - the newest forecast is answered from memory alone;
+//! - memory is bounded by `serve.memory_mib`, and a slow client holds none of it;
+//! - nothing is written without a token of scope `operate`; nothing is written to the log, only to the store, as `nilometer alerts` does;
+//! - the role holds up nothing: retention does not wait for it, and it keeps no snapshot.
+
+#![allow(unused_qualifications, reason = "the macro of utoipa writes them")]
+
+mod access;
+mod answer;
+mod api;
+mod newest;
+mod page;
+mod problem;
+mod role;
+mod site;
+mod stream;
+mod tail;
+
+use std::net::IpAddr;
+
+use axum::Router;
+use nilometer_engine::LogError;
+
+pub use access::{ACCESS, AccessError, Scope, Token, Tokens};
+pub use api::document;
+pub use role::{Dependencies, run};
+pub use site::Site;
+
+/// Why the role cannot go on. A request that fails is never a reason.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// the log failed
+    #[error("the log cannot be read")]
+    Log(#[from] LogError),
+}
+
+/// Every route of the service. `listening` is where it is reached: reading needs a token unless that is this machine alone, or the definition
+/// opens it.
+pub fn router(site: Site, listening: IpAddr) -> Router {
+    let options = &site.pipeline().serve;
+    let reading_is_open = listening.is_loopback() || options.open;
+    let tokens = Tokens::of_store(site.store().clone());
+    api::router(site, access::Access::new(tokens, reading_is_open)).merge(page::router())
+}

@@ -1,0 +1,178 @@
+//! Newest: what is known last of each station, also where it is older than what memory keeps.
+
+use std::collections::{BTreeMap, HashMap};
+
+use arrow::array::{Array as _, RecordBatch};
+use nilometer_notify::Alert;
+use nilometer_schemas::{AlertKind, Alerts, Contract, Droughts, GaugeData, Models, Observations, Timestamp, Variable};
+
+/// A reading and the one before it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Reading {
+    pub(crate) valid_time: Timestamp,
+    pub(crate) value: f64,
+    before: Option<(Timestamp, f64)>,
+}
+
+impl Reading {
+    /// How fast it rises from the reading before, m³ s⁻¹ an hour.
+    pub(crate) fn rise_per_h(&self) -> Option<f64> {
+        let (time, value) = self.before?;
+        let seconds = self.valid_time.seconds_since(time);
+        (seconds > 0).then(|| (self.value - value) * 3_600.0 / seconds as f64)
+    }
+}
+
+/// What of a drought is known last.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Dryness {
+    pub(crate) valid_time: Timestamp,
+    pub(crate) class: Option<String>,
+    pub(crate) percentile: Option<f64>,
+}
+
+/// A model that is in force.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Force {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) weights_sha256: String,
+    pub(crate) package_sha256: String,
+    pub(crate) weight: f64,
+    pub(crate) reason: String,
+    pub(crate) author: String,
+    pub(crate) announcement: u64,
+    pub(crate) since: Timestamp,
+}
+
+/// The newest of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    /// discharge by station
+    readings: HashMap<String, Reading>,
+    /// streamflow by catchment
+    droughts: HashMap<String, Dryness>,
+    /// by station, then by kind and threshold
+    alerts: BTreeMap<String, BTreeMap<(AlertKind, String), Alert>>,
+    models: Vec<Force>,
+    /// newest watermark of the forecasts
+    time: Option<Timestamp>,
+}
+
+impl Newest {
+    /// Takes the accepted rows of a message.
+    pub(crate) fn take(&mut self, contract: Contract, time: Timestamp, rows: &RecordBatch) {
+        match contract {
+            Contract::Observation => drop(Observations::try_from(rows.clone()).map(|rows| self.read(&rows))),
+            Contract::Drought => drop(Droughts::try_from(rows.clone()).map(|rows| self.dry(&rows))),
+            Contract::Alert => drop(Alerts::try_from(rows.clone()).map(|rows| self.alert(&rows))),
+            Contract::Model => drop(Models::try_from(rows.clone()).map(|rows| self.force(&rows, time))),
+            _ => {}
+        }
+    }
+
+    /// Takes the watermark of a message of forecasts.
+    pub(crate) fn reach(&mut self, time: Timestamp) {
+        self.time = self.time.max(Some(time));
+    }
+
+    /// The newest tick that has been forecast.
+    pub(crate) const fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+
+    /// The newest discharge of a station.
+    pub(crate) fn reading(&self, station: &str) -> Option<Reading> {
+        self.readings.get(station).copied()
+    }
+
+    /// The newest drought of a catchment.
+    pub(crate) fn dryness(&self, catchment: &str) -> Option<&Dryness> {
+        self.droughts.get(catchment)
+    }
+
+    /// Every newest row of the alerts of a station.
+    pub(crate) fn alerts_of(&self, station: &str) -> impl Iterator<Item = &Alert> {
+        self.alerts.get(station).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Every newest row of an alert, by station.
+    pub(crate) fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.values().flat_map(BTreeMap::values)
+    }
+
+    /// What the gauge of a station delivers.
+    pub(crate) fn data_of(&self, station: &str) -> Option<GaugeData> {
+        let newest = self.alerts_of(station).filter(|alert| alert.data.is_some()).max_by_key(|alert| alert.time);
+        newest.and_then(|alert| alert.data)
+    }
+
+    /// The models in force.
+    pub(crate) fn models(&self) -> &[Force] {
+        &self.models
+    }
+
+    fn read(&mut self, rows: &Observations) {
+        for row in (0..rows.len()).filter(|row| rows.value().is_valid(*row)) {
+            if rows.variable().value(row) != Variable::Discharge.name() {
+                continue;
+            }
+            let (valid_time, value) = (Timestamp(rows.valid_time().value(row)), rows.value().value(row));
+            let station = rows.station().value(row);
+            match self.readings.get_mut(station) {
+                Some(known) if valid_time > known.valid_time => {
+                    *known = Reading { valid_time, value, before: Some((known.valid_time, known.value)) };
+                }
+                // A correction of the newest.
+                Some(known) if valid_time == known.valid_time => known.value = value,
+                Some(_) => {}
+                None => drop(self.readings.insert(station.to_owned(), Reading { valid_time, value, before: None })),
+            }
+        }
+    }
+
+    fn dry(&mut self, rows: &Droughts) {
+        for row in (0..rows.len()).filter(|row| rows.index().value(*row) == "streamflow") {
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            let catchment = rows.catchment().value(row);
+            if self.droughts.get(catchment).is_some_and(|known| known.valid_time > valid_time) {
+                continue;
+            }
+            let class = rows.class().is_valid(row).then(|| rows.class().value(row).to_owned());
+            let percentile = rows.percentile().is_valid(row).then(|| rows.percentile().value(row));
+            self.droughts.insert(catchment.to_owned(), Dryness { valid_time, class, percentile });
+        }
+    }
+
+    fn alert(&mut self, rows: &Alerts) {
+        for alert in Alert::of_rows(rows) {
+            let of_station = self.alerts.entry(alert.station.clone()).or_default();
+            let key = (alert.kind, alert.threshold.clone());
+            let newer = |known: &Alert| (known.time, known.revision) <= (alert.time, alert.revision);
+            if of_station.get(&key).is_none_or(newer) {
+                of_station.insert(key, alert);
+            }
+        }
+    }
+
+    fn force(&mut self, rows: &Models, since: Timestamp) {
+        let newest = (0..rows.len()).map(|row| rows.announcement().value(row)).max().unwrap_or(0);
+        if self.models.first().is_some_and(|known| known.announcement > newest) {
+            return;
+        }
+        self.models = (0..rows.len())
+            .filter(|row| rows.announcement().value(*row) == newest)
+            .map(|row| Force {
+                name: rows.name().value(row).to_owned(),
+                version: rows.version().value(row).to_owned(),
+                weights_sha256: rows.weights_sha256().value(row).to_owned(),
+                package_sha256: rows.package_sha256().value(row).to_owned(),
+                weight: rows.weight().value(row),
+                reason: rows.reason().value(row).to_owned(),
+                author: rows.author().value(row).to_owned(),
+                announcement: newest,
+                since,
+            })
+            .collect();
+    }
+}

@@ -1,0 +1,226 @@
+//! Site: everything that is served, in memory, and where the rest lies.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use nilometer_definitions::{Catchment, Partitioning, Pipeline};
+use nilometer_engine::{Partition, Record};
+use nilometer_schemas::{Contract, SchemaError, Timestamp};
+use object_store::ObjectStore;
+use tokio::sync::{Semaphore, broadcast};
+
+use crate::{newest::Newest, problem::Problem, stream::CLIENTS, tail::Tail};
+
+/// The topics that are followed.
+pub(crate) const FOLLOWED: [Contract; 12] = [
+    Contract::Observation,
+    Contract::Forcing,
+    Contract::Model,
+    Contract::Forecast,
+    Contract::Event,
+    Contract::Alert,
+    Contract::Operator,
+    Contract::Drought,
+    Contract::DroughtOutlook,
+    Contract::State,
+    Contract::Analysis,
+    Contract::Score,
+];
+
+/// Messages that a stream client may be behind before it is cut.
+const BEHIND: usize = 1_024;
+
+/// A message that stream clients may want. It says where the message is, and keeps nothing in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arrival {
+    pub(crate) partition: Partition,
+    pub(crate) position: u64,
+}
+
+/// Everything that is served. Cheap to clone.
+#[derive(Clone)]
+pub struct Site {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pipeline: Pipeline,
+    parts: Partitioning,
+    by_id: HashMap<String, usize>,
+    partitions: BTreeMap<u32, Part>,
+    store: Arc<dyn ObjectStore>,
+    archive: Arc<dyn ObjectStore>,
+    arrivals: broadcast::Sender<Arrival>,
+    /// of those that listen
+    places: Arc<Semaphore>,
+    /// rises with every message
+    version: AtomicU64,
+}
+
+/// One partition in memory.
+struct Part {
+    tails: BTreeMap<Contract, RwLock<Tail>>,
+    newest: RwLock<Newest>,
+    /// topics that have not been read to where they ended at the start
+    behind: RwLock<BTreeSet<Contract>>,
+}
+
+impl Site {
+    /// Nothing read yet. `store` is what the pipeline runs on, `archive` its archive.
+    #[must_use]
+    pub fn new(pipeline: &Pipeline, store: Arc<dyn ObjectStore>, archive: Arc<dyn ObjectStore>) -> Self {
+        let parts = Partitioning::new(pipeline);
+        let keep_s = pipeline.serve.memory.seconds();
+        let numbers: Vec<u32> = parts.numbers().collect();
+        // Half for forecasts, which are most of it, the other half for all else.
+        let whole = (pipeline.serve.memory_mib << 20) / numbers.len().max(1);
+        let tail = |contract| {
+            let bytes = if contract == Contract::Forecast { whole / 2 } else { whole / 2 / (FOLLOWED.len() - 1) };
+            (contract, RwLock::new(Tail::new(contract, keep_s, bytes)))
+        };
+        let part = |number| {
+            let part = Part {
+                tails: FOLLOWED.into_iter().map(tail).collect(),
+                newest: RwLock::default(),
+                behind: RwLock::new(FOLLOWED.into()),
+            };
+            (number, part)
+        };
+        let by_id = pipeline.catchments.iter().enumerate().map(|(at, catchment)| (catchment.id.clone(), at)).collect();
+        let inner = Inner {
+            by_id,
+            partitions: numbers.into_iter().map(part).collect(),
+            parts,
+            pipeline: pipeline.clone(),
+            store,
+            archive,
+            arrivals: broadcast::channel(BEHIND).0,
+            places: Arc::new(Semaphore::new(CLIENTS)),
+            version: AtomicU64::new(0),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.inner.pipeline
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner.store
+    }
+
+    pub(crate) fn archive(&self) -> &Arc<dyn ObjectStore> {
+        &self.inner.archive
+    }
+
+    /// Rises with every message that is taken.
+    pub(crate) fn version(&self) -> u64 {
+        self.inner.version.load(Ordering::Acquire)
+    }
+
+    /// The catchment of an identifier.
+    pub(crate) fn catchment(&self, id: &str) -> Result<&Catchment, Problem> {
+        let at = self.inner.by_id.get(id).ok_or_else(|| {
+            let some: Vec<&str> = self.inner.pipeline.catchments.iter().take(5).map(|c| c.id.as_str()).collect();
+            Problem::not_found(format!("no station {id}; there are {}, …: GET /api/v1/stations", some.join(", ")))
+        })?;
+        Ok(&self.inner.pipeline.catchments[*at])
+    }
+
+    /// Numbers of the partitions.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
+        self.inner.partitions.keys().copied()
+    }
+
+    /// The partition of a catchment.
+    pub(crate) fn number_of(&self, catchment: &str) -> u32 {
+        self.inner.parts.of_catchment(catchment)
+    }
+
+    /// The newest messages of a topic's partition; none where it is not followed.
+    pub(crate) fn tail(&self, partition: Partition) -> Option<RwLockReadGuard<'_, Tail>> {
+        let tail = self.inner.partitions.get(&partition.number)?.tails.get(&partition.contract)?;
+        Some(tail.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What is known last of the stations of a partition.
+    pub(crate) fn newest(&self, number: u32) -> Option<RwLockReadGuard<'_, Newest>> {
+        Some(self.inner.partitions.get(&number)?.newest.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The newest tick that has been forecast anywhere.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        self.numbers().filter_map(|number| self.newest(number)?.time()).max()
+    }
+
+    /// Places of those that listen.
+    pub(crate) fn places(&self) -> &Arc<Semaphore> {
+        &self.inner.places
+    }
+
+    /// Messages from now on.
+    pub(crate) fn arrivals(&self) -> broadcast::Receiver<Arrival> {
+        self.inner.arrivals.subscribe()
+    }
+
+    /// The topics that have not been read to where they ended at the start.
+    pub(crate) fn behind(&self) -> BTreeSet<Contract> {
+        let of = |part: &Part| part.behind.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.inner.partitions.values().flat_map(of).collect()
+    }
+
+    /// Bytes of what is in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let of = |part: &Part| -> usize {
+            part.tails.values().map(|tail| tail.read().unwrap_or_else(PoisonError::into_inner).bytes()).sum()
+        };
+        self.inner.partitions.values().map(of).sum()
+    }
+
+    /// Says that a topic has been read to where it ended at the start.
+    pub(crate) fn caught_up(&self, partition: Partition) {
+        if let Some(part) = self.inner.partitions.get(&partition.number) {
+            part.behind.write().unwrap_or_else(PoisonError::into_inner).remove(&partition.contract);
+        }
+    }
+
+    /// Takes the next message of a topic.
+    pub(crate) fn take(&self, partition: Partition, record: Record) -> Result<(), SchemaError> {
+        let Some(part) = self.inner.partitions.get(&partition.number) else { return Ok(()) };
+        let Some(tail) = part.tails.get(&partition.contract) else { return Ok(()) };
+        let time = record.time;
+        let held = tail.write().unwrap_or_else(PoisonError::into_inner).take(record)?;
+        {
+            let mut newest = part.newest.write().unwrap_or_else(PoisonError::into_inner);
+            if partition.contract == Contract::Forecast {
+                newest.reach(time);
+            }
+            if let Some(held) = &held {
+                newest.take(partition.contract, time, &held.batch);
+            }
+        }
+        self.inner.version.fetch_add(1, Ordering::AcqRel);
+        if let Some(held) = held {
+            // There may be no listener.
+            let _ = self.inner.arrivals.send(Arrival { partition, position: held.position });
+        }
+        Ok(())
+    }
+
+    /// Takes alerts of the archive: one that stands may be older than what the log has kept.
+    pub(crate) fn take_archived(&self, rows: &arrow::array::RecordBatch) {
+        for (number, part) in &self.inner.partitions {
+            let mine = nilometer_schemas::Alerts::try_from(rows.clone()).ok();
+            if mine
+                .is_some_and(|rows| (0..rows.len()).any(|row| self.number_of(rows.catchment().value(row)) == *number))
+            {
+                part.newest.write().unwrap_or_else(PoisonError::into_inner).take(Contract::Alert, Timestamp(0), rows);
+            }
+        }
+    }
+}
