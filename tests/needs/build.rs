@@ -20,6 +20,7 @@ fn main() -> io::Result<()> {
         ("s3", s3(&root)?),
         ("receivers", receivers(&root)?),
         ("page", page(&root)?),
+        ("clients", clients(&root)?),
         ("camels", camels(&root)),
         ("wres", wres(&root)),
         ("small_disk", small_disk()),
@@ -84,6 +85,13 @@ fn page(root: &Path) -> io::Result<Lack> {
         && ["chromium", "chromium-browser"].iter().any(|name| succeeds(Command::new(name).arg("--version")))
         && succeeds(Command::new("node").arg("--version"));
     Ok((!there).then(|| "a browser is absent; run ops/page fetch, which says what it needs".to_owned()))
+}
+
+/// Clients of the service that others have written.
+fn clients(root: &Path) -> io::Result<Lack> {
+    let version = of_script(&root.join("ops/clients"), "CLIENTS")?;
+    let there = fetched(&root.join(".cache/clients"), &[&format!("{version}/.complete")]);
+    Ok((!there).then(|| "clients of the service are absent; run ops/clients fetch".to_owned()))
 }
 
 fn camels(root: &Path) -> Lack {

@@ -1,6 +1,10 @@
 //! The sections of a definition that are not a connector's or a check's own.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use nilometer_engine::{CatchUp, KafkaOptions};
 use nilometer_packages::{Attribute, Provider};
@@ -304,11 +308,24 @@ pub struct ServeOptions {
     pub memory_mib: usize,
     /// whether reading needs no token where `address` is reached from other machines; on this machine alone it never does
     pub open: bool,
+    /// certificates of the address, the server's first, as PEM: with them and the key all is answered over TLS, 1.2 or 1.3
+    pub certificate: Option<PathBuf>,
+    /// private key of the certificate, as PEM
+    pub key: Option<PathBuf>,
+}
+
+impl ServeOptions {
+    /// The files of TLS, where both are named.
+    #[must_use]
+    pub fn tls(&self) -> Option<(&Path, &Path)> {
+        self.certificate.as_deref().zip(self.key.as_deref())
+    }
 }
 
 impl Default for ServeOptions {
     fn default() -> Self {
-        Self { address: None, memory: Span::from_seconds(2 * 86_400), memory_mib: 512, open: false }
+        let memory = Span::from_seconds(2 * 86_400);
+        Self { address: None, memory, memory_mib: 512, open: false, certificate: None, key: None }
     }
 }
 

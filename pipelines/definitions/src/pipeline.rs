@@ -22,8 +22,17 @@ use crate::{
 };
 
 /// Keys whose value is a path. In the file they are relative to the file; overridden, to the working folder.
-const PATHS: [&str; 7] =
-    ["data", "network.flow_directions", "stations.path", "source.path", "model.package", "model.library", "log.store"];
+const PATHS: [&str; 9] = [
+    "data",
+    "network.flow_directions",
+    "stations.path",
+    "source.path",
+    "model.package",
+    "model.library",
+    "log.store",
+    "serve.certificate",
+    "serve.key",
+];
 /// Sections whose value may be one word, and the key that it is.
 const SHORT: [(&str, &str); 1] = [("model", "model.package")];
 
@@ -143,6 +152,7 @@ impl Pipeline {
         let alerts: AlertOptions = reader.optional("alerts");
         let operations: OperationsOptions = reader.optional("operations");
         let serve: ServeOptions = reader.optional("serve");
+        checks::serve(&serve, &mut problems);
         for key in table.keys() {
             problems.push(Problem { path: key.clone(), message: "unknown key".to_owned() });
         }

@@ -145,10 +145,12 @@ impl Run {
         let server = match roles.pipeline.serve.address {
             Some(address) => {
                 let shown = roles.exposition.clone();
-                let (bound, server) = http::serve(address, shown, health.clone(), roles.site.clone()).await?;
-                tracing::info!("metrics at http://{bound}/metrics, health at http://{bound}/health");
+                let options = &roles.pipeline.serve;
+                let (bound, server) = http::serve(address, options, shown, health.clone(), roles.site.clone()).await?;
+                let place = format!("{}://{bound}", if options.tls().is_some() { "https" } else { "http" });
+                tracing::info!("metrics at {place}/metrics, health at {place}/health");
                 if roles.site.is_some() {
-                    tracing::info!("the page at http://{bound}/, the service at http://{bound}/api/v1/openapi.json");
+                    tracing::info!("the page at {place}/, the service at {place}/api/v1/openapi.json");
                 }
                 Some(server)
             }

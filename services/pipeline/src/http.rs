@@ -7,6 +7,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum_server::tls_rustls::RustlsConfig;
+use nilometer_definitions::ServeOptions;
 use nilometer_serve::Site;
 use prometheus::TextEncoder;
 use serde::Serialize;
@@ -61,12 +63,14 @@ impl Health {
     }
 }
 
-/// Serves until the process ends. Returns where it listens, which tells the port when 0 was asked for.
+/// Serves at `address` until the process ends, over TLS where the options name its files. Returns where it listens, which tells the port when 0 was
+/// asked for.
 ///
 /// # Errors
-/// When the address cannot be listened on.
+/// When the address cannot be listened on, or a file of TLS cannot be used.
 pub async fn serve(
     address: SocketAddr,
+    options: &ServeOptions,
     shown: Exposition,
     health: Health,
     site: Option<Site>,
@@ -82,11 +86,18 @@ pub async fn serve(
     if let Some(site) = site {
         routes = routes.merge(nilometer_serve::router(site, bound.ip()));
     }
-    let server = tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, routes).await {
-            tracing::error!(%error, "the server ended");
+    let ended = |error: std::io::Error| tracing::error!(%error, "the server ended");
+    let server = match options.tls() {
+        None => tokio::spawn(async move { axum::serve(listener, routes).await.unwrap_or_else(ended) }),
+        Some((certificate, key)) => {
+            let config = RustlsConfig::from_pem_file(certificate, key).await.with_context(|| {
+                let (certificate, key) = (certificate.display(), key.display());
+                format!("serve.certificate {certificate} and serve.key {key} cannot be used; accepted are certificates and their private key, in PEM")
+            })?;
+            let server = axum_server::from_tcp_rustls(listener.into_std()?, config)?;
+            tokio::spawn(async move { server.serve(routes.into_make_service()).await.unwrap_or_else(ended) })
         }
-    });
+    };
     Ok((bound, server))
 }
 

@@ -1,7 +1,7 @@
 //! Serve: the service that people and programs ask. It follows the log and holds its newest part in memory; what is older comes from the archive.
 //!
 //! ```text
-//!                              ┌─▶ /api/v1: stations, forecasts, rows, alerts, models
+//!                              ┌─▶ /api/v1: stations, forecasts, rows, alerts, models; /edr, /FewsWebServices: the same by standards
 //! log ─▶ role ─▶ Site: tails ──┼─▶ /api/v1/events: server-sent events, WebSocket, with resume
 //!                newest        ├─▶ /: the page
 //!                              └─▶ /ready
@@ -25,6 +25,7 @@ mod page;
 mod problem;
 mod role;
 mod site;
+mod standards;
 mod stream;
 mod tail;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{DroughtOptions, ForecastOptions, LogOptions, ModelOptions, Problem, TimeOptions};
+use crate::{DroughtOptions, ForecastOptions, LogOptions, ModelOptions, Problem, ServeOptions, TimeOptions};
 
 /// More would be more threads and connections than a machine takes.
 const MOST_PARTITIONS: u32 = 256;
@@ -80,6 +80,30 @@ pub(crate) fn time(
         if span.seconds() < smallest || span.seconds() % unit != 0 {
             say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
         }
+    }
+}
+
+pub(crate) fn serve(serve: &ServeOptions, problems: &mut Vec<Problem>) {
+    let mut say = |key: &str, message: String| problems.push(Problem { path: format!("serve.{key}"), message });
+    match (&serve.certificate, &serve.key) {
+        (Some(_), None) => {
+            say("key", "is missing beside the certificate; accepted is the file of its private key".to_owned())
+        }
+        (None, Some(_)) => {
+            say("certificate", "is missing beside the key; accepted is the file of certificates".to_owned())
+        }
+        _ => {}
+    }
+    for (key, file) in [("certificate", &serve.certificate), ("key", &serve.key)] {
+        if let Some(file) = file.as_ref().filter(|file| !file.is_file()) {
+            say(key, format!("is {}, which is no file; accepted is one in PEM", file.display()));
+        }
+    }
+    if serve.memory.seconds() <= 0 {
+        say("memory", format!("is {}; accepted is above 0s", serve.memory));
+    }
+    if !(16..=1 << 20).contains(&serve.memory_mib) {
+        say("memory_mib", format!("is {}; accepted is 16 to {}", serve.memory_mib, 1 << 20));
     }
 }
 

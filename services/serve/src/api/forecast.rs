@@ -103,6 +103,10 @@ pub(crate) async fn one(
     let format = Format::of(which.f.as_deref(), &headers)?;
     site.catchment(&id)?;
     let levels = levels(which.quantiles.as_deref())?;
+    let members = which.members.unwrap_or(0);
+    if members > 1 {
+        return Err(Problem::bad_request(format!("members is {members}; accepted is 0 or 1")));
+    }
     let forecasts = match which.issue.as_deref() {
         None | Some("latest") => newest(&site, &id).ok_or_else(|| {
             Problem::not_found(format!("no forecast of {id} yet; the first comes with its first issue"))
@@ -113,7 +117,7 @@ pub(crate) async fn one(
         return answer::rows(format, Contract::Forecast, forecasts.batch());
     }
     let events = events_of(&site, &id, Timestamp(forecasts.issue_time().value(0))).await?;
-    let document = document(&id, &forecasts, events.as_ref(), &levels, which.members == Some(1));
+    let document = document(&id, &forecasts, events.as_ref(), &levels, members == 1);
     Ok(Json(document).into_response())
 }
 
@@ -212,7 +216,7 @@ fn last_issue(rows: RecordBatch) -> Option<Forecasts> {
 }
 
 /// The forecast of an issue: the last that was made of it.
-async fn issued(site: &Site, catchment: &str, issue: Timestamp) -> Result<Forecasts, Problem> {
+pub(crate) async fn issued(site: &Site, catchment: &str, issue: Timestamp) -> Result<Forecasts, Problem> {
     let in_memory = site.tail(Partition::new(Contract::Forecast, site.number_of(catchment))).and_then(|tail| {
         tail.newest_first().filter_map(|held| held.of(catchment)).find_map(|rows| {
             let of_issue = rows::only(&rows, "issue_time", issue..=issue).ok()?;

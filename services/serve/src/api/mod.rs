@@ -35,6 +35,7 @@ use crate::{
     Site,
     access::{Access, operators, readers},
     problem::Problem,
+    standards::{edr, fews},
     stream,
 };
 
@@ -106,6 +107,12 @@ pub(crate) fn router(site: Site, access: Access) -> Router {
         let document = document.clone();
         async move { axum::Json(document.as_ref().clone()) }
     });
+    let standards = Router::new()
+        .nest("/edr", edr::router())
+        .route("/edr/", get(edr::landing))
+        .nest("/FewsWebServices/rest/fewspiservice/v1", fews::router())
+        .layer(from_fn(conditional))
+        .layer(from_fn_with_state(access.clone(), readers));
     let reading = reading
         .route("/openapi.json", described)
         .route("/asyncapi.json", get(stream::document))
@@ -115,13 +122,28 @@ pub(crate) fn router(site: Site, access: Access) -> Router {
         .layer(from_fn_with_state(access.clone(), readers));
     let writing = writing.layer(DefaultBodyLimit::max(LONGEST_BODY)).layer(from_fn_with_state(access, operators));
     let in_hand = Arc::new(Semaphore::new(AT_ONCE));
-    let api =
-        reading.merge(writing).fallback(unknown).layer(from_fn(plain)).layer(from_fn_with_state(in_hand, limited));
-    Router::new().nest("/api/v1", api).route("/ready", get(readiness::ready)).with_state(site)
+    let api = reading.merge(writing).fallback(unknown);
+    Router::new()
+        .nest("/api/v1", api)
+        .merge(standards)
+        .layer(from_fn(hosted))
+        .layer(from_fn(plain))
+        .layer(from_fn_with_state(in_hand, limited))
+        .route("/ready", get(readiness::ready))
+        .with_state(site)
 }
 
 async fn unknown(request: Request) -> Problem {
     Problem::not_found(format!("{} is no path of the API; GET /api/v1/openapi.json has all", request.uri().path()))
+}
+
+/// HTTP/2 has the host in the address of the request, where answers do not look.
+async fn hosted(mut request: Request, next: Next) -> Response {
+    let authority = request.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = authority {
+        request.headers_mut().entry(header::HOST).or_insert(host);
+    }
+    next.run(request).await
 }
 
 /// Refuses what is more than is worked on at once, rather than letting all wait.
