@@ -11,7 +11,7 @@ import { chromium } from "playwright-core";
 const [, , service, token, folder, silent] = process.argv;
 mkdirSync(folder, { recursive: true });
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 let passed = 0, failed = 0;
 
 async function test(name, body, options = {}) {

@@ -32,6 +32,12 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     match std::env::var("PART").as_deref() {
         Ok("latest") => runtime.block_on(latest()),
+        // For who wants to look at a page of so many.
+        Ok("hold") => runtime.block_on(async {
+            let (address, _stop) = many().await;
+            println!("http://{address}/");
+            std::future::pending::<()>().await;
+        }),
         Ok(stalled) => runtime.block_on(streams(stalled.parse().unwrap())),
         Err(_) => {
             for part in ["latest", "0", "10"] {
@@ -138,16 +144,23 @@ async fn request(stream: &mut BufReader<TcpStream>, path: &str) -> Vec<u8> {
     body
 }
 
-async fn latest() {
-    const STATIONS: usize = 10_000;
-    const REQUESTS: usize = 5_000;
+const STATIONS: usize = 10_000;
+
+/// A service of many stations.
+async fn many() -> (SocketAddr, Stop) {
     let pipeline = pipeline(STATIONS);
     let log = Arc::new(EmbeddedLog::new(Arc::new(InMemory::new()), "log", &Metrics::unregistered()));
     for issue in 1..=3 {
         append(&log, 0..STATIONS, issue * HOUR, "1").await;
     }
-    let begun = Instant::now();
     let (_, address, stop) = serve(&pipeline, log).await;
+    (address, stop)
+}
+
+async fn latest() {
+    const REQUESTS: usize = 5_000;
+    let (address, stop) = many().await;
+    let begun = Instant::now();
     let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
     while !String::from_utf8_lossy(&request(&mut stream, "/ready").await).contains("\"log\":true") {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -21,6 +21,7 @@ use axum::{
     routing::get,
 };
 use tokio::sync::Semaphore;
+use tower_http::{CompressionLevel, compression::CompressionLayer};
 use twox_hash::XxHash64;
 use utoipa::{
     Modify, OpenApi,
@@ -107,17 +108,20 @@ pub(crate) fn router(site: Site, access: Access) -> Router {
         let document = document.clone();
         async move { axum::Json(document.as_ref().clone()) }
     });
+    let packed = CompressionLayer::new().quality(CompressionLevel::Fastest);
     let standards = Router::new()
         .nest("/edr", edr::router())
         .route("/edr/", get(edr::landing))
         .nest("/FewsWebServices/rest/fewspiservice/v1", fews::router())
         .layer(from_fn(conditional))
+        .layer(packed.clone())
         .layer(from_fn_with_state(access.clone(), readers));
     let reading = reading
         .route("/openapi.json", described)
         .route("/asyncapi.json", get(stream::document))
         .layer(Extension(Arc::<stations::Cached>::default()))
         .layer(from_fn(conditional))
+        .layer(packed)
         .merge(streaming)
         .layer(from_fn_with_state(access.clone(), readers));
     let writing = writing.layer(DefaultBodyLimit::max(LONGEST_BODY)).layer(from_fn_with_state(access, operators));
