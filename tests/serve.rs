@@ -123,6 +123,7 @@ fn what_is_answered_is_what_was_issued_in_every_format() {
         ("/stations?colour=red", 400, "colour"),
         ("/events?topics=rumour", 400, "forecast"),
         ("/events?from=x9", 400, "f0:128734"),
+        ("/stations/V3524010/forecasts?from=2013-11-04&to=2014-11-04", 400, "up to 31 days"),
     ] {
         let answer = service.get(path);
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.text());
@@ -201,7 +202,7 @@ fn a_stream_that_breaks_goes_on_behind_what_was_heard() {
         service.listen("/events?topics=alert&severity_min=warning&from=a0:-1", None, |events| !events.is_empty());
     assert_eq!(urgent[0].data["rows"][0]["state"], "warning");
     // An id of another log is more than there is.
-    let ahead = service.listen("/events?topics=alert&from=a0:99999", None, |events| !events.is_empty());
+    let ahead = service.listen("/events?topics=alert&from=a0:9223372036854775807", None, |events| !events.is_empty());
     assert_eq!((ahead[0].name.as_str(), &ahead[0].data["reason"]), ("reset", &json!("ahead")));
     service.process.signal("TERM");
     service.process.end();

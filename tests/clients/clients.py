@@ -119,11 +119,11 @@ def sse():
         headers = {"Last-Event-ID": last} if last else {}
         parameters = {"topics": "forecast", "station": STATION} | ({} if last else {"from": "f0:20"})
         with connect_sse(client, "GET", "/api/v1/events", params=parameters, headers=headers) as source:
-            events = source.iter_sse()
+            events = (event for event in source.iter_sse() if event.event == "forecast")
             return [next(events) for _ in range(number)]
 
-    whole = [(event.id, json.loads(event.data)["issue_time"]) for event in first(12) if event.event == "forecast"]
-    begin = [(event.id, json.loads(event.data)["issue_time"]) for event in first(6) if event.event == "forecast"]
+    whole = [(event.id, json.loads(event.data)["issue_time"]) for event in first(12)]
+    begin = [(event.id, json.loads(event.data)["issue_time"]) for event in first(6)]
     rest = [(event.id, json.loads(event.data)["issue_time"]) for event in first(6, begin[-1][0])]
     assert begin + rest[: len(whole) - len(begin)] == whole
 

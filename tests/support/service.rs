@@ -127,13 +127,15 @@ pub struct Event {
 }
 
 impl Event {
-    /// None where a block is only a sign of life.
+    /// None where a block is a sign of life, or says where the client stands.
     fn of(block: &str) -> Option<Self> {
         let field = |name: &str| {
             let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))?;
             Some(line.to_owned())
         };
-        Some(Self { name: field("event")?, id: field("id"), data: serde_json::from_str(&field("data")?).unwrap() })
+        // Where the client stands is no news.
+        let name = field("event").filter(|name| name != "position")?;
+        Some(Self { name, id: field("id"), data: serde_json::from_str(&field("data")?).unwrap() })
     }
 
     /// Of a line of `nilometer subscribe`.

@@ -29,6 +29,8 @@ use crate::problem::Problem;
 pub const ACCESS: &str = "access";
 /// What every token begins with, so that a leaked one is found.
 const PREFIX: &str = "nilometer_";
+/// How long a token may hold: ten years.
+const LONGEST_S: i64 = 3_653 * 86_400;
 /// How long what was read of the store holds: a token that is revoked is refused that much later.
 const HOLDS: Duration = Duration::from_secs(5);
 
@@ -124,6 +126,12 @@ pub enum AccessError {
         /// the name
         name: String,
     },
+    /// it would hold for too long
+    #[error("until {expires} is too long; accepted are ten years")]
+    Expires {
+        /// until when
+        expires: Timestamp,
+    },
     /// there is none of that name
     #[error("no token named {name}; `nilometer token list` shows which there are")]
     Absent {
@@ -153,6 +161,9 @@ impl Tokens {
     /// # Errors
     /// [`AccessError`] where the name is taken or means nothing, or the store fails.
     pub async fn new_token(&self, name: &str, scope: Scope, expires: Timestamp) -> Result<String, AccessError> {
+        if expires > now().plus_s(LONGEST_S) {
+            return Err(AccessError::Expires { expires });
+        }
         let mut bits = [0; 32];
         getrandom::fill(&mut bits).map_err(AccessError::Random)?;
         let text = format!("{PREFIX}{}", hexadecimal(&bits));
@@ -178,7 +189,7 @@ impl Tokens {
             move |source| AccessError::Store { key, source }
         };
         let listed: Vec<_> = self.store.list(Some(&Path::from(ACCESS))).try_collect().await.map_err(store(ACCESS))?;
-        let mut tokens = Vec::new();
+        let mut tokens: Vec<Token> = Vec::new();
         for object in listed {
             let key = object.location.to_string();
             let got = match self.store.get(&object.location).await {
@@ -187,9 +198,13 @@ impl Tokens {
                 got => got.map_err(store(&key))?,
             };
             let bytes = got.bytes().await.map_err(store(&key))?;
-            let token: Token = serde_json::from_slice(&bytes)
-                .map_err(|error| AccessError::Damaged { key, detail: error.to_string() })?;
-            tokens.push(token);
+            // One that is damaged lets its owner in no more, and locks out no other.
+            match serde_json::from_slice(&bytes) {
+                Ok(token) => tokens.push(token),
+                Err(error) => {
+                    tracing::error!(key, %error, "this is no token; accepted is what `nilometer token new` writes: remove the object")
+                }
+            }
         }
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(tokens)

@@ -113,12 +113,14 @@ impl Newest {
     }
 
     fn read(&mut self, rows: &Observations) {
-        for row in (0..rows.len()).filter(|row| rows.value().is_valid(*row)) {
-            if rows.variable().value(row) != Variable::Discharge.name() {
+        for row in (0..rows.len()).filter(|row| rows.variable().value(*row) == Variable::Discharge.name()) {
+            let valid_time = Timestamp(rows.valid_time().value(row));
+            let station = rows.station().value(row);
+            if !rows.value().is_valid(row) {
+                self.withdraw(station, valid_time);
                 continue;
             }
-            let (valid_time, value) = (Timestamp(rows.valid_time().value(row)), rows.value().value(row));
-            let station = rows.station().value(row);
+            let value = rows.value().value(row);
             match self.readings.get_mut(station) {
                 Some(known) if valid_time > known.valid_time => {
                     *known = Reading { valid_time, value, before: Some((known.valid_time, known.value)) };
@@ -128,6 +130,17 @@ impl Newest {
                 Some(_) => {}
                 None => drop(self.readings.insert(station.to_owned(), Reading { valid_time, value, before: None })),
             }
+        }
+    }
+
+    /// A reading that is no more: the one before it is the newest.
+    fn withdraw(&mut self, station: &str, valid_time: Timestamp) {
+        let Some(known) = self.readings.get(station).filter(|known| known.valid_time == valid_time) else { return };
+        match known.before {
+            Some((valid_time, value)) => {
+                self.readings.insert(station.to_owned(), Reading { valid_time, value, before: None });
+            }
+            None => drop(self.readings.remove(station)),
         }
     }
 
@@ -174,5 +187,48 @@ impl Newest {
                 since,
             })
             .collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+    use nilometer_schemas::{Flag, ObservationRow, ObservationsBuilder};
+
+    use super::*;
+
+    fn read(newest: &mut Newest, hour: i64, value: Option<f64>) {
+        let mut rows = ObservationsBuilder::new();
+        rows.push(ObservationRow {
+            station: "a",
+            variable: Variable::Discharge,
+            valid_time: Timestamp(0).plus_s(hour * 3_600),
+            period_s: 0,
+            value,
+            flag: if value.is_some() { Flag::Pass } else { Flag::Missing },
+            flag_source: "checks",
+            qualifier: None,
+            source: "gauges",
+            ingest_time: Timestamp(0),
+        });
+        newest.take(Contract::Observation, Timestamp(0), &rows.finish().unwrap().into_batch());
+    }
+
+    #[test]
+    fn the_newest_reading_is_corrected_and_withdrawn_and_an_old_one_changes_nothing() {
+        let mut newest = Newest::default();
+        (1..=3).for_each(|hour| read(&mut newest, hour, Some(hour as f64)));
+        assert_eq!(newest.reading("a").unwrap().rise_per_h(), Some(1.0));
+        read(&mut newest, 3, Some(5.0));
+        assert_eq!(newest.reading("a").unwrap().rise_per_h(), Some(3.0));
+        read(&mut newest, 1, Some(9.0));
+        read(&mut newest, 4, None);
+        assert_eq!(newest.reading("a").unwrap().value, 5.0);
+        read(&mut newest, 3, None);
+        let left = newest.reading("a").unwrap();
+        assert_eq!((left.value, left.rise_per_h()), (2.0, None));
+        read(&mut newest, 2, None);
+        assert_eq!(newest.reading("a"), None);
     }
 }

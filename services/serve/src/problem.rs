@@ -53,6 +53,11 @@ impl Problem {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/too-many-requests", "Too many requests", detail)
     }
 
+    /// What will be there later.
+    pub(crate) fn not_ready(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "/problems/not-ready", "Not ready", detail)
+    }
+
     /// What the framework has refused.
     pub(crate) fn refused(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(status, "about:blank", status.canonical_reason().unwrap_or("Refused"), detail)

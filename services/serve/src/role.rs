@@ -39,7 +39,9 @@ pub async fn run(site: Site, dependencies: Dependencies, stop: Stop) -> Result<B
 /// Alerts that stand may be older than what the log has kept. Without an archive there are none.
 async fn remember_alerts(site: &Site) {
     let remembered = visit::<nilometer_archive::ArchiveError>(&**site.archive(), Contract::Alert, None, |batch| {
-        site.take_archived(&batch);
+        if let Err(error) = site.take_archived(&batch) {
+            tracing::warn!(%error, "archived alerts that break their contract are not shown");
+        }
         Ok(())
     });
     if let Err(error) = remembered.await {
@@ -80,12 +82,16 @@ async fn follow(
                 position += 1;
             }
             // What was lost is the business of the roles that count rows.
-            Ok(Some(Entry::Damaged(damage))) => position = damage.position + 1,
+            Ok(Some(Entry::Damaged(damage))) => {
+                position = damage.position + 1;
+                site.skip(partition, position);
+            }
             Ok(None) => break,
             // A reader that is slower than retention goes on with what there is.
             Err(LogError::Expired { start, .. }) => {
                 tracing::warn!(%partition, from = position, to = start, "messages have left the log before they were read");
                 position = start;
+                site.skip(partition, position);
             }
             Err(error) => return Err(error.into()),
         }

@@ -8,13 +8,17 @@ use std::{
     },
 };
 
+use arrow::{
+    array::{BooleanArray, RecordBatch},
+    compute::filter_record_batch,
+};
 use nilometer_definitions::{Catchment, Partitioning, Pipeline};
 use nilometer_engine::{Partition, Record};
-use nilometer_schemas::{Contract, SchemaError, Timestamp};
+use nilometer_schemas::{Alerts, Contract, SchemaError, Timestamp};
 use object_store::ObjectStore;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 
-use crate::{newest::Newest, problem::Problem, stream::CLIENTS, tail::Tail};
+use crate::{newest::Newest, problem::Problem, tail::Tail};
 
 /// The topics that are followed.
 pub(crate) const FOLLOWED: [Contract; 12] = [
@@ -34,6 +38,12 @@ pub(crate) const FOLLOWED: [Contract; 12] = [
 
 /// Messages that a stream client may be behind before it is cut.
 const BEHIND: usize = 1_024;
+
+/// Requests that read the archive at once.
+const READING: usize = 2;
+
+/// Clients that listen at once.
+pub(crate) const CLIENTS: usize = 4_096;
 
 /// A message that stream clients may want. It says where the message is, and keeps nothing in memory.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +68,8 @@ struct Inner {
     arrivals: broadcast::Sender<Arrival>,
     /// of those that listen
     places: Arc<Semaphore>,
+    /// of requests that read the archive
+    reading: Semaphore,
     /// rises with every message
     version: AtomicU64,
 }
@@ -101,6 +113,7 @@ impl Site {
             archive,
             arrivals: broadcast::channel(BEHIND).0,
             places: Arc::new(Semaphore::new(CLIENTS)),
+            reading: Semaphore::new(READING),
             version: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
@@ -163,6 +176,11 @@ impl Site {
         &self.inner.places
     }
 
+    /// A place among those that read the archive, waited for.
+    pub(crate) async fn archive_place(&self) -> Option<SemaphorePermit<'_>> {
+        self.inner.reading.acquire().await.ok()
+    }
+
     /// Messages from now on.
     pub(crate) fn arrivals(&self) -> broadcast::Receiver<Arrival> {
         self.inner.arrivals.subscribe()
@@ -212,15 +230,27 @@ impl Site {
         Ok(())
     }
 
-    /// Takes alerts of the archive: one that stands may be older than what the log has kept.
-    pub(crate) fn take_archived(&self, rows: &arrow::array::RecordBatch) {
+    /// Says that what lies before a position of a topic is lost or gone.
+    pub(crate) fn skip(&self, partition: Partition, position: u64) {
+        if let Some(tail) =
+            self.inner.partitions.get(&partition.number).and_then(|part| part.tails.get(&partition.contract))
+        {
+            tail.write().unwrap_or_else(PoisonError::into_inner).skip(position);
+        }
+    }
+
+    /// Takes alerts of the archive: one that stands may be older than what the log has kept. A batch may be of several partitions.
+    pub(crate) fn take_archived(&self, rows: &RecordBatch) -> Result<(), SchemaError> {
+        let rows = Alerts::try_from(rows.clone())?;
         for (number, part) in &self.inner.partitions {
-            let mine = nilometer_schemas::Alerts::try_from(rows.clone()).ok();
-            if mine
-                .is_some_and(|rows| (0..rows.len()).any(|row| self.number_of(rows.catchment().value(row)) == *number))
-            {
-                part.newest.write().unwrap_or_else(PoisonError::into_inner).take(Contract::Alert, Timestamp(0), rows);
+            let mine = BooleanArray::from_iter(
+                rows.catchment().iter().map(|of| Some(self.number_of(of.unwrap_or_default()) == *number)),
+            );
+            // The mask is as long as the batch.
+            if let Ok(mine) = filter_record_batch(rows.batch(), &mine) {
+                part.newest.write().unwrap_or_else(PoisonError::into_inner).take(Contract::Alert, Timestamp(0), &mine);
             }
         }
+        Ok(())
     }
 }

@@ -3,11 +3,14 @@
 use std::{
     collections::VecDeque,
     ops::Range,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use arrow::{
-    array::{Array as _, RecordBatch, StringArray},
+    array::{Array as _, ArrayRef, RecordBatch, StringArray},
     compute::concat_batches,
 };
 use bytes::Bytes;
@@ -25,6 +28,8 @@ pub(crate) struct Held {
     runs: Vec<(Box<str>, Range<usize>)>,
     /// what streams say of each key, written once for all clients; in the order of `runs`, at the first run of a key
     frames: Vec<OnceLock<Bytes>>,
+    /// bytes of the frames that are written
+    framed: AtomicUsize,
     bytes: usize,
 }
 
@@ -32,9 +37,22 @@ impl Held {
     fn new(contract: Contract, record: Record) -> Result<Self, SchemaError> {
         let batch = contract.accept(record.batch)?;
         let runs = key_column(contract, &batch).map_or_else(Vec::new, runs);
-        let bytes = batch.get_array_memory_size();
+        // Arrays are slices of a message's body, which each would count whole.
+        let size = |column: &ArrayRef| {
+            column.to_data().get_slice_memory_size().unwrap_or_else(|_| column.get_array_memory_size())
+        };
+        let bytes = batch.columns().iter().map(size).sum();
         let frames = runs.iter().map(|_| OnceLock::new()).collect();
-        Ok(Self { position: record.position, time: record.time, batch, contract, runs, frames, bytes })
+        Ok(Self {
+            position: record.position,
+            time: record.time,
+            batch,
+            contract,
+            runs,
+            frames,
+            framed: AtomicUsize::new(0),
+            bytes,
+        })
     }
 
     /// The rows of a catchment or station; none where it has none.
@@ -55,7 +73,17 @@ impl Held {
         let first = self.runs.partition_point(|(of, _)| &**of < key);
         self.runs.get(first).filter(|(of, _)| &**of == key)?;
         let rows = self.of(key)?;
-        Some(self.frames[first].get_or_init(|| write(self.contract, rows)).clone())
+        let frame = self.frames[first].get_or_init(|| {
+            let frame = write(self.contract, rows);
+            self.framed.fetch_add(frame.len(), Ordering::Relaxed);
+            frame
+        });
+        Some(frame.clone())
+    }
+
+    /// Bytes that it takes.
+    fn taken(&self) -> usize {
+        self.bytes + self.framed.load(Ordering::Relaxed)
     }
 
     /// Whose rows it has, each once.
@@ -100,7 +128,6 @@ pub(crate) struct Tail {
     messages: VecDeque<Arc<Held>>,
     keep_s: i64,
     keep_bytes: usize,
-    bytes: usize,
     /// position from which on nothing that had rows has left; none before the first message
     start: Option<u64>,
     /// position behind the newest, also of messages without rows
@@ -110,7 +137,7 @@ pub(crate) struct Tail {
 impl Tail {
     /// Keeps messages of `keep_s` and at most `keep_bytes`, the newest whatever it takes.
     pub(crate) const fn new(contract: Contract, keep_s: i64, keep_bytes: usize) -> Self {
-        Self { contract, messages: VecDeque::new(), keep_s, keep_bytes, bytes: 0, start: None, next: 0 }
+        Self { contract, messages: VecDeque::new(), keep_s, keep_bytes, start: None, next: 0 }
     }
 
     /// Takes the next message. One without rows only moves the end, as does one that breaks the contract.
@@ -121,23 +148,30 @@ impl Tail {
             return Ok(None);
         }
         let held = Arc::new(Held::new(self.contract, record)?);
-        self.bytes += held.bytes;
         self.messages.push_back(held.clone());
+        // Frames are written later, so all is counted anew.
+        let mut bytes = self.bytes();
         let horizon = held.time.plus_s(-self.keep_s);
         while let Some(oldest) = self.messages.front().filter(|_| self.messages.len() > 1) {
-            if oldest.time >= horizon && self.bytes <= self.keep_bytes {
+            if oldest.time >= horizon && bytes <= self.keep_bytes {
                 break;
             }
-            self.bytes -= oldest.bytes;
+            bytes -= oldest.taken().min(bytes);
             self.start = Some(oldest.position + 1);
             self.messages.pop_front();
         }
         Ok(Some(held))
     }
 
+    /// Says that what lies before a position is lost or gone, and was not taken.
+    pub(crate) fn skip(&mut self, position: u64) {
+        self.next = position;
+        self.start = Some(position);
+    }
+
     /// Bytes of what is kept.
-    pub(crate) const fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn bytes(&self) -> usize {
+        self.messages.iter().map(|held| held.taken()).sum()
     }
 
     /// Position behind the newest message.
@@ -226,6 +260,11 @@ mod tests {
         (0..3).for_each(|position| drop(small.take(record(position, &["a", "b"]))));
         assert_eq!((small.start(), small.next()), (2, 3));
         assert_eq!(small.bytes(), small.from(0)[0].bytes);
+        // What was lost is not there, and readers that ask for it learn that.
+        small.skip(7);
+        assert_eq!((small.start(), small.next()), (7, 7));
+        let mut small = Tail::new(Contract::Observation, 1 << 40, 1);
+        (0..3).for_each(|position| drop(small.take(record(position, &["a", "b"]))));
         // A message without rows moves the end alone.
         assert!(small.take(record(3, &[])).unwrap().is_none());
         assert_eq!((small.start(), small.next()), (2, 4));

@@ -95,6 +95,11 @@ async fn listen(
             let block: Vec<u8> = held.drain(..end + 2).collect();
             let Some(event) = Event::of(&String::from_utf8_lossy(&block)) else { continue };
             let (id, whole) = (event.id.clone(), event.id.is_some());
+            // Where we stand is no news.
+            if event.name == "position" {
+                *last = id;
+                continue;
+            }
             waiting.push(event);
             // Only a whole message is written: what is known of it is its last event.
             if whole {
@@ -168,20 +173,17 @@ fn go_on(path: &Path) -> Result<(File, Option<String>)> {
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     let (mut at, mut whole, mut id) = (0, 0, None);
     let mut reader = BufReader::new(&file);
-    let mut line = String::new();
-    while reader.read_line(&mut line)? > 0 {
+    let mut line = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        // The last one may be torn.
+        let ours = line.starts_with(b"{\"event\":") || (!line.ends_with(b"\n") && b"{\"event\":".starts_with(&line));
         at += line.len() as u64;
-        let event: Option<Value> = line.ends_with('\n').then(|| serde_json::from_str(&line).ok()).flatten();
-        match event {
-            Some(event) => {
-                if let Some(of_message) = event["id"].as_str() {
-                    (whole, id) = (at, Some(of_message.to_owned()));
-                }
-            }
-            None if line.ends_with('\n') => {
-                bail!("it holds a line that is no event; accepted is a file that this command wrote")
-            }
-            None => {}
+        let event: Option<Value> = line.ends_with(b"\n").then(|| serde_json::from_slice(&line).ok()).flatten();
+        if !ours || (event.is_none() && line.ends_with(b"\n")) {
+            bail!("it holds a line that is no event; accepted is a file that this command wrote");
+        }
+        if let Some(of_message) = event.as_ref().and_then(|event| event["id"].as_str()) {
+            (whole, id) = (at, Some(of_message.to_owned()));
         }
         line.clear();
     }

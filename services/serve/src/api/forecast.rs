@@ -14,7 +14,10 @@ use nilometer_schemas::{Contract, Events, Forecasts, QUANTILE_LEVELS, TAIL_LEVEL
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{rows, when::When};
+use super::{
+    rows::{self, Look},
+    when::When,
+};
 use crate::{
     Site,
     answer::{self, Format},
@@ -48,6 +51,8 @@ pub(crate) struct Forecast {
     /// steps since the state's start whose forcing had to be filled in
     filled_steps: i32,
     members: i32,
+    /// seconds from one issue to the next
+    every_s: i64,
     /// what the log had been read up to
     positions: Positions,
     pub(crate) valid_time: Vec<When>,
@@ -117,7 +122,7 @@ pub(crate) async fn one(
         return answer::rows(format, Contract::Forecast, forecasts.batch());
     }
     let events = events_of(&site, &id, Timestamp(forecasts.issue_time().value(0))).await?;
-    let document = document(&id, &forecasts, events.as_ref(), &levels, members == 1);
+    let document = document(&id, &forecasts, events.as_ref(), &levels, members == 1, every_s(&site));
     Ok(Json(document).into_response())
 }
 
@@ -148,7 +153,7 @@ pub(crate) async fn several(
     let mut all = Vec::new();
     for id in some_stations(&site, &which.stations)? {
         let Some(forecasts) = newest(&site, id) else { continue };
-        all.push(document(id, &forecasts, None, &levels, false));
+        all.push(document(id, &forecasts, None, &levels, false, every_s(&site)));
     }
     Ok(Json(all))
 }
@@ -195,7 +200,9 @@ pub(crate) async fn foresight(
         None => site.time().ok_or_else(|| Problem::not_found("no forecast yet"))?,
     };
     let horizon_s = site.pipeline().forecast.horizon.seconds();
-    let all = rows::between(&site, Contract::Forecast, &id, valid_time.plus_s(-horizon_s), valid_time).await?;
+    let all =
+        rows::between(&site, Contract::Forecast, &id, (valid_time.plus_s(-horizon_s), valid_time), Look::Everywhere)
+            .await?;
     let of_hour = rows::only(&all, "valid_time", valid_time..=valid_time)?;
     answer::rows(format, Contract::Forecast, &of_hour)
 }
@@ -215,6 +222,25 @@ fn last_issue(rows: RecordBatch) -> Option<Forecasts> {
     rows::only(forecasts.batch(), "issue_time", Timestamp(newest)..=Timestamp(newest)).ok()?.try_into().ok()
 }
 
+/// The last forecast of a catchment that was issued between two times: of memory, or exactly at the second one.
+pub(crate) async fn last_between(
+    site: &Site,
+    catchment: &str,
+    first: Timestamp,
+    last: Timestamp,
+) -> Result<Option<Forecasts>, Problem> {
+    let in_memory = site.tail(Partition::new(Contract::Forecast, site.number_of(catchment))).and_then(|tail| {
+        tail.newest_first()
+            .filter_map(|held| last_issue(held.of(catchment)?))
+            .find(|forecasts| (first..=last).contains(&Timestamp(forecasts.issue_time().value(0))))
+    });
+    if in_memory.is_some() {
+        return Ok(in_memory);
+    }
+    let found = rows::between(site, Contract::Forecast, catchment, (last, last), Look::Everywhere).await?;
+    Ok(Forecasts::try_from(found).ok().filter(|forecasts| !forecasts.is_empty()))
+}
+
 /// The forecast of an issue: the last that was made of it.
 pub(crate) async fn issued(site: &Site, catchment: &str, issue: Timestamp) -> Result<Forecasts, Problem> {
     let in_memory = site.tail(Partition::new(Contract::Forecast, site.number_of(catchment))).and_then(|tail| {
@@ -225,7 +251,7 @@ pub(crate) async fn issued(site: &Site, catchment: &str, issue: Timestamp) -> Re
     });
     let found = match in_memory {
         Some(found) => found,
-        None => rows::between(site, Contract::Forecast, catchment, issue, issue).await?,
+        None => rows::between(site, Contract::Forecast, catchment, (issue, issue), Look::Everywhere).await?,
     };
     let found = Forecasts::try_from(found).map_err(|error| Problem::internal(&error))?;
     if found.is_empty() {
@@ -250,7 +276,7 @@ async fn events_of(site: &Site, catchment: &str, issue: Timestamp) -> Result<Opt
     }
     let found = match in_memory {
         Some(found) => found,
-        None => rows::between(site, Contract::Event, catchment, issue, issue).await?,
+        None => rows::between(site, Contract::Event, catchment, (issue, issue), Look::Everywhere).await?,
     };
     Ok(Events::try_from(found).ok().filter(|events| !events.is_empty()))
 }
@@ -282,6 +308,7 @@ pub(crate) fn document(
     events: Option<&Events>,
     levels: &[f64],
     with_members: bool,
+    every_s: i64,
 ) -> Forecast {
     let text = |column: &StringArray| column.value(0).to_owned();
     let quantile = |level: &f64| {
@@ -312,6 +339,7 @@ pub(crate) fn document(
         reason: forecasts.reason().is_valid(0).then(|| text(forecasts.reason())),
         filled_steps: forecasts.filled_steps().value(0),
         members: forecasts.members().value(0),
+        every_s,
         positions: Positions {
             observation: forecasts.observation_position().value(0),
             forcing: forecasts.forcing_position().value(0),
@@ -322,6 +350,11 @@ pub(crate) fn document(
         exceedance: events.map_or_else(BTreeMap::new, exceedance),
         trajectories: if with_members { trajectories() } else { None },
     }
+}
+
+/// Seconds from one issue to the next.
+pub(crate) fn every_s(site: &Site) -> i64 {
+    site.pipeline().forecast.every.seconds()
 }
 
 /// By threshold, its probability at each lead time.

@@ -1,4 +1,4 @@
-//! Readings: what the gauges of several stations read, column by column, from memory.
+//! Readings: what the gauges of several stations read, column by column.
 
 use arrow::array::Array as _;
 use axum::{
@@ -9,7 +9,11 @@ use nilometer_schemas::{Contract, Observations, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{forecast, rows, when::When};
+use super::{
+    forecast,
+    rows::{self, Look},
+    when::When,
+};
 use crate::{Site, problem::Problem};
 
 /// Which stations, and since when.
@@ -39,7 +43,7 @@ pub(crate) struct Readings {
     flag: Vec<u8>,
 }
 
-/// Discharge of several stations at once, the newest of each time.
+/// Discharge of several stations at once, the newest of each time; of more than three stations from memory alone.
 #[utoipa::path(get, path = "/readings", tag = "rows", params(Which), responses(
     (status = 200, description = "in the order that was asked for", body = Vec<Readings>),
     (status = 400, description = "a parameter means nothing", body = Problem, content_type = "application/problem+json"),
@@ -59,8 +63,10 @@ pub(crate) async fn several(
     };
     rows::ordered(from, to)?;
     let mut all = Vec::new();
-    for id in forecast::some_stations(&site, &which.stations)? {
-        let found = rows::between(&site, Contract::Observation, id, from, to).await?;
+    let ids = forecast::some_stations(&site, &which.stations)?;
+    let how = Look::of(ids.len());
+    for id in ids {
+        let found = rows::between(&site, Contract::Observation, id, (from, to), how).await?;
         let found = Observations::try_from(found).map_err(|error| Problem::internal(&error))?;
         all.push(of_rows(id, &found));
     }

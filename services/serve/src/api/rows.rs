@@ -1,10 +1,10 @@
 //! Rows: what the log says of one station, as rows of a contract; the newest from memory, the older from the archive.
 
-use std::{collections::HashSet, ops::RangeInclusive};
+use std::{collections::HashSet, ops::RangeInclusive, sync::Arc};
 
 use arrow::{
-    array::{BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array},
-    compute::{concat_batches, filter_record_batch, take_record_batch},
+    array::{ArrayRef, BooleanArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array},
+    compute::{SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch},
     error::ArrowError,
     row::{RowConverter, SortField},
 };
@@ -29,6 +29,8 @@ use crate::{
 const BACK_S: i64 = 2 * 86_400;
 /// How far apart `from` and `to` may lie.
 const LONGEST_S: i64 = 366 * 86_400;
+/// The same of what has a row an issue and lead time, or a step and store, where the archive is read.
+const LONGEST_OF_MANY_S: i64 = 31 * 86_400;
 /// Rows of an answer where no limit is asked for, and at most.
 const LIMITS: [usize; 2] = [10_000, 100_000];
 
@@ -115,7 +117,7 @@ pub(crate) async fn of_station(
     if !(1..=most).contains(&limit) {
         return Err(Problem::bad_request(format!("limit is {limit}; accepted is 1 to {most}")));
     }
-    let rows = between(&site, contract, &id, from, to).await?;
+    let rows = between(&site, contract, &id, (from, to), Look::Everywhere).await?;
     answer::rows(format, contract, &newest(rows, limit))
 }
 
@@ -154,23 +156,41 @@ fn key(site: &Site, contract: Contract, catchment: &str) -> Result<String, Probl
     Ok(if of_station { catchment.station() } else { &catchment.id }.to_owned())
 }
 
-/// The rows of a catchment whose time lies between two, in its order: from memory where that reaches back far enough, else from the archive too.
+/// Where rows are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// in memory, and in the archive where memory does not reach back far enough
+    Everywhere,
+    /// in memory alone, where a request is about many stations
+    Memory,
+}
+
+impl Look {
+    /// Of a request about so many stations.
+    pub(crate) const fn of(stations: usize) -> Self {
+        if stations <= 3 { Self::Everywhere } else { Self::Memory }
+    }
+}
+
+/// The rows of a catchment whose time lies between two, by time.
 pub(crate) async fn between(
     site: &Site,
     contract: Contract,
     catchment: &str,
-    from: Timestamp,
-    to: Timestamp,
+    (from, to): (Timestamp, Timestamp),
+    how: Look,
 ) -> Result<RecordBatch, Problem> {
     let key = key(site, contract, catchment)?;
     let times = from..=to;
     let column = time_column(contract);
+    // Forcing is known before its time by as much as weather is.
+    let ahead_s = if contract == Contract::Forcing { site.pipeline().foresight_s() } else { 0 };
     let (mut found, reaches) = {
         let Some(tail) = site.tail(Partition::new(contract, site.number_of(catchment))) else {
             return Err(Problem::not_found(format!("{contract} is not served")));
         };
-        // A message has rows of its own time and before.
-        let reaches = tail.oldest().is_some_and(|oldest| oldest < from);
+        // A message has rows of its own time and before. Where the log begins in memory there is nothing older.
+        let reaches = tail.start() == 0 || tail.oldest().is_some_and(|oldest| oldest < from.plus_s(-ahead_s));
         let of_key = tail.newest_first().filter_map(|held| held.of(&key));
         let found: Vec<RecordBatch> =
             of_key.map(|rows| only(&rows, column, times.clone())).collect::<Result<_, _>>()?;
@@ -178,11 +198,23 @@ pub(crate) async fn between(
     };
     found.reverse();
     found.retain(|rows| rows.num_rows() > 0);
-    if !reaches {
+    if !reaches && how == Look::Everywhere {
+        let longest_s = match contract {
+            Contract::Observation | Contract::Drought | Contract::Alert => LONGEST_S,
+            _ => LONGEST_OF_MANY_S,
+        };
+        if to.seconds_since(from) > longest_s {
+            let days = longest_s / 86_400;
+            return Err(Problem::bad_request(format!(
+                "from {from} to {to} of {contract}; accepted are up to {days} days of what is older than memory"
+            )));
+        }
+        // Each reads whole days of all stations: few at once.
+        let _place = site.archive_place().await;
         // A row may come as late as the definition lets it.
         let last = to.plus_s(site.pipeline().forecast.lateness.seconds());
         let mut archived = Vec::new();
-        visit::<Problem>(&**site.archive(), contract, Some((from, last)), |batch| {
+        visit::<Problem>(&**site.archive(), contract, Some((from.plus_s(-ahead_s), last)), |batch| {
             let rows = contract.accept(batch).map_err(|error| Problem::internal(&error))?;
             let rows = only(&of_key(&rows, contract, &key)?, column, times.clone())?;
             archived.extend((rows.num_rows() > 0).then_some(rows));
@@ -225,29 +257,25 @@ pub(crate) fn only(rows: &RecordBatch, column: &str, range: RangeInclusive<Times
     filter_record_batch(rows, &wanted).map_err(|error| Problem::internal(&error))
 }
 
-/// Batches as one, by time; what memory and archive both have is there once.
+/// Batches as one, by time and by when it was known; what memory and archive both have is there once.
 fn joined(contract: Contract, batches: &[RecordBatch], column: &str) -> Result<RecordBatch, ArrowError> {
-    let all = concat_batches(&contract.schema(), batches)?;
-    if batches.len() < 2 {
-        return Ok(all);
+    let mut all = concat_batches(&contract.schema(), batches)?;
+    if batches.len() > 1 {
+        let sorts = all.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
+        let rows = RowConverter::new(sorts)?.convert_columns(all.columns())?;
+        let mut seen = HashSet::with_capacity(all.num_rows());
+        let first: UInt64Array = (0..all.num_rows())
+            .filter(|row| seen.insert(rows.row(*row).data().to_vec()))
+            .map(|row| row as u64)
+            .collect();
+        all = take_record_batch(&all, &first)?;
     }
-    let sorts = all.schema().fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
-    let rows = RowConverter::new(sorts)?.convert_columns(all.columns())?;
-    let mut seen = HashSet::with_capacity(all.num_rows());
-    let first: UInt64Array =
-        (0..all.num_rows()).filter(|row| seen.insert(rows.row(*row).data().to_vec())).map(|row| row as u64).collect();
-    let once = take_record_batch(&all, &first)?;
-    let Some(times) = once.column_by_name(column) else { return Ok(once) };
-    // Not stable by itself: of equal times the earlier row stays first.
-    let position: UInt64Array = (0..once.num_rows() as u64).collect();
-    let sorted = arrow::compute::lexsort_to_indices(
-        &[
-            arrow::compute::SortColumn { values: times.clone(), options: None },
-            arrow::compute::SortColumn { values: std::sync::Arc::new(position), options: None },
-        ],
-        None,
-    )?;
-    take_record_batch(&once, &sorted)
+    let known = ["ingest_time", "analysis_time", "score_time"].into_iter().filter_map(|name| all.column_by_name(name));
+    let times = all.column_by_name(column).into_iter().chain(known).cloned();
+    // Of equal times the earlier row stays first.
+    let position: ArrayRef = Arc::new((0..all.num_rows() as u64).collect::<UInt64Array>());
+    let by: Vec<SortColumn> = times.chain([position]).map(|values| SortColumn { values, options: None }).collect();
+    take_record_batch(&all, &lexsort_to_indices(&by, None)?)
 }
 
 /// The last rows.

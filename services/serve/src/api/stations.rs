@@ -30,6 +30,8 @@ pub(crate) struct Stations {
     kind: &'static str,
     /// the newest tick that has been forecast; null before the first
     time: Option<When>,
+    /// how far forecasts look ahead
+    horizon_s: i64,
     features: Vec<Feature>,
 }
 
@@ -214,7 +216,12 @@ pub(crate) async fn list(
     let as_asked = |feature: &Feature| which.state.as_deref().is_none_or(|state| state == feature.properties.state);
     let features = site.pipeline().catchments.iter().map(|catchment| feature(&site, catchment));
     let features = features.filter(|feature| within(feature) && as_asked(feature)).collect();
-    Ok(geojson(written(&Stations { kind: "FeatureCollection", time: site.time().map(When), features })?))
+    Ok(geojson(written(&Stations {
+        kind: "FeatureCollection",
+        time: site.time().map(When),
+        horizon_s: site.pipeline().forecast.horizon.seconds(),
+        features,
+    })?))
 }
 
 /// One station, and how it stands.
@@ -234,7 +241,12 @@ impl Cached {
             return Ok(body);
         }
         let features = site.pipeline().catchments.iter().map(|catchment| feature(site, catchment)).collect();
-        let body = written(&Stations { kind: "FeatureCollection", time: site.time().map(When), features })?;
+        let body = written(&Stations {
+            kind: "FeatureCollection",
+            time: site.time().map(When),
+            horizon_s: site.pipeline().forecast.horizon.seconds(),
+            features,
+        })?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((version, body.clone()));
         Ok(body)
     }

@@ -2,7 +2,7 @@
 
 import { fill, h } from "./elements.js";
 import { drought, handover, map, models } from "./pages.js";
-import { hasToken, listen, setToken, tell } from "./service.js";
+import { ask, hasToken, listen, setToken, tell } from "./service.js";
 import { station } from "./station.js";
 import { watch } from "./watch.js";
 import * as words from "./words.js";
@@ -35,6 +35,9 @@ const page = {
     navigator.clipboard?.writeText(text).then(() => announce(`${name} copied`), () => show(name, h("textarea", { rows: 6, readonly: true, "aria-label": name }, text)));
     if (!navigator.clipboard) show(name, h("textarea", { rows: 6, readonly: true, "aria-label": name }, text));
   },
+  keepTable(open) { page.table = open; },
+  /** How many normal stations have been scrolled to. */
+  remember(shown) { page.quietShown = Math.max(page.quietShown || 0, shown); },
   toggleEarlier() {
     page.earlier = !page.earlier;
     refresh();
@@ -49,11 +52,16 @@ function announce(text) {
   clearTimeout(forgetting);
   forgetting = setTimeout(() => { node.textContent = ""; }, 8_000);
 }
-const place = () => location.hash.replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+const decoded = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
+const place = () => location.hash.replace(/^#\/?/, "").split("/").map(decoded);
 
 let drawing = 0;
 async function refresh() {
   const mine = (drawing += 1);
+  // What a page learns is shared when it is shown, not before: another may be asked for meanwhile.
+  const learned = Object.create(page);
+  let issue_shown = null;
+  learned.show = (...given) => { issue_shown = given; };
   const [name, id, issue] = place();
   document.querySelectorAll("nav a").forEach((link) => {
     const is = (link.dataset.page === "watch" ? "" : link.dataset.page) === name || (name === "station" && link.dataset.page === "watch");
@@ -61,16 +69,21 @@ async function refresh() {
   });
   const target = h("div");
   try {
-    if (name === "station" && id) await station(target, page, id, issue);
-    else await (PAGES[name] || watch)(target, page);
-    document.title = `${name === "station" ? page.station?.name || id : TITLES[name] || "Watch list"}, Nilometer`;
+    learned.station = null;
+    if (name === "station" && id) await station(target, learned, id, issue);
+    else await (PAGES[name] || watch)(target, learned);
   } catch (error) {
     fill(target, h("h1", {}, "This cannot be shown."), h("p", { class: "sub" }, error.message), error.status === 401 ? h("p", { class: "copy" }, h("button", { type: "button", onclick: () => askToken(refresh) }, "Give a token")) : null);
   }
   if (mine !== drawing) return;
-  const scroll = scrollY;
+  delete learned.show;
+  Object.assign(page, learned);
+  if (issue_shown) page.show(...issue_shown);
+  document.title = `${name === "station" ? page.station?.name || id : TITLES[name] || "Watch list"}, Nilometer`;
+  const scroll = scrollY, focused = main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
   fill(main, target.childNodes.length ? [...target.childNodes] : target);
   scrollTo(0, name === page.shown ? scroll : 0);
+  if (focused) [...main.querySelectorAll("a")].find((link) => link.getAttribute("href") === focused)?.focus({ preventScroll: true });
   page.shown = name;
   mark();
   keysOf(name);
@@ -85,17 +98,18 @@ function mark() {
 }
 
 const chosen = () => {
-  const [name, id] = place();
+  const [name] = place();
   if (name === "station") return page.station;
+  if (name) return null;
   const row = page.rows()[page.at];
-  return page.stations.find((station) => station.id === row?.dataset.id) || page.stations.find((station) => station.id === id);
+  return page.stations.find((station) => station.id === row?.dataset.id);
 };
 
 /** Steps to the issue before or behind. */
 function move(by) {
   const [name, id, issue] = place();
   if (name !== "station" || !page.time) return;
-  const next = new Date(Date.parse(page.time) + by * 3_600_000).toISOString().replace(".000Z", "Z");
+  const next = new Date(Date.parse(page.time) + by * (page.everyS || 3_600) * 1_000).toISOString().replace(".000Z", "Z");
   if (!issue && by > 0) return;
   location.hash = `#/station/${encodeURIComponent(id)}/${next}`;
 }
@@ -185,14 +199,18 @@ function act(action) {
     try {
       await tell(`/alerts/${encodeURIComponent(at.alert)}/${action}`, body);
     } catch (error) {
-      if (error.status === 401) setToken(null);
+      if (error.status === 401 || error.status === 403) setToken(null);
       throw error;
     }
     announce(action === "note" ? "written; the next tick takes it" : "acknowledged; the next tick takes it");
   });
 }
 
-function search() {
+async function search() {
+  if (!page.stations.length) {
+    const { features } = await ask("/stations");
+    page.stations = features.map((feature) => ({ id: feature.id, ...feature.properties }));
+  }
   const found = h("ul", { role: "listbox", "aria-label": "Stations found" });
   const input = h("input", { id: "field-search", type: "search", "aria-label": "Station, river or identifier", autocomplete: "off", oninput: () => {
     const text = input.value.toLowerCase();
@@ -210,14 +228,25 @@ theme(false);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => theme(false));
 refresh();
 
-let due = null;
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+// What came while a dialog was open is shown when it closes.
+let missed = false;
+dialog.addEventListener("close", () => { if (missed) refresh(); missed = false; });
+
+let due = null, stood = true;
 listen("forecast,alert,drought,model", (event) => {
+  if (event.name === "position") return;
   if (event.name === "reset") announce("some events were missed; everything is read anew");
   const [name, , issue] = place();
   if (issue && name === "station") return;
-  due ??= setTimeout(() => { due = null; if (!dialog.open) refresh(); }, 400);
+  due ??= setTimeout(() => { due = null; if (dialog.open) missed = true; else refresh(); }, 400);
 }, (stands) => {
   const live = document.getElementById("live");
   live.className = stands ? "" : "off";
   live.textContent = stands ? "Live" : "Not connected; trying again";
+  if (stands && !stood && !dialog.open) refresh();
+  stood = stands;
 });

@@ -51,7 +51,7 @@ export async function listen(topics, hear, state) {
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let held = "";
       for (;;) {
-        const { value, done } = await reader.read();
+        const { value, done } = await within(DEAD_AFTER, reader);
         if (done) break;
         held += value;
         const blocks = held.split("\n\n");
@@ -68,6 +68,19 @@ export async function listen(topics, hear, state) {
     state(false);
     await new Promise((resolve) => setTimeout(resolve, pause));
     pause = Math.min(pause * 2, 15_000);
+  }
+}
+
+/** What comes next; a stream that says nothing for so long is dead: signs of life come every 15 s. */
+const DEAD_AFTER = 45_000;
+
+async function within(time, reader) {
+  let timer;
+  const silence = new Promise((_, reject) => { timer = setTimeout(() => { reader.cancel().catch(() => {}); reject(new Error("silence")); }, time); });
+  try {
+    return await Promise.race([reader.read(), silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -20,6 +20,7 @@ export async function station(main, page, id, issue) {
   }
   page.show(now, here, issue);
   page.station = here;
+  page.everyS = forecast?.every_s;
   const from = iso(Date.parse(now) - 30 * HOUR), to = iso(Date.parse(now) + 40 * HOUR);
   const [read, forcing, said, scores, analyses] = await Promise.all([
     ask(`/readings?stations=${encodeURIComponent(id)}&from=${from}&to=${now}`), ask(`${path}/forcing?from=${from}&to=${to}`), ask(`${path}/events?from=${from}&to=${now}`), ask(`${path}/scores?from=${iso(Date.parse(now) - 48 * HOUR)}&to=${now}`), ask(`${path}/analyses?from=${iso(Date.parse(now) - 3 * HOUR)}&to=${now}`),
@@ -103,7 +104,7 @@ function headline(here, event, forecast, now) {
 function standing(here, event, forecast, now) {
   const observed = here.observed, said = [];
   if (["silent", "late"].includes(here.data)) {
-    said.push(observed ? `No reading since ${words.past(observed.valid_time, now, here)}. The forecast goes on from rain alone${cost(forecast)}. Silence never clears a warning.` : "The gauge has never read.");
+    said.push(observed ? `No reading since ${words.past(observed.valid_time, now, here)}. The forecast goes on from rain alone${cost(forecast)}. Silence never clears a warning.` : "The gauge has not read for longer than the service remembers.");
   } else if (observed) {
     const rise = observed.rise_per_h;
     said.push(`Now ${words.flow(observed.value)} ${words.unit()}${rise === null || Math.abs(rise) < 0.05 ? "" : `, ${rise > 0 ? "rising" : "falling"} ${words.rate(Math.abs(rise)).slice(1)} an hour`}.`);
@@ -183,5 +184,5 @@ function tableOf(forecast, here, page) {
     h("caption", { class: "hidden" }, `Forecast of ${here.name}, ${words.unit()}`),
     h("thead", {}, h("tr", {}, [`Time, ${words.zoneName(forecast.issue_time, here)}`, "5 %", "25 %", "median", "75 %", "95 %", ...thresholds.map((name) => `chance, ${name}`)].map((name) => h("th", { scope: "col" }, name)))),
     h("tbody", {}, forecast.valid_time.map((time, at) => h("tr", {}, h("td", {}, words.moment(time, forecast.issue_time, here)), levels.map((level) => h("td", {}, words.flow(forecast.quantiles[level][at]))), thresholds.map((name) => h("td", {}, words.percent(forecast.exceedance[name][at], 0.03)))))));
-  return h("details", { id: "table", open: page.table }, h("summary", {}, "Table ", h("kbd", {}, "t")), h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the forecast" }, table));
+  return h("details", { id: "table", open: page.table, ontoggle: (event) => page.keepTable(event.target.open) }, h("summary", {}, "Table ", h("kbd", {}, "t")), h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the forecast" }, table));
 }

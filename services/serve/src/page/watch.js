@@ -19,12 +19,12 @@ function order(a, b) {
 const quietOf = (station) => station.state === "normal" && station.data !== "silent" && station.data !== "late";
 
 export async function watch(main, page) {
-  const { time, features } = await ask("/stations");
+  const { time, horizon_s, features } = await ask("/stations");
   const stations = features.map((feature) => ({ id: feature.id, place: feature.geometry?.coordinates, ...feature.properties })).sort(order);
   page.stations = stations;
   page.show(time, stations[0]);
   if (!time) return fill(main, h("h1", {}, "No forecast yet."), h("p", { class: "sub" }, "The first comes with the first issue; the page shows it by itself."));
-  const horizonH = page.horizonH || 24;
+  const horizonH = horizon_s / 3_600;
   const clock = clockOf(time, BACK_H, horizonH, 0, 1000);
   const urgent = stations.filter((station) => !quietOf(station)), quiet = stations.filter(quietOf);
   const list = h("div", { class: "list", role: "table", "aria-label": "Stations, the most urgent first" });
@@ -52,7 +52,10 @@ export async function watch(main, page) {
     if (wanted.length) due = setTimeout(fetchCharts, 0);
     const ids = cells.map((cell) => waiting.get(cell).id).map(encodeURIComponent).join(",");
     const since = new Date(clock.from).toISOString();
-    const [forecasts, readings] = await Promise.all([ask(`/forecasts?stations=${ids}&quantiles=5,25,50,75,95`), ask(`/readings?stations=${ids}&from=${since}`)]);
+    const asked = Promise.all([ask(`/forecasts?stations=${ids}&quantiles=5,25,50,75,95`), ask(`/readings?stations=${ids}&from=${since}`)]);
+    const said = await asked.catch(() => null);
+    if (!said) return setTimeout(() => cells.forEach((cell) => cell.isConnected && observer.observe(cell)), 5_000);
+    const [forecasts, readings] = said;
     for (const cell of cells) {
       const station = waiting.get(cell), forecast = forecasts.find((of) => of.station === station.id);
       const reading = readings.find((of) => of.station === station.id);
@@ -66,6 +69,7 @@ export async function watch(main, page) {
   const addQuiet = () => {
     quiet.slice(shown, shown + QUIET_AT_ONCE).forEach((station) => add(station, "quiet"));
     shown = Math.min(shown + QUIET_AT_ONCE, quiet.length);
+    page.remember(shown);
     more.remove();
     if (shown < quiet.length) {
       more.firstChild.textContent = `${quiet.length - shown} more are normal`;
@@ -74,7 +78,7 @@ export async function watch(main, page) {
     }
   };
   const end = new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && addQuiet(), { rootMargin: "200px" });
-  addQuiet();
+  do addQuiet(); while (shown < Math.min(page.quietShown || 0, quiet.length));
   fill(main, ...title(stations, time), list);
   page.rows = () => [...body.querySelectorAll("[data-id]")];
 }
@@ -95,7 +99,8 @@ function title(stations, time) {
   const rest = count(quietOf);
   if (rest) parts.push(`${rest} normal`);
   const below = `${parts.join(", ")}.`;
-  if (!urgent.length || !event) return [h("h1", {}, "Nothing is watched or warned of."), h("p", { class: "sub" }, below)];
+  if (urgent.length && !event) return [h("h1", {}, h("b", { class: first.state }, first.text || `${first.name}: ${WORD[first.state]}.`)), h("p", { class: "sub" }, below)];
+  if (!urgent.length) return [h("h1", {}, "Nothing is watched or warned of."), h("p", { class: "sub" }, below)];
   const [what, when] = words.sentence(event, time, first);
   return [h("h1", {}, h("b", {}, `${first.name}: `), h("b", { class: first.state }, what), when), h("p", { class: "sub" }, below)];
 }

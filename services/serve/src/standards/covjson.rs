@@ -1,6 +1,5 @@
 //! CoverageJSON: series of one station as a PointSeries, a parameter a quantile. A fifth axis for the levels would be read by few clients.
 
-use nilometer_definitions::Catchment;
 use serde_json::{Map, Value, json};
 
 use super::series::Series;
@@ -24,8 +23,8 @@ pub(crate) fn said(level: Option<&str>) -> String {
     }
 }
 
-/// The coverage of a station's series, which have the same times.
-pub(crate) fn coverage(id: &str, catchment: &Catchment, series: &[Series]) -> Value {
+/// The coverage of series at a place, ° east and ° north, which have the same times.
+pub(crate) fn coverage(id: &str, (x, y): (f64, f64), series: &[Series]) -> Value {
     let (mut parameters, mut ranges) = (Map::new(), Map::new());
     for of in series {
         let name = parameter_name(of.level.as_deref());
@@ -37,7 +36,6 @@ pub(crate) fn coverage(id: &str, catchment: &Catchment, series: &[Series]) -> Va
     }
     let times: Vec<String> =
         series.first().map_or_else(Vec::new, |of| of.times.iter().map(ToString::to_string).collect());
-    let [x, y] = [catchment.longitude, catchment.latitude].map(|degrees| degrees.unwrap_or_default());
     json!({
         "type": "Coverage",
         "id": id,

@@ -98,9 +98,14 @@ async fn locations(State(site): State<Site>, Query(asked): Query<Asked>) -> Resu
         return Ok(Json(json!({"type": "FeatureCollection", "features": features})));
     }
     let location = |catchment: &Catchment| {
-        let [x, y] = [catchment.longitude, catchment.latitude].map(|degrees| degrees.unwrap_or(f64::NAN).to_string());
-        json!({"locationId": catchment.id, "locationName": name(catchment), "shortName": name(catchment),
-            "lat": y, "lon": x, "x": x, "y": y, "attributes": []})
+        let mut location = json!({"locationId": catchment.id, "locationName": name(catchment), "shortName": name(catchment), "attributes": []});
+        if let Some((x, y)) = catchment.longitude.zip(catchment.latitude) {
+            let [x, y] = [x, y].map(|degrees| json!(degrees.to_string()));
+            for (key, value) in [("lat", &y), ("lon", &x), ("x", &x), ("y", &y)] {
+                location[key] = value.clone();
+            }
+        }
+        location
     };
     let all: Vec<Value> = site.pipeline().catchments.iter().map(location).collect();
     Ok(Json(json!({"version": VERSION, "geoDatum": "WGS 1984", "locations": all})))
@@ -150,22 +155,21 @@ async fn time_series(
     let to = time("endTime", &asked.end_time)?.unwrap_or(newest.plus_s(site.pipeline().forecast.horizon.seconds()));
     let from = time("startTime", &asked.start_time)?.unwrap_or(newest.plus_s(-2 * 86_400).min(to));
     rows::ordered(from, to)?;
-    let issue = match (
-        time("startForecastTime", &asked.start_forecast_time)?,
-        time("endForecastTime", &asked.end_forecast_time)?,
-    ) {
-        (_, Some(last)) => Some(last),
-        (first, None) => first,
-    };
+    let first_issue = time("startForecastTime", &asked.start_forecast_time)?;
+    let last_issue = time("endForecastTime", &asked.end_forecast_time)?;
+    let issues = (first_issue.is_some() || last_issue.is_some())
+        .then(|| (first_issue.unwrap_or(Timestamp::MIN), last_issue.unwrap_or(newest)));
+    let how = rows::Look::of(ids.len());
     let mut series = Vec::new();
     for id in ids {
         let catchment = site.catchment(id)?;
         let mut of_station = Vec::new();
         if is_wanted(OBSERVED) {
-            of_station.push(of_readings(&site, id, (from, to)).await?);
+            of_station.push(of_readings(&site, id, (from, to), how).await?);
         }
-        let forecasts = match issue {
-            Some(issue) => Some(forecast::issued(&site, id, issue).await?),
+        let forecasts = match issues {
+            // A station that has none of that range is without its series.
+            Some((first, last)) => forecast::last_between(&site, id, first, last).await?,
             None => forecast::newest(&site, id),
         };
         if let Some(forecasts) = forecasts {

@@ -5,7 +5,11 @@ use nilometer_schemas::{
     Contract, Forecasts, Observations, QUANTILE_LEVELS, TAIL_LEVELS, Timestamp, Variable, quantile_column,
 };
 
-use crate::{Site, api::rows, problem::Problem};
+use crate::{
+    Site,
+    api::rows::{self, Look},
+    problem::Problem,
+};
 
 /// Flag of a value that no check has looked at.
 const NOT_EVALUATED: u8 = 2;
@@ -55,9 +59,10 @@ pub(crate) fn of_forecast(
 pub(crate) async fn of_readings(
     site: &Site,
     catchment: &str,
-    (from, to): (Timestamp, Timestamp),
+    window: (Timestamp, Timestamp),
+    how: Look,
 ) -> Result<Series, Problem> {
-    let found = rows::between(site, Contract::Observation, catchment, from, to).await?;
+    let found = rows::between(site, Contract::Observation, catchment, window, how).await?;
     let found = Observations::try_from(found).map_err(|error| Problem::internal(&error))?;
     let mut series = Series { level: None, issue_time: None, times: Vec::new(), values: Vec::new(), flags: Vec::new() };
     for row in (0..found.len()).filter(|row| found.variable().value(*row) == Variable::Discharge.name()) {

@@ -1,25 +1,30 @@
 //! OGC API - Environmental Data Retrieval 1.2: two collections, forecasts and readings. An instance is an issue time.
 
+mod collection;
+mod part;
+
 use std::collections::BTreeSet;
 
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
-    http::{HeaderMap, HeaderValue, header},
-    response::{IntoResponse as _, Response},
+    http::HeaderMap,
+    response::Response,
     routing::get,
 };
-use nilometer_definitions::Catchment;
 use nilometer_engine::Partition;
 use nilometer_schemas::{Contract, Forecasts, Timestamp};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use utoipa::{IntoParams, OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use collection::{Collection, base, described, link, places, typed};
+use part::{interval, nearest};
+
 use super::{
-    covjson::{CRS84, DISCHARGE, coverage, parameter_name, said},
-    series::{Series, levels, of_forecast, of_readings},
+    covjson::{CRS84, coverage, parameter_name},
+    series::{Series, of_forecast, of_readings},
 };
 use crate::{
     Site,
@@ -28,7 +33,6 @@ use crate::{
 };
 
 const COVJSON: &str = "application/prs.coverage+json";
-const GEOJSON: &str = "application/geo+json";
 /// The classes that are kept.
 const CLASSES: [&str; 11] = [
     "http://www.opengis.net/spec/ogcapi-common-1/1.0/conf/core",
@@ -43,49 +47,12 @@ const CLASSES: [&str; 11] = [
     "https://www.opengis.net/spec/ogcapi-edr-1/1.2/conf/covjson",
     "https://www.opengis.net/spec/ogcapi-edr-1/1.2/conf/oas31",
 ];
-/// How far from a station a position may lie, km.
-const REACH_KM: f64 = 25.0;
-
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Nilometer, OGC API - EDR", license(name = "Apache-2.0", identifier = "Apache-2.0")),
     servers((url = "/edr")),
 )]
 struct Api;
-
-/// The collections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Collection {
-    Forecast,
-    Observation,
-}
-
-impl Collection {
-    const ALL: [Self; 2] = [Self::Forecast, Self::Observation];
-
-    const fn id(self) -> &'static str {
-        match self {
-            Self::Forecast => "discharge-forecast",
-            Self::Observation => "discharge-observation",
-        }
-    }
-
-    fn of(id: &str) -> Result<Self, Problem> {
-        let accepted = || Self::ALL.map(Self::id).join(" or ");
-        Self::ALL
-            .into_iter()
-            .find(|collection| collection.id() == id)
-            .ok_or_else(|| Problem::not_found(format!("no collection {id}; accepted is {}", accepted())))
-    }
-
-    /// Its parameters, by the level that each is of.
-    fn levels(self) -> Vec<Option<String>> {
-        match self {
-            Self::Forecast => levels().map(Some).collect(),
-            Self::Observation => vec![None],
-        }
-    }
-}
 
 /// The routes, below `/edr`.
 pub(crate) fn router() -> Router<Site> {
@@ -126,19 +93,6 @@ struct Part {
     crs: Option<String>,
     /// CoverageJSON
     f: Option<String>,
-}
-
-/// Where each request is answered, as the client has named us.
-fn base(site: &Site, headers: &HeaderMap) -> String {
-    let word = |name: &str| headers.get(name).and_then(|word| word.to_str().ok());
-    let host = word("host").unwrap_or("127.0.0.1");
-    // A proxy in front may speak TLS where we do not.
-    let is_secure = site.pipeline().serve.tls().is_some() || word("x-forwarded-proto") == Some("https");
-    format!("{}://{host}", if is_secure { "https" } else { "http" })
-}
-
-fn link(href: &str, rel: &str, kind: &str) -> Value {
-    json!({"href": href, "rel": rel, "type": kind})
 }
 
 /// What there is.
@@ -348,95 +302,6 @@ fn issues(site: &Site) -> BTreeSet<Timestamp> {
     site.numbers().filter_map(of).flatten().collect()
 }
 
-/// A collection, or an instance of it.
-fn described(site: &Site, base: &str, collection: Collection, issue: Option<Timestamp>) -> Value {
-    let id = collection.id();
-    let whole = format!("{base}/edr/collections/{id}");
-    let href = issue.map_or_else(|| whole.clone(), |issue| format!("{whole}/instances/{issue}"));
-    let query = |name: &str, kind: &str| {
-        let templated = if name == "position" { "?coords={coords}" } else { "" };
-        json!({"link": {"href": format!("{href}/{name}{templated}"), "rel": "data", "templated": !templated.is_empty(),
-            "variables": {"query_type": name, "output_formats": [kind], "default_output_format": kind, "crs_details": [{"crs": "CRS84", "wkt": CRS84}]}}})
-    };
-    let mut queries = Map::from_iter([
-        ("position".to_owned(), query("position", "CoverageJSON")),
-        ("locations".to_owned(), query("locations", "CoverageJSON")),
-    ]);
-    if collection == Collection::Forecast && issue.is_none() {
-        queries.insert("instances".to_owned(), query("instances", "CoverageJSON"));
-    }
-    let (from, to) = extent_in_time(site, collection, issue);
-    json!({
-        "id": issue.map_or_else(|| id.to_owned(), |issue| issue.to_string()),
-        "title": match collection {
-            Collection::Forecast => "Discharge, forecast: a parameter a quantile",
-            Collection::Observation => "Discharge, read by gauges",
-        },
-        "links": [link(&href, "self", "application/json"), link(&whole, "collection", "application/json")],
-        "extent": {
-            "spatial": {"bbox": [bounds(site)], "crs": CRS84},
-            "temporal": {"interval": [[from.to_string(), to.to_string()]], "values": [format!("{from}/{to}")], "trs": "TIMECRS[\"DateTime\",TDATUM[\"Gregorian Calendar\"],CS[TemporalDateTime,1],AXIS[\"Time (T)\",future]]"},
-        },
-        "data_queries": queries,
-        "crs": ["CRS84"],
-        "output_formats": ["CoverageJSON", "GeoJSON"],
-        "parameter_names": collection.levels().into_iter().map(|level| (parameter_name(level.as_deref()), json!({
-            "type": "Parameter", "id": parameter_name(level.as_deref()), "description": said(level.as_deref()), "data-type": "float",
-            "unit": {"label": "cubic metre per second", "symbol": {"value": "m3/s", "type": "http://www.opengis.net/def/uom/UCUM/"}},
-            "observedProperty": {"id": DISCHARGE, "label": "discharge"},
-        }))).collect::<Map<_, _>>(),
-    })
-}
-
-fn bounds(site: &Site) -> [f64; 4] {
-    let placed = site.pipeline().catchments.iter().filter_map(|catchment| catchment.longitude.zip(catchment.latitude));
-    placed
-        .fold(None, |bounds: Option<[f64; 4]>, (x, y)| {
-            let [west, south, east, north] = bounds.unwrap_or([x, y, x, y]);
-            Some([west.min(x), south.min(y), east.max(x), north.max(y)])
-        })
-        .unwrap_or([-180.0, -90.0, 180.0, 90.0])
-}
-
-fn extent_in_time(site: &Site, collection: Collection, issue: Option<Timestamp>) -> (Timestamp, Timestamp) {
-    let newest = site.time().unwrap_or_default();
-    let horizon_s = site.pipeline().forecast.horizon.seconds();
-    match (collection, issue) {
-        (Collection::Forecast, Some(issue)) => (issue, issue.plus_s(horizon_s)),
-        (Collection::Forecast, None) => (site.pipeline().time.from, newest.plus_s(horizon_s)),
-        (Collection::Observation, _) => (site.pipeline().time.from.min(newest), newest),
-    }
-}
-
-/// The stations as GeoJSON, as EDR has it.
-fn places(site: &Site, base: &str, collection: Collection, issue: Option<Timestamp>) -> Response {
-    let (from, to) = extent_in_time(site, collection, issue);
-    let within = issue.map_or_else(String::new, |issue| format!("/instances/{issue}"));
-    let names: Vec<String> = collection.levels().iter().map(|level| parameter_name(level.as_deref())).collect();
-    let feature = |catchment: &Catchment| {
-        let place = catchment.longitude.zip(catchment.latitude);
-        json!({
-            "type": "Feature",
-            "id": catchment.id,
-            "geometry": place.map(|(x, y)| json!({"type": "Point", "coordinates": [x, y]})),
-            "properties": {
-                "label": catchment.name.as_deref().unwrap_or(&catchment.id),
-                "datetime": format!("{from}/{to}"),
-                "parameter-name": names,
-                "edrqueryendpoint": format!("{base}/edr/collections/{}{within}/locations/{}", collection.id(), catchment.id),
-            },
-        })
-    };
-    let features: Vec<Value> = site.pipeline().catchments.iter().map(feature).collect();
-    typed(GEOJSON, json!({"type": "FeatureCollection", "features": features}))
-}
-
-fn typed(kind: &'static str, body: Value) -> Response {
-    let mut response = Json(body).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    response
-}
-
 /// The series of a station as CoverageJSON.
 async fn answer(
     site: &Site,
@@ -446,6 +311,11 @@ async fn answer(
     part: &Part,
 ) -> Result<Response, Problem> {
     let catchment = site.catchment(id)?;
+    let Some(place) = catchment.longitude.zip(catchment.latitude) else {
+        return Err(Problem::not_found(format!(
+            "{id} has no place in the definition, which a coverage needs; /api/v1/stations/{id} has it"
+        )));
+    };
     if let Some(f) = part.f.as_deref().filter(|f| !["CoverageJSON", "covjson", COVJSON].contains(f)) {
         return Err(Problem::bad_request(format!("f is {f}; accepted is CoverageJSON")));
     }
@@ -478,67 +348,8 @@ async fn answer(
             let (from, to) = window.unwrap_or((newest.plus_s(-2 * 86_400), newest));
             let (from, to) = (from.max(site.pipeline().time.from.min(to)), to.min(newest.plus_s(366 * 86_400)));
             rows::ordered(from, to)?;
-            (format!("observation/{id}"), vec![of_readings(site, id, (from, to)).await?])
+            (format!("observation/{id}"), vec![of_readings(site, id, (from, to), rows::Look::Everywhere).await?])
         }
     };
-    Ok(typed(COVJSON, coverage(&name, catchment, &series)))
-}
-
-/// An instant, or an interval whose ends may be open.
-fn interval(text: &str) -> Result<(Timestamp, Timestamp), Problem> {
-    let Some((from, to)) = text.split_once('/') else {
-        let at = rows::instant("datetime", text)?;
-        return Ok((at, at));
-    };
-    let end =
-        |text: &str, open| if text == ".." || text.is_empty() { Ok(open) } else { rows::instant("datetime", text) };
-    let (from, to) = (end(from, Timestamp::MIN)?, end(to, Timestamp(i64::MAX))?);
-    if from > to {
-        return Err(Problem::bad_request(format!("datetime is {text}; accepted is begin/end, in this order")));
-    }
-    Ok((from, to))
-}
-
-/// The station nearest to a point.
-fn nearest<'a>(site: &'a Site, coords: Option<&str>) -> Result<&'a str, Problem> {
-    let refused =
-        || Problem::bad_request("coords is missing or no point; accepted is POINT(longitude latitude) in degrees");
-    let inside =
-        coords.map(str::trim).and_then(|text| text.strip_prefix("POINT")?.trim().strip_prefix('(')?.strip_suffix(')'));
-    let numbers: Vec<f64> = inside
-        .ok_or_else(refused)?
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .map_err(|_| refused())?;
-    let [x, y] = <[f64; 2]>::try_from(numbers).map_err(|_| refused())?;
-    if !(-180.0..=180.0).contains(&x) || !(-90.0..=90.0).contains(&y) {
-        return Err(refused());
-    }
-    let distance_km = |catchment: &Catchment| {
-        let (east, north) = catchment.longitude.zip(catchment.latitude)?;
-        let across = (east - x) * y.to_radians().cos();
-        Some(111.2 * across.hypot(north - y))
-    };
-    let near = site.pipeline().catchments.iter().filter_map(|catchment| Some((distance_km(catchment)?, catchment)));
-    match near.min_by(|(a, _), (b, _)| a.total_cmp(b)) {
-        Some((distance_km, catchment)) if distance_km <= REACH_KM => Ok(&catchment.id),
-        _ => Err(Problem::not_found(format!("no station lies within {REACH_KM} km of {x} {y}; locations has all"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
-
-    use super::*;
-
-    #[test]
-    fn intervals_may_be_open_at_either_end() {
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        assert_eq!(interval("2014-11-04").unwrap(), (at("2014-11-04"), at("2014-11-04")));
-        assert_eq!(interval("2014-11-04/..").unwrap(), (at("2014-11-04"), Timestamp(i64::MAX)));
-        assert_eq!(interval("/2014-11-04").unwrap(), (Timestamp::MIN, at("2014-11-04")));
-        assert!(interval("2014-11-05/2014-11-04").is_err() && interval("x/..").is_err());
-    }
+    Ok(typed(COVJSON, coverage(&name, place, &series)))
 }
