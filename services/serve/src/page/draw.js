@@ -182,7 +182,7 @@ function fanLabels(forecast, clock, y, text, narrow) {
   const between = (a, b) => (y(forecast.quantiles[a][widest]) + y(forecast.quantiles[b][widest])) / 2 + 4;
   const room = (a, b) => Math.abs(y(forecast.quantiles[a][widest]) - y(forecast.quantiles[b][widest]));
   if (room("q95", "q75") > 16) labels.push({ y: between("q95", "q75"), of: "90 %", kind: "second" });
-  if (room("q75", "q25") > 34) labels.push({ y: between("q75", "q50"), of: "50 %", kind: "strong" });
+  if (room("q75", "q25") > 34) labels.push({ y: between("q75", "q50"), of: "50 %", kind: "strong halo" });
   const last = forecast.valid_time.length - 1;
   const drawn = labels.map((label) => text(x, label.y, label.of, label.kind, "middle"));
   if (!narrow && last > 3) drawn.push(text(clock.x(forecast.valid_time[last]) - 4, y(forecast.quantiles.q50[last]) - 8, "median", "strong halo", "end"));

@@ -35,7 +35,7 @@ export async function station(main, page, id, issue) {
   const draw = () => fill(chart, hydrograph(drawn, Math.max(320, Math.round(chart.clientWidth || 960))));
   const event = words.leading(here.events);
   fill(main,
-    h("p", { class: "who" }, h("span", { class: here.state }, mark(here.state), h("strong", {}, WORD[here.state])), ["silent", "late"].includes(here.data) ? h("span", {}, mark(here.data), h("strong", {}, WORD[here.data])) : null, h("strong", {}, here.name), h("span", { class: "third small" }, `${here.name === here.id ? "" : `${here.id}, `}${Math.round(here.area_km2)} km²`)),
+    h("p", { class: "who" }, issue ? null : h("span", { class: here.state }, mark(here.state), h("strong", {}, WORD[here.state])), !issue && ["silent", "late"].includes(here.data) ? h("span", {}, mark(here.data), h("strong", {}, WORD[here.data])) : null, h("strong", {}, here.name), h("span", { class: "third small" }, `${here.name === here.id ? "" : `${here.id}, `}${Math.round(here.area_km2)} km²`)),
     headline(here, event, forecast, now),
     h("p", { class: "sub" }, standing(here, event, forecast, now)),
     h("div", { class: "two" },
@@ -67,6 +67,10 @@ function asIssued(here, forecast, events, readings) {
   here.observed = last ? { valid_time: last[0], value: last[1], age_s: (Date.parse(forecast.issue_time) - Date.parse(last[0])) / 1000, rise_per_h: previous ? ((last[1] - previous[1]) * HOUR) / (Date.parse(last[0]) - Date.parse(previous[0])) : null } : null;
   here.assimilated = null;
   here.alert = null;
+  here.data = "ok";
+  // Its colour is that of its odds: the state is that of now.
+  const most = Math.max(0, ...here.events.map((event) => event.probability));
+  here.state = most >= 0.6 ? "warning" : most >= 0.3 ? "watch" : "normal";
 }
 
 /** Rain by hour: what was measured, and ahead what the forecast was made with. */
