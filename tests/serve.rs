@@ -215,7 +215,7 @@ fn nothing_is_written_without_a_token_and_what_is_written_is_in_the_log() {
     let store = folder.path().join("store");
     let place = store.display().to_string();
     // Two hours come a second: there are ticks left that take what is written.
-    let set = window(&store, "2014-11-03T00:00:00Z", "2014-11-05T12:00:00Z");
+    let set = window(&store, "2014-11-03T00:00:00Z", "2014-11-06T12:00:00Z");
     let mut service = Service::start(&set, &["--speed", "7200"], &folder.path().join("log"));
     let mut alert = Value::Null;
     until("a warning stands", || {
