@@ -24,6 +24,7 @@ mod newest;
 mod page;
 mod problem;
 mod role;
+mod series;
 mod site;
 mod standards;
 mod stream;

@@ -1,11 +1,9 @@
 //! Readings: what the gauges of several stations read, column by column.
 
-use arrow::array::Array as _;
 use axum::{
     Json,
     extract::{Query, State},
 };
-use nilometer_schemas::{Contract, Observations, Timestamp, Variable};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -14,7 +12,11 @@ use super::{
     rows::{self, Look},
     when::When,
 };
-use crate::{Site, problem::Problem};
+use crate::{
+    Site,
+    problem::Problem,
+    series::{Series, of_readings},
+};
 
 /// Which stations, and since when.
 #[derive(Deserialize, IntoParams)]
@@ -66,28 +68,9 @@ pub(crate) async fn several(
     let ids = forecast::some_stations(&site, &which.stations)?;
     let how = Look::of(ids.len());
     for id in ids {
-        let found = rows::between(&site, Contract::Observation, id, (from, to), how).await?;
-        let found = Observations::try_from(found).map_err(|error| Problem::internal(&error))?;
-        all.push(of_rows(id, &found));
+        let Series { times, values, flags, .. } = of_readings(&site, id, (from, to), how).await?;
+        let valid_time = times.into_iter().map(When).collect();
+        all.push(Readings { station: id.to_owned(), valid_time, value: values, flag: flags });
     }
     Ok(Json(all))
-}
-
-fn of_rows(id: &str, rows: &Observations) -> Readings {
-    let mut readings = Readings { station: id.to_owned(), valid_time: Vec::new(), value: Vec::new(), flag: Vec::new() };
-    for row in (0..rows.len()).filter(|row| rows.variable().value(*row) == Variable::Discharge.name()) {
-        let time = When(Timestamp(rows.valid_time().value(row)));
-        let value = rows.value().is_valid(row).then(|| rows.value().value(row));
-        let flag = rows.flag().value(row);
-        // A correction comes behind what it corrects.
-        if readings.valid_time.last() == Some(&time) {
-            readings.value.pop();
-            readings.flag.pop();
-        } else {
-            readings.valid_time.push(time);
-        }
-        readings.value.push(value);
-        readings.flag.push(flag);
-    }
-    readings
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::series::Series;
+use crate::series::Series;
 
 /// What discharge is called.
 pub(crate) const DISCHARGE: &str = "http://vocab.nerc.ac.uk/standard_name/water_volume_transport_in_river_channel/";

@@ -10,11 +10,11 @@ use nilometer_schemas::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::series::{Series, levels, of_forecast, of_readings};
 use crate::{
     Site,
     api::{forecast, rows},
     problem::Problem,
+    series::{Series, levels, of_forecast, of_readings},
 };
 
 /// Version of PI that is spoken.

@@ -3,4 +3,3 @@
 pub(crate) mod covjson;
 pub(crate) mod edr;
 pub(crate) mod fews;
-mod series;

@@ -12,10 +12,8 @@ use serde_json::{Map, Value, json};
 use crate::{
     Site,
     problem::Problem,
-    standards::{
-        covjson::{CRS84, DISCHARGE, parameter_name, said},
-        series::levels,
-    },
+    series::levels,
+    standards::covjson::{CRS84, DISCHARGE, parameter_name, said},
 };
 
 const GEOJSON: &str = "application/geo+json";

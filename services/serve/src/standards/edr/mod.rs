@@ -22,14 +22,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use collection::{Collection, base, described, link, places, typed};
 use part::{interval, nearest};
 
-use super::{
-    covjson::{CRS84, coverage, parameter_name},
-    series::{Series, of_forecast, of_readings},
-};
+use super::covjson::{CRS84, coverage, parameter_name};
 use crate::{
     Site,
     api::{forecast, rows},
     problem::Problem,
+    series::{Series, of_forecast, of_readings},
 };
 
 const COVJSON: &str = "application/prs.coverage+json";

@@ -1,4 +1,4 @@
-//! Series: one number by time, which both standards are made of.
+//! Series: one number by time, which readings and the standards are made of.
 
 use arrow::array::Array as _;
 use nilometer_schemas::{
