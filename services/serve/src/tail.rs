@@ -72,6 +72,9 @@ impl Held {
     pub(crate) fn frame(&self, key: &str, write: impl FnOnce(Contract, RecordBatch) -> Bytes) -> Option<Bytes> {
         let first = self.runs.partition_point(|(of, _)| &**of < key);
         self.runs.get(first).filter(|(of, _)| &**of == key)?;
+        if let Some(written) = self.frames[first].get() {
+            return Some(written.clone());
+        }
         let rows = self.of(key)?;
         let frame = self.frames[first].get_or_init(|| {
             let frame = write(self.contract, rows);
@@ -84,6 +87,11 @@ impl Held {
     /// Bytes that it takes.
     fn taken(&self) -> usize {
         self.bytes + self.framed.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has rows of a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.runs.binary_search_by(|(of, _)| (**of).cmp(key)).is_ok()
     }
 
     /// Whose rows it has, each once.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use arrow::array::RecordBatch;
+use arrow::{array::RecordBatch, error::ArrowError};
 use bytes::Bytes;
 use nilometer_schemas::{AlertState, Contract, Forecasts};
 use serde_json::json;
@@ -27,6 +27,8 @@ pub(super) struct Wanted {
     threshold: Option<String>,
     /// seconds from one issue to the next
     every_s: i64,
+    /// whether rows are sent as they are
+    arrow: bool,
 }
 
 impl Wanted {
@@ -77,6 +79,7 @@ impl Wanted {
             severity_min,
             threshold: which.threshold.clone(),
             every_s: forecast::every_s(site),
+            arrow: which.format.as_deref() == Some("arrow"),
         })
     }
 
@@ -89,7 +92,12 @@ impl Wanted {
             items.rows.push(held.batch.clone());
             return Some(items);
         }
-        for key in held.keys().filter(|key| self.catchments.as_ref().is_none_or(|wanted| wanted.contains(*key))) {
+        // A client wants few of many, or all.
+        let keys: Vec<&str> = match &self.catchments {
+            Some(wanted) => wanted.iter().map(String::as_str).filter(|key| held.has(key)).collect(),
+            None => held.keys().collect(),
+        };
+        for key in keys {
             if self.selects_rows(contract) {
                 let rows =
                     held.of(key).and_then(|rows| self.selected(contract, &rows)).filter(|rows| rows.num_rows() > 0);
@@ -100,7 +108,9 @@ impl Wanted {
                 continue;
             }
             items.data.extend(held.frame(key, |contract, rows| frame(contract, key, rows, self.every_s)));
-            items.rows.extend(held.of(key));
+            if self.arrow {
+                items.rows.extend(held.of(key));
+            }
         }
         (!items.data.is_empty()).then_some(items)
     }
@@ -145,11 +155,19 @@ fn frame(contract: Contract, key: &str, rows: RecordBatch, every_s: i64) -> Byte
         && !forecasts.is_empty()
     {
         let document = forecast::document(key, &forecasts, None, &forecast::USUAL_LEVELS, false, every_s);
-        return serde_json::to_vec(&document).unwrap_or_default().into();
+        return written(serde_json::to_vec(&document).map_err(|error| ArrowError::JsonError(error.to_string()))).into();
     }
     let mut data =
         format!("{{\"contract\":\"{}\",\"station\":{},\"rows\":", contract.version(), json!(key)).into_bytes();
-    data.extend(answer::json(&rows).unwrap_or_else(|_| b"[]".to_vec()));
+    data.extend(written(answer::json(&rows)));
     data.push(b'}');
     data.into()
+}
+
+/// What was written, or null and a line in the log: numbers and words can always be.
+fn written(json: Result<Vec<u8>, ArrowError>) -> Vec<u8> {
+    json.unwrap_or_else(|error| {
+        tracing::error!(%error, "rows cannot be written as JSON; their streams say null");
+        b"null".to_vec()
+    })
 }
