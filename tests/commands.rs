@@ -2,11 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::support::{
-    definition, nilometer,
-    processes::{Process, until},
-    refused, root, succeed, window,
-};
+use crate::support::{definition, nilometer, refused, root, service::Service, succeed, window};
 use nilometer_needs::needs;
 
 #[test]
@@ -86,41 +82,22 @@ fn metrics_and_health_are_served_while_a_replay_runs() {
     let folder = tempfile::tempdir().unwrap();
     // Of the window: at a port that the system chooses, and the process logs which.
     let set = window(&folder.path().join("store"), "2014-10-08T00:00:00Z", "2014-10-08T23:00:00Z");
-    let mut command = nilometer("replay", &definition(), &set);
-    command.arg("--serve");
-    let mut process = Process::start(command, folder.path().join("log"));
-    let mut address = None;
-    until("it says where it listens", || {
-        assert!(process.lives(), "the process ended:\n{}", process.said());
-        let said = process.said();
-        let line = said.split_once("metrics at http://").and_then(|(_, behind)| behind.split_once("/metrics"));
-        address = line.map(|(address, _)| address.to_owned());
-        address.is_some()
-    });
-    let address = address.unwrap();
-    let get = |path: &str| {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(&address).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let mut finished = String::new();
-    until("the window is finished", || {
-        assert!(process.lives(), "the process ended:\n{}", process.said());
-        finished = get("/health");
-        finished.contains("finished") && !finished.contains("running")
-    });
+    let mut service = Service::start(&set, &[], &folder.path().join("log"));
+    service.settled();
+    let health = service.root("/health");
+    let finished = health.text();
     assert!(
-        finished.contains("\"score/0\"") && finished.contains("200 OK") && finished.contains("\"healthy\":true"),
+        finished.contains("\"score/0\"")
+            && health.status.is_success()
+            && finished.contains("finished")
+            && finished.contains("\"healthy\":true"),
         "{finished}"
     );
-    let metrics = get("/metrics");
+    let metrics = service.root("/metrics").text();
     let of_forecast = "nilometer_rows{fate=\"received\",role=\"forecast\",partition=\"0\"}";
     assert!(metrics.contains(of_forecast), "{metrics}");
-    process.signal("TERM");
-    process.end();
+    service.process.signal("TERM");
+    service.process.end();
 }
 
 fn models(arguments: &[&str]) -> std::process::Output {
