@@ -121,7 +121,7 @@ pub enum AccessError {
         name: String,
     },
     /// the name cannot be one
-    #[error("{name:?} is no name of a token; accepted are 1 to 64 letters, digits, - and _")]
+    #[error("{name:?} is no name of a token; accepted are 1 to 64 of a-z, A-Z, 0-9, - and _")]
     Name {
         /// the name
         name: String,

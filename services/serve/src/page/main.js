@@ -13,7 +13,7 @@ const TITLES = { "": "Watch list", map: "Map", drought: "Drought", models: "Mode
 
 /** What the pages share. */
 const page = {
-  stations: [], rows: () => [], station: null, at: 0, table: false, earlier: true, horizonH: 24, sizes: null,
+  stations: [], rows: () => [], station: null, at: 0, table: false, earlier: true, sizes: null,
   /** Says which issue is shown. */
   show(time, of, issue) {
     const node = document.getElementById("issue");
