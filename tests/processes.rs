@@ -5,8 +5,10 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use crate::support::{
     Arbitrary, definition, files, nilometer,
-    processes::{Process, create_topics, end_all, subcommand, watermarks},
-    refused, same, succeed, window,
+    processes::{Process, create_topics, end_all, subcommand, until, watermarks},
+    refused, same,
+    service::Service,
+    succeed, window,
 };
 use nilometer_engine::{Broker, Partition};
 use nilometer_needs::needs;
@@ -154,4 +156,22 @@ fn roles_and_the_broker_killed_at_any_moment_leave_the_same_archive_and_no_forec
         let times = watermarks(&broker, "killed", Partition::new(contract, 0));
         assert!(times.is_sorted_by(|a, b| a < b) && times.len() == 240, "{contract}: {}", times.len());
     }
+}
+
+#[needs(cance, kafka)]
+#[test]
+fn a_process_that_only_serves_has_what_the_others_make_and_stays() {
+    let broker = Broker::start(1);
+    let folder = tempfile::tempdir().unwrap();
+    let to = "2014-10-08T12:00:00Z";
+    let set = on_kafka(window(&folder.path().join("store"), FROM, to), &broker, "served");
+    create_topics(&definition(), &set);
+    let service = Service::start(&set, &["--role", "serve"], &folder.path().join("serve.log"));
+    end_all(["ingest", "forecast", "score", "alert", "publish"].map(|role| start(role, &set, folder.path())));
+    until("everything is served", || service.root("/ready").json()["time"] == to);
+    assert_eq!(service.get("/stations/V3524010/forecast").json()["issue_time"], to);
+    let heard = service.listen("/events?topics=forecast&from=f0:-1", None, |events| events.len() == 13 * 3);
+    assert!(heard.iter().all(|event| event.name == "forecast"));
+    service.process.signal("TERM");
+    service.process.end();
 }

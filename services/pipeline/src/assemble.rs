@@ -192,7 +192,8 @@ impl Run {
                 lease.during(compact_archive(roles)).await?;
             }
         }
-        if stay && server.is_some() && !stops[0].is_draining() {
+        // Where the roles before ours are in other processes, the end of these is no signal to us.
+        if stay && server.is_some() && !stopping.is_finished() {
             tracing::info!("the window has ended; serving until SIGTERM");
             let _ = stopping.await;
         }
