@@ -26,6 +26,7 @@ mod partitions;
 mod processes;
 mod river;
 mod s3;
+mod sandbox;
 mod serve;
 mod silence;
 mod simulation;

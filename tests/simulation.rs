@@ -40,8 +40,8 @@ use object_store::{
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
-const HOURS: i64 = 30;
+pub const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
+pub const HOURS: i64 = 30;
 const KILLS: usize = 1_000;
 const PUBLISHED: [(&str, Contract); 16] = [
     ("publish_forecast", Contract::Forecast),
@@ -63,17 +63,18 @@ const PUBLISHED: [(&str, Contract); 16] = [
 ];
 
 /// What the roles are made of.
-struct World {
-    pipeline: Arc<Pipeline>,
-    runtime: Runtime,
-    models: Mixture,
+pub struct World {
+    pub pipeline: Arc<Pipeline>,
+    pub runtime: Runtime,
+    pub models: Mixture,
     /// the same with other weights, a shadow from a third of the window on and in force from its middle on
     retrained: Mixture,
     _data: tempfile::TempDir,
 }
 
-/// Rain, evapotranspiration and rivers of thirty hours, with repeated, late and unreadable rows.
-fn tables(folder: &Path) {
+/// Rain, evapotranspiration and rivers of thirty hours, with repeated, late and unreadable rows; and `corrected` where a gauge says three hours
+/// later that it read something else.
+fn tables(folder: &Path, corrected: bool) {
     let from: Timestamp = "2014-10-08T00:00:00Z".parse().unwrap();
     let mut text = "gauge,time,rain,pet\n".to_owned();
     let mut flow = "gauge,time,flow\n".to_owned();
@@ -87,14 +88,17 @@ fn tables(folder: &Path) {
                 writeln!(flow, "{gauge},{},{read}\n{gauge},soon,1", from.plus_s(hour * 3_600)).unwrap();
             }
         }
+        if corrected && hour % 8 == 6 {
+            writeln!(flow, "{},{},5.5", GAUGES[0].0, from.plus_s((hour - 3) * 3_600)).unwrap();
+        }
     }
     fs::write(folder.join("weather.csv"), text).unwrap();
     fs::write(folder.join("flow.csv"), flow).unwrap();
 }
 
-fn world() -> World {
+pub fn world(corrected: bool) -> World {
     let data = tempfile::tempdir().unwrap();
-    tables(data.path());
+    tables(data.path(), corrected);
     // The filter is that of the Cance, with fewer members.
     let definition = Definition::new("simulation", "1h", "2014-10-08T01:00:00Z", "2014-10-09T06:00:00Z")
         .model("exphydro-cance")
@@ -107,6 +111,7 @@ fn world() -> World {
                 wait = "0s"
                 lateness = "6h"
                 score = true
+                calibration_rate = 0.05
             },
         )
         .section(
@@ -323,10 +328,23 @@ async fn operate(world: &World, actions: &Numbered<Action>) {
     }
 }
 
-/// Lets the roles go on in the order that a seed draws, and kills as the seed draws until `kills` is used up. No seed: one after the
-/// other, and nothing fails.
+/// Plays without a seed: the store as the roles leave it.
+pub async fn quiet_store(world: &World) -> Arc<InMemory> {
+    let shaken = Shaken::new(None);
+    play_in(world, &shaken, None, 0).await;
+    shaken.store
+}
+
+/// What a play leaves, and what was done to it.
 async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
     let shaken = Shaken::new(seed);
+    let done = play_in(world, &shaken, seed, kills).await;
+    (left(&shaken.store).await, done)
+}
+
+/// Lets the roles go on in the order that a seed draws, and kills as the seed draws until `kills` is used up. No seed: one after the
+/// other, and nothing fails.
+async fn play_in(world: &World, shaken: &Shaken, seed: Option<u64>, kills: usize) -> Done {
     let store: Arc<dyn ObjectStore> = Arc::new(shaken.clone());
     let open = || -> Arc<dyn Log> { Arc::new(EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered())) };
     announce(world, shaken.store.clone()).await;
@@ -390,7 +408,7 @@ async fn play(world: &World, seed: Option<u64>, kills: usize) -> (Left, Done) {
         }
     }
     done.failed = shaken.failed.load(Ordering::Relaxed);
-    (left(&shaken.store).await, done)
+    done
 }
 
 async fn left(store: &Arc<InMemory>) -> Left {
@@ -433,7 +451,7 @@ fn lowered(left: &Left) -> Vec<i64> {
 #[needs(onnxruntime)]
 #[test]
 fn whatever_is_drawn_the_archive_is_that_of_a_quiet_run() {
-    let world = world();
+    let world = world(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let (quiet, _) = play(&world, None, 0).await;

@@ -121,10 +121,15 @@ impl Calibration {
         (lead + usize::try_from(silent_s / self.step_s).unwrap_or(0)).min(self.leads - 1)
     }
 
+    /// Knows that a gauge has read, and learns nothing from it.
+    pub(crate) fn hear(&mut self, valid_time: Timestamp, catchment: usize) {
+        self.newest[catchment] = self.newest[catchment].max(Some(valid_time));
+    }
+
     /// Learns from the observation of a catchment at `valid_time`; every lead that had forecast it learns once.
     pub(crate) fn observe(&mut self, valid_time: Timestamp, catchment: usize, discharge_m3_s: f64) {
         let log = (discharge_m3_s + self.epsilon_m3_s[catchment]).ln();
-        self.newest[catchment] = self.newest[catchment].max(Some(valid_time));
+        self.hear(valid_time, catchment);
         let verified: Vec<(usize, [f32; FIELDS])> = self.issued.take(valid_time, catchment).collect();
         for (at, knot) in self.knots.iter().enumerate() {
             // Several lead times may learn of one observation: together they count as one.

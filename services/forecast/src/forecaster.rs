@@ -94,9 +94,9 @@ impl Forecaster {
         &mut self,
         step: Timestamp,
         predicted_m3_s: &[f64],
-        Read { at_steps, counting, due }: &Read,
+        Read { at_steps, counting, due, teaches }: &Read,
     ) -> Result<(), ForecastError> {
-        self.postprocessing.observe(step, predicted_m3_s, at_steps);
+        self.postprocessing.observe(step, predicted_m3_s, at_steps, *teaches);
         if let Some(outlook) = &mut self.outlook {
             outlook.observe(step, &self.ensembles.simulated_m3_s(), at_steps);
         }
@@ -168,4 +168,6 @@ pub(crate) struct Read {
     pub(crate) counting: Vec<Observation>,
     /// what has come since the last correction, where one is due
     pub(crate) due: Vec<Observation>,
+    /// whether calibration learns from them
+    pub(crate) teaches: bool,
 }

@@ -14,8 +14,17 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::{
-    EnsembleState, ForecastError, ensemble::mean, event::add_events, history::History, layout::Layout, lead::Lead,
-    postprocess::Postprocessing, stage::stage_of, tick::Positions, trajectories::Trajectories,
+    EnsembleState, ForecastError,
+    ensemble::mean,
+    event::add_events,
+    history::History,
+    layout::Layout,
+    lead::Lead,
+    postprocess::Postprocessing,
+    stage::stage_of,
+    tick::Positions,
+    trajectories::Trajectories,
+    weather_change::{Changed, WeatherChange},
 };
 
 const FUTURE_MULTIPLIER: Purpose = Purpose::Custom(2);
@@ -103,6 +112,8 @@ pub(crate) struct Weather<'a> {
     pub(crate) alignment: &'a StepAlignment,
     /// there where each member meets its own
     pub(crate) members: Option<MemberWeather<'a>>,
+    /// there in a sandbox
+    pub(crate) change: Option<&'a WeatherChange>,
 }
 
 /// Weather of which each member meets another.
@@ -139,6 +150,10 @@ impl Weather<'_> {
             if !ahead && self.alignment.known(valid_time, input, catchment).is_some() {
                 continue;
             }
+            let changed = self.change.and_then(|change| change.of(layout.inputs[input], catchment, valid_time));
+            if matches!(changed, Some(Changed::To(_))) {
+                continue;
+            }
             let own = |member: usize| match of_members {
                 MemberWeather::PastYears(_, years) => {
                     let years = &years[catchment];
@@ -152,7 +167,10 @@ impl Weather<'_> {
             for (member, value) in into.iter_mut().enumerate() {
                 let own = own(member);
                 known |= own.is_some();
-                *value = own.unwrap_or(*value);
+                *value = match (own, changed) {
+                    (Some(own), Some(Changed::By(factor))) => own * factor,
+                    (own, _) => own.unwrap_or(*value),
+                };
             }
             if known {
                 *mean = into.iter().sum::<f32>() / members as f32;
@@ -216,6 +234,9 @@ impl EnsembleState {
             layout.advance_multiplier(&mut multiplier, &mut multiplier_noise)?;
             let into = &mut self.model.rollout_forcing_mut()[step * forcing_len..][..forcing_len];
             let mut forcing = scenario_forcing(weather, valid_time, issue_time, layout);
+            if let Some(change) = weather.change {
+                change.apply(&layout.inputs, valid_time, &mut forcing);
+            }
             layout.write_forcing(&forcing, &multiplier, into, &mut occurrence_noise)?;
             weather.apply_member_weather(layout, valid_time, issue_time, &mut forcing, into);
             layout.remember_rain(&mut recent_mm, &forcing);

@@ -44,6 +44,7 @@ mod replay;
 mod report;
 mod river;
 mod role;
+mod sandbox;
 mod setting;
 mod stage;
 mod state;
@@ -52,6 +53,7 @@ mod stores;
 mod tick;
 mod trajectories;
 mod update;
+mod weather_change;
 mod window;
 
 use nilometer_assimilation::AssimilationError;
@@ -68,6 +70,7 @@ pub use metrics::ForecastMetrics;
 pub use packages::Packages;
 pub use replay::needed_from;
 pub use role::{Dependencies, run};
+pub use sandbox::{Explanation, Part, Rain, SandboxDependencies, SandboxError, Stage, WhatIf, explain, what_if};
 pub use state::ENSEMBLE;
 
 /// Name of the role as a producer of messages.

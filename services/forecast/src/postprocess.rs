@@ -47,11 +47,15 @@ impl Postprocessing {
     }
 
     /// Learns from what the gauges say of the ends of steps up to `step`, the one that was taken last; of it the model had `predicted_m3_s` `[C]`
-    /// before they moved it.
-    pub(crate) fn observe(&mut self, step: Timestamp, predicted_m3_s: &[f64], read: &[StepReading]) {
+    /// before they moved it. Calibration learns from them only where it `calibrates`.
+    pub(crate) fn observe(&mut self, step: Timestamp, predicted_m3_s: &[f64], read: &[StepReading], calibrates: bool) {
         // Judged before it is used: what was forecast for this step, in the light of what the gauge read.
         for reading in read {
-            self.calibration.observe(reading.step, reading.catchment, reading.discharge_m3_s);
+            if calibrates {
+                self.calibration.observe(reading.step, reading.catchment, reading.discharge_m3_s);
+            } else {
+                self.calibration.hear(reading.step, reading.catchment);
+            }
         }
         if let Some(updating) = &mut self.updating {
             let (before, now) = read.split_at(read.partition_point(|reading| reading.step < step));

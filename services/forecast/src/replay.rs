@@ -22,7 +22,7 @@ use crate::{
     ForecastError, Packages,
     late_rows::LateRow,
     setting::Setting,
-    state::{Identity, Outputs, PartitionState, Stored, StoredState, current},
+    state::{Identity, Outputs, PartitionState, Stored, StoredState, Trial, current},
     tick::{Inputs, Positions, Tick},
 };
 
@@ -39,6 +39,26 @@ pub(crate) struct Replay {
     /// none only while a thread computes with it
     state: Option<Box<PartitionState>>,
     rewind: Option<Rewind>,
+    known: Known,
+}
+
+/// What ticks are taken from.
+pub(crate) struct ReplayDependencies {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) runtime: Runtime,
+    /// the definition's
+    pub(crate) models: Mixture,
+    pub(crate) packages: Packages,
+}
+
+/// Which snapshots are gone back to for late rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// any
+    All,
+    /// those that say what was known when they were saved, so that what is made again is what was made
+    ByThen,
 }
 
 /// What became of a tick.
@@ -81,21 +101,19 @@ struct Rewind {
 }
 
 impl Replay {
-    /// Goes on from the newest snapshot, or begins. Parts of the state that are named in `accept_loss` begin anew where it does not fit.
+    /// Goes on from a snapshot, or begins where there is none.
     pub(crate) async fn resume(
         setting: Arc<Setting>,
-        log: Arc<dyn Log>,
-        snapshots: Snapshots,
-        runtime: Runtime,
-        models: Mixture,
-        packages: Packages,
+        dependencies: ReplayDependencies,
+        snapshot: Option<Snapshot<Stored>>,
         accept_loss: &[String],
+        known: Known,
     ) -> Result<Self, ForecastError> {
-        let newest = snapshots.newest::<Stored>().await?;
+        let ReplayDependencies { log, snapshots, runtime, models, packages } = dependencies;
         let (begun, of_definition) = (setting.clone(), models.clone());
         let mut state =
             off_reactor(move || PartitionState::new(begun, &runtime, of_definition).map(Box::new)).await??;
-        if let Some(Snapshot { content, columns, .. }) = newest {
+        if let Some(Snapshot { content, columns, .. }) = snapshot {
             let stored = current(content)?;
             let misfits = state.identity().misfits(&stored.identity);
             for misfit in &misfits {
@@ -122,7 +140,27 @@ impl Replay {
         let inputs = inputs(&setting, &log, state.progress.positions).await?;
         let identity = state.identity().clone();
         let state = Some(state);
-        Ok(Self { setting, identity, log, snapshots, packages, models, inputs, state, rewind: None })
+        Ok(Self { setting, identity, log, snapshots, packages, models, inputs, state, rewind: None, known })
+    }
+
+    /// Goes on from another state, as if it had never been further; with its shadow, which a promotion puts in force.
+    pub(crate) async fn go_on_from(&mut self, stored: StoredState, columns: Columns) -> Result<(), ForecastError> {
+        let in_force = in_force_of(&self.packages, &stored).await?.unwrap_or_else(|| self.models.clone());
+        let shadow = shadow_of(&self.packages, &stored).await?;
+        self.compute(move |state| {
+            state.go_on_with(in_force, shadow)?;
+            state.restore(stored, &columns)
+        })
+        .await?;
+        self.rewind = None;
+        self.inputs = inputs(&self.setting, &self.log, self.state().progress.positions).await?;
+        Ok(())
+    }
+
+    /// What the state does otherwise than in operations.
+    pub(crate) fn trial(&mut self) -> &mut Trial {
+        let Some(state) = &mut self.state else { unreachable!("the state comes back with every result") };
+        &mut state.trial
     }
 
     /// Reads the next tick; none at the end of the inputs.
@@ -199,7 +237,8 @@ impl Replay {
         let (known, tick) = (self.state().late_rows().rows().to_vec(), self.state().progress.tick);
         let (identity, catchments) = (&self.identity, self.setting.index.catchments());
         let serves = |found: &Snapshot<Stored>| {
-            let stored = found.content.current().filter(|stored| *identity == stored.identity);
+            let counts = self.known == Known::All || found.content.current().is_some_and(|state| state.is_as_saved());
+            let stored = found.content.current().filter(|stored| counts && *identity == stored.identity);
             stored.is_some_and(|stored| stored.serves(catchments, late, &known))
         };
         if let Some(found) = self.snapshots.newest_before::<Stored>(oldest.0, serves).await? {
@@ -207,10 +246,7 @@ impl Replay {
         }
         // The very first state serves as long as no late row has been forgotten since.
         let since = tick.plus_s(-self.setting.memory_of_late_rows_s());
-        let (forcings, observations) = (&self.inputs.forcings, &self.inputs.observations);
-        let from_the_start = self.setting.pipeline.time.from >= since
-            && self.log.bounds(forcings.partition()).await?.start == 0
-            && self.log.bounds(observations.partition()).await?.start == 0;
+        let from_the_start = self.setting.pipeline.time.from >= since && is_whole(&*self.log, &self.setting).await?;
         Ok(from_the_start.then_some(Base::Beginning))
     }
 
@@ -250,6 +286,16 @@ impl Replay {
         tracing::info!(%from, to = %rewind.to, rows, "rewinding");
         Ok(())
     }
+}
+
+/// Whether the log still has everything that the state has been made of, from the very first row on.
+pub(crate) async fn is_whole(log: &dyn Log, setting: &Setting) -> Result<bool, ForecastError> {
+    for contract in [Contract::Forcing, Contract::Observation] {
+        if log.bounds(Partition::new(contract, setting.partition)).await?.start > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A state to begin again from.

@@ -11,9 +11,10 @@ use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Timestamp};
 use crate::{
     ForecastError, ForecastMetrics, PRODUCER, Packages,
     publication::{Pending, Publication},
-    replay::{Replay, Rewound, Taken},
+    replay::{Known, Replay, ReplayDependencies, Rewound, Taken},
     report::Reporter,
     setting::Setting,
+    state::Stored,
 };
 
 /// What the role needs from outside.
@@ -92,16 +93,9 @@ impl Role {
         let Dependencies { log, snapshots, runtime, models, packages, metrics, partition, accept_state_loss } =
             dependencies;
         let setting = Arc::new(Setting::new(pipeline, partition)?);
-        let replay = Replay::resume(
-            setting.clone(),
-            log.clone(),
-            snapshots.clone(),
-            runtime,
-            models,
-            packages,
-            &accept_state_loss,
-        )
-        .await?;
+        let newest = snapshots.newest::<Stored>().await?;
+        let from = ReplayDependencies { log: log.clone(), snapshots: snapshots.clone(), runtime, models, packages };
+        let replay = Replay::resume(setting.clone(), from, newest, &accept_state_loss, Known::All).await?;
         let saved = replay.state().progress.tick;
         if saved > Timestamp::MIN {
             metrics.role.reached(saved);

@@ -43,7 +43,7 @@ impl PartitionState {
         let scenarios: Vec<Scenario> = (0..setting.index.len()).map(scenario_of).collect();
         let asked = pipeline.forecast.scenario;
         let scenario = if scenarios.contains(&asked) { asked } else { Scenario::Zero };
-        let weather = Weather { scenario, alignment: &self.alignment, members };
+        let weather = Weather { scenario, alignment: &self.alignment, members, change: self.trial.change.as_ref() };
         let about = Provenance {
             catchments: &pipeline.catchments,
             ratings: &pipeline.ratings,

@@ -40,6 +40,7 @@ use crate::{
     report::Report,
     setting::Setting,
     tick::{Positions, Tick},
+    weather_change::WeatherChange,
 };
 
 /// How far a partition has come.
@@ -97,6 +98,16 @@ pub(crate) struct PartitionState {
     ledger: AnalysesBuilder,
     storage: StatesBuilder,
     report: Report,
+    pub(crate) trial: Trial,
+}
+
+/// What a sandbox does otherwise than operations; nothing in these.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trial {
+    /// calibration learns nothing
+    pub(crate) holds_calibration: bool,
+    /// other weather
+    pub(crate) change: Option<WeatherChange>,
 }
 
 /// What a tick leads to.
@@ -136,6 +147,7 @@ impl PartitionState {
             ledger: AnalysesBuilder::default(),
             storage: StatesBuilder::default(),
             report: Report::default(),
+            trial: Trial::default(),
             runtime: runtime.clone(),
             setting,
         })

@@ -43,7 +43,10 @@ impl PartitionState {
             let catchments = setting.index.len();
             history.remember(step, |row| self.alignment.known(step, row / catchments, row % catchments));
         }
-        let (forcing, forcing_rows) = self.alignment.take_step(step);
+        let (mut forcing, forcing_rows) = self.alignment.take_step(step);
+        if let Some(change) = &self.trial.change {
+            change.apply(self.alignment.variables(), step, &mut forcing);
+        }
         let predicted_m3_s = self.in_force.advance(&forcing)?;
         let ensembles = &self.in_force.ensembles;
         let judged =
@@ -53,7 +56,7 @@ impl PartitionState {
         counting.retain(|reading| !judged.downweighted.contains(&reading.subject()));
         let is_due = step.is_multiple_of_s(pipeline.assimilation.analysis_every_s(pipeline.time.step));
         let due = if is_due { self.alignment.take_observations(step) } else { Vec::new() };
-        let read = Read { at_steps, counting, due };
+        let read = Read { at_steps, counting, due, teaches: !self.trial.holds_calibration };
         self.in_force.observe(step, &predicted_m3_s, &read)?;
         let Forecaster { models, ensembles, .. } = &self.in_force;
         let heading = Heading {

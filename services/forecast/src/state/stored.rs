@@ -249,6 +249,11 @@ impl StoredState {
         &self.balance
     }
 
+    /// Whether it says what was known at its tick: a rewind that came later has not put another one in its place.
+    pub(crate) fn is_as_saved(&self) -> bool {
+        self.late_rows.rows().iter().all(|row| row.arrived <= self.progress.tick)
+    }
+
     /// The place of each of `catchments` on the catchment axes here; none of one that is new.
     pub(super) fn places_of(&self, catchments: &[String]) -> Vec<Option<usize>> {
         let places: BTreeMap<&String, usize> =
