@@ -159,7 +159,7 @@ fn what_is_asked_of_a_filter_must_make_sense() {
 
 #[needs(cance)]
 #[test]
-fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
+fn the_ledger_says_what_an_observation_was_held_against_and_what_it_did() {
     let store = tempfile::tempdir().unwrap();
     let out = store.path().to_str().unwrap();
     let mut set = window(store.path(), "2014-11-03T00:00:00Z", "2014-11-03T12:00:00Z");
@@ -167,12 +167,12 @@ fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
     let mut hindcast = nilometer("hindcast", &definition(), &set);
     hindcast.arg("--out").arg(out);
     succeed(hindcast);
-    let explain = |time: &str| {
+    let ledger = |time: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
-        command.args(["explain", "V3524010", time, "--store", out]);
+        command.args(["ledger", "V3524010", time, "--store", out]);
         command.output().unwrap()
     };
-    let said = explain("2014-11-03T06:00:00Z");
+    let said = ledger("2014-11-03T06:00:00Z");
     let text = String::from_utf8(said.stdout).unwrap();
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     for word in [
@@ -187,7 +187,7 @@ fn explain_says_what_an_observation_was_held_against_and_what_it_did() {
     }
     assert!(!text.contains("V3517010"), "22.3 km up the river is too far: {text}");
     assert!(text.contains("before: 2014-11-03T05:00:00Z, behind: 2014-11-03T06:00:00Z"), "{text}");
-    let nothing = explain("2014-11-03T06:30:00Z");
+    let nothing = ledger("2014-11-03T06:30:00Z");
     assert!(!nothing.status.success());
     let problem = String::from_utf8(nothing.stderr).unwrap();
     assert!(problem.contains("the next ones are: 2014-11-03T07:00:00Z"), "{problem}");

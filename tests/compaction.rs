@@ -30,12 +30,12 @@ impl Readers<'_> {
         verify.arg("verify").arg(store).arg("--out").arg(&out);
         let mut report = nilometer("report", self.definition, &set(store));
         report.arg("--out").arg(out.join("report"));
-        let mut explain = binary();
-        explain.args(["explain", "lower-1", "2014-10-09T06:00:00Z", "--store"]).arg(store);
+        let mut ledger = binary();
+        ledger.args(["ledger", "lower-1", "2014-10-09T06:00:00Z", "--store"]).arg(store);
         let mut status = binary();
         status.args(["sources", "status"]).arg(self.definition).args(["--set", &set(store)[0]]);
         let mut said: Vec<String> = Vec::new();
-        for command in [verify, report, explain, status] {
+        for command in [verify, report, ledger, status] {
             said.push(String::from_utf8(succeed(command).stdout).unwrap());
         }
         for (name, bytes) in files(&out) {

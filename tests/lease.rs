@@ -53,7 +53,7 @@ fn what_only_reads_makes_nothing_and_says_where_it_looked() {
     let folder = tempfile::tempdir().unwrap();
     let (absent, other) = (folder.path().join("absent"), folder.path().join("other"));
     fs::create_dir_all(other.join("pictures")).unwrap();
-    for arguments in [&["verify"][..], &["store", "check"], &["explain", "V3524010", "2014-11-04T06:00:00Z", "--store"]]
+    for arguments in [&["verify"][..], &["store", "check"], &["ledger", "V3524010", "2014-11-04T06:00:00Z", "--store"]]
     {
         let run =
             |store: &Path| Command::new(env!("CARGO_BIN_EXE_nilometer")).args(arguments).arg(store).output().unwrap();

@@ -1,4 +1,4 @@
-//! Explain: why a forecast moved. The ledger's rows of one observation, and the forecasts before and behind it of each catchment that it
+//! Ledger: what an observation did. The ledger's rows of one observation, and the forecasts before and behind it of each catchment that it
 //! moved.
 
 use std::{
@@ -32,7 +32,7 @@ pub struct Request {
 ///
 /// # Errors
 /// When the archive cannot be read, or the ledger has no such row.
-pub async fn explain(request: &Request) -> Result<String> {
+pub async fn ledger(request: &Request) -> Result<String> {
     let (mut text, mut moved) = (String::new(), BTreeSet::new());
     let mut analysed_at = Timestamp::MIN;
     let (mut found, mut later) = (Vec::new(), BTreeSet::new());
@@ -76,7 +76,11 @@ pub async fn explain(request: &Request) -> Result<String> {
     Ok(text)
 }
 
-fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
+/// Says what one row of the ledger did.
+///
+/// # Errors
+/// When it names a variable that there is not.
+pub fn say(rows: &Analyses, row: usize, text: &mut String) -> Result<()> {
     let (innovation, error) = (rows.innovation().value(row), rows.error_std().value(row));
     let spread = rows.spread().is_valid(row).then(|| rows.spread().value(row));
     let expected = spread.unwrap_or(0.0).hypot(error);

@@ -23,6 +23,7 @@ use crate::{
     intake::Mode,
     kind::{self, Progress, Work, complete_behind},
     mending, progress, publishing, retention,
+    role::serve,
     role_kind::RoleKind,
     roles::{self, Roles},
     storage::{self, ARCHIVE},
@@ -114,7 +115,14 @@ impl Run {
         if mine.contains(&RoleKind::Ingest) {
             publishing::announce_definition(&store, &pipeline.models).await?;
         }
-        let runtime = mine.contains(&RoleKind::Forecast).then(|| roles::runtime(&pipeline)).transpose()?;
+        let runtime = match roles::runtime(&pipeline) {
+            _ if !mine.contains(&RoleKind::Forecast) && !mine.contains(&RoleKind::Serve) => None,
+            Err(error) if !mine.contains(&RoleKind::Forecast) => {
+                tracing::warn!("{error:#}: what is served makes no forecast again, so neither explain nor what-if");
+                None
+            }
+            opened => Some(opened?),
+        };
         let site = mine
             .contains(&RoleKind::Serve)
             .then(|| Site::new(&pipeline, store.clone(), storage::below(&store, ARCHIVE)));
@@ -135,6 +143,9 @@ impl Run {
             accept_state_loss: accept.state_loss,
             pipeline,
         };
+        if let Some(site) = &roles.site {
+            site.equip(serve::sandboxes(&roles));
+        }
         Ok(Self { kinds: mine, roles: Arc::new(roles), lease })
     }
 

@@ -6,6 +6,7 @@
 //!                newest        ├─▶ /: the page
 //!                              └─▶ /ready
 //! archive ──── what is older ──▶ rows of a station
+//! log, snapshots ─▶ sandbox of the forecast role ─▶ explain, what-if
 //! POST /api/v1/alerts/…  ──▶ store: operator/ ──▶ the next tick of ingest ──▶ operator.v1
 //! ```
 //!
@@ -24,6 +25,7 @@ mod newest;
 mod page;
 mod problem;
 mod role;
+mod sandboxes;
 mod series;
 mod site;
 mod standards;
@@ -38,6 +40,7 @@ use nilometer_engine::LogError;
 pub use access::{ACCESS, AccessError, Scope, Token, Tokens};
 pub use api::document;
 pub use role::{Dependencies, run};
+pub use sandboxes::Partitions;
 pub use site::Site;
 
 /// Why the role cannot go on. A request that fails is never a reason.

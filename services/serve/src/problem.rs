@@ -48,6 +48,11 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "/problems/forbidden", "Forbidden", detail)
     }
 
+    /// What was asked no longer fits what is there.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "/problems/conflict", "Conflict", detail)
+    }
+
     /// More than the limits allow.
     pub(crate) fn too_many(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/too-many-requests", "Too many requests", detail)

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard,
+        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -18,7 +18,12 @@ use nilometer_schemas::{Alerts, Contract, SchemaError, Timestamp};
 use object_store::ObjectStore;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 
-use crate::{newest::Newest, problem::Problem, tail::Tail};
+use crate::{
+    newest::Newest,
+    problem::Problem,
+    sandboxes::{Partitions, Sandboxes},
+    tail::Tail,
+};
 
 /// The topics that are followed.
 pub(crate) const FOLLOWED: [Contract; 12] = [
@@ -72,6 +77,8 @@ struct Inner {
     reading: Semaphore,
     /// rises with every message
     version: AtomicU64,
+    /// where forecasts are made again
+    sandboxes: OnceLock<Sandboxes>,
 }
 
 /// One partition in memory.
@@ -115,8 +122,19 @@ impl Site {
             places: Arc::new(Semaphore::new(CLIENTS)),
             reading: Semaphore::new(READING),
             version: AtomicU64::new(0),
+            sandboxes: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Lets forecasts be made again. What is given first stays.
+    pub fn equip(&self, partitions: Partitions) {
+        self.inner.sandboxes.get_or_init(|| Sandboxes::new(partitions));
+    }
+
+    /// Where forecasts are made again.
+    pub(crate) fn sandboxes(&self) -> Result<&Sandboxes, Problem> {
+        self.inner.sandboxes.get().ok_or_else(|| Problem::not_ready("this process runs no models"))
     }
 
     pub(crate) fn pipeline(&self) -> &Pipeline {

@@ -1,9 +1,9 @@
-//! `nilometer explain`.
+//! `nilometer ledger`.
 
 use anyhow::Result;
 use nilometer_pipeline::archive;
 use nilometer_schemas::Timestamp;
-use nilometer_verification::Explanation;
+use nilometer_verification::LedgerRequest;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -17,7 +17,7 @@ pub struct Arguments {
 }
 
 pub async fn run(Arguments { station, time, store }: Arguments) -> Result<()> {
-    let explanation = Explanation { archive: archive(&store).await?, station, time };
-    print!("{}", nilometer_verification::explain(&explanation).await?);
+    let request = LedgerRequest { archive: archive(&store).await?, station, time };
+    print!("{}", nilometer_verification::ledger(&request).await?);
     Ok(())
 }

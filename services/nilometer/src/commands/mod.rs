@@ -5,6 +5,7 @@ mod config;
 mod definition;
 mod explain;
 mod hindcast;
+mod ledger;
 mod log;
 mod models;
 mod replay;
@@ -20,6 +21,7 @@ mod token;
 mod topics;
 mod validate;
 mod verify;
+mod what_if;
 
 use std::process::ExitCode;
 
@@ -35,8 +37,12 @@ pub enum Command {
     Hindcast(hindcast::Arguments),
     /// Score every forecast of an archive: a row a catchment and lead time, and the medians
     Verify(verify::Arguments),
-    /// Say why a forecast moved: what an observation was held against, what it did to the stores, and the forecasts before and behind it
+    /// Say why a forecast differs from an earlier one: what weather, gauges, calibration and model each changed, by making it again
     Explain(explain::Arguments),
+    /// Say what a forecast would be under other rain, from the state that it was made from
+    WhatIf(what_if::Arguments),
+    /// Say what an observation did: what it was held against, what each store gained, and the forecasts before and behind it
+    Ledger(ledger::Arguments),
     /// Say how good the archived forecasts were: a table, scores.csv and a plot a gauge
     Report(report::Arguments),
     /// What deserves attention, and what operators do about it
@@ -84,6 +90,8 @@ impl Command {
             Self::Hindcast(arguments) => hindcast::run(arguments).await,
             Self::Verify(arguments) => verify::run(arguments).await,
             Self::Explain(arguments) => explain::run(arguments).await,
+            Self::WhatIf(arguments) => what_if::run(arguments).await,
+            Self::Ledger(arguments) => ledger::run(arguments).await,
             Self::Report(arguments) => report::run(arguments).await,
             Self::Alerts(arguments) => alerts::run(arguments).await,
             Self::Snow(arguments) => snow::run(arguments).await,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use nilometer_engine::Snapshots;
-use nilometer_forecast::ForecastMetrics;
+use nilometer_forecast::{ForecastMetrics, SandboxDependencies};
 use nilometer_schemas::Contract;
 
 use super::{Making, Role, RoleEntry};
@@ -43,6 +43,19 @@ fn make(making: &Making<'_>) -> Result<Role> {
     };
     let role = nilometer_forecast::run(making.part.clone(), dependencies, making.stop.clone());
     Ok(Box::pin(async move { role.await.with_context(|| format!("forecast of partition {number} failed")) }))
+}
+
+/// What forecasts of a partition are made again from; none where this process has no ONNX Runtime.
+pub fn sandbox(roles: &Roles, number: u32) -> Option<SandboxDependencies> {
+    Some(SandboxDependencies {
+        pipeline: roles.parts.part(number)?.clone(),
+        partition: number,
+        log: roles.log.clone(),
+        snapshots: roles.snapshots(ROLE.kind, ROLE.name, number),
+        runtime: roles.runtime.clone()?,
+        models: roles.pipeline.models.clone(),
+        packages: roles.models.clone(),
+    })
 }
 
 /// Snapshots that are kept as far back as rows may be late.

@@ -2,8 +2,10 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{Making, Role, RoleEntry};
-use crate::role_kind::RoleKind;
+use nilometer_serve::Partitions;
+
+use super::{Making, Role, RoleEntry, forecast};
+use crate::{role_kind::RoleKind, roles::Roles};
 
 /// The role. What it reads it holds up nothing of: retention does not wait for it.
 pub const ROLE: RoleEntry = RoleEntry {
@@ -25,4 +27,10 @@ fn make(making: &Making<'_>) -> Result<Role> {
     };
     let role = nilometer_serve::run(site, dependencies, making.stop.clone());
     Ok(Box::pin(async move { role.await.with_context(|| format!("serve of partition {number} failed")) }))
+}
+
+/// What the forecasts of each partition are made again from; none where this process has no ONNX Runtime.
+pub fn sandboxes(roles: &Roles) -> Partitions {
+    let numbers = roles.parts.numbers().filter_map(|number| Some((number, forecast::sandbox(roles, number)?)));
+    numbers.collect()
 }

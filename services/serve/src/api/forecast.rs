@@ -67,6 +67,13 @@ pub(crate) struct Forecast {
     trajectories: Option<Vec<Vec<f32>>>,
 }
 
+impl Forecast {
+    /// The same under another name of its weather.
+    pub(crate) fn of_scenario(self, scenario: &str) -> Self {
+        Self { scenario: scenario.to_owned(), ..self }
+    }
+}
+
 /// What a forecast had read up to, exclusive.
 #[derive(Debug, Serialize, ToSchema)]
 struct Positions {

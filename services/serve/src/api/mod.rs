@@ -1,12 +1,14 @@
 //! The API below `/api/v1`: an endpoint a function, the document of all made from them.
 
 pub(crate) mod alerts;
+mod explain;
 pub(crate) mod forecast;
 mod models;
 mod readiness;
 mod readings;
 pub(crate) mod rows;
 pub(crate) mod stations;
+mod what_if;
 pub(crate) mod when;
 
 use std::sync::Arc;
@@ -82,6 +84,8 @@ fn routes_and_document() -> (Routes, Document) {
         .routes(routes!(forecast::one))
         .routes(routes!(forecast::several))
         .routes(routes!(forecast::foresight))
+        .routes(routes!(explain::explain))
+        .routes(routes!(what_if::what_if))
         .routes(routes!(rows::of_station))
         .routes(routes!(readings::several))
         .routes(routes!(alerts::list))
@@ -120,6 +124,7 @@ pub(crate) fn router(site: Site, access: Access) -> Router {
         .route("/openapi.json", described)
         .route("/asyncapi.json", get(stream::document))
         .layer(Extension(Arc::<stations::Cached>::default()))
+        .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(from_fn(conditional))
         .layer(packed)
         .merge(streaming)
