@@ -64,8 +64,14 @@ await test("at three in the morning, by keys alone", async (page) => {
   await page.keyboard.press("]");
   await page.keyboard.press("Escape");
   await shown(page);
-  await page.keyboard.press("Enter");
-  await chart(page);
+  await page.keyboard.press("e");
+  await page.waitForSelector("#why .split .sum");
+  const why = await page.textContent("#why");
+  assert.match(why, /Why it changed since .*chance of 300.*median at/);
+  assert.match(why, /gauge/);
+  assert.match(why, /read .* expected/);
+  await page.keyboard.press("e");
+  await page.waitForFunction(() => !document.getElementById("why"));
   await page.keyboard.press("a");
   await page.keyboard.type(token);
   await page.keyboard.press("Enter");
@@ -104,6 +110,31 @@ await test("a stream that breaks is taken up behind what was heard", async (page
   assert.equal(asked[1], "f0:3,a0:2,d0:-1,m0:0");
 });
 
+await test("other rain is tried, and what each issue said of one hour is read", async (page) => {
+  await page.goto(`${service}#/station/V3524010`);
+  await chart(page);
+  await page.keyboard.press("w");
+  await page.waitForSelector("#field-factor");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("svg.hydrograph .other");
+  assert.match(await page.textContent(".what-if"), /What if: rain ahead × 1.5.*Highest median .* → .*major flood .* → .*Not published/);
+  await page.screenshot({ path: `${folder}/what-if.png`, fullPage: true });
+  await page.click(".what-if button");
+  await page.waitForFunction(() => !document.querySelector(".what-if"));
+  await page.keyboard.press("w");
+  await page.fill("#field-factor", "1");
+  await page.fill("#field-rain", "a 20");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.querySelector("dialog .problem")?.textContent);
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("v");
+  await page.waitForSelector("#foresight[open] svg .median");
+  const hour = await page.textContent("#foresight strong");
+  await page.click("#foresight button");
+  await page.waitForFunction((before) => document.querySelector("#foresight strong").textContent !== before, hour);
+  await page.screenshot({ path: `${folder}/foresight.png`, fullPage: true });
+});
+
 await test("units, zones, the dark and the search", async (page) => {
   await page.goto(`${service}#/station/V3524010`);
   await chart(page);
@@ -128,6 +159,12 @@ for (const [name, hash, ready] of [["watch", "", shown], ["station", "#/station/
     await test(`nothing serious on the page ${name}, ${scheme}`, async (page) => {
       await page.goto(service + hash);
       await (ready ? ready(page) : page.waitForSelector("main h1"));
+      if (name === "station") {
+        await page.keyboard.press("e");
+        await page.keyboard.press("v");
+        await page.waitForSelector("#why .split .sum");
+        await page.waitForSelector("#foresight[open] svg .median");
+      }
       assert.deepEqual(await serious(page), []);
     }, { axe: true, context: { colorScheme: scheme } });
   }

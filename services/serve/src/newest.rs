@@ -1,6 +1,6 @@
 //! Newest: what is known last of each station, also where it is older than what memory keeps.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use arrow::array::{Array as _, RecordBatch};
 use nilometer_notify::Alert;
@@ -31,9 +31,9 @@ pub(crate) struct Dryness {
     pub(crate) percentile: Option<f64>,
 }
 
-/// A model that is in force.
+/// What model.v1 says of a model.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Force {
+pub(crate) struct Announced {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) weights_sha256: String,
@@ -45,6 +45,9 @@ pub(crate) struct Force {
     pub(crate) since: Timestamp,
 }
 
+/// Announcements of models that are remembered.
+const CHANGES: usize = 50;
+
 /// The newest of one partition.
 #[derive(Debug, Default)]
 pub(crate) struct Newest {
@@ -54,7 +57,10 @@ pub(crate) struct Newest {
     droughts: HashMap<String, Dryness>,
     /// by station, then by kind and threshold
     alerts: BTreeMap<String, BTreeMap<(AlertKind, String), Alert>>,
-    models: Vec<Force>,
+    in_force: Option<Announced>,
+    challenger: Option<Announced>,
+    /// the newest last
+    changes: VecDeque<Announced>,
     /// newest watermark of the forecasts
     time: Option<Timestamp>,
 }
@@ -66,7 +72,7 @@ impl Newest {
             Contract::Observation => drop(Observations::try_from(rows.clone()).map(|rows| self.read(&rows))),
             Contract::Drought => drop(Droughts::try_from(rows.clone()).map(|rows| self.dry(&rows))),
             Contract::Alert => drop(Alerts::try_from(rows.clone()).map(|rows| self.alert(&rows))),
-            Contract::Model => drop(Models::try_from(rows.clone()).map(|rows| self.force(&rows, time))),
+            Contract::Model => drop(Models::try_from(rows.clone()).map(|rows| self.announce(&rows, time))),
             _ => {}
         }
     }
@@ -107,9 +113,19 @@ impl Newest {
         newest.and_then(|alert| alert.data)
     }
 
-    /// The models in force.
-    pub(crate) fn models(&self) -> &[Force] {
-        &self.models
+    /// The model in force.
+    pub(crate) const fn in_force(&self) -> Option<&Announced> {
+        self.in_force.as_ref()
+    }
+
+    /// The model that forecasts beside it, as its shadow.
+    pub(crate) const fn challenger(&self) -> Option<&Announced> {
+        self.challenger.as_ref()
+    }
+
+    /// What was announced last, the oldest first.
+    pub(crate) fn changes(&self) -> impl DoubleEndedIterator<Item = &Announced> {
+        self.changes.iter()
     }
 
     fn read(&mut self, rows: &Observations) {
@@ -168,14 +184,14 @@ impl Newest {
         }
     }
 
-    fn force(&mut self, rows: &Models, since: Timestamp) {
-        let newest = (0..rows.len()).map(|row| rows.announcement().value(row)).max().unwrap_or(0);
-        if self.models.first().is_some_and(|known| known.announcement > newest) {
-            return;
-        }
-        self.models = (0..rows.len())
-            .filter(|row| rows.announcement().value(*row) == newest)
-            .map(|row| Force {
+    /// By its weight an announcement is in force or the challenger; the two change places where the challenger is promoted.
+    fn announce(&mut self, rows: &Models, since: Timestamp) {
+        for row in 0..rows.len() {
+            let announcement = rows.announcement().value(row);
+            if self.changes.back().is_some_and(|known| known.announcement > announcement) {
+                continue;
+            }
+            let model = Announced {
                 name: rows.name().value(row).to_owned(),
                 version: rows.version().value(row).to_owned(),
                 weights_sha256: rows.weights_sha256().value(row).to_owned(),
@@ -183,10 +199,24 @@ impl Newest {
                 weight: rows.weight().value(row),
                 reason: rows.reason().value(row).to_owned(),
                 author: rows.author().value(row).to_owned(),
-                announcement: newest,
+                announcement,
                 since,
-            })
-            .collect();
+            };
+            self.changes.push_back(model.clone());
+            if self.changes.len() > CHANGES {
+                self.changes.pop_front();
+            }
+            let is = |known: &Option<Announced>| {
+                known.as_ref().is_some_and(|known| known.package_sha256 == model.package_sha256)
+            };
+            match (model.weight > 0.0, is(&self.in_force), is(&self.challenger)) {
+                (true, true, _) | (false, _, true) => {}
+                (true, false, true) => self.challenger = self.in_force.replace(model),
+                (true, false, false) => self.in_force = Some(model),
+                (false, true, false) => self.challenger = None,
+                (false, false, false) => self.challenger = Some(model),
+            }
+        }
     }
 }
 
@@ -194,7 +224,7 @@ impl Newest {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
-    use nilometer_schemas::{Flag, ObservationRow, ObservationsBuilder};
+    use nilometer_schemas::{Flag, ModelRow, ModelsBuilder, ObservationRow, ObservationsBuilder};
 
     use super::*;
 
@@ -213,6 +243,43 @@ mod tests {
             ingest_time: Timestamp(0),
         });
         newest.take(Contract::Observation, Timestamp(0), &rows.finish().unwrap().into_batch());
+    }
+
+    fn announce(newest: &mut Newest, announcement: u64, name: &str, weight: f64) {
+        let mut rows = ModelsBuilder::new();
+        rows.push(ModelRow {
+            name,
+            version: "1",
+            package_sha256: &name.repeat(64),
+            weights_sha256: &name.repeat(64),
+            weight,
+            reason: "trained on",
+            author: "ana",
+            announcement,
+            ingest_time: Timestamp(0),
+        });
+        newest.take(Contract::Model, Timestamp(announcement as i64), &rows.finish().unwrap().into_batch());
+    }
+
+    #[test]
+    fn a_challenger_is_not_in_force_until_it_is_promoted_and_the_two_change_places() {
+        let mut newest = Newest::default();
+        let names = |newest: &Newest| {
+            [newest.in_force(), newest.challenger()].map(|model| model.map(|model| model.name.clone()))
+        };
+        let of = |in_force: &str, challenger: Option<&str>| [Some(in_force.to_owned()), challenger.map(str::to_owned)];
+        announce(&mut newest, 1, "a", 1.0);
+        announce(&mut newest, 2, "b", 0.0);
+        assert_eq!(names(&newest), of("a", Some("b")));
+        announce(&mut newest, 3, "b", 1.0);
+        assert_eq!(names(&newest), of("b", Some("a")));
+        announce(&mut newest, 2, "c", 1.0);
+        assert_eq!(names(&newest), of("b", Some("a")), "it was announced before");
+        announce(&mut newest, 4, "c", 1.0);
+        assert_eq!(names(&newest), of("c", Some("a")), "the shadow stays");
+        announce(&mut newest, 5, "c", 0.0);
+        assert_eq!(names(&newest), of("c", None), "its own shadow ends the shadow");
+        assert_eq!(newest.changes().count(), 5);
     }
 
     #[test]

@@ -30,7 +30,9 @@ files! {
     "/service.js", JAVASCRIPT, "service.js";
     "/words.js", JAVASCRIPT, "words.js";
     "/elements.js", JAVASCRIPT, "elements.js";
+    "/again.js", JAVASCRIPT, "again.js";
     "/draw.js", JAVASCRIPT, "draw.js";
+    "/foresight.js", JAVASCRIPT, "foresight.js";
     "/watch.js", JAVASCRIPT, "watch.js";
     "/station.js", JAVASCRIPT, "station.js";
     "/pages.js", JAVASCRIPT, "pages.js";

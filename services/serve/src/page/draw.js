@@ -23,8 +23,8 @@ export function ticks(clock, station, every = 6) {
   return all;
 }
 
-const line = (points) => points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
-const band = (upper, lower) => (upper.length ? `${line(upper)}${line([...lower].reverse()).replace("M", "L")}Z` : "");
+export const line = (points) => points.map(([x, y], at) => `${at ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+export const band = (upper, lower) => (upper.length ? `${line(upper)}${line([...lower].reverse()).replace("M", "L")}Z` : "");
 
 /** Readings as lines that break where a reading is missing for longer than `gapHours`. */
 function readingLines(readings, clock, y, gapHours = 3) {
@@ -94,7 +94,7 @@ function silence(station, clock, top, bottom) {
 }
 
 /** A step of an axis that people count in. */
-function step(highest, about) {
+export function step(highest, about) {
   const raw = highest / about, size = 10 ** Math.floor(Math.log10(raw || 1));
   return [1, 2, 5, 10].map((factor) => factor * size).find((candidate) => candidate >= raw) || size;
 }
@@ -103,7 +103,7 @@ function step(highest, about) {
  * The hydrograph: rain from above, flow with its fan, odds below, on one clock. `width` is what it is drawn for; a narrow one is another drawing
  * and not a smaller one.
  */
-export function hydrograph({ station, now, readings, rain, forecast, earlier, odds }, width) {
+export function hydrograph({ station, now, readings, rain, forecast, earlier, odds, other }, width) {
   const narrow = width < 640;
   const left = narrow ? 34 : 44, right = width - (narrow ? 8 : 20);
   const rainTop = 24, rainBottom = narrow ? 60 : 72, flowTop = rainBottom + (narrow ? 28 : 36), flowBottom = flowTop + (narrow ? 232 : 292);
@@ -111,7 +111,7 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
   const horizon = forecast ? Math.max(1, (ms(forecast.valid_time.at(-1)) - ms(now)) / HOUR) : 24;
   const clock = clockOf(now, narrow ? Math.min(8, horizon / 2) : Math.min(18, horizon * 0.75), horizon, left, right);
   const events = station.events || [];
-  const top = Math.max(highest(readings, forecast, clock), 1e-6);
+  const top = Math.max(highest(readings, forecast, clock), ...(other?.quantiles.q75 || []), 1e-6);
   // Thresholds far above everything would press the river to the ground: they are named and not drawn.
   const shown = events.filter((event) => event.below || event.value <= top * 2.5);
   const scale = Math.max(top, ...shown.map((event) => event.value)) * 1.12;
@@ -153,8 +153,9 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
   for (const points of readingLines(readings, clock, y)) svg.append(s("path", { class: "observed", d: line(points) }));
   if (forecast) {
     svg.append(s("path", { class: "median", d: median(station, forecast, clock, y) }));
+    if (other) svg.append(...whatIf(other, clock, y, text, narrow));
     for (const event of shown) if (event.crossing && event.probability >= 0.05) svg.append(bracket(clock, event, y(event.value), "", 7));
-    svg.append(...fanLabels(forecast, clock, y, text, narrow), ...peakWindow(station, clock, y, flowTop, text, narrow));
+    svg.append(...(other ? [] : fanLabels(forecast, clock, y, text, narrow)), ...peakWindow(station, clock, y, flowTop, text, narrow));
   }
   for (const event of shown) {
     const odd = event.probability >= 0.3 ? "warning" : "third";
@@ -173,6 +174,13 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
     svg.append(s("circle", { class: station.data === "ok" ? "end" : "end open", cx: at[0].toFixed(1), cy: at[1].toFixed(1), r: 4 }), text(at[0] - 8, shown.some((event) => Math.abs(y(event.value) - at[1]) < 22) ? at[1] + 18 : at[1] - 6, words.flow(station.observed.value), "big halo", "end"));
   }
   return svg;
+}
+
+/** The forecast under other rain: its median and its 50 % band as lines, beside what was issued. */
+function whatIf(other, clock, y, text, narrow) {
+  const points = (level) => other.quantiles[level].map((value, at) => [clock.x(other.valid_time[at]), y(value)]);
+  const middle = points("q50"), top = middle.reduce((best, point, at) => (point[1] < middle[best][1] ? at : best), 0);
+  return [...["q25", "q75"].map((level) => s("path", { class: "other thin", d: line(points(level)) })), s("path", { class: "other", d: line(middle) }), text(middle[top][0], middle[top][1] - 8, narrow ? "what if" : "what if, median and 50 %", "halo strong", "middle")];
 }
 
 function fanLabels(forecast, clock, y, text, narrow) {

@@ -1,5 +1,6 @@
 // Main: which page is shown, the keys, and what comes by itself.
 
+import { FIELDS, tried } from "./again.js";
 import { fill, h } from "./elements.js";
 import { drought, handover, map, models } from "./pages.js";
 import { ask, hasToken, listen, setToken, tell } from "./service.js";
@@ -13,7 +14,7 @@ const TITLES = { "": "Watch list", map: "Map", drought: "Drought", models: "Mode
 
 /** What the pages share. */
 const page = {
-  stations: [], rows: () => [], station: null, at: 0, table: false, earlier: true, sizes: null,
+  stations: [], rows: () => [], station: null, forecast: null, at: 0, table: false, earlier: true, why: false, tried: null, foresight: false, hour: null, sizes: null,
   /** Says which issue is shown. */
   show(time, of, issue) {
     const node = document.getElementById("issue");
@@ -36,13 +37,23 @@ const page = {
     if (!navigator.clipboard) show(name, h("textarea", { rows: 6, readonly: true, "aria-label": name }, text));
   },
   keepTable(open) { page.table = open; },
+  keepForesight(open) { page.foresight = open; },
   /** How many normal stations have been scrolled to. */
   remember(shown) { page.quietShown = Math.max(page.quietShown || 0, shown); },
   toggleEarlier() {
     page.earlier = !page.earlier;
     refresh();
   },
+  toggleWhy() {
+    page.why = !page.why;
+    refresh();
+  },
+  tryRain(made) {
+    page.tried = made;
+    refresh();
+  },
   act,
+  whatIf,
 };
 
 let forgetting = null;
@@ -70,6 +81,7 @@ async function refresh() {
   const target = h("div");
   try {
     learned.station = null;
+    learned.forecast = null;
     if (name === "station" && id) await station(target, learned, id, issue);
     else await (PAGES[name] || watch)(target, learned);
   } catch (error) {
@@ -116,9 +128,9 @@ function move(by) {
 
 const KEYS = [
   ["j", "row below"], ["k", "row above"], ["Enter", "station"], ["Escape", "watch list"], ["[", "earlier issue"], ["]", "later issue"], ["a", "acknowledge"], ["n", "note"],
-  ["f", "earlier medians"], ["t", "table"], ["m", "map"], ["h", "handover"], ["z", "time zone"], ["u", "unit"], ["d", "dark"], ["/", "search"], ["?", "all keys"],
+  ["e", "explain"], ["w", "what if"], ["f", "earlier medians"], ["t", "table"], ["v", "foresight"], ["m", "map"], ["h", "handover"], ["z", "time zone"], ["u", "unit"], ["d", "dark"], ["/", "search"], ["?", "all keys"],
 ];
-const OF_PAGE = { station: ["Escape", "[", "]", "a", "n", "f", "t", "z", "u", "d", "?"], "": ["j", "k", "Enter", "a", "n", "m", "h", "/", "?"] };
+const OF_PAGE = { station: ["Escape", "[", "]", "a", "n", "e", "w", "f", "t", "v", "z", "u", "d", "?"], "": ["j", "k", "Enter", "a", "n", "e", "m", "h", "/", "?"] };
 
 function keysOf(name) {
   const shown = OF_PAGE[name] || ["Escape", "m", "h", "z", "d", "?"];
@@ -127,8 +139,9 @@ function keysOf(name) {
 
 const DO = {
   j: () => step(1), k: () => step(-1), Enter: () => open(), Escape: () => { location.hash = "#/"; },
-  "[": () => move(-1), "]": () => move(1), a: () => act("acknowledge"), n: () => act("note"), f: () => page.toggleEarlier(),
+  "[": () => move(-1), "]": () => move(1), a: () => act("acknowledge"), n: () => act("note"), f: () => page.toggleEarlier(), e: () => explain(), w: () => whatIf(),
   t: () => { const table = document.getElementById("table"); if (table) { table.open = !table.open; page.table = table.open; } },
+  v: () => { page.foresight = !page.foresight; refresh(); },
   m: () => { location.hash = "#/map"; }, h: () => { location.hash = "#/handover"; },
   z: () => { words.toggle("zone", ["local", "utc"]); refresh(); }, u: () => { words.toggle("unit", ["m3/s", "ft3/s"]); refresh(); },
   d: () => theme(true), "/": () => search(), "?": () => help(),
@@ -152,6 +165,20 @@ function step(by) {
 function open() {
   const at = chosen();
   if (at) location.hash = `#/station/${encodeURIComponent(at.id)}`;
+}
+
+/** Of a row of the list too: its station is opened with it. */
+function explain() {
+  if (place()[0] === "station") return page.toggleWhy();
+  page.why = true;
+  open();
+}
+
+/** The forecast that is shown, under other rain. */
+function whatIf() {
+  const { station: at, forecast } = page;
+  if (place()[0] !== "station" || !forecast) return;
+  form(`What if: ${at.name}`, FIELDS, "Try", async (given) => page.tryRain(await tried(at.id, forecast, given)));
 }
 
 function theme(turn) {

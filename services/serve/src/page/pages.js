@@ -53,18 +53,72 @@ export async function drought(main, page) {
   if (!known.length) return fill(main, h("h1", {}, "Droughts are not judged here."), h("p", { class: "sub" }, "A section [drought] of the definition asks for it."));
   const dry = known.filter((station) => station.drought.class !== "none");
   const title = dry.length ? h("h1", {}, h("b", {}, `${dry.length} of ${known.length} stations`), ` are in a drought; the driest is ${dry[0].name}, in ${dry[0].drought.class}.`) : h("h1", {}, h("b", {}, "No station is in a drought."));
+  const first = await Promise.all(known.slice(0, SHOWN).map((station) => ask(`/stations/${encodeURIComponent(station.id)}/drought-outlook?limit=400`).then(({ rows }) => weeksOf(station, rows), () => null)));
   const rows = known.slice(0, 500).map((station) => [h("span", {}, h("span", { class: `class-mark ${station.drought.class}` }), link(station)), station.drought.class, station.drought.percentile === null ? "–" : Math.round(station.drought.percentile), words.day(station.drought.valid_time, station)]);
-  fill(main, title, h("p", { class: "sub" }, "Streamflow beside its own season in the years before; classes behind their persistence."), pairs(["Station", "Class", "Percentile", "Day"], rows));
+  fill(main, title, h("p", { class: "sub" }, "Streamflow beside its own season in the years before; classes behind their persistence."), pairs(["Station", "Class", "Percentile", "Day"], rows), first.some(Boolean) ? h("h2", {}, "The weeks ahead, of the driest") : null, h("div", { class: "weeks" }, first.filter(Boolean)));
 }
 
-/** What forecasts are made with. */
+/** Stations whose weeks ahead are drawn. */
+const SHOWN = 6;
+const CLASSES = ["d0", "d1", "d2", "d3", "d4"];
+/** What a season gives each class or worse by itself. */
+const CLIMATE = [0.3, 0.2, 0.1, 0.05, 0.02];
+
+/** How likely each class or worse is, week by week; on the same clock the percentile, and what persistence says. */
+function weeksOf(station, rows) {
+  const last = rows.filter((row) => row.index === "streamflow").reduce((newest, row) => (newest > row.issue_time ? newest : row.issue_time), "");
+  const weeks = rows.filter((row) => row.index === "streamflow" && row.issue_time === last).sort((a, b) => a.week - b.week);
+  if (!weeks.length) return null;
+  const width = 440, left = 34, right = 432, top = 20, bottom = 150, height = 176, wide = (right - left) / weeks.length;
+  const y = (probability) => bottom - probability * (bottom - top);
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${station.name}: probability of each drought class or worse in each of ${weeks.length} weeks; the table has the numbers.` });
+  for (const value of [0, 0.5, 1]) svg.append(s("path", { class: value ? "grid" : "axis", d: `M${left} ${y(value)}H${right}` }), s("text", { x: left - 6, y: y(value) + 4, class: "third", "text-anchor": "end" }, `${value * 100}`));
+  weeks.forEach((row, at) => {
+    const x = left + at * wide;
+    CLASSES.forEach((name) => svg.append(s("rect", { class: `class-fill ${name}`, x: (x + 2).toFixed(1), y: y(row[`at_least_${name}`]).toFixed(1), width: (wide - 4).toFixed(1), height: Math.max(0, bottom - y(row[`at_least_${name}`])).toFixed(1) })));
+    if (at % 3 === 0) svg.append(s("text", { x: x + wide / 2, y: bottom + 18, class: "third", "text-anchor": "middle" }, `${row.week} wk`));
+  });
+  svg.append(s("path", { class: "climate", d: `M${left} ${y(CLIMATE[0])}H${right}` }), s("text", { x: right, y: y(CLIMATE[0]) - 4, class: "third halo", "text-anchor": "end" }, "D0 in an average year"), s("text", { x: left, y: 12, class: "third" }, "% that a week is in the class or worse"));
+  const now = weeks[0];
+  const said = now.class_now ? `The newest day is in ${now.class_now === "none" ? "no class" : now.class_now}, percentile ${Math.round(now.percentile_now)}; persistence gives every week ${now.class_now === "none" ? "none" : now.class_now}.` : "The newest day has no class.";
+  return h("section", {}, h("h3", {}, link(station), h("span", { class: "second" }, ` · issued ${words.day(last, station)}`)), h("p", { class: "second" }, said), svg, h("p", { class: "legend second small" }, CLASSES.map((name) => [h("span", { class: `class-mark ${name.toUpperCase()}` }), `${name.toUpperCase()} `])),
+    h("details", {}, h("summary", {}, "Table"), pairs(["Week", ...CLASSES.map((name) => `${name.toUpperCase()} or worse`), "Percentile 5–50–95 %"], weeks.map((row) => [`${row.week}, to ${words.day(row.valid_time, station)}`, ...CLASSES.map((name) => words.percent(row[`at_least_${name}`])), `${Math.round(row.percentile_q05)}–${Math.round(row.percentile_q50)}–${Math.round(row.percentile_q95)}`]))));
+}
+
+/** What forecasts are made with, what forecasts beside it, and which of the two was better. */
 export async function models(main, page) {
   page.show(null, null);
-  const { in_force } = await ask("/models");
+  const { in_force, challengers, changes } = await ask("/models");
   const first = in_force[0];
-  const title = first ? h("h1", {}, h("b", {}, `${first.name} ${first.version}`), ` makes the forecasts since ${words.day(first.since, null)} ${words.clock(first.since, null)} UTC.`) : h("h1", {}, "No model yet.");
-  const rows = in_force.map((model) => [`${model.name} ${model.version}`, words.percent(model.weight, 0.001), model.partition, model.reason, model.author, model.weights_sha256.slice(0, 12)]);
-  fill(main, title, h("p", { class: "sub" }, "The weights' digest stands in every forecast."), pairs(["Model", "Weight", "Partition", "Why", "By", "Weights, SHA-256"], rows));
+  const at = (time) => `${words.day(time, null)} ${words.clock(time, null)} UTC`;
+  const title = first ? h("h1", {}, h("b", {}, `${first.name} ${first.version}`), ` makes the forecasts since ${at(first.since)}.`) : h("h1", {}, "No model yet.");
+  const of = (model, part) => [part, `${model.name} ${model.version}`, model.partition, at(model.since), model.reason, model.author, model.weights_sha256.slice(0, 12)];
+  const rows = [...in_force.map((model) => of(model, "in force")), ...challengers.map((model) => of(model, "challenger"))];
+  fill(main, title, h("p", { class: "sub" }, "The weights' digest stands in every forecast. A challenger forecasts beside it, and calls no one."), pairs(["", "Model", "Partition", "Since", "Why", "By", "Weights, SHA-256"], rows),
+    challengers.length ? await contest(in_force, challengers) : h("p", { class: "second" }, "No challenger forecasts beside it."),
+    h("h2", {}, "What changed"), pairs(["When", "Model", "To be", "Why", "By"], changes.slice(0, 20).map((model) => [at(model.since), `${model.name} ${model.version} ${model.weights_sha256.slice(0, 8)}`, model.weight ? "in force" : "challenger", model.reason, model.author])));
+}
+
+/** Stations of which both are scored. */
+const SCORED = 20;
+
+/** The mean score of both on the same hours, by lead time. */
+async function contest(in_force, challengers) {
+  const { time, features } = await ask("/stations");
+  const from = new Date(Date.parse(time) - 48 * 3_600_000).toISOString().replace(".000Z", "Z");
+  const all = await Promise.all(features.slice(0, SCORED).map((feature) => ask(`/stations/${encodeURIComponent(feature.id)}/scores?from=${from}&to=${time}`).then(({ rows }) => rows, () => [])));
+  const [mine, theirs] = [in_force[0]?.weights_sha256, challengers[0].weights_sha256], both = new Map();
+  for (const row of all.flat()) {
+    if (row.weights_sha256 !== mine && row.weights_sha256 !== theirs) continue;
+    const key = `${row.catchment}/${row.issue_time}/${row.valid_time}`;
+    both.set(key, { ...both.get(key), lead: row.lead_time_s, [row.weights_sha256 === mine ? "mine" : "theirs"]: row.crps });
+  }
+  const pairsOf = [...both.values()].filter((of) => of.mine !== undefined && of.theirs !== undefined);
+  if (!pairsOf.length) return h("p", { class: "second" }, "The two have not been scored on the same hours yet.");
+  const leads = [...new Set(pairsOf.map((of) => of.lead))].sort((a, b) => a - b), some = [0, 0.25, 0.5, 1].map((part) => leads[Math.round(part * (leads.length - 1))]);
+  const mean = (of, which) => of.reduce((sum, one) => sum + one[which], 0) / of.length;
+  const row = (name, of) => [name, words.flow(mean(of, "mine")), words.flow(mean(of, "theirs")), words.percentMore(mean(of, "theirs") / mean(of, "mine")), of.length];
+  return [h("h2", {}, "Beside each other: CRPS, less is better"), pairs(["Lead time", `in force, ${words.unit()}`, `challenger, ${words.unit()}`, "challenger beside it", "forecasts"], [...new Set(some)].map((lead) => row(`${Math.round(lead / 3_600)} h`, pairsOf.filter((of) => of.lead === lead))).concat([row("all", pairsOf)])), h("p", { class: "second small" }, `The same hours of ${Math.min(features.length, SCORED)} stations, the last two days.`)];
 }
 
 /** What the shift hands over: what stands, what has passed, what people have said of it. */

@@ -1,7 +1,9 @@
 // Station: one sentence, the chart that proves it, and what it rests on.
 
+import { explained, whatIf } from "./again.js";
 import { hydrograph } from "./draw.js";
 import { WORD, fill, h, mark } from "./elements.js";
+import { foresight } from "./foresight.js";
 import { ask } from "./service.js";
 import { why } from "./watch.js";
 import * as words from "./words.js";
@@ -30,7 +32,9 @@ export async function station(main, page, id, issue) {
   const odds = {};
   for (const row of said.rows) (odds[row.threshold] ??= []).push([row.issue_time, row.probability]);
   const earlier = page.earlier && forecast ? await earlierOf(path, forecast, said.rows) : [];
-  const drawn = { station: here, now, readings, rain: rainOf(forcing.rows, forecast), forecast, earlier, odds };
+  page.forecast = forecast;
+  const other = forecast && page.tried?.key === `${here.id}/${forecast.issue_time}` ? page.tried : null;
+  const drawn = { station: here, now, readings, rain: rainOf(forcing.rows, forecast), forecast, earlier, odds, other: other?.answer.what_if };
   const chart = h("div", { class: "chart" });
   const draw = () => fill(chart, hydrograph(drawn, Math.max(320, Math.round(chart.clientWidth || 960))));
   const event = words.leading(here.events);
@@ -38,14 +42,18 @@ export async function station(main, page, id, issue) {
     h("p", { class: "who" }, issue ? null : h("span", { class: here.state }, mark(here.state), h("strong", {}, WORD[here.state])), !issue && ["silent", "late"].includes(here.data) ? h("span", {}, mark(here.data), h("strong", {}, WORD[here.data])) : null, h("strong", {}, here.name), h("span", { class: "third small" }, `${here.name === here.id ? "" : `${here.id}, `}${Math.round(here.area_km2)} km²`)),
     headline(here, event, forecast, now),
     h("p", { class: "sub" }, standing(here, event, forecast, now)),
+    other ? whatIf(other, () => page.tryRain(null)) : null,
     h("div", { class: "two" },
-      h("section", { "aria-label": "Forecast" }, chart, copies(here, forecast, page), tableOf(forecast, here, page)),
+      h("section", { "aria-label": "Forecast" }, chart, copies(here, forecast, page), tableOf(forecast, here, page), forecast ? foresight(here, forecast, page) : null),
       h("aside", { "aria-label": "What it rests on" },
         h("div", { class: "actions" },
           h("button", { class: "first", type: "button", disabled: !here.alert, onclick: () => page.act("acknowledge") }, here.acknowledged ? "Acknowledged" : "Acknowledge", h("kbd", {}, "a")),
           h("button", { type: "button", disabled: !here.alert, onclick: () => page.act("note") }, "Note", h("kbd", {}, "n")),
-          h("button", { type: "button", "aria-pressed": page.earlier ? "true" : "false", onclick: () => page.toggleEarlier() }, "Earlier", h("kbd", {}, "f"))),
-        ...side(here, event, forecast, scores.rows, analyses.rows, now))));
+          h("button", { type: "button", "aria-pressed": page.earlier ? "true" : "false", onclick: () => page.toggleEarlier() }, "Earlier", h("kbd", {}, "f")),
+          h("button", { type: "button", disabled: !forecast, "aria-pressed": page.why ? "true" : "false", onclick: () => page.toggleWhy() }, "Explain", h("kbd", {}, "e")),
+          h("button", { type: "button", disabled: !forecast, onclick: () => page.whatIf() }, "What if", h("kbd", {}, "w"))),
+        page.why && forecast ? explained(here, forecast, event) : null,
+        ...side(here, event, forecast, scores.rows, analyses.rows, now, page))));
   draw();
   page.observe(chart, draw);
 }
@@ -130,10 +138,10 @@ function cost(forecast) {
   return `: in ${at + 1} h its 90 % band is ${((q95[at] - q05[at]) / q50[at]).toFixed(1)} times the median wide`;
 }
 
-function side(here, event, forecast, scores, analyses, now) {
+function side(here, event, forecast, scores, analyses, now, page) {
   const parts = [];
   const [change, reason] = why(here, event, now);
-  if (event && change) {
+  if (event && change && !page.why) {
     const from = event.probability_before;
     parts.push(h("h2", {}, "Since the issue before"), h("p", { class: "large" }, h("strong", {}, from === null ? words.percent(event.probability) : `${words.percent(from)} → ${words.percent(event.probability)}`), ` of ${words.level(event.value)}`), h("p", {}, [change, reason].filter(Boolean).join(": ")));
   }

@@ -62,6 +62,12 @@ export function points(now, before) {
   return `${change > 0 ? "+" : MINUS}${Math.abs(change)} ${Math.abs(change) === 1 ? "point" : "points"}`;
 }
 
+/** How much more one is than another, of their ratio. */
+export function percentMore(ratio) {
+  const more = Math.round((ratio - 1) * 100);
+  return `${more > 0 ? "+" : more < 0 ? MINUS : ""}${Math.abs(more)}${NO_BREAK}%`;
+}
+
 export function signed(value) {
   if (value === null || value === undefined) return NOTHING;
   return (value > 0 ? "+" : "") + flow(value);
