@@ -7,6 +7,7 @@ mod support;
 mod alerts;
 mod bad_input;
 mod changes;
+mod clients;
 mod commands;
 mod compaction;
 mod crash;

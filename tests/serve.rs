@@ -414,25 +414,6 @@ fn elsewhere_than_on_this_machine_reading_needs_a_token() {
     assert_eq!(open.get("/stations").status, StatusCode::OK);
 }
 
-#[needs(cance, clients)]
-#[test]
-fn clients_that_others_have_written_read_it_without_a_special_case() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("store");
-    let operator = token(&["new", "clients", "--store", &store.display().to_string(), "--scope", "operate"]);
-    let mut service = Service::start(&window(&store, FROM, TO), &[], &folder.path().join("log"));
-    service.settled();
-    let mut run = Command::new(root().join("ops/clients"));
-    let ended = run.args(["run", &format!("http://{}", service.address), &operator]).output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
-    println!("{said}");
-    let log = service.process.said();
-    assert!(!log.contains("a request failed"), "{log}");
-    service.process.signal("TERM");
-    service.process.end();
-}
-
 #[needs(cance)]
 #[test]
 fn with_a_certificate_all_is_answered_over_tls_alone() {

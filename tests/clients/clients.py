@@ -59,7 +59,7 @@ def edr():
     conformance = ConformanceModel.model_validate_json(get("/edr/conformance").content)
     assert any(kept.endswith("/1.2/conf/instances") for kept in conformance.conformsTo)
     collections = Collections.model_validate_json(get("/edr/collections").content)
-    assert [of.id for of in collections.collections] == ["discharge-forecast", "discharge-observation"]
+    assert [of.id for of in collections.collections] == ["discharge-forecast", "discharge-observation", "event"]
     for of in collections.collections:
         path = f"/edr/collections/{of.id}"
         Collection.model_validate_json(get(path).content)

@@ -22,6 +22,7 @@ fn main() -> io::Result<()> {
         ("page", page(&root)?),
         ("clients", clients(&root)?),
         ("camels", camels(&root)),
+        ("standards", standards(&root)),
         ("wres", wres(&root)),
         ("small_disk", small_disk()),
     ];
@@ -98,6 +99,15 @@ fn camels(root: &Path) -> Lack {
     let folder = variable("NILOMETER_CAMELS").unwrap_or_else(|| root.join("../shared/data/camels_us"));
     let there = watched(&folder.join("basin_inventory.csv"));
     (!there).then(|| "CAMELS-US is absent; set NILOMETER_CAMELS to a folder in its layout".to_owned())
+}
+
+/// The schemas that standards publish, which are not ours to keep here.
+fn standards(root: &Path) -> Lack {
+    let folder = variable("NILOMETER_STANDARDS").unwrap_or_else(|| root.join("../shared/operators/standards"));
+    let there = watched(&folder.join("coveragejson/coveragejson.json"));
+    (!there).then(|| {
+        "the schemas of EDR, CoverageJSON and AsyncAPI are absent; set NILOMETER_STANDARDS to a folder with ogc-edr, coveragejson and asyncapi".to_owned()
+    })
 }
 
 fn wres(root: &Path) -> Lack {

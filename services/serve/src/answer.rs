@@ -16,12 +16,21 @@ use axum::{
 use nilometer_schemas::Contract;
 use std::sync::Arc;
 
-use crate::problem::Problem;
+use crate::{Site, problem::Problem};
 
 /// What an Arrow IPC stream is called.
 pub(crate) const ARROW: &str = "application/vnd.apache.arrow.stream";
 /// What CSV is called.
 pub(crate) const CSV: &str = "text/csv; charset=utf-8";
+
+/// Where each request is answered, as the client has named us.
+pub(crate) fn base(site: &Site, headers: &HeaderMap) -> String {
+    let word = |name: &str| headers.get(name).and_then(|word| word.to_str().ok());
+    let host = word("host").unwrap_or("127.0.0.1");
+    // A proxy in front may speak TLS where we do not.
+    let is_secure = site.pipeline().serve.tls().is_some() || word("x-forwarded-proto") == Some("https");
+    format!("{}://{host}", if is_secure { "https" } else { "http" })
+}
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

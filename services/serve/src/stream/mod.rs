@@ -5,6 +5,7 @@
 
 mod document;
 mod id;
+mod notice;
 mod wanted;
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
@@ -40,6 +41,7 @@ use wanted::Wanted;
 
 use crate::{
     Site,
+    answer::base,
     problem::Problem,
     site::{Arrival, CLIENTS},
 };
@@ -77,6 +79,8 @@ pub(crate) struct Which {
     from: Option<String>,
     /// of a WebSocket: json, or arrow for a binary frame a message
     format: Option<String>,
+    /// rows, or edr for notices as OGC API - EDR Part 2 has them: a feature with a link to what is new
+    payload: Option<String>,
 }
 
 /// What happens from now on, or from an id on, as server-sent events.
@@ -92,7 +96,7 @@ pub(crate) async fn events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let follower = Follower::new(site, &which, last.or_else(|| which.from.clone()).as_deref())?;
+    let follower = Follower::new(site, &which, last.or_else(|| which.from.clone()).as_deref(), &headers)?;
     let events = follower.items().map_sse();
     let alive = KeepAlive::new().interval(ALIVE_EVERY).text("alive");
     let mut response = Sse::new(events).keep_alive(alive).into_response();
@@ -120,7 +124,7 @@ pub(crate) async fn web_socket(
         Some("arrow") => true,
         Some(other) => return Err(Problem::bad_request(format!("format is {other}; accepted is json or arrow"))),
     };
-    let follower = Follower::new(site, &which, which.from.as_deref())?;
+    let follower = Follower::new(site, &which, which.from.as_deref(), &headers)?;
     of_this_origin(&headers)?;
     let upgrade = upgrade.map_err(|refused| Problem::refused(refused.status(), refused.body_text()))?;
     Ok(upgrade.max_message_size(LONGEST_SAID).on_upgrade(move |socket| send(socket, follower, arrow)))
@@ -187,8 +191,8 @@ struct Items {
 }
 
 impl Follower {
-    fn new(site: Site, which: &Which, from: Option<&str>) -> Result<Self, Problem> {
-        let wanted = Wanted::new(&site, which)?;
+    fn new(site: Site, which: &Which, from: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
+        let wanted = Wanted::new(&site, which, base(&site, headers))?;
         // What was there before the start would look like news, and ids that are known like those of another log.
         if site.behind().iter().any(|behind| wanted.topics.contains(behind)) {
             return Err(Problem::not_ready(

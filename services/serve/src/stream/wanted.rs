@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{
     Items, Which,
     id::{Heard, TOPICS, said},
+    notice::Notices,
 };
 use crate::{
     Site, answer,
@@ -29,10 +30,12 @@ pub(super) struct Wanted {
     every_s: i64,
     /// whether rows are sent as they are
     arrow: bool,
+    /// there where notices are wanted, and not what they are about
+    notices: Option<Notices>,
 }
 
 impl Wanted {
-    pub(super) fn new(site: &Site, which: &Which) -> Result<Self, Problem> {
+    pub(super) fn new(site: &Site, which: &Which, base: String) -> Result<Self, Problem> {
         let topic = |name: &str| {
             let found = TOPICS.into_iter().find(|(known, ..)| *known == name.trim()).map(|(_, _, contract)| contract);
             let accepted: Vec<&str> = TOPICS.iter().map(|(name, ..)| *name).collect();
@@ -80,6 +83,13 @@ impl Wanted {
             threshold: which.threshold.clone(),
             every_s: forecast::every_s(site),
             arrow: which.format.as_deref() == Some("arrow"),
+            notices: match which.payload.as_deref() {
+                None | Some("rows") => None,
+                Some("edr") => Some(Notices::new(site.clone(), base)),
+                Some(other) => {
+                    return Err(Problem::bad_request(format!("payload is {other}; accepted is rows or edr")));
+                }
+            },
         })
     }
 
@@ -88,7 +98,10 @@ impl Wanted {
         let (event, ..) = TOPICS.into_iter().find(|(_, _, of)| *of == contract)?;
         let mut items = Items { event, id: said(heard), ..Items::default() };
         if contract == Contract::Model {
-            items.data.push(frame(contract, "", held.batch.clone(), self.every_s));
+            items.data.push(match &self.notices {
+                Some(notices) => notices.of(contract, held, "", &held.batch),
+                None => frame(contract, "", held.batch.clone(), self.every_s),
+            });
             items.rows.push(held.batch.clone());
             return Some(items);
         }
@@ -98,11 +111,14 @@ impl Wanted {
             None => held.keys().collect(),
         };
         for key in keys {
-            if self.selects_rows(contract) {
-                let rows =
-                    held.of(key).and_then(|rows| self.selected(contract, &rows)).filter(|rows| rows.num_rows() > 0);
-                if let Some(rows) = rows {
-                    items.data.push(frame(contract, key, rows.clone(), self.every_s));
+            if self.selects_rows(contract) || self.notices.is_some() {
+                let selected =
+                    |rows| if self.selects_rows(contract) { self.selected(contract, &rows) } else { Some(rows) };
+                if let Some(rows) = held.of(key).and_then(selected).filter(|rows| rows.num_rows() > 0) {
+                    items.data.push(match &self.notices {
+                        Some(notices) => notices.of(contract, held, key, &rows),
+                        None => frame(contract, key, rows.clone(), self.every_s),
+                    });
                     items.rows.push(rows);
                 }
                 continue;

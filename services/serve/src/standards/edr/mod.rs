@@ -1,6 +1,7 @@
-//! OGC API - Environmental Data Retrieval 1.2: two collections, forecasts and readings. An instance is an issue time.
+//! OGC API - Environmental Data Retrieval 1.2: forecasts, readings, events and droughts. An instance is an issue time.
 
 mod collection;
+mod content;
 mod part;
 
 use std::collections::BTreeSet;
@@ -13,22 +14,17 @@ use axum::{
     routing::get,
 };
 use nilometer_engine::Partition;
-use nilometer_schemas::{Contract, Forecasts, Timestamp};
+use nilometer_schemas::{Contract, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::{IntoParams, OpenApi, openapi::OpenApi as Document};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use collection::{Collection, base, described, link, places, typed};
+use collection::{Collection, described, link, places, typed};
 use part::{interval, nearest};
 
-use super::covjson::{CRS84, coverage, parameter_name};
-use crate::{
-    Site,
-    api::{forecast, rows},
-    problem::Problem,
-    series::{Series, of_forecast, of_readings},
-};
+use super::covjson::{self, CRS84};
+use crate::{Site, answer::base, problem::Problem};
 
 const COVJSON: &str = "application/prs.coverage+json";
 /// The classes that are kept.
@@ -106,7 +102,7 @@ pub(crate) async fn landing(State(site): State<Site>, headers: HeaderMap) -> Jso
     ];
     Json(json!({
         "title": "Nilometer",
-        "description": "Forecasts of discharge as they are issued, and readings of gauges. Automatic, not official.",
+        "description": "Forecasts of discharge as they are issued, the odds of thresholds, readings of gauges and droughts. Automatic, not official.",
         "links": links,
     }))
 }
@@ -121,12 +117,12 @@ async fn conformance() -> Json<Value> {
 #[utoipa::path(get, path = "/collections", responses((status = 200, description = "all of them", body = Object)))]
 async fn collections(State(site): State<Site>, headers: HeaderMap) -> Json<Value> {
     let base = base(&site, &headers);
-    let all = Collection::ALL.map(|of| described(&site, &base, of, None));
+    let all: Vec<Value> = Collection::offered(&site).into_iter().map(|of| described(&site, &base, of, None)).collect();
     Json(json!({"links": [link(&format!("{base}/edr/collections"), "self", "application/json")], "collections": all}))
 }
 
 /// One collection.
-#[utoipa::path(get, path = "/collections/{collection}", params(("collection" = String, Path, description = "discharge-forecast or discharge-observation")), responses(
+#[utoipa::path(get, path = "/collections/{collection}", params(("collection" = String, Path, description = "discharge-forecast, discharge-observation, event or drought")), responses(
     (status = 200, description = "its extent, queries and parameters", body = Object),
     (status = 404, description = "no such collection", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -135,21 +131,21 @@ async fn collection(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(described(&site, &base(&site, &headers), Collection::of(&id)?, None)))
+    Ok(Json(described(&site, &base(&site, &headers), Collection::of(&site, &id)?, None)))
 }
 
 /// The stations.
-#[utoipa::path(get, path = "/collections/{collection}/locations", params(("collection" = String, Path, description = "discharge-forecast or discharge-observation")), responses(
+#[utoipa::path(get, path = "/collections/{collection}/locations", params(("collection" = String, Path, description = "discharge-forecast, discharge-observation, event or drought")), responses(
     (status = 200, description = "GeoJSON", body = Object, content_type = "application/geo+json"),
     (status = 404, description = "no such collection", body = Problem, content_type = "application/problem+json"),
 ))]
 async fn locations(State(site): State<Site>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
-    Ok(places(&site, &base(&site, &headers), Collection::of(&id)?, None))
+    Ok(places(&site, &base(&site, &headers), Collection::of(&site, &id)?, None))
 }
 
 /// The newest forecast of a station, or its readings.
 #[utoipa::path(get, path = "/collections/{collection}/locations/{location}", params(
-    ("collection" = String, Path, description = "discharge-forecast or discharge-observation"),
+    ("collection" = String, Path, description = "discharge-forecast, discharge-observation, event or drought"),
     ("location" = String, Path, description = "identifier of the station"), Part,
 ), responses(
     (status = 200, description = "CoverageJSON", body = Object, content_type = "application/prs.coverage+json"),
@@ -161,12 +157,12 @@ async fn location(
     Path((collection, id)): Path<(String, String)>,
     Query(part): Query<Part>,
 ) -> Result<Response, Problem> {
-    answer(&site, Collection::of(&collection)?, None, &id, &part).await
+    answer(&site, Collection::of(&site, &collection)?, None, &id, &part).await
 }
 
 /// The same of the station that is nearest to a point, 25 km away at most.
 #[utoipa::path(get, path = "/collections/{collection}/position", params(
-    ("collection" = String, Path, description = "discharge-forecast or discharge-observation"), Part,
+    ("collection" = String, Path, description = "discharge-forecast, discharge-observation, event or drought"), Part,
 ), responses(
     (status = 200, description = "CoverageJSON", body = Object, content_type = "application/prs.coverage+json"),
     (status = 400, description = "a parameter means nothing", body = Problem, content_type = "application/problem+json"),
@@ -177,7 +173,7 @@ async fn position(
     Path(collection): Path<String>,
     Query(part): Query<Part>,
 ) -> Result<Response, Problem> {
-    let collection = Collection::of(&collection)?;
+    let collection = Collection::of(&site, &collection)?;
     let id = nearest(&site, part.coords.as_deref())?.to_owned();
     answer(&site, collection, None, &id, &part).await
 }
@@ -192,7 +188,7 @@ async fn instances(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    issuing(&id)?;
+    issuing(&site, &id)?;
     let base = base(&site, &headers);
     let all = issues(&site).into_iter().map(|issue| described(&site, &base, Collection::Forecast, Some(issue)));
     let href = format!("{base}/edr/collections/{id}/instances");
@@ -212,7 +208,7 @@ async fn instance(
     Path((id, instance)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
-    issuing(&id)?;
+    issuing(&site, &id)?;
     let issue = issue_of(&instance)?;
     if !issues(&site).contains(&issue) {
         return Err(Problem::not_found(format!(
@@ -235,7 +231,7 @@ async fn locations_of_instance(
     Path((id, instance)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    issuing(&id)?;
+    issuing(&site, &id)?;
     Ok(places(&site, &base(&site, &headers), Collection::Forecast, Some(issue_of(&instance)?)))
 }
 
@@ -254,7 +250,7 @@ async fn location_of_instance(
     Path((id, instance, location)): Path<(String, String, String)>,
     Query(part): Query<Part>,
 ) -> Result<Response, Problem> {
-    issuing(&id)?;
+    issuing(&site, &id)?;
     answer(&site, Collection::Forecast, Some(issue_of(&instance)?), &location, &part).await
 }
 
@@ -272,14 +268,14 @@ async fn position_of_instance(
     Path((id, instance)): Path<(String, String)>,
     Query(part): Query<Part>,
 ) -> Result<Response, Problem> {
-    issuing(&id)?;
+    issuing(&site, &id)?;
     let issue = issue_of(&instance)?;
     let id = nearest(&site, part.coords.as_deref())?.to_owned();
     answer(&site, Collection::Forecast, Some(issue), &id, &part).await
 }
 
-fn issuing(id: &str) -> Result<(), Problem> {
-    match Collection::of(id)? {
+fn issuing(site: &Site, id: &str) -> Result<(), Problem> {
+    match Collection::of(site, id)? {
         Collection::Forecast => Ok(()),
         other => Err(Problem::not_found(format!("{} has no instances; discharge-forecast has", other.id()))),
     }
@@ -320,34 +316,22 @@ async fn answer(
     if let Some(crs) = part.crs.as_deref().filter(|crs| !["CRS84", "EPSG:4326", CRS84].contains(crs)) {
         return Err(Problem::bad_request(format!("crs is {crs}; accepted is CRS84")));
     }
-    let known: BTreeSet<String> = collection.levels().iter().map(|level| parameter_name(level.as_deref())).collect();
+    let known: BTreeSet<String> = collection.parameters(site).into_iter().map(|parameter| parameter.name).collect();
     let wanted: Option<BTreeSet<String>> =
         part.parameter_name.as_deref().map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
     if let Some(name) = wanted.iter().flatten().find(|name| !known.contains(*name)) {
         let some: Vec<&str> = known.iter().take(3).map(String::as_str).collect();
         return Err(Problem::bad_request(format!("parameter-name has {name}; accepted are {}, …", some.join(", "))));
     }
-    let is_wanted = |level: Option<&str>| wanted.as_ref().is_none_or(|wanted| wanted.contains(&parameter_name(level)));
     let window = part.datetime.as_deref().map(interval).transpose()?;
-    let (name, series): (String, Vec<Series>) = match collection {
-        Collection::Forecast => {
-            let forecasts: Forecasts = match issue {
-                Some(issue) => forecast::issued(site, id, issue).await?,
-                None => {
-                    forecast::newest(site, id).ok_or_else(|| Problem::not_found(format!("no forecast of {id} yet")))?
-                }
-            };
-            let all = (Timestamp::MIN, Timestamp(i64::MAX));
-            let series = of_forecast(&forecasts, |level| is_wanted(Some(level)), window.unwrap_or(all));
-            (format!("forecast/{id}/{}", Timestamp(forecasts.issue_time().value(0))), series)
-        }
-        Collection::Observation => {
-            let newest = site.time().unwrap_or_default();
-            let (from, to) = window.unwrap_or((newest.plus_s(-2 * 86_400), newest));
-            let (from, to) = (from.max(site.pipeline().time.from.min(to)), to.min(newest.plus_s(366 * 86_400)));
-            rows::ordered(from, to)?;
-            (format!("observation/{id}"), vec![of_readings(site, id, (from, to), rows::Look::Everywhere).await?])
-        }
+    let coverages = content::of_station(site, collection, issue, id, wanted.as_ref(), window).await?;
+    // A coverage without a time is none.
+    if coverages.iter().all(|coverage| coverage.times.is_empty()) {
+        return Err(Problem::not_found(format!("{} of {id} has nothing at these times", collection.id())));
+    }
+    let document = match coverages.as_slice() {
+        [one] => one.document(place),
+        several => covjson::collection(several, place),
     };
-    Ok(typed(COVJSON, coverage(&name, place, &series)))
+    Ok(typed(COVJSON, document))
 }
