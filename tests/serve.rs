@@ -360,6 +360,13 @@ fn a_change_is_split_exactly_and_other_rain_is_tried_without_a_trace() {
         assert_eq!(refused.status.as_u16(), status, "{body} {}", refused.text());
         assert_eq!(refused.header("content-type"), "application/problem+json", "{body}");
     }
+    let counted = service.root("/metrics").text();
+    let asked = |status: &str| {
+        let line = counted.lines().find(|line| line.contains(&format!("serve_requests_total{{status=\"{status}\"}}")));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).unwrap_or(0)
+    };
+    assert!(asked("200") == 7 && asked("400") == 3 && asked("422") == 1, "{counted}");
+    assert!(counted.contains("nilometer_serve_stream_clients 0"), "{counted}");
     for (query, status) in [
         ("against=2014-11-04T08:00:00Z&issue=2014-11-04T05:00:00Z", 400),
         ("issue=2014-12-04T05:00:00Z", 404),

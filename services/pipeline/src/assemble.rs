@@ -9,7 +9,7 @@ use nilometer_engine::{Clock, Lease, Lifecycle, Log, Metrics, Shares, Stop, Use}
 use nilometer_forecast::Packages;
 use nilometer_packages::PackageStore;
 use nilometer_schemas::Timestamp;
-use nilometer_serve::Site;
+use nilometer_serve::{ServeMetrics, Site};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -144,6 +144,7 @@ impl Run {
             pipeline,
         };
         if let Some(site) = &roles.site {
+            site.measure(ServeMetrics::new(roles.exposition.process())?);
             site.equip(serve::sandboxes(&roles));
         }
         Ok(Self { kinds: mine, roles: Arc::new(roles), lease })

@@ -21,6 +21,7 @@
 mod access;
 mod answer;
 mod api;
+mod metrics;
 mod newest;
 mod page;
 mod problem;
@@ -39,6 +40,7 @@ use nilometer_engine::LogError;
 
 pub use access::{ACCESS, AccessError, Scope, Token, Tokens};
 pub use api::document;
+pub use metrics::ServeMetrics;
 pub use role::{Dependencies, run};
 pub use sandboxes::Partitions;
 pub use site::Site;

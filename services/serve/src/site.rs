@@ -19,6 +19,7 @@ use object_store::ObjectStore;
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 
 use crate::{
+    metrics::ServeMetrics,
     newest::Newest,
     problem::Problem,
     sandboxes::{Partitions, Sandboxes},
@@ -79,6 +80,7 @@ struct Inner {
     version: AtomicU64,
     /// where forecasts are made again
     sandboxes: OnceLock<Sandboxes>,
+    metrics: OnceLock<ServeMetrics>,
 }
 
 /// One partition in memory.
@@ -123,6 +125,7 @@ impl Site {
             reading: Semaphore::new(READING),
             version: AtomicU64::new(0),
             sandboxes: OnceLock::new(),
+            metrics: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -130,6 +133,16 @@ impl Site {
     /// Lets forecasts be made again. What is given first stays.
     pub fn equip(&self, partitions: Partitions) {
         self.inner.sandboxes.get_or_init(|| Sandboxes::new(partitions));
+    }
+
+    /// Counts from now on. What is given first stays.
+    pub fn measure(&self, metrics: ServeMetrics) {
+        self.inner.metrics.get_or_init(|| metrics);
+    }
+
+    /// Where it is counted.
+    pub(crate) fn metrics(&self) -> Option<&ServeMetrics> {
+        self.inner.metrics.get()
     }
 
     /// Where forecasts are made again.

@@ -11,7 +11,7 @@ pub(crate) mod stations;
 mod what_if;
 pub(crate) mod when;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Extension, Router,
@@ -132,12 +132,14 @@ pub(crate) fn router(site: Site, access: Access) -> Router {
     let writing = writing.layer(DefaultBodyLimit::max(LONGEST_BODY)).layer(from_fn_with_state(access, operators));
     let in_hand = Arc::new(Semaphore::new(AT_ONCE));
     let api = reading.merge(writing).fallback(unknown);
+    let counting = site.clone();
     Router::new()
         .nest("/api/v1", api)
         .merge(standards)
         .layer(from_fn(hosted))
         .layer(from_fn(plain))
         .layer(from_fn_with_state(in_hand, limited))
+        .layer(from_fn_with_state(counting, counted))
         .route("/ready", get(readiness::ready))
         .with_state(site)
 }
@@ -153,6 +155,17 @@ async fn hosted(mut request: Request, next: Next) -> Response {
         request.headers_mut().entry(header::HOST).or_insert(host);
     }
     next.run(request).await
+}
+
+/// Counts each request, whatever becomes of it.
+async fn counted(State(site): State<Site>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    if let Some(metrics) = site.metrics() {
+        metrics.requests.with_label_values(&[response.status().as_str()]).inc();
+        metrics.seconds.observe(begun.elapsed().as_secs_f64());
+    }
+    response
 }
 
 /// Refuses what is more than is worked on at once, rather than letting all wait.

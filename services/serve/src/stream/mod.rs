@@ -235,6 +235,9 @@ impl Follower {
         let backlog = backlog.into_iter().map(|(_, partition, position)| Arrival { partition, position }).collect();
         // A client that is cut off before its first event has an id to come back with.
         first.push_back(("position", json!({})));
+        if let Some(metrics) = site.metrics() {
+            metrics.listening.inc();
+        }
         Ok(Self { site, arrivals, wanted, heard, backlog, first, passed: 0, is_cut: false, _place: place })
     }
 
@@ -284,6 +287,9 @@ impl Follower {
 
     fn cut(&mut self) -> Items {
         self.is_cut = true;
+        if let Some(metrics) = self.site.metrics() {
+            metrics.cut.inc();
+        }
         let id = said(&self.heard);
         let data = json!({"reason": "slow", "resume_from": id}).to_string();
         Items { event: "cut", id, data: vec![data.into()], is_last: true, ..Items::default() }
@@ -291,6 +297,14 @@ impl Follower {
 
     fn items(self) -> Sent {
         Sent(self)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if let Some(metrics) = self.site.metrics() {
+            metrics.listening.dec();
+        }
     }
 }
 
