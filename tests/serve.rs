@@ -46,7 +46,7 @@ fn what_is_answered_is_what_was_issued_in_every_format() {
     let mut service = Service::start(&set, &[], &folder.path().join("log"));
     service.settled();
     let ready = service.root("/ready");
-    assert!(ready.status == StatusCode::OK && ready.json()["ready"] == true, "{}", ready.text());
+    assert!(ready.status == StatusCode::OK && ready.json()["ready"] == true && ready.json()["snapshot"] == true, "{}", ready.text());
 
     let stations = service.get("/stations").json();
     let of_cance = &stations["features"][0];

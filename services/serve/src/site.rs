@@ -3,19 +3,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
-        Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use arrow::{
     array::{BooleanArray, RecordBatch},
     compute::filter_record_batch,
 };
+use futures::TryStreamExt as _;
 use nilometer_definitions::{Catchment, Partitioning, Pipeline};
 use nilometer_engine::{Partition, Record};
 use nilometer_schemas::{Alerts, Contract, SchemaError, Timestamp};
-use object_store::ObjectStore;
+use object_store::{ObjectStore, path::Path};
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 
 use crate::{
@@ -44,6 +46,9 @@ pub(crate) const FOLLOWED: [Contract; 12] = [
 
 /// Messages that a stream client may be behind before it is cut.
 const BEHIND: usize = 1_024;
+
+/// How often the stores are asked whether they answer, at most.
+const ASKED_EVERY: Duration = Duration::from_secs(1);
 
 /// Requests that read the archive at once.
 const READING: usize = 2;
@@ -81,6 +86,8 @@ struct Inner {
     /// where forecasts are made again
     sandboxes: OnceLock<Sandboxes>,
     metrics: OnceLock<ServeMetrics>,
+    /// when archive and snapshots were asked last, and whether they answered
+    answered: Mutex<Option<(Instant, [bool; 2])>>,
 }
 
 /// One partition in memory.
@@ -126,6 +133,7 @@ impl Site {
             version: AtomicU64::new(0),
             sandboxes: OnceLock::new(),
             metrics: OnceLock::new(),
+            answered: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -205,6 +213,22 @@ impl Site {
     /// Places of those that listen.
     pub(crate) fn places(&self) -> &Arc<Semaphore> {
         &self.inner.places
+    }
+
+    /// Whether the archive answers, and the store of the snapshots; asked anew once in a while.
+    pub(crate) async fn stores_answer(&self) -> [bool; 2] {
+        let known = *self.inner.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answered)) = known.filter(|(at, _)| at.elapsed() < ASKED_EVERY) {
+            return answered;
+        }
+        // The first listed object is enough of an answer.
+        let snapshots = Path::from("snapshots");
+        let answered = [
+            self.archive().list(None).try_next().await.is_ok(),
+            self.store().list(Some(&snapshots)).try_next().await.is_ok(),
+        ];
+        *self.inner.answered.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), answered));
+        answered
     }
 
     /// A place among those that read the archive, waited for.

@@ -1,7 +1,6 @@
 //! Readiness: whether what is served is what there is.
 
 use axum::{Json, extract::State, http::StatusCode};
-use futures::TryStreamExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -18,6 +17,8 @@ pub(crate) struct Readiness {
     behind: Vec<&'static str>,
     /// whether the archive answers
     archive: bool,
+    /// whether the store of the snapshots answers
+    snapshot: bool,
     /// whether there is a forecast, which says its model
     model: bool,
     /// the newest tick that has been forecast
@@ -26,7 +27,7 @@ pub(crate) struct Readiness {
     memory_bytes: [usize; 2],
 }
 
-/// Whether the log has been read, the archive answers, and there is a forecast.
+/// Whether the log has been read, archive and snapshots answer, and there is a forecast.
 #[utoipa::path(get, path = "/ready", tag = "service", responses(
     (status = 200, description = "ready", body = Readiness),
     (status = 503, description = "not yet; says what is missing", body = Readiness),
@@ -35,12 +36,11 @@ pub(crate) async fn ready(State(site): State<Site>) -> (StatusCode, Json<Readine
     let behind = site.behind();
     let behind: Vec<&str> =
         FOLLOWED.into_iter().filter(|topic| behind.contains(topic)).map(|topic| topic.topic()).collect();
-    // The first listed object is enough of an answer.
-    let archive = site.archive().list(None).try_next().await.is_ok();
+    let [archive, snapshot] = site.stores_answer().await;
     let time = site.time();
-    let ready = behind.is_empty() && archive && time.is_some();
+    let ready = behind.is_empty() && archive && snapshot && time.is_some();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let memory_bytes = [site.bytes(), site.pipeline().serve.memory_mib << 20];
     let (log, model) = (behind.is_empty(), time.is_some());
-    (status, Json(Readiness { ready, log, behind, archive, model, time: time.map(When), memory_bytes }))
+    (status, Json(Readiness { ready, log, behind, archive, snapshot, model, time: time.map(When), memory_bytes }))
 }
