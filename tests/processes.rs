@@ -172,6 +172,9 @@ fn a_process_that_only_serves_has_what_the_others_make_and_stays() {
     assert_eq!(service.get("/stations/V3524010/forecast").json()["issue_time"], to);
     let heard = service.listen("/events?topics=forecast&from=f0:-1", None, |events| events.len() == 13 * 3);
     assert!(heard.iter().all(|event| event.name == "forecast"));
+    // Forecasts are made again from the topics and the snapshots of the others.
+    let split = service.get("/stations/V3524010/explain");
+    assert!(split.status.is_success() && split.json()["issue_time"] == to, "{}", split.text());
     service.process.signal("TERM");
     service.process.end();
 }
