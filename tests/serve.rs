@@ -46,7 +46,11 @@ fn what_is_answered_is_what_was_issued_in_every_format() {
     let mut service = Service::start(&set, &[], &folder.path().join("log"));
     service.settled();
     let ready = service.root("/ready");
-    assert!(ready.status == StatusCode::OK && ready.json()["ready"] == true && ready.json()["snapshot"] == true, "{}", ready.text());
+    assert!(
+        ready.status == StatusCode::OK && ready.json()["ready"] == true && ready.json()["snapshot"] == true,
+        "{}",
+        ready.text()
+    );
 
     let stations = service.get("/stations").json();
     let of_cance = &stations["features"][0];
@@ -54,6 +58,14 @@ fn what_is_answered_is_what_was_issued_in_every_format() {
     assert_eq!(of_cance["geometry"]["coordinates"], json!([4.8, 45.18]));
     assert_eq!((&stations["time"], &of_cance["properties"]["data"]), (&json!(TO), &json!("ok")));
     assert_eq!(service.get("/stations?bbox=0,0,1,1").json()["features"], json!([]));
+    until("the map is drawn", || service.get("/map").status == StatusCode::OK);
+    let map = service.get("/map").json();
+    let outlines: Vec<&Value> = map["catchments"].as_array().unwrap().iter().map(|of| &of["outlines"][0]).collect();
+    assert!(
+        outlines.len() == 3
+            && outlines.iter().all(|line| line.as_array().unwrap().first() == line.as_array().unwrap().last())
+    );
+    assert!(map["rivers"].as_array().unwrap().len() > 10 && map["crs"] == "EPSG:2154", "{}", map["crs"]);
     assert_eq!(service.get(&format!("/stations/{STATION}")).json(), *of_cance);
 
     let rows: Vec<Forecasts> =

@@ -147,6 +147,20 @@ impl FlowDirections {
         })
     }
 
+    pub(crate) const fn georeference(&self) -> &GeoReference {
+        &self.georeference
+    }
+
+    /// Cells that drain through a cell, itself included.
+    pub(crate) fn upstream_cells(&self, cell: u32) -> u32 {
+        self.upstream[cell as usize]
+    }
+
+    /// The cell that a cell drains to.
+    pub(crate) fn downstream_cell(&self, cell: u32) -> Option<u32> {
+        self.downstream(cell as usize).map(|below| below as u32)
+    }
+
     /// Every cell that drains to `outlet`, itself included, ascending.
     fn upstream_of(&self, outlet: usize) -> Vec<u32> {
         let mut cells = vec![outlet as u32];

@@ -60,6 +60,7 @@ pub mod check;
 mod convert;
 pub mod decode;
 mod grid;
+mod outline;
 mod payload;
 mod rate;
 mod span;
@@ -70,6 +71,7 @@ pub use catchment::{Catchment, CatchmentError, FlowDirections, Gauge, TraceOptio
 pub use convert::{CUBIC_METRE_PER_CUBIC_FOOT, Conversion, ConvertError};
 pub use decode::{Decode, Decoded, Format, GridDecoding, Range, TableLayout};
 pub use grid::{GeoReference, RasterGrid};
+pub use outline::{Line, Reach};
 pub use payload::{Columns, Lines, Payload, Period, RawBatch, Whole, lines_of};
 pub use rate::rate;
 pub use span::{Span, SpanError};

@@ -22,7 +22,7 @@ use crate::{
     http::{self, Health},
     intake::Mode,
     kind::{self, Progress, Work, complete_behind},
-    mending, progress, publishing, retention,
+    map, mending, progress, publishing, retention,
     role::serve,
     role_kind::RoleKind,
     roles::{self, Roles},
@@ -146,6 +146,9 @@ impl Run {
         if let Some(site) = &roles.site {
             site.measure(ServeMetrics::new(roles.exposition.process())?);
             site.equip(serve::sandboxes(&roles));
+            // Tracing takes a while where the grid is large, and nothing waits for it.
+            let (site, pipeline) = (site.clone(), roles.pipeline.clone());
+            tokio::task::spawn_blocking(move || map::of(&pipeline).map(|map| site.draw(map)));
         }
         Ok(Self { kinds: mine, roles: Arc::new(roles), lease })
     }

@@ -110,6 +110,11 @@ pub fn folder(pipeline: &Pipeline) -> Result<Option<FolderSeries>> {
 
 /// The catchments, traced upstream from their gauges.
 fn trace(pipeline: &Pipeline, network: &NetworkOptions) -> Result<Vec<Catchment>> {
+    Ok(traced(pipeline, network)?.1)
+}
+
+/// The grid of flow directions, and the catchments on it.
+pub fn traced(pipeline: &Pipeline, network: &NetworkOptions) -> Result<(FlowDirections, Vec<Catchment>)> {
     let path = &network.flow_directions;
     let bytes =
         fs::read(path).with_context(|| format!("network.flow_directions: {} cannot be read", path.display()))?;
@@ -133,5 +138,5 @@ fn trace(pipeline: &Pipeline, network: &NetworkOptions) -> Result<Vec<Catchment>
         tracing::info!(catchment = %catchment.id, cells = traced.cells.len(), "traced");
         catchments.push(traced);
     }
-    Ok(catchments)
+    Ok((directions, catchments))
 }

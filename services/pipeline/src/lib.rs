@@ -13,6 +13,7 @@ mod hindcast;
 mod http;
 mod intake;
 mod kind;
+mod map;
 mod mending;
 mod operators;
 mod progress;

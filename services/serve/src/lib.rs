@@ -39,7 +39,7 @@ use axum::Router;
 use nilometer_engine::LogError;
 
 pub use access::{ACCESS, AccessError, Scope, Token, Tokens};
-pub use api::document;
+pub use api::{Map, MapCatchment, MapReach, document};
 pub use metrics::ServeMetrics;
 pub use role::{Dependencies, run};
 pub use sandboxes::Partitions;

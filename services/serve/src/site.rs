@@ -21,6 +21,7 @@ use object_store::{ObjectStore, path::Path};
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 
 use crate::{
+    api::Map,
     metrics::ServeMetrics,
     newest::Newest,
     problem::Problem,
@@ -86,6 +87,7 @@ struct Inner {
     /// where forecasts are made again
     sandboxes: OnceLock<Sandboxes>,
     metrics: OnceLock<ServeMetrics>,
+    map: OnceLock<Map>,
     /// when archive and snapshots were asked last, and whether they answered
     answered: Mutex<Option<(Instant, [bool; 2])>>,
 }
@@ -133,6 +135,7 @@ impl Site {
             version: AtomicU64::new(0),
             sandboxes: OnceLock::new(),
             metrics: OnceLock::new(),
+            map: OnceLock::new(),
             answered: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -146,6 +149,16 @@ impl Site {
     /// Counts from now on. What is given first stays.
     pub fn measure(&self, metrics: ServeMetrics) {
         self.inner.metrics.get_or_init(|| metrics);
+    }
+
+    /// Shows catchments and rivers. What is given first stays.
+    pub fn draw(&self, map: Map) {
+        self.inner.map.get_or_init(|| map);
+    }
+
+    /// Catchments and rivers, where they are known.
+    pub(crate) fn map(&self) -> Option<&Map> {
+        self.inner.map.get()
     }
 
     /// Where it is counted.

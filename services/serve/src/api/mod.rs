@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 mod explain;
 pub(crate) mod forecast;
+mod map;
 mod models;
 mod readiness;
 mod readings;
@@ -33,6 +34,8 @@ use utoipa::{
     },
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use map::{Map, MapCatchment, MapReach};
 
 use crate::{
     Site,
@@ -90,6 +93,7 @@ fn routes_and_document() -> (Routes, Document) {
         .routes(routes!(readings::several))
         .routes(routes!(alerts::list))
         .routes(routes!(alerts::handover))
+        .routes(routes!(map::map))
         .routes(routes!(models::in_force))
         .split_for_parts();
     let (streaming, streamed) =

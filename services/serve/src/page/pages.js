@@ -14,36 +14,58 @@ async function stationsOf(page) {
   return { time, stations };
 }
 
-/** Where the stations are, and which lies below which. Without tiles: places, names and states alone. */
+/** Where the stations are. Without tiles: their catchments and rivers where the definition has flow directions, else which lies below which. */
 export async function map(main, page) {
-  const { stations } = await stationsOf(page);
-  const placed = stations.filter((station) => station.place), others = stations.filter((station) => !station.place);
+  const [{ stations }, traced] = await Promise.all([stationsOf(page), ask("/map").catch(() => null)]);
+  const gauges = new Map((traced?.catchments || []).map((of) => [of.station, of.gauge]));
+  // Of a definition with flow directions all is in metres, else in degrees, which shrink towards the poles.
+  const whereOf = (station) => (traced ? gauges.get(station.id) : station.place);
+  const placed = stations.filter(whereOf), others = stations.filter((station) => !whereOf(station));
   const parts = [h("h1", {}, h("b", {}, `${placed.length} of ${stations.length} stations`), " have a place.")];
-  if (placed.length) {
-    const [xs, ys] = [0, 1].map((axis) => placed.map((station) => station.place[axis]));
-    const shrink = Math.cos(((Math.min(...ys) + Math.max(...ys)) / 2) * (Math.PI / 180));
-    const spanX = Math.max((Math.max(...xs) - Math.min(...xs)) * shrink, 0.05), spanY = Math.max(Math.max(...ys) - Math.min(...ys), 0.05);
-    const width = 960, height = Math.max(240, Math.min(720, (width - 240) * (spanY / spanX)));
-    const scale = Math.min((width - 240) / spanX, (height - 80) / spanY);
-    const middle = [(Math.min(...xs) + Math.max(...xs)) / 2, (Math.min(...ys) + Math.max(...ys)) / 2];
-    const at = ([x, y]) => [width / 2 - 80 + (x - middle[0]) * shrink * scale, height / 2 - (y - middle[1]) * scale];
-    const svg = s("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Map of the stations" });
-    for (const station of placed) {
-      const below = placed.find((other) => other.id === station.downstream);
-      if (below) svg.append(s("path", { class: "link", d: `M${at(station.place).join(" ")}L${at(below.place).join(" ")}` }));
-    }
-    for (const station of placed) {
-      const [x, y] = at(station.place), shape = mark(station.state === "normal" ? (station.data === "ok" ? "normal" : station.data) : station.state);
-      shape.setAttribute("x", x - 8);
-      shape.setAttribute("y", y - 8);
-      shape.setAttribute("width", 16);
-      shape.setAttribute("height", 16);
-      svg.append(s("a", { href: `#/station/${encodeURIComponent(station.id)}`, "aria-label": `${station.name}, ${WORD[station.state]}` }, s("rect", { x: x - 16, y: y - 16, width: 32, height: 32, fill: "transparent" }), shape, placed.length <= 60 ? s("text", { x: x + 14, y: y + 4, class: station.state === "normal" ? "halo" : `halo ${station.state}` }, station.name) : null));
-    }
-    parts.push(svg);
-  }
+  if (placed.length) parts.push(...mapOf(placed, whereOf, traced));
   if (others.length) parts.push(h("h2", {}, "Without a place"), h("p", {}, others.flatMap((station, index) => [index ? ", " : "", link(station)])));
   fill(main, ...parts);
+}
+
+function mapOf(placed, whereOf, traced) {
+  const points = traced ? traced.catchments.flatMap((of) => of.outlines.flat()) : placed.map(whereOf);
+  let [west, east, south, north] = [Infinity, -Infinity, Infinity, -Infinity];
+  for (const [x, y] of points) [west, east, south, north] = [Math.min(west, x), Math.max(east, x), Math.min(south, y), Math.max(north, y)];
+  const least = traced ? 1_000 : 0.05, shrink = traced ? 1 : Math.cos(((south + north) / 2) * (Math.PI / 180));
+  const spanX = Math.max((east - west) * shrink, least), spanY = Math.max(north - south, least);
+  // Names stand beside their places, on the side that has room.
+  const width = Math.max(320, Math.min(960, document.getElementById("content").clientWidth)), beside = width < 640 ? 120 : 240;
+  const height = Math.max(240, Math.min(traced ? 640 : 720, (width - beside) * (spanY / spanX) + 48));
+  const scale = Math.min((width - beside) / spanX, (height - 48) / spanY), middle = [(west + east) / 2, (south + north) / 2];
+  const at = ([x, y]) => [(width - beside / 2) / 2 + (x - middle[0]) * shrink * scale, height / 2 - (y - middle[1]) * scale];
+  const path = (line) => line.map((point, index) => `${index ? "L" : "M"}${at(point).map((value) => value.toFixed(1)).join(" ")}`).join("");
+  const svg = s("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Map of the stations" });
+  if (traced) {
+    const stateOf = (id) => placed.find((station) => station.id === id)?.state;
+    const largest = Math.max(...traced.rivers.map((reach) => reach.area_km2), 1);
+    // The largest first, so that those within it lie on it.
+    const catchments = [...traced.catchments].sort((a, b) => b.outlines[0].length - a.outlines[0].length);
+    for (const of of catchments) svg.append(s("path", { class: `catchment ${stateOf(of.station)}`, d: of.outlines.map(path).join("") }));
+    for (const reach of traced.rivers) svg.append(s("path", { class: "river", d: path(reach.line), "stroke-width": (0.8 + 3 * Math.sqrt(reach.area_km2 / largest)).toFixed(1) }));
+  } else {
+    for (const station of placed) {
+      const below = placed.find((other) => other.id === station.downstream);
+      if (below) svg.append(s("path", { class: "link", d: path([whereOf(station), whereOf(below)]) }));
+    }
+  }
+  for (const station of placed) {
+    const [x, y] = at(whereOf(station)), shape = mark(station.state === "normal" ? (station.data === "ok" ? "normal" : station.data) : station.state);
+    shape.setAttribute("x", x - 8);
+    shape.setAttribute("y", y - 8);
+    shape.setAttribute("width", 16);
+    shape.setAttribute("height", 16);
+    svg.append(s("a", { href: `#/station/${encodeURIComponent(station.id)}`, "aria-label": `${station.name}, ${WORD[station.state]}` }, s("rect", { x: x - 16, y: y - 16, width: 32, height: 32, fill: "transparent" }), s("circle", { class: "under", cx: x, cy: y, r: 10 }), shape, placed.length <= 60 ? s("text", { x: x > width * 0.7 ? x - 14 : x + 14, y: y + 4, "text-anchor": x > width * 0.7 ? "end" : "start", class: station.state === "normal" ? "halo" : `halo ${station.state}` }, station.name) : null));
+  }
+  if (!traced) return [svg];
+  // A length that people count in, a fifth of the width at most.
+  const km = [1, 2, 5, 10, 20, 50, 100, 200].filter((length) => length * 1_000 * scale <= width / 5).at(-1);
+  if (km) svg.append(s("path", { class: "axis", d: `M24 ${height - 16}h${(km * 1_000 * scale).toFixed(1)}` }), s("text", { x: 24, y: height - 22, class: "third" }, `${km} km`));
+  return [svg, h("p", { class: "second small" }, "Catchments and rivers by the flow directions of the definition; north is up.")];
 }
 
 /** How dry each station is for its season, and how likely each class is in the weeks ahead. */
