@@ -428,9 +428,16 @@ fn elsewhere_than_on_this_machine_reading_needs_a_token() {
     let page = service.root("/");
     assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
     drop(service);
-    set.push("serve.open=true".to_owned());
+    set.extend(["serve.open=true", "serve.requests_per_s=1"].map(str::to_owned));
     let open = Service::start(&set, &[], &folder.path().join("log2"));
     assert_eq!(open.get("/stations").status, StatusCode::OK);
+    // Five seconds of requests at once, and then one a second.
+    let answers: Vec<_> = (0..20).map(|_| open.get("/models")).collect();
+    let refused: Vec<_> =
+        answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).collect();
+    assert!(!refused.is_empty() && refused.len() < 20, "{} refused", refused.len());
+    assert!(refused.iter().all(|answer| answer.header("retry-after") == "1" && answer.text().contains("requests_per_s")));
+    assert!(open.root("/health").status.is_success());
 }
 
 #[needs(cance)]

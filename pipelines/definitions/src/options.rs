@@ -308,6 +308,8 @@ pub struct ServeOptions {
     pub memory_mib: usize,
     /// whether reading needs no token where `address` is reached from other machines; on this machine alone it never does
     pub open: bool,
+    /// requests of one address a second, five seconds of them at once; what is more is refused with 429. 0 counts none
+    pub requests_per_s: u32,
     /// certificates of the address, the server's first, as PEM: with them and the key all is answered over TLS, 1.2 or 1.3
     pub certificate: Option<PathBuf>,
     /// private key of the certificate, as PEM
@@ -325,7 +327,7 @@ impl ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         let memory = Span::from_seconds(2 * 86_400);
-        Self { address: None, memory, memory_mib: 512, open: false, certificate: None, key: None }
+        Self { address: None, memory, memory_mib: 512, open: false, requests_per_s: 200, certificate: None, key: None }
     }
 }
 

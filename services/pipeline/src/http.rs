@@ -87,6 +87,8 @@ pub async fn serve(
         routes = routes.merge(nilometer_serve::router(site, bound.ip()));
     }
     let ended = |error: std::io::Error| tracing::error!(%error, "the server ended");
+    // Each request knows who asks: rates are by address.
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     let server = match options.tls() {
         None => tokio::spawn(async move { axum::serve(listener, routes).await.unwrap_or_else(ended) }),
         Some((certificate, key)) => {
@@ -95,7 +97,7 @@ pub async fn serve(
                 format!("serve.certificate {certificate} and serve.key {key} cannot be used; accepted are certificates and their private key, in PEM")
             })?;
             let server = axum_server::from_tcp_rustls(listener.into_std()?, config)?;
-            tokio::spawn(async move { server.serve(routes.into_make_service()).await.unwrap_or_else(ended) })
+            tokio::spawn(async move { server.serve(routes).await.unwrap_or_else(ended) })
         }
     };
     Ok((bound, server))

@@ -25,6 +25,7 @@ mod metrics;
 mod newest;
 mod page;
 mod problem;
+mod rates;
 mod role;
 mod sandboxes;
 mod series;

@@ -41,6 +41,7 @@ use crate::{
     Site,
     access::{Access, operators, readers},
     problem::Problem,
+    rates::{Rates, described, paced},
     standards::{edr, fews},
     stream,
 };
@@ -99,7 +100,7 @@ fn routes_and_document() -> (Routes, Document) {
     let (streaming, streamed) =
         OpenApiRouter::new().routes(routes!(stream::events)).routes(routes!(stream::web_socket)).split_for_parts();
     let (writing, written) = OpenApiRouter::new().routes(routes!(alerts::act)).split_for_parts();
-    (Routes { reading, streaming, writing }, read.merge_from(streamed).merge_from(written))
+    (Routes { reading, streaming, writing }, described(read.merge_from(streamed).merge_from(written)))
 }
 
 /// The document of the API, OpenAPI 3.1.
@@ -137,9 +138,12 @@ pub(crate) fn router(site: Site, access: Access) -> Router {
     let in_hand = Arc::new(Semaphore::new(AT_ONCE));
     let api = reading.merge(writing).fallback(unknown);
     let counting = site.clone();
-    Router::new()
-        .nest("/api/v1", api)
-        .merge(standards)
+    let asked = Router::new().nest("/api/v1", api).merge(standards);
+    let asked = match Rates::new(site.pipeline().serve.requests_per_s) {
+        Some(rates) => asked.layer(from_fn_with_state(rates, paced)),
+        None => asked,
+    };
+    asked
         .layer(from_fn(hosted))
         .layer(from_fn(plain))
         .layer(from_fn_with_state(in_hand, limited))

@@ -24,7 +24,7 @@ use collection::{Collection, described, link, places, typed};
 use part::{interval, nearest};
 
 use super::covjson::{self, CRS84};
-use crate::{Site, answer::base, problem::Problem};
+use crate::{Site, answer::base, problem::Problem, rates};
 
 const COVJSON: &str = "application/prs.coverage+json";
 /// The classes that are kept.
@@ -55,7 +55,7 @@ pub(crate) fn router() -> Router<Site> {
 }
 
 fn routes_and_document() -> (Router<Site>, Document) {
-    OpenApiRouter::with_openapi(Api::openapi())
+    let (routes, document) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(landing))
         .routes(routes!(conformance))
         .routes(routes!(collections))
@@ -68,7 +68,8 @@ fn routes_and_document() -> (Router<Site>, Document) {
         .routes(routes!(locations_of_instance))
         .routes(routes!(location_of_instance))
         .routes(routes!(position_of_instance))
-        .split_for_parts()
+        .split_for_parts();
+    (routes, rates::described(document))
 }
 
 /// Which part of a series.
