@@ -433,10 +433,11 @@ fn elsewhere_than_on_this_machine_reading_needs_a_token() {
     assert_eq!(open.get("/stations").status, StatusCode::OK);
     // Five seconds of requests at once, and then one a second.
     let answers: Vec<_> = (0..20).map(|_| open.get("/models")).collect();
-    let refused: Vec<_> =
-        answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).collect();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == StatusCode::TOO_MANY_REQUESTS).collect();
     assert!(!refused.is_empty() && refused.len() < 20, "{} refused", refused.len());
-    assert!(refused.iter().all(|answer| answer.header("retry-after") == "1" && answer.text().contains("requests_per_s")));
+    assert!(
+        refused.iter().all(|answer| answer.header("retry-after") == "1" && answer.text().contains("requests_per_s"))
+    );
     assert!(open.root("/health").status.is_success());
 }
 
