@@ -6,6 +6,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{Cursor, Write as _},
     process::Command,
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use arrow::{compute::concat_batches, ipc::reader::StreamReader};
@@ -423,6 +424,19 @@ fn elsewhere_than_on_this_machine_reading_needs_a_token() {
     assert_eq!(service.get("/stations").header("www-authenticate"), "Bearer");
     let allowed = service.request(Method::GET, "/stations", |request| request.bearer_auth(&reader));
     assert_eq!(allowed.status, StatusCode::OK);
+    // Who is listening hears no more when the token is revoked.
+    let (place, revoked) = (store.display().to_string(), AtomicBool::new(false));
+    let heard = service.listen_with("/events?topics=alert", &reader, |events| {
+        if !revoked.swap(true, Ordering::Relaxed) {
+            token(&["revoke", "desk", "--store", &place]);
+        }
+        events.iter().any(|event| event.name == "cut")
+    });
+    assert!(heard.last().unwrap().data["reason"] == "access", "{:?}", heard.last());
+    let reader = token(&["new", "desk-2", "--store", &place]);
+    until("the new token is known", || {
+        service.request(Method::GET, "/stations", |request| request.bearer_auth(&reader)).status == StatusCode::OK
+    });
     // What watches processes, and the page itself, need none.
     assert!(service.root("/health").status.is_success() && service.root("/").status.is_success());
     let page = service.root("/");

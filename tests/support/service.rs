@@ -96,10 +96,17 @@ impl Service {
 
     /// What a stream says until `enough`, as whole events.
     pub fn listen(&self, path: &str, last_event_id: Option<&str>, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
-        let mut request = self.client.get(self.url(path));
-        if let Some(id) = last_event_id {
-            request = request.header("Last-Event-ID", id);
-        }
+        let request = self.client.get(self.url(path));
+        let request = last_event_id.iter().fold(request, |request, id| request.header("Last-Event-ID", *id));
+        self.hear(request, enough)
+    }
+
+    /// The same with a token.
+    pub fn listen_with(&self, path: &str, token: &str, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
+        self.hear(self.client.get(self.url(path)).bearer_auth(token), enough)
+    }
+
+    fn hear(&self, request: RequestBuilder, enough: impl Fn(&[Event]) -> bool) -> Vec<Event> {
         self.runtime.block_on(async {
             let mut response = request.send().await.unwrap();
             assert_eq!(response.status(), StatusCode::OK);

@@ -317,6 +317,21 @@ impl Access {
     }
 }
 
+/// Who reads, of what does not end with its answer.
+#[derive(Clone)]
+pub(crate) struct Reading {
+    access: Access,
+    headers: HeaderMap,
+}
+
+impl Reading {
+    /// Whether who was let through may still read: its token may have been revoked, or have expired. A store that does not answer shuts no one out.
+    pub(crate) async fn holds(&self) -> bool {
+        let refused = |problem: Problem| problem.is_of_client();
+        self.access.admit(&self.headers, Scope::Read).await.err().is_none_or(|problem| !refused(problem))
+    }
+}
+
 /// Lets through who may read.
 pub(crate) async fn readers(State(access): State<Access>, request: Request, next: Next) -> Response {
     let_through(&access, Scope::Read, request, next).await
@@ -330,6 +345,8 @@ pub(crate) async fn operators(State(access): State<Access>, request: Request, ne
 async fn let_through(access: &Access, needed: Scope, mut request: Request, next: Next) -> Response {
     match access.admit(request.headers(), needed).await {
         Ok(principal) => {
+            let reading = Reading { access: access.clone(), headers: request.headers().clone() };
+            request.extensions_mut().insert(reading);
             if let Some(principal) = principal {
                 request.extensions_mut().insert(principal);
             }

@@ -77,6 +77,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "/problems/internal", "Internal error", detail)
     }
 
+    /// Whether who asked is at fault.
+    pub(crate) const fn is_of_client(&self) -> bool {
+        self.status >= 400 && self.status < 500
+    }
+
     fn new(status: StatusCode, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { kind, title, status: status.as_u16(), detail: detail.into() }
     }

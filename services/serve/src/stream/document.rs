@@ -30,7 +30,7 @@ fn described() -> Value {
     let mut messages: BTreeMap<String, Value> =
         TOPICS.into_iter().map(|(name, _, contract)| (name.to_owned(), message(name, contract))).collect();
     messages.insert("reset".to_owned(), json!({"name": "reset", "title": "messages have gone that were not heard: what is known is to be asked for anew", "contentType": "application/json", "payload": {"type": "object", "required": ["reason", "topic", "partition"], "properties": {"reason": {"enum": ["expired", "ahead"]}, "topic": {"type": "string"}, "partition": {"type": "integer"}, "oldest": {"type": "integer"}, "newest": {"type": "integer"}}}}));
-    messages.insert("cut".to_owned(), json!({"name": "cut", "title": "the client was too slow; the stream ends", "contentType": "application/json", "payload": {"type": "object", "required": ["reason", "resume_from"], "properties": {"reason": {"const": "slow"}, "resume_from": {"type": "string"}}}}));
+    messages.insert("cut".to_owned(), json!({"name": "cut", "title": "the client was too slow, or its token no longer holds; the stream ends", "contentType": "application/json", "payload": {"type": "object", "required": ["reason", "resume_from"], "properties": {"reason": {"enum": ["slow", "access"]}, "resume_from": {"type": "string"}}}}));
     let references: serde_json::Map<String, Value> =
         messages.keys().map(|name| (name.clone(), json!({"$ref": format!("#/components/messages/{name}")}))).collect();
     let channel = |address: &str| json!({"address": address, "messages": references});

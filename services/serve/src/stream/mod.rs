@@ -12,6 +12,7 @@ use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration}
 
 use arrow::{array::RecordBatch, compute::concat_batches, ipc::writer::StreamWriter};
 use axum::{
+    Extension,
     extract::{
         Query, State, WebSocketUpgrade,
         ws::{Message, WebSocket},
@@ -31,7 +32,7 @@ use tokio::sync::{
     OwnedSemaphorePermit,
     broadcast::{Receiver, error::RecvError},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use utoipa::IntoParams;
 
 pub(crate) use document::document;
@@ -41,6 +42,7 @@ use wanted::Wanted;
 
 use crate::{
     Site,
+    access::Reading,
     answer::base,
     problem::Problem,
     site::{Arrival, CLIENTS},
@@ -48,6 +50,8 @@ use crate::{
 
 /// Between two signs of life.
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How often the token of a client is looked at while it listens.
+const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// How long a client may take nothing of what is sent.
 const GONE_AFTER: Duration = Duration::from_secs(30);
 /// The longest message of a client, which has nothing to say.
@@ -92,11 +96,12 @@ pub(crate) struct Which {
 ))]
 pub(crate) async fn events(
     State(site): State<Site>,
+    Extension(reading): Extension<Reading>,
     Query(which): Query<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let follower = Follower::new(site, &which, last.or_else(|| which.from.clone()).as_deref(), &headers)?;
+    let follower = Follower::new(site, &which, last.or_else(|| which.from.clone()).as_deref(), &headers, reading)?;
     let events = follower.items().map_sse();
     let alive = KeepAlive::new().interval(ALIVE_EVERY).text("alive");
     let mut response = Sse::new(events).keep_alive(alive).into_response();
@@ -115,6 +120,7 @@ pub(crate) async fn events(
 ))]
 pub(crate) async fn web_socket(
     State(site): State<Site>,
+    Extension(reading): Extension<Reading>,
     Query(which): Query<Which>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
@@ -124,7 +130,7 @@ pub(crate) async fn web_socket(
         Some("arrow") => true,
         Some(other) => return Err(Problem::bad_request(format!("format is {other}; accepted is json or arrow"))),
     };
-    let follower = Follower::new(site, &which, which.from.as_deref(), &headers)?;
+    let follower = Follower::new(site, &which, which.from.as_deref(), &headers, reading)?;
     of_this_origin(&headers)?;
     let upgrade = upgrade.map_err(|refused| Problem::refused(refused.status(), refused.body_text()))?;
     Ok(upgrade.max_message_size(LONGEST_SAID).on_upgrade(move |socket| send(socket, follower, arrow)))
@@ -177,6 +183,9 @@ struct Follower {
     /// messages since the last id that said nothing to it
     passed: usize,
     is_cut: bool,
+    reading: Reading,
+    /// when its token is looked at next
+    asked_again: Instant,
     _place: OwnedSemaphorePermit,
 }
 
@@ -191,7 +200,13 @@ struct Items {
 }
 
 impl Follower {
-    fn new(site: Site, which: &Which, from: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
+    fn new(
+        site: Site,
+        which: &Which,
+        from: Option<&str>,
+        headers: &HeaderMap,
+        reading: Reading,
+    ) -> Result<Self, Problem> {
         let wanted = Wanted::new(&site, which, base(&site, headers))?;
         // What was there before the start would look like news, and ids that are known like those of another log.
         if site.behind().iter().any(|behind| wanted.topics.contains(behind)) {
@@ -238,7 +253,19 @@ impl Follower {
         if let Some(metrics) = site.metrics() {
             metrics.listening.inc();
         }
-        Ok(Self { site, arrivals, wanted, heard, backlog, first, passed: 0, is_cut: false, _place: place })
+        Ok(Self {
+            site,
+            arrivals,
+            wanted,
+            heard,
+            backlog,
+            first,
+            passed: 0,
+            is_cut: false,
+            reading,
+            asked_again: Instant::now() + ASKED_EVERY,
+            _place: place,
+        })
     }
 
     /// What comes next; none when the client has been cut.
@@ -250,12 +277,19 @@ impl Follower {
             return Some(self.says(event, &data));
         }
         loop {
+            if self.asked_again <= Instant::now() {
+                if !self.reading.holds().await {
+                    return Some(self.cut("access"));
+                }
+                self.asked_again = Instant::now() + ASKED_EVERY;
+            }
             let arrival = match self.backlog.pop_front() {
                 Some(arrival) => arrival,
-                None => match self.arrivals.recv().await {
-                    Ok(arrival) => arrival,
-                    Err(RecvError::Lagged(_)) => return Some(self.cut()),
-                    Err(RecvError::Closed) => return None,
+                None => match timeout_at(self.asked_again, self.arrivals.recv()).await {
+                    Ok(Ok(arrival)) => arrival,
+                    Ok(Err(RecvError::Lagged(_))) => return Some(self.cut("slow")),
+                    Ok(Err(RecvError::Closed)) => return None,
+                    Err(_) => continue,
                 },
             };
             let Arrival { partition, position } = arrival;
@@ -265,7 +299,7 @@ impl Follower {
             };
             let Some(held) = self.site.tail(partition).and_then(|tail| tail.at(position)) else {
                 // It has left memory before this client was ready for it.
-                return Some(self.cut());
+                return Some(self.cut("slow"));
             };
             *heard = position.cast_signed();
             if let Some(items) = self.wanted.of(partition.contract, &held, &self.heard) {
@@ -285,13 +319,13 @@ impl Follower {
         Items { event, id: said(&self.heard), data: vec![data.to_string().into()], ..Items::default() }
     }
 
-    fn cut(&mut self) -> Items {
+    fn cut(&mut self, reason: &str) -> Items {
         self.is_cut = true;
-        if let Some(metrics) = self.site.metrics() {
+        if let Some(metrics) = self.site.metrics().filter(|_| reason == "slow") {
             metrics.cut.inc();
         }
         let id = said(&self.heard);
-        let data = json!({"reason": "slow", "resume_from": id}).to_string();
+        let data = json!({"reason": reason, "resume_from": id}).to_string();
         Items { event: "cut", id, data: vec![data.into()], is_last: true, ..Items::default() }
     }
 
