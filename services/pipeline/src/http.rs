@@ -84,7 +84,7 @@ pub async fn serve(
             .with_state(health),
     );
     if let Some(site) = site {
-        routes = routes.merge(nilometer_serve::router(site, bound.ip()));
+        routes = routes.merge(nilometer_serve::router(site, bound.ip(), nilometer_serve::Routes::default()));
     }
     let ended = |error: std::io::Error| tracing::error!(%error, "the server ended");
     let server = match options.tls() {

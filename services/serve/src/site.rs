@@ -119,7 +119,9 @@ impl Site {
         Self { inner: Arc::new(inner) }
     }
 
-    pub(crate) fn pipeline(&self) -> &Pipeline {
+    /// The pipeline that it is of.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
         &self.inner.pipeline
     }
 
@@ -127,7 +129,9 @@ impl Site {
         &self.inner.store
     }
 
-    pub(crate) fn archive(&self) -> &Arc<dyn ObjectStore> {
+    /// Where the pipeline's archive lies.
+    #[must_use]
+    pub fn archive(&self) -> &Arc<dyn ObjectStore> {
         &self.inner.archive
     }
 
