@@ -17,7 +17,7 @@ fn standards() -> PathBuf {
 }
 
 /// What a script of `ops/clients` says of a service that serves the night, with more of its definition.
-fn asked(command: &str, more: &[&str], arguments: &[String]) {
+fn asked(command: &str, more: &[&str], arguments: impl FnOnce(&Service) -> Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let mut token = Command::new(env!("CARGO_BIN_EXE_nilometer"));
@@ -30,7 +30,7 @@ fn asked(command: &str, more: &[&str], arguments: &[String]) {
     let mut service = Service::start(&set, &[], &folder.path().join("log"));
     service.settled();
     let mut run = Command::new(root().join("ops/clients"));
-    run.args([command, &format!("http://{}", service.address), &operator]).args(arguments);
+    run.args([command, &format!("http://{}", service.address), &operator]).args(arguments(&service));
     let ended = run.output().unwrap();
     let said = String::from_utf8_lossy(&ended.stdout);
     assert!(ended.status.success(), "{said}\n{}", String::from_utf8_lossy(&ended.stderr));
@@ -44,11 +44,12 @@ fn asked(command: &str, more: &[&str], arguments: &[String]) {
 #[needs(cance, clients)]
 #[test]
 fn clients_that_others_have_written_read_it_without_a_special_case() {
-    asked("run", &[], &[]);
+    let also = ["serve.postgres=127.0.0.1:0", "serve.flight=127.0.0.1:0"];
+    asked("run", &also, |service| ["PostgreSQL protocol at", "Flight SQL at"].map(|said| service.also_at(said)).into());
 }
 
 #[needs(cance, clients, standards)]
 #[test]
 fn the_schemas_of_the_standards_hold() {
-    asked("standards", &["forecast.member_values=true"], &[standards().display().to_string()]);
+    asked("standards", &["forecast.member_values=true"], |_| vec![standards().display().to_string()]);
 }

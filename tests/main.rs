@@ -32,6 +32,7 @@ mod serve;
 mod silence;
 mod simulation;
 mod six_hourly;
+mod sql;
 mod stage;
 mod stores;
 mod tables;

@@ -25,7 +25,7 @@ use nilometer_schemas::Forecasts;
 
 const STATION: &str = "V3524010";
 /// What is asked by POST, and writes nothing.
-const QUESTIONS: [&str; 1] = ["/what-if"];
+const QUESTIONS: [&str; 2] = ["/what-if", "/sql"];
 /// The night of the flood.
 const FROM: &str = "2014-11-02T00:00:00Z";
 const TO: &str = "2014-11-04T08:00:00Z";
@@ -477,6 +477,7 @@ fn with_a_certificate_all_is_answered_over_tls_alone() {
     refused(&wrong, &["serve.key", "in PEM"]);
     set.pop();
     set.push(format!("serve.key={}", key.display()));
+    set.extend(["serve.postgres=127.0.0.1:0", "serve.flight=127.0.0.1:0"].map(str::to_owned));
     let mut command = nilometer("replay", &definition(), &set);
     command.arg("--serve");
     let mut process = Process::start(command, folder.path().join("log"));
@@ -493,6 +494,24 @@ fn with_a_certificate_all_is_answered_over_tls_alone() {
     assert!(get(format!("https://{address}/api/v1/stations")).unwrap().contains("FeatureCollection"));
     assert!(get(format!("https://{address}/edr/")).unwrap().contains(&format!("https://{address}/edr/collections")));
     assert!(get(format!("http://{address}/api/v1/stations")).is_err());
+    // The same of SQL's other protocols.
+    let at = |before: &str| said.split_once(before).unwrap().1.split_whitespace().next().unwrap().to_owned();
+    let postgres = at("PostgreSQL protocol at");
+    for (address, how) in [(&postgres, "-starttls=postgres"), (&at("Flight SQL at"), "-alpn=h2")] {
+        let mut openssl = Command::new("openssl");
+        let (option, value) = how.split_once('=').unwrap();
+        openssl.args(["s_client", "-connect", address, option, value, "-verify_return_error", "-brief", "-CAfile"]);
+        let shaken = succeed({
+            openssl.arg(&certificate).stdin(std::process::Stdio::null());
+            openssl
+        });
+        let shown = String::from_utf8_lossy(&shaken.stderr).into_owned();
+        assert!(shown.contains("Verification: OK") && shown.contains("TLSv1.3"), "{shown}");
+    }
+    let port = postgres.rsplit_once(':').unwrap().1;
+    let plain = format!("host=127.0.0.1 port={port} user=desk");
+    let refused = runtime.block_on(tokio_postgres::connect(&plain, tokio_postgres::NoTls)).err().unwrap();
+    assert!(refused.as_db_error().unwrap().message().contains("sslmode=require"), "{refused:?}");
     process.signal("TERM");
     process.end();
 }

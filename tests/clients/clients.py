@@ -1,6 +1,8 @@
 """Clients that others have written read a running service, without a special case of theirs or ours.
 
-    python clients.py http://127.0.0.1:9464 TOKEN
+    python clients.py http://127.0.0.1:9464 TOKEN [POSTGRES FLIGHT]
+
+POSTGRES and FLIGHT are where the service answers SQL by these protocols, as 127.0.0.1:5432.
 """
 
 import asyncio
@@ -13,8 +15,11 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
+import adbc_driver_flightsql
+import adbc_driver_flightsql.dbapi
 import fewspy
 import httpx
+import psycopg
 import pyarrow.csv
 import pyarrow.ipc
 import websockets
@@ -23,6 +28,7 @@ from edr_pydantic.capabilities import ConformanceModel, LandingPageModel
 from edr_pydantic.collections import Collection, Collections, Instance, Instances
 from httpx_sse import connect_sse
 
+POSTGRES, FLIGHT = sys.argv[3:5] if len(sys.argv) > 3 else (None, None)
 SERVICE, TOKEN = sys.argv[1].rstrip("/"), sys.argv[2]
 STATION = "V3524010"
 client = httpx.Client(base_url=SERVICE, timeout=60)
@@ -111,6 +117,57 @@ def arrow():
     assert rows.num_rows == text.num_rows == 24
     assert rows["q50"].to_pylist() == text["q50"].to_pylist()
     assert rows.schema.field("valid_time").type.tz == "UTC"
+
+
+PEAKS = "SELECT catchment, max(q50) AS peak, max(valid_time) AS until FROM forecast GROUP BY catchment ORDER BY catchment"
+
+
+@client_of("pyarrow: SQL as an Arrow stream")
+def sql():
+    headers = {"Accept": "application/vnd.apache.arrow.stream", "Authorization": f"Bearer {TOKEN}"}
+    answer = client.post("/api/v1/sql", json={"query": PEAKS}, headers=headers)
+    answer.raise_for_status()
+    rows = pyarrow.ipc.open_stream(answer.content).read_all()
+    assert rows.num_rows == 3 and rows["catchment"].to_pylist()[-1] == STATION, rows
+
+
+@client_of("psycopg: SQL by the PostgreSQL protocol")
+def postgres():
+    if POSTGRES is None:
+        return
+    host, port = POSTGRES.rsplit(":", 1)
+    with psycopg.connect(host=host, port=port, user="desk", password=TOKEN, dbname="nilometer") as session:
+        rows = session.execute(PEAKS).fetchall()
+        assert [row[0] for row in rows][-1] == STATION and rows[0][2].tzinfo is not None, rows
+        text = "SELECT issue_time, q50, shadow FROM forecast WHERE catchment = %s AND lead_time_s = %s ORDER BY issue_time"
+        with session.cursor(binary=True) as cursor:
+            series = cursor.execute(text, (STATION, 3600)).fetchall()
+        assert len(series) > 24 and isinstance(series[0][1], float) and series[0][2] is False
+        names = {name for (name,) in session.execute("SELECT table_name FROM information_schema.tables").fetchall()}
+        assert {"forecast", "forecast_latest", "observation", "station"} <= names
+        try:
+            session.execute("COPY forecast TO STDOUT")
+        except psycopg.errors.InsufficientPrivilege as refused:
+            assert "accepted is" in str(refused)
+        else:
+            raise AssertionError("COPY was not refused")
+        session.rollback()
+        assert session.execute("SELECT count(*) FROM station").fetchone() == (3,)
+
+
+@client_of("adbc-driver-flightsql: SQL by Flight SQL")
+def flight():
+    if FLIGHT is None:
+        return
+    bearer = {adbc_driver_flightsql.DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {TOKEN}"}
+    with adbc_driver_flightsql.dbapi.connect(f"grpc://{FLIGHT}", db_kwargs=bearer) as session, session.cursor() as cursor:
+        cursor.execute(PEAKS)
+        rows = cursor.fetch_arrow_table()
+        assert rows.num_rows == 3 and rows["catchment"].to_pylist()[-1] == STATION, rows
+        assert rows.schema.field("until").type.tz == "UTC"
+        known = session.adbc_get_objects(depth="tables").read_all().to_pylist()
+        tables = [table["table_name"] for schema in known[0]["catalog_db_schemas"] for table in schema["db_schema_tables"]]
+        assert "forecast" in tables and "station" in tables, tables
 
 
 @client_of("httpx-sse: a stream goes on behind its last id")

@@ -67,6 +67,13 @@ impl Service {
         });
     }
 
+    /// Where another protocol listens, as the process said behind `before`.
+    pub fn also_at(&self, before: &str) -> String {
+        let said = self.process.said();
+        let (_, behind) = said.split_once(before).unwrap_or_else(|| panic!("{said}"));
+        behind.split_whitespace().next().unwrap().to_owned()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}/api/v1{path}", self.address)
     }

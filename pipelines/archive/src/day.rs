@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// How often a day is read before an object that is gone is an error.
-const READS: usize = 8;
+pub(crate) const READS: usize = 8;
 const DAY_S: i64 = 86_400;
 const DATE: &str = "date=";
 
@@ -62,6 +62,18 @@ pub async fn days(
     Ok(days.into_values().collect())
 }
 
+/// The days of a contract by their folders, in their order. Their objects are not listed: [`Day::content`] does that, day by day.
+///
+/// # Errors
+/// [`ArchiveError`] where the archive cannot be listed.
+pub async fn dated(store: &dyn ObjectStore, contract: Contract) -> Result<Vec<Day>, ArchiveError> {
+    let failed = |source| ArchiveError::Store { what: format!("the archive's {contract}"), source };
+    let listed = store.list_with_delimiter(Some(&Path::from(contract.topic()))).await.map_err(failed)?;
+    let folders = listed.common_prefixes.iter().filter_map(|folder| folder.filename()?.strip_prefix(DATE));
+    let days: BTreeMap<String, Day> = folders.map(|date| (date.to_owned(), Day::empty(contract, date))).collect();
+    Ok(days.into_values().collect())
+}
+
 impl Day {
     fn empty(contract: Contract, date: &str) -> Self {
         Self { contract, date: date.to_owned(), objects: BTreeMap::new() }
@@ -84,6 +96,17 @@ impl Day {
     #[must_use]
     pub const fn contract(&self) -> Contract {
         self.contract
+    }
+
+    /// Its date, as in the name of its folder: `2014-11-04`.
+    #[must_use]
+    pub fn date(&self) -> &str {
+        &self.date
+    }
+
+    /// Bytes of one of its objects; none where the listing did not show it.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        self.objects.get(name).copied()
     }
 
     /// When it ends; none where no calendar has its date.
@@ -232,7 +255,7 @@ fn is_message(name: &str) -> bool {
 
 /// What names the message of an object. An earlier build may have published one of forecasts under a name without the model before a crash, and this
 /// one again.
-fn identity(contract: Contract, name: &str) -> &str {
+pub(crate) fn identity(contract: Contract, name: &str) -> &str {
     match contract {
         Contract::Forecast => message_of_forecasts(name),
         _ => name,

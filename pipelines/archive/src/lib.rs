@@ -14,6 +14,7 @@
 //! - readers see each row once, before, during and after a compaction, however that ends.
 
 mod compact;
+mod content;
 mod day;
 mod forecasts;
 mod manifest;
@@ -23,8 +24,10 @@ mod readings;
 mod visit;
 
 pub use compact::compact;
-pub use day::{Day, days};
+pub use content::{Content, ContentObject, message_name};
+pub use day::{Day, dated, days};
 pub use forecasts::{Forecast, Forecasted, StageOutlook, forecasts};
+pub use manifest::Ranges;
 pub use object::{object_key, to_parquet};
 pub use readings::{Readings, readings};
 pub use visit::visit;

@@ -50,15 +50,19 @@ pub(crate) struct CompactedFile {
 
 /// Smallest and largest values of columns; none where a contract has no such column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ranges {
+pub struct Ranges {
+    /// of `issue_time`
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    issue_time: Option<(Timestamp, Timestamp)>,
+    pub issue_time: Option<(Timestamp, Timestamp)>,
+    /// of `valid_time`
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    valid_time: Option<(Timestamp, Timestamp)>,
+    pub valid_time: Option<(Timestamp, Timestamp)>,
+    /// of `catchment`
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    catchment: Option<(String, String)>,
+    pub catchment: Option<(String, String)>,
+    /// of `station`
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    station: Option<(String, String)>,
+    pub station: Option<(String, String)>,
 }
 
 impl Default for Manifest {

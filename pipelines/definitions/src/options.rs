@@ -314,6 +314,16 @@ pub struct ServeOptions {
     pub certificate: Option<PathBuf>,
     /// private key of the certificate, as PEM
     pub key: Option<PathBuf>,
+    /// where SQL is answered by the PostgreSQL protocol, beside `POST /api/v1/sql`; nowhere when absent
+    pub postgres: Option<SocketAddr>,
+    /// where SQL is answered by Flight SQL; nowhere when absent
+    pub flight: Option<SocketAddr>,
+    /// MiB that an SQL query may take to group, sort and join; four are answered at once
+    pub sql_memory_mib: usize,
+    /// how long an SQL query may take, until its last row is fetched
+    pub sql_time: Span,
+    /// rows of an answer to SQL at most
+    pub sql_rows: u64,
 }
 
 impl ServeOptions {
@@ -327,7 +337,20 @@ impl ServeOptions {
 impl Default for ServeOptions {
     fn default() -> Self {
         let memory = Span::from_seconds(2 * 86_400);
-        Self { address: None, memory, memory_mib: 512, open: false, requests_per_s: 200, certificate: None, key: None }
+        Self {
+            address: None,
+            memory,
+            memory_mib: 512,
+            open: false,
+            requests_per_s: 200,
+            certificate: None,
+            key: None,
+            postgres: None,
+            flight: None,
+            sql_memory_mib: 256,
+            sql_time: Span::from_seconds(30),
+            sql_rows: 1_000_000,
+        }
     }
 }
 

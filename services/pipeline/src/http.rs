@@ -14,7 +14,7 @@ use prometheus::TextEncoder;
 use serde::Serialize;
 use tokio::{net::TcpListener, task::JoinHandle};
 
-use crate::exposition::Exposition;
+use crate::{exposition::Exposition, sql};
 
 /// How each role fares.
 #[derive(Debug, Clone, Default)]
@@ -84,7 +84,8 @@ pub async fn serve(
             .with_state(health),
     );
     if let Some(site) = site {
-        routes = routes.merge(nilometer_serve::router(site, bound.ip()));
+        let sql = sql::open(&site).await?;
+        routes = routes.merge(nilometer_serve::router(site, bound.ip(), sql));
     }
     let ended = |error: std::io::Error| tracing::error!(%error, "the server ended");
     // Each request knows who asks: rates are by address.

@@ -24,6 +24,8 @@ mod role_kind;
 mod roles;
 mod sandbox;
 mod sources_status;
+#[cfg_attr(not(feature = "sql"), path = "without_sql.rs")]
+mod sql;
 mod state;
 mod storage;
 mod store_check;
@@ -41,6 +43,7 @@ pub use role_kind::RoleKind;
 pub use roles::rehearse;
 pub use sandbox::sandbox;
 pub use sources_status::status;
+pub use sql::query;
 pub use state::{diff, show};
 pub use storage::{archive, is_remote};
 pub use store_check::check as check_store;

@@ -16,7 +16,7 @@ use axum::{Router, routing::get};
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{EmbeddedLog, Log, Message, Metrics, Partition, Stop};
 use nilometer_schemas::{Contract, ForecastRow, ForecastsBuilder, Timestamp, Variable};
-use nilometer_serve::{Dependencies, Site, router, run};
+use nilometer_serve::{Dependencies, Routes, Site, router, run};
 use object_store::memory::InMemory;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -119,7 +119,7 @@ async fn serve(pipeline: &Pipeline, log: Arc<EmbeddedLog>) -> (Site, SocketAddr,
     });
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let routes = router(site.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let routes = router(site.clone(), IpAddr::V4(Ipv4Addr::LOCALHOST), Routes::default());
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
     (site, address, stop)
 }

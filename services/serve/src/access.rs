@@ -5,6 +5,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    net::IpAddr,
     str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _, PutMode, path::Path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::problem::Problem;
+use crate::{Site, problem::Problem};
 
 /// Folder of a store that holds them.
 pub const ACCESS: &str = "access";
@@ -252,7 +253,7 @@ pub(crate) struct Principal {
 
 /// Who may do what.
 #[derive(Clone)]
-pub(crate) struct Access {
+pub struct Access {
     tokens: Tokens,
     /// whether reading needs no token
     reading_is_open: bool,
@@ -266,6 +267,27 @@ struct Known {
 }
 
 impl Access {
+    /// Of a site that is reached at `listening`: reading needs a token unless that is this machine alone, or the definition opens it.
+    #[must_use]
+    pub fn of_site(site: &Site, listening: IpAddr) -> Self {
+        let reading_is_open = listening.is_loopback() || site.pipeline().serve.open;
+        Self::new(Tokens::of_store(site.store().clone()), reading_is_open)
+    }
+
+    /// Whether reading needs no token.
+    #[must_use]
+    pub const fn reading_is_open(&self) -> bool {
+        self.reading_is_open
+    }
+
+    /// Lets through who may read with this token, where a protocol has no headers.
+    ///
+    /// # Errors
+    /// [`Problem`] says why not.
+    pub async fn reader(&self, token: Option<&str>) -> Result<(), Problem> {
+        self.admit_token(token, Scope::Read).await.map(drop)
+    }
+
     pub(crate) fn new(tokens: Tokens, reading_is_open: bool) -> Self {
         Self { tokens, reading_is_open, known: Arc::default() }
     }
@@ -286,7 +308,16 @@ impl Access {
 
     async fn admit(&self, headers: &HeaderMap, needed: Scope) -> Result<Option<Principal>, Problem> {
         let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some(given) = given else {
+        // What is no bearer's is no token that is known.
+        let bearer = |given: &str| {
+            let token = given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("bearer "));
+            token.unwrap_or_default().trim().to_owned()
+        };
+        self.admit_token(given.map(bearer).as_deref(), needed).await
+    }
+
+    async fn admit_token(&self, token: Option<&str>, needed: Scope) -> Result<Option<Principal>, Problem> {
+        let Some(text) = token else {
             if needed == Scope::Read && self.reading_is_open {
                 return Ok(None);
             }
@@ -304,9 +335,8 @@ impl Access {
                 "the token is not known, or has expired; accepted is one that `nilometer token list` shows",
             )
         };
-        let text = given.strip_prefix("Bearer ").or_else(|| given.strip_prefix("bearer ")).ok_or_else(refused)?;
         let known = self.known().await?;
-        let token = known.get(&digest(text.trim())).filter(|token| token.expires > now()).ok_or_else(refused)?;
+        let token = known.get(&digest(text)).filter(|token| token.expires > now()).ok_or_else(refused)?;
         if token.scope < needed {
             return Err(Problem::forbidden(format!(
                 "the token {} has the scope {}; accepted is {needed}",

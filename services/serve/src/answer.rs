@@ -34,15 +34,21 @@ pub(crate) fn base(site: &Site, headers: &HeaderMap) -> String {
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub enum Format {
+    /// an array of objects
     Json,
+    /// lines, the first of which names the columns
     Csv,
+    /// an Arrow IPC stream
     Arrow,
 }
 
 impl Format {
     /// What a request asks for: `f` before the header, JSON where neither says.
-    pub(crate) fn of(f: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
+    ///
+    /// # Errors
+    /// [`Problem`] where it asks for none of these.
+    pub fn of(f: Option<&str>, headers: &HeaderMap) -> Result<Self, Problem> {
         if let Some(f) = f {
             return match f {
                 "json" => Ok(Self::Json),
@@ -55,6 +61,16 @@ impl Format {
         Self::preferred(accept).ok_or_else(|| {
             Problem::not_acceptable(format!("Accept is {accept}; accepted are application/json, text/csv and {ARROW}"))
         })
+    }
+
+    /// What the answer is called.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Csv => CSV,
+            Self::Arrow => ARROW,
+        }
     }
 
     /// The format of the highest weight; of equal ones that which is named first.
@@ -121,7 +137,10 @@ fn arrow(batch: &RecordBatch) -> Result<Vec<u8>, ArrowError> {
 }
 
 /// The same rows as text can be made of them: Arrow prints times of an offset and not of a named zone, and CSV has no lists, which become words.
-fn printable(batch: &RecordBatch, without_lists: bool) -> Result<RecordBatch, ArrowError> {
+///
+/// # Errors
+/// [`ArrowError`] where a value cannot be written.
+pub fn printable(batch: &RecordBatch, without_lists: bool) -> Result<RecordBatch, ArrowError> {
     let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let column: ArrayRef = match column.data_type() {

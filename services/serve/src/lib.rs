@@ -21,6 +21,7 @@
 mod access;
 mod answer;
 mod api;
+mod memory;
 mod metrics;
 mod newest;
 mod page;
@@ -38,10 +39,14 @@ use std::net::IpAddr;
 
 use axum::Router;
 use nilometer_engine::LogError;
+use utoipa_axum::router::OpenApiRouter;
 
-pub use access::{ACCESS, AccessError, Scope, Token, Tokens};
+pub use access::{ACCESS, Access, AccessError, Scope, Token, Tokens};
+pub use answer::{Format, printable};
 pub use api::{Map, MapCatchment, MapReach, document};
+pub use memory::{HeldMessage, Memory};
 pub use metrics::ServeMetrics;
+pub use problem::Problem;
 pub use role::{Dependencies, run};
 pub use sandboxes::Partitions;
 pub use site::Site;
@@ -54,11 +59,11 @@ pub enum ServeError {
     Log(#[from] LogError),
 }
 
-/// Every route of the service. `listening` is where it is reached: reading needs a token unless that is this machine alone, or the definition
-/// opens it.
-pub fn router(site: Site, listening: IpAddr) -> Router {
-    let options = &site.pipeline().serve;
-    let reading_is_open = listening.is_loopback() || options.open;
-    let tokens = Tokens::of_store(site.store().clone());
-    api::router(site, access::Access::new(tokens, reading_is_open)).merge(page::router())
+/// Routes below `/api/v1` that another crate adds for readers, with their part of the document.
+pub type Routes = OpenApiRouter<Site>;
+
+/// Every route of the service, with `more` for readers. `listening` is where it is reached.
+pub fn router(site: Site, listening: IpAddr, more: Routes) -> Router {
+    let access = Access::of_site(&site, listening);
+    api::router(site, access, more).merge(page::router())
 }

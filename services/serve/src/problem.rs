@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 /// Why there is no answer: `application/problem+json`.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// what kind of problem it is, a path of the documentation
     #[serde(rename = "type")]
     kind: &'static str,
@@ -23,13 +23,30 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// What was wrong, and what is accepted.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// Its HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// A request that takes more than its limits allow.
+    pub fn over_limit(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "/problems/over-limit", "Over a limit", detail)
+    }
+
     /// Nothing is there under the name.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "/problems/not-found", "Not found", detail)
     }
 
     /// A parameter or a body that means nothing.
-    pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
+    pub fn bad_request(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "/problems/bad-request", "Bad request", detail)
     }
 
@@ -54,7 +71,7 @@ impl Problem {
     }
 
     /// More than the limits allow.
-    pub(crate) fn too_many(detail: impl Into<String>) -> Self {
+    pub fn too_many(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "/problems/too-many-requests", "Too many requests", detail)
     }
 
@@ -64,12 +81,12 @@ impl Problem {
     }
 
     /// What the framework has refused.
-    pub(crate) fn refused(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub fn refused(status: StatusCode, detail: impl Into<String>) -> Self {
         Self::new(status, "about:blank", status.canonical_reason().unwrap_or("Refused"), detail)
     }
 
     /// Our own fault, or the store's. The cause goes to the log and not to who asked.
-    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let all = std::iter::successors(Some(error), |error| error.source());
         let cause = all.map(ToString::to_string).collect::<Vec<_>>().join(": ");
         tracing::error!(cause, "a request failed");

@@ -171,7 +171,9 @@ impl Site {
         self.inner.sandboxes.get().ok_or_else(|| Problem::not_ready("this process runs no models"))
     }
 
-    pub(crate) fn pipeline(&self) -> &Pipeline {
+    /// The pipeline that it is of.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
         &self.inner.pipeline
     }
 
@@ -179,7 +181,9 @@ impl Site {
         &self.inner.store
     }
 
-    pub(crate) fn archive(&self) -> &Arc<dyn ObjectStore> {
+    /// Where the pipeline's archive lies.
+    #[must_use]
+    pub fn archive(&self) -> &Arc<dyn ObjectStore> {
         &self.inner.archive
     }
 

@@ -83,6 +83,9 @@ pub(crate) fn time(
     }
 }
 
+/// How long an SQL query may ever take.
+const LONGEST_QUERY_S: i64 = 3_600;
+
 pub(crate) fn serve(serve: &ServeOptions, problems: &mut Vec<Problem>) {
     let mut say = |key: &str, message: String| problems.push(Problem { path: format!("serve.{key}"), message });
     match (&serve.certificate, &serve.key) {
@@ -104,6 +107,20 @@ pub(crate) fn serve(serve: &ServeOptions, problems: &mut Vec<Problem>) {
     }
     if !(16..=1 << 20).contains(&serve.memory_mib) {
         say("memory_mib", format!("is {}; accepted is 16 to {}", serve.memory_mib, 1 << 20));
+    }
+    if !(1..=1 << 20).contains(&serve.sql_memory_mib) {
+        say("sql_memory_mib", format!("is {}; accepted is 1 to {}", serve.sql_memory_mib, 1 << 20));
+    }
+    if !(1..=LONGEST_QUERY_S).contains(&serve.sql_time.seconds()) {
+        say("sql_time", format!("is {}; accepted is 1s to 1h", serve.sql_time));
+    }
+    if serve.sql_rows == 0 {
+        say("sql_rows", "is 0; accepted is 1 or more".to_owned());
+    }
+    for (key, address) in [("postgres", serve.postgres), ("flight", serve.flight)] {
+        if serve.address.is_none() && address.is_some() {
+            say(key, "is there without serve.address, which has the service; accepted is both, or neither".to_owned());
+        }
     }
 }
 

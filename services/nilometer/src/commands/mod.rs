@@ -8,6 +8,7 @@ mod hindcast;
 mod ledger;
 mod log;
 mod models;
+mod query;
 mod replay;
 mod report;
 mod run;
@@ -73,6 +74,8 @@ pub enum Command {
     Topics(topics::Arguments),
     /// Print, or write to a file, what a service says from now on: forecasts, alerts and more, without a gap
     Subscribe(subscribe::Arguments),
+    /// Ask SQL of a store's archive, or of a service: one statement that reads
+    Query(query::Arguments),
     /// Who may ask the service: tokens, kept in the store as their SHA-256
     #[command(subcommand)]
     Token(token::Arguments),
@@ -107,6 +110,7 @@ impl Command {
             Self::State(arguments) => return state::run(arguments).await,
             Self::Topics(arguments) => topics::run(arguments).await,
             Self::Subscribe(arguments) => subscribe::run(arguments).await,
+            Self::Query(arguments) => query::run(arguments).await,
             Self::Token(arguments) => token::run(arguments).await,
             Self::Models(arguments) => models::run(arguments).await,
         }?;

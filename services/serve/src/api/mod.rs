@@ -80,8 +80,8 @@ struct Routes {
     writing: Router<Site>,
 }
 
-/// Every route, and the document of all.
-fn routes_and_document() -> (Routes, Document) {
+/// Every route, with more for readers, and the document of all.
+fn routes_and_document(more: crate::Routes) -> (Routes, Document) {
     let (reading, read) = OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(stations::list))
         .routes(routes!(stations::one))
@@ -96,6 +96,7 @@ fn routes_and_document() -> (Routes, Document) {
         .routes(routes!(alerts::handover))
         .routes(routes!(map::map))
         .routes(routes!(models::in_force))
+        .merge(more)
         .split_for_parts();
     let (streaming, streamed) =
         OpenApiRouter::new().routes(routes!(stream::events)).routes(routes!(stream::web_socket)).split_for_parts();
@@ -106,12 +107,12 @@ fn routes_and_document() -> (Routes, Document) {
 /// The document of the API, OpenAPI 3.1.
 #[must_use]
 pub fn document() -> Document {
-    routes_and_document().1
+    routes_and_document(crate::Routes::default()).1
 }
 
 /// The routes of the service. Its readiness needs no token, as what watches processes has none.
-pub(crate) fn router(site: Site, access: Access) -> Router {
-    let (Routes { reading, streaming, writing }, document) = routes_and_document();
+pub(crate) fn router(site: Site, access: Access, more: crate::Routes) -> Router {
+    let (Routes { reading, streaming, writing }, document) = routes_and_document(more);
     let document = Arc::new(document);
     let described = get(move || {
         let document = document.clone();
