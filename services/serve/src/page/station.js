@@ -182,6 +182,7 @@ function copies(here, forecast, page) {
   const all = {
     curl: `curl '${url}'`,
     CSV: `curl '${url}&f=csv'`,
+    SQL: `SELECT valid_time, q05, q50, q95 FROM forecast WHERE catchment = '${here.id.replaceAll("'", "''")}' AND issue_time = '${forecast.issue_time}' ORDER BY valid_time`,
     Python: `import urllib.request\nimport pyarrow.ipc\n\nrequest = urllib.request.Request("${url}&f=arrow")\nrows = pyarrow.ipc.open_stream(urllib.request.urlopen(request)).read_all()`,
     link: `${location.origin}/#/station/${encodeURIComponent(here.id)}/${forecast.issue_time}`,
   };
