@@ -21,6 +21,7 @@
 mod access;
 mod answer;
 mod api;
+mod map;
 mod memory;
 mod metrics;
 mod newest;
@@ -43,7 +44,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use access::{ACCESS, Access, AccessError, Scope, Token, Tokens};
 pub use answer::{Format, printable};
-pub use api::{Map, MapCatchment, MapReach, document};
+pub use api::document;
+pub use map::{Map, MapCatchment, MapReach};
 pub use memory::{HeldMessage, Memory};
 pub use metrics::ServeMetrics;
 pub use problem::Problem;

@@ -16,6 +16,8 @@ pub struct ServeMetrics {
     pub(crate) listening: IntGauge,
     /// those that were cut, as they were too slow
     pub(crate) cut: IntCounter,
+    /// by outcome
+    pub(crate) sql: IntCounterVec,
 }
 
 impl ServeMetrics {
@@ -34,12 +36,14 @@ impl ServeMetrics {
                 "stream_cuts_total",
                 "stream clients that were cut, as they were too slow",
             ))?,
+            sql: IntCounterVec::new(opts("sql_queries_total", "SQL queries, by outcome"), &["outcome"])?,
         };
-        let all: [Box<dyn Collector>; 4] = [
+        let all: [Box<dyn Collector>; 5] = [
             Box::new(metrics.requests.clone()),
             Box::new(metrics.seconds.clone()),
             Box::new(metrics.listening.clone()),
             Box::new(metrics.cut.clone()),
+            Box::new(metrics.sql.clone()),
         ];
         all.into_iter().try_for_each(|collector| registry.register(collector))?;
         Ok(metrics)

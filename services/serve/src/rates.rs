@@ -3,7 +3,10 @@
 use std::{
     net::{IpAddr, SocketAddr},
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -24,7 +27,7 @@ use crate::problem::Problem;
 
 /// Requests that may come at once, as seconds of the rate: a page asks for much when it opens.
 const BURST_S: u32 = 5;
-/// Clients that are remembered before those that have been quiet are forgotten.
+/// Requests after which clients that have been quiet are forgotten: so many more may be remembered.
 const REMEMBERED: usize = 10_000;
 
 /// How often each client may ask.
@@ -32,6 +35,8 @@ pub(crate) struct Rates {
     limiter: RateLimiter<IpAddr, HashMapStateStore<IpAddr>, DefaultClock>,
     per_s: NonZeroU32,
     clock: DefaultClock,
+    /// requests so far
+    asked: AtomicUsize,
 }
 
 impl Rates {
@@ -45,12 +50,14 @@ impl Rates {
             limiter: RateLimiter::new(quota, HashMapStateStore::default(), clock.clone()),
             per_s,
             clock,
+            asked: AtomicUsize::new(0),
         }))
     }
 
     /// Whether an address may ask now; how many seconds it is to wait where not.
     fn check(&self, client: IpAddr) -> Result<(), u64> {
-        if self.limiter.len() > REMEMBERED {
+        // Looking at all of them costs as many steps, so it is not done for each request.
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(REMEMBERED) {
             self.limiter.retain_recent();
         }
         self.limiter.check_key(&client).map_err(|until| until.wait_time_from(self.clock.now()).as_secs() + 1)

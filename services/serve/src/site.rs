@@ -21,7 +21,7 @@ use object_store::{ObjectStore, path::Path};
 use tokio::sync::{Semaphore, SemaphorePermit, broadcast};
 
 use crate::{
-    api::Map,
+    map::Map,
     metrics::ServeMetrics,
     newest::Newest,
     problem::Problem,
@@ -164,6 +164,13 @@ impl Site {
     /// Where it is counted.
     pub(crate) fn metrics(&self) -> Option<&ServeMetrics> {
         self.inner.metrics.get()
+    }
+
+    /// Counts a query of SQL, whatever became of it.
+    pub fn count_sql(&self, outcome: &'static str) {
+        if let Some(metrics) = self.metrics() {
+            metrics.sql.with_label_values(&[outcome]).inc();
+        }
     }
 
     /// Where forecasts are made again.

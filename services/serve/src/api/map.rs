@@ -1,52 +1,19 @@
 //! Map: borders of catchments and rivers, where the definition has flow directions.
 
-use axum::{Json, extract::State};
-use serde::Serialize;
-use utoipa::ToSchema;
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 
-use crate::{Site, problem::Problem};
-
-/// Catchments and rivers, in the reference system of the flow directions.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct Map {
-    /// reference system, easting and northing in m
-    #[schema(example = "EPSG:2154")]
-    pub crs: String,
-    /// of each station
-    pub catchments: Vec<MapCatchment>,
-    /// where enough drains through
-    pub rivers: Vec<MapReach>,
-}
-
-/// A catchment.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct MapCatchment {
-    /// identifier of the catchment
-    pub station: String,
-    /// easting and northing of its gauge
-    #[schema(value_type = Vec<f64>)]
-    pub gauge: [f64; 2],
-    /// closed borders, points of easting and northing, the longest first
-    #[schema(value_type = Vec<Vec<Vec<f64>>>)]
-    pub outlines: Vec<Vec<[f64; 2]>>,
-}
-
-/// A reach of a river.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct MapReach {
-    /// what drains through its lowest cell, km²
-    pub area_km2: f64,
-    /// points of easting and northing, downstream
-    #[schema(value_type = Vec<Vec<f64>>)]
-    pub line: Vec<[f64; 2]>,
-}
+use crate::{Site, map::Map, problem::Problem};
 
 /// Borders of the catchments, and the rivers in them.
 #[utoipa::path(get, path = "/map", tag = "stations", responses(
     (status = 200, description = "lines in metres", body = Map),
     (status = 404, description = "the definition has no flow directions, or they are still being traced", body = Problem, content_type = "application/problem+json"),
 ))]
-pub(crate) async fn map(State(site): State<Site>) -> Result<Json<Map>, Problem> {
-    let map = site.map().cloned();
-    map.map(Json).ok_or_else(|| Problem::not_found("the definition has no [network], or it is still being traced"))
+pub(crate) async fn map(State(site): State<Site>) -> Result<Response, Problem> {
+    let map = site.map().map(|map| Json(map).into_response());
+    map.ok_or_else(|| Problem::not_found("the definition has no [network], or it is still being traced"))
 }

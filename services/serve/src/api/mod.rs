@@ -35,8 +35,6 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use map::{Map, MapCatchment, MapReach};
-
 use crate::{
     Site,
     access::{Access, operators, readers},
