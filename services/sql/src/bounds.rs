@@ -115,3 +115,37 @@ impl PruningStatistics for Known {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
+
+    use datafusion::{
+        common::ToDFSchema as _,
+        physical_optimizer::pruning::PruningPredicateBuilder,
+        prelude::{SessionContext, col, lit},
+    };
+
+    use super::*;
+    use crate::tables::TABLES;
+
+    /// Of a table, whether a message of noon is looked into for what is valid behind noon.
+    fn looks_behind_its_time(name: &str) -> bool {
+        let table = TABLES.into_iter().find(|table| table.name == name).unwrap();
+        let (schema, noon) = (table.contract.schema(), "2014-11-04T12:00:00Z".parse::<Timestamp>().unwrap());
+        let behind = col("valid_time").gt(lit(ScalarValue::TimestampMicrosecond(Some(noon.0), Some("UTC".into()))));
+        let state = SessionContext::new().state();
+        let predicate = state.create_physical_expr(behind, &schema.clone().to_dfschema().unwrap()).unwrap();
+        let predicate = PruningPredicateBuilder::new().with_file_schema(schema).try_build(predicate).unwrap();
+        let kept = may_match(Some(&predicate), vec![noon], |time| Bounds::of_message(&table, *time)).unwrap();
+        !kept.is_empty()
+    }
+
+    #[test]
+    fn a_message_is_left_out_only_where_no_row_of_it_can_be_later() {
+        let later = ["forecast", "observation", "forcing"].map(looks_behind_its_time);
+        assert_eq!(later, [true; 3], "forecasts look ahead, and a gauge's clock may be fast");
+        let never = ["analysis", "score", "state", "drought"].map(looks_behind_its_time);
+        assert_eq!(never, [false; 4]);
+    }
+}

@@ -7,7 +7,8 @@ use nilometer_schemas::Contract;
 pub(crate) struct RowTable {
     pub(crate) name: &'static str,
     pub(crate) contract: Contract,
-    /// the column that no row has a later time in than its message; none where rows look ahead, as forcing does
+    /// the column that no row has a later time in than its message; none where rows may be ahead of it: forcing looks ahead, and the clock of a
+    /// gauge may be fast by `checks.future_tolerance`
     pub(crate) known_by: Option<&'static str>,
 }
 
@@ -15,7 +16,7 @@ pub(crate) struct RowTable {
 pub(crate) const TABLES: [RowTable; 9] = [
     table("forecast", Contract::Forecast, Some("issue_time")),
     table("event", Contract::Event, Some("issue_time")),
-    table("observation", Contract::Observation, Some("valid_time")),
+    table("observation", Contract::Observation, None),
     table("forcing", Contract::Forcing, None),
     table("analysis", Contract::Analysis, Some("valid_time")),
     table("score", Contract::Score, Some("valid_time")),
