@@ -165,6 +165,8 @@ def flight():
         rows = cursor.fetch_arrow_table()
         assert rows.num_rows == 3 and rows["catchment"].to_pylist()[-1] == STATION, rows
         assert rows.schema.field("until").type.tz == "UTC"
+        cursor.execute("SELECT count(*) AS leads FROM forecast_latest WHERE catchment = $1 AND q50 > $2", (STATION, 0.0))
+        assert cursor.fetchone() == (24,)
         known = session.adbc_get_objects(depth="tables").read_all().to_pylist()
         tables = [table["table_name"] for schema in known[0]["catalog_db_schemas"] for table in schema["db_schema_tables"]]
         assert "forecast" in tables and "station" in tables, tables

@@ -167,6 +167,13 @@ impl Engine {
         Ok(tables)
     }
 
+    /// Counts a query, where a service has metrics.
+    pub(crate) fn count(&self, outcome: &'static str) {
+        if let Some(site) = &self.inner.source.site {
+            site.count_sql(outcome);
+        }
+    }
+
     /// A session that plans and runs nothing.
     pub(crate) fn planner(&self) -> &SessionState {
         &self.inner.base

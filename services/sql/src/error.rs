@@ -84,6 +84,20 @@ impl SqlError {
         }
     }
 
+    /// As metrics name it.
+    pub(crate) const fn outcome(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "refused",
+            Self::Statement(_) => "wrong",
+            Self::Time { .. } => "time",
+            Self::Rows { .. } => "rows",
+            Self::Memory { .. } => "memory",
+            Self::Busy { .. } => "busy",
+            Self::Compacted => "compacted",
+            Self::Internal(_) => "failed",
+        }
+    }
+
     /// Whether the same query may have an answer now.
     pub(crate) const fn is_compacted(&self) -> bool {
         matches!(self, Self::Compacted)

@@ -1,13 +1,20 @@
 //! Flight SQL: Arrow from end to end, for ADBC, JDBC and whatever else speaks it. Statements go through the same allow-list and limits as elsewhere.
 //!
-//! The service keeps nothing between two requests: the handle of a statement is its text, which is judged anew each time.
+//! The service keeps nothing between two requests: the handle of a statement is the statement ([`Prepared`]).
 
 use std::{net::SocketAddr, pin::Pin};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef, error::ArrowError, ipc::writer::IpcWriteOptions};
+use arrow::{
+    array::RecordBatch,
+    compute::concat_batches,
+    datatypes::{Schema, SchemaRef},
+    error::ArrowError,
+    ipc::writer::IpcWriteOptions,
+};
 use arrow_flight::{
     Action, FlightDescriptor, FlightEndpoint, FlightInfo, HandshakeRequest, HandshakeResponse, IpcMessage, SchemaAsIpc,
     Ticket,
+    decode::FlightRecordBatchStream,
     encode::FlightDataEncoderBuilder,
     error::FlightError,
     flight_service_server::{FlightService, FlightServiceServer},
@@ -15,8 +22,9 @@ use arrow_flight::{
         ActionBeginTransactionRequest, ActionBeginTransactionResult, ActionClosePreparedStatementRequest,
         ActionCreatePreparedStatementRequest, ActionCreatePreparedStatementResult, ActionEndTransactionRequest,
         CommandGetCatalogs, CommandGetDbSchemas, CommandGetSqlInfo, CommandGetTableTypes, CommandGetTables,
-        CommandPreparedStatementQuery, CommandStatementQuery, ProstMessageExt, SqlInfo, TicketStatementQuery,
-        server::FlightSqlService,
+        CommandPreparedStatementQuery, CommandStatementQuery, DoPutPreparedStatementResult, ProstMessageExt, SqlInfo,
+        TicketStatementQuery,
+        server::{FlightSqlService, PeekableFlightDataStream},
     },
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -30,7 +38,7 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
-use crate::{Engine, SqlError, flight_schema as schema, statement};
+use crate::{Engine, SqlError, flight_prepared::Prepared, flight_schema as schema};
 
 /// Streams of one connection at once.
 const STREAMS: u32 = 64;
@@ -79,23 +87,18 @@ impl Door {
         self.access.reader(token.as_deref()).await.map_err(|problem| unauthenticated(&problem))
     }
 
-    /// The columns of a statement.
-    async fn columns(&self, text: &str) -> Result<SchemaRef, Status> {
-        let plan = self.engine.plan(statement::parse(text).map_err(|error| status_of(&error))?).await;
-        Ok(plan.map_err(|error| status_of(&error))?.schema().inner().clone())
-    }
-
     async fn info(
         &self,
-        text: &str,
+        statement: &Prepared,
         ticket: Bytes,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        described(&*self.columns(text).await?, ticket, request)
+        let (columns, _) = statement.columns(&self.engine).await.map_err(|error| status_of(&error))?;
+        described(&columns, ticket, request)
     }
 
-    async fn rows(&self, text: &[u8]) -> Result<Response<Rows>, Status> {
-        let rows = self.engine.query(text_of(text)?).await.map_err(|error| status_of(&error))?;
+    async fn rows(&self, statement: &Prepared) -> Result<Response<Rows>, Status> {
+        let rows = statement.rows(&self.engine).await.map_err(|error| status_of(&error))?;
         let columns = rows.schema();
         let batches = rows.map_err(|error| FlightError::Tonic(Box::new(status_of(&error))));
         Ok(encoded(columns, batches))
@@ -130,7 +133,7 @@ impl FlightSqlService for Door {
     ) -> Result<Response<FlightInfo>, Status> {
         self.admit(request.metadata()).await?;
         let ticket = TicketStatementQuery { statement_handle: query.query.clone().into() };
-        self.info(&query.query, ticket.as_any().encode_to_vec().into(), request).await
+        self.info(&Prepared::new(query.query), ticket.as_any().encode_to_vec().into(), request).await
     }
 
     async fn do_get_statement(
@@ -139,7 +142,7 @@ impl FlightSqlService for Door {
         request: Request<Ticket>,
     ) -> Result<Response<Rows>, Status> {
         self.admit(request.metadata()).await?;
-        self.rows(&ticket.statement_handle).await
+        self.rows(&Prepared::of(&ticket.statement_handle)?).await
     }
 
     async fn do_action_create_prepared_statement(
@@ -148,14 +151,32 @@ impl FlightSqlService for Door {
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
         self.admit(request.metadata()).await?;
-        let columns = self.columns(&query.query).await?;
-        let IpcMessage(dataset_schema) =
-            SchemaAsIpc::new(&columns, &IpcWriteOptions::default()).try_into().map_err(arrow_failed)?;
+        let statement = Prepared::new(query.query);
+        let (columns, parameters) = statement.columns(&self.engine).await.map_err(|error| status_of(&error))?;
+        let message = |schema: &Schema| {
+            let message = SchemaAsIpc::new(schema, &IpcWriteOptions::default()).try_into();
+            message.map(|IpcMessage(bytes)| bytes).map_err(arrow_failed)
+        };
         Ok(ActionCreatePreparedStatementResult {
-            prepared_statement_handle: query.query.into(),
-            dataset_schema,
-            parameter_schema: Bytes::new(),
+            prepared_statement_handle: statement.handle().map_err(arrow_failed)?,
+            dataset_schema: message(&columns)?,
+            parameter_schema: message(&parameters)?,
         })
+    }
+
+    async fn do_put_prepared_statement_query(
+        &self,
+        query: CommandPreparedStatementQuery,
+        request: Request<PeekableFlightDataStream>,
+    ) -> Result<DoPutPreparedStatementResult, Status> {
+        self.admit(request.metadata()).await?;
+        let given = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
+        let given: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(given).try_collect().await?;
+        let first =
+            given.first().ok_or_else(|| Status::invalid_argument("no parameters; accepted is a row of them"))?;
+        let given = concat_batches(&first.schema(), &given).map_err(arrow_failed)?;
+        let bound = Prepared::of(&query.prepared_statement_handle)?.bind(given)?;
+        Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(bound.handle().map_err(arrow_failed)?) })
     }
 
     async fn do_action_close_prepared_statement(
@@ -172,8 +193,8 @@ impl FlightSqlService for Door {
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
         self.admit(request.metadata()).await?;
-        let text = text_of(&query.prepared_statement_handle)?.to_owned();
-        self.info(&text, query.as_any().encode_to_vec().into(), request).await
+        let statement = Prepared::of(&query.prepared_statement_handle)?;
+        self.info(&statement, query.as_any().encode_to_vec().into(), request).await
     }
 
     async fn do_get_prepared_statement(
@@ -182,7 +203,7 @@ impl FlightSqlService for Door {
         request: Request<Ticket>,
     ) -> Result<Response<Rows>, Status> {
         self.admit(request.metadata()).await?;
-        self.rows(&query.prepared_statement_handle).await
+        self.rows(&Prepared::of(&query.prepared_statement_handle)?).await
     }
 
     async fn do_action_begin_transaction(
@@ -290,7 +311,7 @@ impl FlightSqlService for Door {
 
 /// The columns of rows, and the ticket that fetches them.
 fn described(
-    columns: &arrow::datatypes::Schema,
+    columns: &Schema,
     ticket: Bytes,
     request: Request<FlightDescriptor>,
 ) -> Result<Response<FlightInfo>, Status> {
@@ -321,10 +342,6 @@ fn token_of(header: &str) -> Option<String> {
     let decoded = scheme.eq_ignore_ascii_case("basic").then(|| BASE64_STANDARD.decode(given.trim()).ok())??;
     let (_, password) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     Some(password.to_owned())
-}
-
-fn text_of(bytes: &[u8]) -> Result<&str, Status> {
-    std::str::from_utf8(bytes).map_err(|_| Status::invalid_argument("the statement is not UTF-8"))
 }
 
 fn unauthenticated(problem: &Problem) -> Status {

@@ -1,6 +1,6 @@
 //! The PostgreSQL protocol: psql, psycopg, Grafana and whatever else speaks it. Statements go through the same allow-list and limits as elsewhere.
 
-use std::{fmt::Debug, net::SocketAddr, sync::Arc};
+use std::{fmt::Debug, sync::Arc};
 
 use arrow::datatypes::DataType;
 use arrow_pg::datatypes::{
@@ -13,7 +13,7 @@ use datafusion::{
 };
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use futures::{Sink, SinkExt as _, StreamExt as _, stream};
-use nilometer_serve::{Access, Site};
+use nilometer_serve::{Access, Problem};
 use pgwire::{
     api::{
         ClientInfo, ClientPortalStore, ConnectionGuard, ConnectionHandle, ConnectionManager, PgWireConnectionState,
@@ -33,62 +33,12 @@ use pgwire::{
     messages::{PgWireBackendMessage, PgWireFrontendMessage, startup::Authentication},
     types::format::FormatOptions,
 };
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinHandle};
-use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 
 use crate::{
-    Engine, Rows, SqlError, postgres_connection,
+    Engine, Rows, SqlError, parameters,
     postgres_settings::{self as settings, Answered},
     statement::{self, LONGEST_TEXT},
 };
-
-/// Connections at once.
-const CONNECTIONS: usize = 64;
-
-/// Answers at `address` until the process ends, over TLS where it is given. Returns where it listens.
-///
-/// # Errors
-/// When the address cannot be listened on.
-pub async fn serve(
-    address: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
-    site: &Site,
-    engine: Engine,
-) -> std::io::Result<(SocketAddr, JoinHandle<()>)> {
-    let listener = TcpListener::bind(address).await?;
-    let bound = listener.local_addr()?;
-    let door = Arc::new(Door::new(engine, Access::of_site(site, bound.ip())));
-    let tls = tls.map(|config| {
-        // Clients of PostgreSQL name no protocol of HTTP.
-        let mut config = (*config).clone();
-        config.alpn_protocols = vec![b"postgresql".to_vec()];
-        TlsAcceptor::from(Arc::new(config))
-    });
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let accepting = tokio::spawn(async move {
-        loop {
-            let socket = match listener.accept().await {
-                Ok((socket, _)) => socket,
-                Err(error) => {
-                    tracing::warn!(%error, "a connection of the PostgreSQL protocol was not accepted");
-                    continue;
-                }
-            };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                tracing::warn!("{CONNECTIONS} connections of the PostgreSQL protocol are open; another was closed");
-                continue;
-            };
-            let (door, tls) = (door.clone(), tls.clone());
-            tokio::spawn(async move {
-                let _place = place;
-                if let Err(error) = postgres_connection::answer(socket, tls, &door).await {
-                    tracing::debug!(%error, "a connection of the PostgreSQL protocol broke");
-                }
-            });
-        }
-    });
-    Ok((bound, accepting))
-}
 
 /// The handlers of all connections.
 pub(crate) struct Door {
@@ -98,9 +48,10 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    fn new(engine: Engine, access: Access) -> Self {
+    pub(crate) fn new(engine: Engine, access: Access) -> Self {
         let connections = Arc::new(ConnectionManager::new());
         let queries = Queries {
+            access: access.clone(),
             engine: engine.clone(),
             parser: Arc::new(Parser { engine, rewrites: PostgresCompatibilityParser::new() }),
         };
@@ -131,18 +82,15 @@ impl StartupHandler for Startup {
                 protocol_negotiation(client, &startup).await?;
                 save_startup_parameters_to_metadata(client, &startup);
                 if self.access.reading_is_open() {
-                    return self.let_in(client).await;
+                    return self.let_in(client, None).await;
                 }
                 client.set_state(PgWireConnectionState::AuthenticationInProgress);
                 client.send(PgWireBackendMessage::Authentication(Authentication::CleartextPassword)).await?;
             }
             PgWireFrontendMessage::PasswordMessageFamily(password) => {
                 let password = password.into_password()?.password;
-                self.access.reader(Some(&password)).await.map_err(|problem| {
-                    let (severity, code) = ("FATAL".to_owned(), "28P01".to_owned());
-                    PgWireError::UserError(Box::new(ErrorInfo::new(severity, code, problem.detail().to_owned())))
-                })?;
-                self.let_in(client).await?;
+                self.access.reader(Some(&password)).await.map_err(|problem| not_admitted(&problem))?;
+                self.let_in(client, Some(password)).await?;
             }
             _ => {}
         }
@@ -151,7 +99,7 @@ impl StartupHandler for Startup {
 }
 
 impl Startup {
-    async fn let_in<C>(&self, client: &mut C) -> PgWireResult<()>
+    async fn let_in<C>(&self, client: &mut C, token: Option<String>) -> PgWireResult<()>
     where
         C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
         C::Error: Debug,
@@ -162,6 +110,7 @@ impl Startup {
         let (handle, guard) = self.connections.register(pid, secret_key);
         client.session_extensions().insert::<Arc<ConnectionHandle>>(handle);
         client.session_extensions().insert::<ConnectionGuard>(guard);
+        client.session_extensions().insert(LetIn { token });
         let mut parameters = DefaultServerParameterProvider::default();
         parameters.is_superuser = false;
         parameters.default_transaction_read_only = true;
@@ -170,13 +119,32 @@ impl Startup {
     }
 }
 
+/// What a client was let in with.
+struct LetIn {
+    /// none where reading is open
+    token: Option<String>,
+}
+
+fn not_admitted(problem: &Problem) -> PgWireError {
+    let (severity, code) = ("FATAL".to_owned(), "28P01".to_owned());
+    PgWireError::UserError(Box::new(ErrorInfo::new(severity, code, problem.detail().to_owned())))
+}
+
 /// Answers statements.
 pub(crate) struct Queries {
+    access: Access,
     engine: Engine,
     parser: Arc<Parser>,
 }
 
 impl Queries {
+    /// A connection has no end, and a token has one: it is looked at before each statement.
+    async fn admit<C: ClientInfo + ?Sized>(&self, client: &C) -> PgWireResult<()> {
+        let let_in = client.session_extensions().get::<LetIn>();
+        let token = let_in.as_ref().and_then(|let_in| let_in.token.as_deref());
+        self.access.reader(token).await.map_err(|problem| not_admitted(&problem))
+    }
+
     async fn rows<C: ClientInfo + ?Sized>(
         &self,
         client: &C,
@@ -197,9 +165,10 @@ impl SimpleQueryHandler for Queries {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        self.admit(client).await?;
         let statements = self.parser.statements(query)?;
         // None is begun where one of them is refused.
-        statements.iter().try_for_each(accept)?;
+        statements.iter().try_for_each(|statement| self.parser.accept(statement))?;
         let mut responses = Vec::new();
         for statement in statements {
             let response = match settings::answer(client, &statement)? {
@@ -241,6 +210,7 @@ impl ExtendedQueryHandler for Queries {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        self.admit(client).await?;
         let prepared = &portal.statement.statement;
         let answered = settings::answer(client, &prepared.statement)?;
         let plan = match (answered, &prepared.plan) {
@@ -248,12 +218,11 @@ impl ExtendedQueryHandler for Queries {
             (None, Some(plan)) => plan,
             (None, None) => return Ok(Response::EmptyQuery),
         };
-        let types = parameters(plan)?;
+        let types = wired(plan)?;
         let inferred: Vec<Option<&DataType>> = types.iter().map(|(of, _)| of.as_ref()).collect();
         let wire: Vec<Option<&Type>> = types.iter().map(|(_, wire)| Some(wire)).collect();
         let values = deserialize_parameters_with_server_types(portal, &inferred, &wire)?;
-        let plan = (**plan).clone().replace_params_with_values(&values);
-        let plan = plan.map_err(|error| error_of(SqlError::Statement(error.strip_backtrace())))?;
+        let plan = parameters::bound((**plan).clone(), &values).map_err(error_of)?;
         self.rows(client, plan, &portal.result_column_format).await
     }
 }
@@ -268,9 +237,22 @@ impl Parser {
     fn statements(&self, text: &str) -> PgWireResult<Vec<ast::Statement>> {
         if text.len() > LONGEST_TEXT {
             let detail = format!("the text has {} bytes; accepted are {LONGEST_TEXT}", text.len());
-            return Err(error_of(SqlError::Statement(detail)));
+            return Err(self.refuse(SqlError::Statement(detail)));
         }
-        self.rewrites.parse(text).map_err(|error| error_of(SqlError::Statement(error.to_string())))
+        self.rewrites.parse(text).map_err(|error| self.refuse(SqlError::Statement(error.to_string())))
+    }
+
+    /// Refuses what neither reads nor is about the connection.
+    fn accept(&self, statement: &ast::Statement) -> PgWireResult<()> {
+        if statement::reads(statement) || settings::is_setting(statement) {
+            return Ok(());
+        }
+        Err(self.refuse(statement::refused(statement)))
+    }
+
+    fn refuse(&self, error: SqlError) -> PgWireError {
+        self.engine.count(error.outcome());
+        error_of(error)
     }
 }
 
@@ -284,10 +266,10 @@ impl QueryParser for Parser {
     {
         let mut statements = self.statements(sql)?;
         if statements.len() > 1 {
-            return Err(error_of(SqlError::Refused { what: "more than one statement".to_owned() }));
+            return Err(self.refuse(SqlError::Refused { what: "more than one statement".to_owned() }));
         }
         let Some(statement) = statements.pop() else { return Ok(None) };
-        accept(&statement)?;
+        self.accept(&statement)?;
         let plan = match settings::answer(client, &statement)? {
             Some(_) => None,
             None => {
@@ -300,7 +282,7 @@ impl QueryParser for Parser {
 
     fn get_parameter_types(&self, prepared: &Prepared) -> PgWireResult<Vec<Type>> {
         let Some(plan) = &prepared.plan else { return Ok(Vec::new()) };
-        Ok(parameters(plan)?.into_iter().map(|(_, wire)| wire).collect())
+        Ok(wired(plan)?.into_iter().map(|(_, wire)| wire).collect())
     }
 
     fn get_result_schema(&self, prepared: &Prepared, format: Option<&Format>) -> PgWireResult<Vec<FieldInfo>> {
@@ -312,25 +294,13 @@ impl QueryParser for Parser {
     }
 }
 
-/// Refuses what neither reads nor is about the connection.
-fn accept(statement: &ast::Statement) -> PgWireResult<()> {
-    if statement::reads(statement) || settings::is_setting(statement) {
-        return Ok(());
-    }
-    Err(error_of(statement::refused(statement)))
-}
-
 /// The parameters of a plan in their order: what they are compared with, and how they travel.
-fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<(Option<DataType>, Type)>> {
-    let found = plan.get_parameter_types().map_err(|error| error_of(SqlError::Statement(error.strip_backtrace())))?;
-    let mut numbered: Vec<(u32, Option<DataType>)> =
-        found.into_iter().map(|(name, of)| (name.trim_start_matches('$').parse().unwrap_or(u32::MAX), of)).collect();
-    numbered.sort_by_key(|(number, _)| *number);
+fn wired(plan: &LogicalPlan) -> PgWireResult<Vec<(Option<DataType>, Type)>> {
     let wire = |of: Option<DataType>| {
         let wire = of.as_ref().map_or(Ok(Type::UNKNOWN), into_pg_type)?;
         Ok((of, wire))
     };
-    numbered.into_iter().map(|(_, of)| wire(of)).collect()
+    parameters::types(plan).map_err(error_of)?.into_iter().map(wire).collect()
 }
 
 fn respond<C: ClientInfo + ?Sized>(client: &C, rows: Rows, format: &Format) -> PgWireResult<Response> {

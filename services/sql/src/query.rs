@@ -78,6 +78,18 @@ impl Stream for Rows {
     }
 }
 
+/// Counts a query when it ends, also where its client has ended it.
+struct Counted {
+    engine: Engine,
+    outcome: &'static str,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.engine.count(self.outcome);
+    }
+}
+
 /// What is asked.
 enum Question {
     Statement(Box<Statement>),
@@ -90,7 +102,12 @@ impl Engine {
     /// # Errors
     /// [`SqlError`] where the statement is not accepted or fails before its first rows; what fails later is in the rows.
     pub async fn query(&self, text: &str) -> Result<Rows, SqlError> {
-        self.ask(Question::Statement(Box::new(statement::parse(text)?))).await
+        self.ask(Question::Statement(Box::new(self.accepted(text)?))).await
+    }
+
+    /// A statement of the allow-list.
+    pub(crate) fn accepted(&self, text: &str) -> Result<Statement, SqlError> {
+        statement::parse(text).inspect_err(|error| self.count(error.outcome()))
     }
 
     /// The rows of a plan that was made of an accepted statement.
@@ -117,13 +134,18 @@ impl Engine {
         let (batches, mut received) = mpsc::channel(WAITING);
         let (engine, working) = (self.clone(), wanted.clone());
         let work = async move {
+            let mut counted = Counted { engine: engine.clone(), outcome: "cancelled" };
             let answered = timeout_at(deadline, answer(&engine, question, begun, &batches, &working)).await;
             let late = SqlError::Time { limit: limits.time };
             let error = match answered {
-                Ok(Ok(())) => return,
+                Ok(Ok(())) => {
+                    counted.outcome = "answered";
+                    return;
+                }
                 Ok(Err(error)) if !working.is_late() => error,
                 _ => late,
             };
+            counted.outcome = error.outcome();
             // The client may have gone.
             let _ = batches.send(Err(error)).await;
         };
