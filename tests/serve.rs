@@ -14,7 +14,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::{
-    archived, definition, files, nilometer,
+    archived, definition, nilometer,
     processes::{Process, until},
     refused, root,
     service::{Event, Service},
@@ -304,111 +304,6 @@ fn nothing_is_written_without_a_token_and_what_is_written_is_in_the_log() {
     service.process.signal("TERM");
     service.process.end();
     assert!(archived(&store, "operator.v1").iter().any(|batch| batch.num_rows() > 0));
-}
-
-#[needs(cance)]
-#[test]
-fn a_change_is_split_exactly_and_other_rain_is_tried_without_a_trace() {
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("store");
-    let set = window(&store, FROM, TO);
-    let mut service = Service::start(&set, &[], &folder.path().join("log"));
-    service.settled();
-    let numbers = |value: &Value| value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect::<Vec<_>>();
-    let forecast = |issue: &str| service.get(&format!("/stations/{STATION}/forecast?issue={issue}")).json();
-    let (before, after) = (forecast("2014-11-04T02:00:00Z"), forecast("2014-11-04T05:00:00Z"));
-    let path = format!("/stations/{STATION}/explain?issue=2014-11-04T05:00:00Z&against=2014-11-04T02:00:00Z");
-    let answer = service.get(&path);
-    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let split = answer.json();
-    // What both speak of: 21 of 24 hours.
-    assert_eq!(split["valid_time"].as_array().unwrap().len(), 21);
-    assert_eq!(numbers(&split["before"]["quantiles"]["q50"]), numbers(&before["quantiles"]["q50"])[3..]);
-    assert_eq!(numbers(&split["after"]["quantiles"]["q50"]), numbers(&after["quantiles"]["q50"])[..21]);
-    let mut sum = numbers(&split["before"]["quantiles"]["q95"]);
-    let parts: Vec<&str> =
-        split["changes"].as_array().unwrap().iter().map(|change| change["part"].as_str().unwrap()).collect();
-    assert_eq!(parts, ["elapsed", "weather", "gauges", "calibration", "thresholds", "model"]);
-    for change in split["changes"].as_array().unwrap() {
-        sum.iter_mut().zip(numbers(&change["quantiles"]["q95"])).for_each(|(sum, change)| *sum += change);
-    }
-    let end = numbers(&split["after"]["quantiles"]["q95"]);
-    assert!(sum.iter().zip(&end).all(|(sum, end)| (sum - end).abs() < 1e-9 * end), "{sum:?} {end:?}");
-    for odds in split["odds"].as_array().unwrap() {
-        let changes: f64 = odds["changes"].as_object().unwrap().values().map(|change| change.as_f64().unwrap()).sum();
-        let whole = odds["after"].as_f64().unwrap() - odds["before"].as_f64().unwrap();
-        assert!((changes - whole).abs() < 1e-12, "{odds}");
-    }
-    let read: Vec<&str> =
-        split["readings"].as_array().unwrap().iter().map(|row| row["valid_time"].as_str().unwrap()).collect();
-    assert_eq!(read, ["2014-11-04T03:00:00Z", "2014-11-04T04:00:00Z", "2014-11-04T05:00:00Z"]);
-    assert!(split["readings"][0]["stores_mm"]["soil_store"].is_f64());
-    let newest = service.get(&format!("/stations/{STATION}/explain")).json();
-    assert_eq!((&newest["issue_time"], &newest["against"]), (&json!(TO), &json!("2014-11-04T07:00:00Z")));
-
-    let archive = || files(&store.join("archive"));
-    let untouched = archive();
-    let ask = |body: Value| service.request(Method::POST, "/what-if", |request| request.json(&body));
-    let wetter = ask(json!({"station": STATION, "issue": "2014-11-04T05:00:00Z", "rain_factor": 1.5}));
-    assert_eq!(wetter.status, StatusCode::OK, "{}", wetter.text());
-    let wetter = wetter.json();
-    assert_eq!(wetter["issued"]["quantiles"]["q50"], after["quantiles"]["q50"]);
-    assert_eq!(wetter["what_if"]["scenario"], "what_if");
-    let peak = |which: &str| numbers(&wetter[which]["quantiles"]["q50"]).into_iter().fold(0.0, f64::max);
-    assert!(peak("what_if") > 1.2 * peak("issued"), "{} {}", peak("issued"), peak("what_if"));
-    assert!(wetter["odds"].as_array().unwrap().iter().all(|odds| odds["what_if"].as_f64() >= odds["issued"].as_f64()));
-    let storm = json!({"station": STATION, "rain": [{"valid_time": "2014-11-04T09:00:00Z", "mm": 60.0}]});
-    assert_eq!(ask(storm).json()["issue_time"], TO);
-    assert_eq!(ask(json!({"station": STATION, "rain_factor": 1.0})).json()["notes"].as_array().unwrap().len(), 1);
-    assert_eq!(archive(), untouched, "something was published");
-    for (body, status) in [
-        (json!({"station": STATION}), 400),
-        (json!({"station": STATION, "rain_factor": 40}), 400),
-        (json!({"station": STATION, "rain": [{"valid_time": "2014-11-04T09:10:00Z", "mm": 1.0}]}), 400),
-        (json!({"station": STATION, "rain_factor": 1, "issue": "2014-11-04T05:10:00Z"}), 404),
-        (json!({"station": "none", "rain_factor": 1}), 404),
-        (json!({"station": STATION, "snow": 1}), 422),
-    ] {
-        let refused = ask(body.clone());
-        assert_eq!(refused.status.as_u16(), status, "{body} {}", refused.text());
-        assert_eq!(refused.header("content-type"), "application/problem+json", "{body}");
-    }
-    let counted = service.root("/metrics").text();
-    let asked = |status: &str| {
-        let line = counted.lines().find(|line| line.contains(&format!("serve_requests_total{{status=\"{status}\"}}")));
-        line.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).unwrap_or(0)
-    };
-    assert!(asked("200") == 7 && asked("400") == 3 && asked("422") == 1, "{counted}");
-    assert!(counted.contains("nilometer_serve_stream_clients 0"), "{counted}");
-    for (query, status) in [
-        ("against=2014-11-04T08:00:00Z&issue=2014-11-04T05:00:00Z", 400),
-        ("issue=2014-12-04T05:00:00Z", 404),
-        ("issue=yesterday", 400),
-    ] {
-        let refused = service.get(&format!("/stations/{STATION}/explain?{query}"));
-        assert_eq!(refused.status.as_u16(), status, "{query} {}", refused.text());
-    }
-    // The commands say the same of a store at rest.
-    service.process.signal("TERM");
-    service.process.end();
-    let said = |command: &str, more: &[&str]| {
-        let mut command = nilometer(command, &definition(), &set);
-        command.args([STATION, "2014-11-04T05:00:00Z"]).args(more);
-        String::from_utf8(succeed(command).stdout).unwrap()
-    };
-    let median = |value: &Value, at: usize| format!("{:.2}", numbers(&value["quantiles"]["q50"])[at]);
-    let explained = said("explain", &["--against", "2014-11-04T02:00:00Z"]);
-    for word in ["calibration", "Minor flood", "the gauge read", &median(&before, 3), &median(&after, 0)] {
-        assert!(explained.contains(word), "{word} is not in {explained}");
-    }
-    let rain = folder.path().join("rain.csv");
-    fs::write(&rain, "valid_time,mm\n2014-11-04T06:00:00Z,30\n").unwrap();
-    let tried = said("what-if", &["--rain", rain.to_str().unwrap()]);
-    assert!(tried.contains(&median(&after, 23)) && tried.contains("Major flood"), "{tried}");
-    fs::write(&rain, "valid_time,mm\nsoon,30\n").unwrap();
-    let mut damaged = nilometer("what-if", &definition(), &set);
-    damaged.args([STATION, "2014-11-04T05:00:00Z", "--rain", rain.to_str().unwrap()]);
-    refused(&damaged.output().unwrap(), &["line 2 is soon,30", "accepted is 2014-11-04T21:00:00Z,3.2"]);
 }
 
 #[needs(cance)]

@@ -97,6 +97,11 @@ fn tables(folder: &Path, corrected: bool) {
 }
 
 pub fn world(corrected: bool) -> World {
+    world_with(corrected, &[])
+}
+
+/// The same with more of its definition.
+pub fn world_with(corrected: bool, more: &[&str]) -> World {
     let data = tempfile::tempdir().unwrap();
     tables(data.path(), corrected);
     // The filter is that of the Cance, with fewer members.
@@ -130,9 +135,8 @@ pub fn world(corrected: bool) -> World {
         definition.catchment(gauge, area_km2, if gauge == GAUGES[0].0 { minor.clone() } else { toml::Table::new() })
     };
     let file = GAUGES.into_iter().fold(definition, of_gauge).write(data.path());
-    let pipeline = Arc::new(
-        Pipeline::load(&file, &["assimilation.members=4".to_owned()]).unwrap_or_else(|problems| panic!("{problems}")),
-    );
+    let overrides: Vec<String> = more.iter().chain(&["assimilation.members=4"]).map(|set| (*set).to_owned()).collect();
+    let pipeline = Arc::new(Pipeline::load(&file, &overrides).unwrap_or_else(|problems| panic!("{problems}")));
     World {
         runtime: Runtime::open(None, &[Provider::Cpu]).unwrap(),
         models: pipeline.models.clone(),

@@ -70,7 +70,9 @@ pub use metrics::ForecastMetrics;
 pub use packages::Packages;
 pub use replay::needed_from;
 pub use role::{Dependencies, run};
-pub use sandbox::{Explanation, Part, Rain, SandboxDependencies, SandboxError, Stage, WhatIf, explain, what_if};
+pub use sandbox::{
+    Explanation, Part, Rain, SandboxDependencies, SandboxError, Stage, WhatIf, explain, require_same, what_if,
+};
 pub use state::ENSEMBLE;
 
 /// Name of the role as a producer of messages.

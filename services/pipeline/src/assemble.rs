@@ -115,13 +115,15 @@ impl Run {
         if mine.contains(&RoleKind::Ingest) {
             publishing::announce_definition(&store, &pipeline.models).await?;
         }
-        let runtime = match roles::runtime(&pipeline) {
-            _ if !mine.contains(&RoleKind::Forecast) && !mine.contains(&RoleKind::Serve) => None,
-            Err(error) if !mine.contains(&RoleKind::Forecast) => {
+        let runtime = if mine.contains(&RoleKind::Forecast) {
+            Some(roles::runtime(&pipeline)?)
+        } else if mine.contains(&RoleKind::Serve) {
+            let without = |error: &anyhow::Error| {
                 tracing::warn!("{error:#}: what is served makes no forecast again, so neither explain nor what-if");
-                None
-            }
-            opened => Some(opened?),
+            };
+            roles::runtime(&pipeline).inspect_err(without).ok()
+        } else {
+            None
         };
         let site = mine
             .contains(&RoleKind::Serve)

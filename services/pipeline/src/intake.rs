@@ -110,7 +110,11 @@ pub fn folder(pipeline: &Pipeline) -> Result<Option<FolderSeries>> {
 
 /// The catchments, traced upstream from their gauges.
 fn trace(pipeline: &Pipeline, network: &NetworkOptions) -> Result<Vec<Catchment>> {
-    Ok(traced(pipeline, network)?.1)
+    let (_, catchments) = traced(pipeline, network)?;
+    for catchment in &catchments {
+        tracing::info!(catchment = %catchment.id, cells = catchment.cells.len(), "traced");
+    }
+    Ok(catchments)
 }
 
 /// The grid of flow directions, and the catchments on it.
@@ -135,7 +139,6 @@ pub fn traced(pipeline: &Pipeline, network: &NetworkOptions) -> Result<(FlowDire
         let traced = directions
             .trace(&gauge, &options)
             .with_context(|| format!("catchment {} cannot be traced", catchment.id))?;
-        tracing::info!(catchment = %catchment.id, cells = traced.cells.len(), "traced");
         catchments.push(traced);
     }
     Ok((directions, catchments))

@@ -41,7 +41,7 @@ pub use operators::{Operation, alerts, operate, tokens};
 pub use publishing::{Publication, publish};
 pub use role_kind::RoleKind;
 pub use roles::rehearse;
-pub use sandbox::sandbox;
+pub use sandbox::{issued, sandbox};
 pub use sources_status::status;
 pub use sql::query;
 pub use state::{diff, show};

@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use arrow::{
+    array::BooleanArray,
+    compute::{concat_batches, filter_record_batch},
+};
 use nilometer_definitions::{Partitioning, Pipeline};
 use nilometer_engine::{EmbeddedLog, Log, Metrics, Snapshots};
 use nilometer_forecast::{Packages, SandboxDependencies};
 use nilometer_packages::PackageStore;
+use nilometer_schemas::{Contract, Forecasts, Timestamp};
 
 use crate::{
     role::forecast::ROLE,
@@ -39,4 +44,23 @@ pub async fn sandbox(pipeline: &Pipeline, station: &str) -> Result<SandboxDepend
         models: pipeline.models.clone(),
         packages: Packages::new(PackageStore::new(store), &pipeline.models),
     })
+}
+
+/// The forecast of a station as it was issued, of the store's archive; none where the archive does not have it, as behind the newest messages.
+///
+/// # Errors
+/// When the archive cannot be read.
+pub async fn issued(pipeline: &Pipeline, station: &str, issue: Timestamp) -> Result<Option<Forecasts>> {
+    let archive = storage::archive(&pipeline.log.store).await?;
+    let mut found = Vec::new();
+    nilometer_archive::visit::<anyhow::Error>(&*archive, Contract::Forecast, Some((issue, issue)), |batch| {
+        let rows = Forecasts::try_from(batch)?;
+        let is_it = |row| rows.catchment().value(row) == station && rows.issue_time().value(row) == issue.0;
+        let mask: BooleanArray = (0..rows.len()).map(|row| Some(is_it(row))).collect();
+        found.push(filter_record_batch(rows.batch(), &mask)?);
+        Ok(())
+    })
+    .await?;
+    let rows = Forecasts::try_from(concat_batches(&Contract::Forecast.schema(), &found)?)?;
+    Ok(Some(rows).filter(|rows| !rows.is_empty()))
 }

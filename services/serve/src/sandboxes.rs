@@ -63,6 +63,7 @@ impl From<SandboxError> for Problem {
         match error {
             SandboxError::Question(_) => Self::bad_request(error.to_string()),
             SandboxError::NotIssued { .. } | SandboxError::StateGone { .. } => Self::not_found(error.to_string()),
+            SandboxError::Differs { .. } => Self::conflict(error.to_string()),
             SandboxError::Forecast(error) => Self::internal(&error),
         }
     }

@@ -118,6 +118,7 @@ pub async fn explain(
         };
         let otherwise = Otherwise {
             filter: Some(&filter),
+            always_issues: true,
             calibrates_until: (part < Part::Calibration).then_some(against),
             change: None,
         };

@@ -19,7 +19,7 @@ use nilometer_definitions::Pipeline;
 use nilometer_engine::{Columns, Lifecycle, Log, Snapshot, SnapshotError, Snapshots, Stop};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
-use nilometer_schemas::{Analyses, Events, Forecasts, SchemaError, Timestamp};
+use nilometer_schemas::{Analyses, Events, Forecasts, QUANTILE_LEVELS, SchemaError, Timestamp, quantile_column};
 
 pub use self::{
     explain::{Explanation, Part, Stage, explain},
@@ -78,6 +78,14 @@ pub enum SandboxError {
         /// how often they are issued
         every: String,
     },
+    /// what was made again is something else
+    #[error(
+        "the forecast of {issue} cannot be made again as it was issued: the definition, or the build, has changed since; accepted is an issue made since then"
+    )]
+    Differs {
+        /// the issue
+        issue: Timestamp,
+    },
     /// what was asked means nothing
     #[error("{0}")]
     Question(String),
@@ -103,6 +111,8 @@ impl From<SchemaError> for SandboxError {
 struct Otherwise<'a> {
     /// takes rows out of a tick
     filter: Option<&'a (dyn Fn(&mut Tick) + Sync)>,
+    /// the forecast is made also where the rows that led to it between two that are due have been taken out
+    always_issues: bool,
     /// behind this time calibration learns nothing
     calibrates_until: Option<Timestamp>,
     /// other weather
@@ -170,6 +180,7 @@ impl Sandbox {
             }
             let trial = self.replay.trial();
             trial.holds_calibration = otherwise.calibrates_until.is_some_and(|until| tick.time > until);
+            trial.issues = otherwise.always_issues && tick.time == time;
             trial.change.clone_from(&otherwise.change);
             match self.replay.take(tick).await? {
                 Taken::WentBack => pending = Pending::default(),
@@ -201,4 +212,17 @@ impl Sandbox {
         let mask: BooleanArray = named.iter().map(|name| Some(name == Some(&*self.catchment))).collect();
         Ok(filter_record_batch(rows, &mask).map_err(ForecastError::from)?)
     }
+}
+
+/// Refuses what was not made again as it was issued: a split of something else would explain nothing.
+///
+/// # Errors
+/// [`SandboxError::Differs`] where a valid time, a mean or a quantile does.
+pub fn require_same(issued: &Forecasts, made: &Forecasts) -> Result<(), SandboxError> {
+    let columns = QUANTILE_LEVELS.map(quantile_column).into_iter().chain(["mean".to_owned(), "valid_time".to_owned()]);
+    let same = |name: String| issued.batch().column_by_name(&name) == made.batch().column_by_name(&name);
+    if !issued.is_empty() && columns.into_iter().all(same) {
+        return Ok(());
+    }
+    Err(SandboxError::Differs { issue: Timestamp(made.issue_time().value(0)) })
 }

@@ -17,7 +17,7 @@ impl PartitionState {
         let reasons: Vec<String> = late.iter().cloned().chain(self.passed_over(tick)).collect();
         let reason = (!reasons.is_empty()).then(|| reasons.join("; "));
         let due = tick.is_multiple_of_s(pipeline.forecast.every.seconds());
-        if !due && late.is_none() {
+        if !due && late.is_none() && !self.trial.issues {
             return Ok((None, None));
         }
         // Up to the last step that a forecast of this time may look at.

@@ -106,6 +106,8 @@ pub(crate) struct PartitionState {
 pub(crate) struct Trial {
     /// calibration learns nothing
     pub(crate) holds_calibration: bool,
+    /// a forecast is issued, whether one is due or not
+    pub(crate) issues: bool,
     /// other weather
     pub(crate) change: Option<WeatherChange>,
 }

@@ -7,30 +7,27 @@ use nilometer_forecast::{Explanation, Stage};
 use nilometer_schemas::{Events, Forecasts, Timestamp};
 use nilometer_verification::say_analysis;
 
-use super::definition::Definition;
+use super::again::{Again, compare};
 
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    definition: Definition,
-    /// catchment whose forecast it is
-    station: String,
-    /// its issue time, as 2014-11-04T20:00:00Z
-    issue: Timestamp,
+    again: Again,
     /// the earlier issue that it is held against; the one before when absent
     #[arg(long)]
     against: Option<Timestamp>,
-    /// the store, as `hindcast --out` named it; log.store of the definition when absent
-    #[arg(long)]
-    store: Option<String>,
 }
 
-pub async fn run(Arguments { definition, station, issue, against, store }: Arguments) -> Result<()> {
-    let mut pipeline = definition.load()?;
-    pipeline.log.store = store.unwrap_or(pipeline.log.store);
+pub async fn run(Arguments { again, against }: Arguments) -> Result<()> {
+    let pipeline = again.pipeline()?;
+    let (station, issue) = (&again.station, again.issue);
     let against = against.unwrap_or_else(|| issue.plus_s(-pipeline.forecast.every.seconds()));
-    let sandbox = nilometer_pipeline::sandbox(&pipeline, &station).await?;
-    print!("{}", said(&nilometer_forecast::explain(sandbox, &station, issue, against).await?)?);
+    let explained = nilometer_forecast::explain(again.sandbox(&pipeline).await?, station, issue, against).await?;
+    compare(&pipeline, station, &explained.before).await?;
+    if let Some(last) = explained.stages.last() {
+        compare(&pipeline, station, &last.forecasts).await?;
+    }
+    print!("{}", said(&explained)?);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The commands, a file each with its arguments.
 
+mod again;
 mod alerts;
 mod config;
 mod definition;

@@ -1,12 +1,17 @@
 //! `nilometer what-if`.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail};
 use nilometer_forecast::{Rain, WhatIf};
 use nilometer_schemas::{Forecasts, Timestamp};
 
-use super::definition::Definition;
+use super::again::{Again, compare};
 
 /// First line of a file of rain.
 const HEADER: &str = "valid_time,mm";
@@ -14,36 +19,29 @@ const HEADER: &str = "valid_time,mm";
 #[derive(clap::Args)]
 pub struct Arguments {
     #[command(flatten)]
-    definition: Definition,
-    /// catchment whose forecast it is, and on which it rains otherwise
-    station: String,
-    /// its issue time, as 2014-11-04T20:00:00Z
-    issue: Timestamp,
+    again: Again,
     /// what rain is multiplied by
     #[arg(long)]
     rain_factor: Option<f64>,
     /// rain of steps in place of any other: CSV, its first line `valid_time,mm`
     #[arg(long, value_name = "FILE")]
-    rain: Option<std::path::PathBuf>,
+    rain: Option<PathBuf>,
     /// rain of steps that end behind it is other than it was; that behind the issue when absent
     #[arg(long)]
     since: Option<Timestamp>,
-    /// the store, as `hindcast --out` named it; log.store of the definition when absent
-    #[arg(long)]
-    store: Option<String>,
 }
 
-pub async fn run(arguments: Arguments) -> Result<()> {
-    let Arguments { definition, station, issue, rain_factor, rain, since, store } = arguments;
+pub async fn run(Arguments { again, rain_factor, rain, since }: Arguments) -> Result<()> {
     if rain_factor.is_none() && rain.is_none() {
         bail!("neither --rain-factor nor --rain; accepted is one of them, or both");
     }
     let series_mm = rain.map_or_else(|| Ok(BTreeMap::new()), |file| read(&file))?;
     let rain = Rain { since, factor: rain_factor.unwrap_or(1.0), series_mm };
-    let mut pipeline = definition.load()?;
-    pipeline.log.store = store.unwrap_or(pipeline.log.store);
-    let sandbox = nilometer_pipeline::sandbox(&pipeline, &station).await?;
-    print!("{}", said(&nilometer_forecast::what_if(sandbox, &station, issue, &rain).await?)?);
+    let pipeline = again.pipeline()?;
+    let sandbox = again.sandbox(&pipeline).await?;
+    let made = nilometer_forecast::what_if(sandbox, &again.station, again.issue, &rain).await?;
+    compare(&pipeline, &again.station, &made.issued).await?;
+    print!("{}", said(&made)?);
     Ok(())
 }
 

@@ -8,8 +8,8 @@ use axum::{
     Json,
     extract::{Path, Query, State},
 };
-use nilometer_forecast::Explanation;
-use nilometer_schemas::{Analyses, Events, Forecasts, QUANTILE_LEVELS, Timestamp, quantile_column};
+use nilometer_forecast::{Explanation, require_same};
+use nilometer_schemas::{Analyses, Events, Forecasts, Timestamp, quantile_column};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -149,19 +149,6 @@ pub(crate) fn issue(site: &Site, catchment: &str, asked: Option<&str>) -> Result
             .ok_or_else(|| Problem::not_found(format!("no forecast of {catchment} yet"))),
         Some(text) => instant("issue", text),
     }
-}
-
-/// Refuses what was not made again as it was issued: a split of something else would be no explanation.
-pub(crate) fn require_same(issued: &Forecasts, made: &Forecasts) -> Result<(), Problem> {
-    let columns = QUANTILE_LEVELS.map(quantile_column).into_iter().chain(["mean".to_owned(), "valid_time".to_owned()]);
-    let same = |name: String| issued.batch().column_by_name(&name) == made.batch().column_by_name(&name);
-    if columns.into_iter().all(same) {
-        return Ok(());
-    }
-    Err(Problem::conflict(format!(
-        "the forecast of {} cannot be made again as it was issued: the definition, or the build, has changed since; accepted is an issue made since then",
-        Timestamp(issued.issue_time().value(0))
-    )))
 }
 
 /// As an answer.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use axum::{Json, extract::State};
-use nilometer_forecast::{Rain, WhatIf};
+use nilometer_forecast::{Rain, WhatIf, require_same};
 use nilometer_schemas::Events;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    explain::{issue, require_same},
+    explain::issue,
     forecast::{self, Forecast, USUAL_LEVELS},
     rows::instant,
     when::When,
