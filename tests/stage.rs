@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, fs, path::Path};
 
-use crate::support::{archived, cance, data_beside, definition, means, nilometer, refused, succeed, window};
+use crate::support::{
+    archived, cance, data_beside, definition, means, nilometer, refused, service::Service, succeed, window,
+};
 use arrow::array::Array;
 use nilometer_needs::needs;
 use nilometer_schemas::{Analyses, Forecasts, Observations, STAGE_LEVELS};
@@ -122,6 +124,43 @@ fn a_rated_stage_is_worth_a_discharge_and_less_where_its_curve_is_unsure() {
         .collect();
     assert!(!said.is_empty());
     assert!(said.iter().all(|row| *row == ("discharge".to_owned(), Some("rating=7".to_owned()))), "{said:?}");
+}
+
+#[needs(cance)]
+#[test]
+fn a_rated_gauge_is_served_in_stage_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let levels = folder.path().join("levels.csv");
+    fs::write(&levels, format!("id,flood stage\n{GAUGE},1.5\n")).unwrap();
+    let mut set = window(&folder.path().join("store"), "2014-11-03T12:00:00Z", "2014-11-03T18:00:00Z");
+    set.push(rating(0.05));
+    set.push(format!(
+        "stations={{ path = \"{}\", station = \"id\", thresholds = [{{ id = \"flood\", column = \"flood stage\", unit = \"m\", kind = \"stage\" }}] }}",
+        levels.display()
+    ));
+    let mut service = Service::start(&set, &[], &folder.path().join("log"));
+    service.settled();
+    let stage_m = |discharge_m3_s: f64| H0_M + (discharge_m3_s / A).powf(1.0 / B);
+    let number = |value: &serde_json::Value| value.as_f64().unwrap_or_else(|| panic!("{value}"));
+    let of_gauge = service.get(&format!("/stations/{GAUGE}")).json()["properties"].clone();
+    let (read, flood) = (&of_gauge["observed"], &of_gauge["events"][0]);
+    assert!((number(&read["stage_m"]) - stage_m(number(&read["value"]))).abs() < 1e-9, "{read}");
+    assert_eq!(number(&flood["stage_m"]), 1.5);
+    assert!((stage_m(number(&flood["value"])) - 1.5).abs() < 1e-9, "{flood}");
+    let forecast = service.get(&format!("/stations/{GAUGE}/forecast")).json();
+    assert_eq!(forecast["stage"]["rating_version"], "7");
+    let of_level = |of: &serde_json::Value, level: &str| -> Vec<f64> {
+        of[level].as_array().unwrap().iter().map(number).collect()
+    };
+    for level in ["q05", "q25", "q50", "q75", "q95"] {
+        let flows = of_level(&forecast["quantiles"], level);
+        let stages = of_level(&forecast["stage"]["quantiles_m"], level);
+        assert_eq!(flows.len(), stages.len());
+        assert!(flows.iter().zip(&stages).all(|(flow, stage)| (stage_m(*flow) - stage).abs() < 1e-9), "{level}");
+    }
+    let unrated = service.get("/stations/V3524010").json();
+    assert_eq!(unrated["properties"]["observed"]["stage_m"], serde_json::Value::Null);
+    assert!(service.get("/stations/V3524010/forecast").json().get("stage").is_none());
 }
 
 #[needs(cance)]

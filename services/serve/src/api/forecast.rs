@@ -10,7 +10,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use nilometer_engine::Partition;
-use nilometer_schemas::{Contract, Events, Forecasts, QUANTILE_LEVELS, TAIL_LEVELS, Timestamp, quantile_column};
+use nilometer_schemas::{
+    Contract, Events, Forecasts, QUANTILE_LEVELS, STAGE_LEVELS, TAIL_LEVELS, Timestamp, quantile_column,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -60,6 +62,9 @@ pub(crate) struct Forecast {
     mean: Vec<f64>,
     /// by level: q05, q50, …
     pub(crate) quantiles: BTreeMap<String, Vec<Option<f64>>>,
+    /// the same in stage, where the gauge has a rating
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<Stage>,
     /// by threshold, that the river is at or beyond it at each valid time
     exceedance: BTreeMap<String, Vec<f64>>,
     /// trajectories, where `members=1` asks for them and they are carried
@@ -72,6 +77,17 @@ impl Forecast {
     pub(crate) fn of_scenario(self, scenario: &str) -> Self {
         Self { scenario: scenario.to_owned(), ..self }
     }
+}
+
+/// Quantiles as stages, by the rating that holds at each valid time.
+#[derive(Debug, Serialize, ToSchema)]
+struct Stage {
+    /// m above the gauge's datum, by level: q05, q25, q50, q75, q95
+    quantiles_m: BTreeMap<String, Vec<Option<f64>>>,
+    /// the agency's name of the rating
+    rating_version: Option<String>,
+    /// whether one of them lies outside the stages at which discharge was measured
+    extrapolated: Vec<Option<bool>>,
 }
 
 /// What a forecast had read up to, exclusive.
@@ -324,6 +340,14 @@ pub(crate) fn document(
         let values = column.map_or_else(Vec::new, |column: &arrow::array::Float64Array| column.iter().collect());
         (name, values)
     };
+    let stage = || Stage {
+        quantiles_m: STAGE_LEVELS
+            .map(|level| (quantile_column(level), forecasts.stage(level).iter().collect()))
+            .into_iter()
+            .collect(),
+        rating_version: forecasts.rating_version().iter().next().flatten().map(str::to_owned),
+        extrapolated: forecasts.rating_extrapolated().iter().collect(),
+    };
     let trajectories = || {
         let members = forecasts.member_values();
         let of_row = |row: usize| {
@@ -354,6 +378,7 @@ pub(crate) fn document(
         valid_time: forecasts.valid_time().values().iter().map(|time| When(Timestamp(*time))).collect(),
         mean: forecasts.mean().values().to_vec(),
         quantiles: levels.iter().map(quantile).collect(),
+        stage: (forecasts.rating_version().null_count() < forecasts.len()).then(stage),
         exceedance: events.map_or_else(BTreeMap::new, exceedance),
         trajectories: if with_members { trajectories() } else { None },
     }

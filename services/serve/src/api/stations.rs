@@ -105,6 +105,8 @@ pub(crate) struct Standing {
 pub(crate) struct Observed {
     valid_time: When,
     value: f64,
+    /// the same in stage, where the gauge has a rating; m above its datum
+    stage_m: Option<f64>,
     /// seconds before the newest tick
     age_s: Option<i64>,
     rise_per_h: Option<f64>,
@@ -145,6 +147,8 @@ pub(crate) struct Crossing {
     name: String,
     /// as a flow, m³ s⁻¹
     value: f64,
+    /// as it is set, where it is set as a stage; m above the gauge's datum
+    stage_m: Option<f64>,
     /// whether it is reached from above, as a low flow is
     below: bool,
     /// that it is reached within the horizon
@@ -310,6 +314,7 @@ fn standing(site: &Site, catchment: &Catchment) -> Standing {
         observed: reading.map(|reading| Observed {
             valid_time: When(reading.valid_time),
             value: reading.value,
+            stage_m: stage_m(site, station, reading.valid_time, reading.value),
             age_s: time.map(|time| time.seconds_since(reading.valid_time)),
             rise_per_h: reading.rise_per_h(),
         }),
@@ -324,6 +329,11 @@ fn standing(site: &Site, catchment: &Catchment) -> Standing {
         alert: urgent.as_ref().map(|alert| alert.alert.clone()),
         text: urgent.map(|alert| alert.text),
     }
+}
+
+/// A flow as the stage that the rating of its station gives it at a time.
+fn stage_m(site: &Site, station: &str, time: Timestamp, discharge_m3_s: f64) -> Option<f64> {
+    Some(site.pipeline().ratings.get(station)?.at(time)?.stage_m(discharge_m3_s))
 }
 
 /// What is higher comes first, of a low flow what is lower.
@@ -380,6 +390,7 @@ fn crossings(events: &Events, before: Option<&Events>) -> Vec<Crossing> {
         threshold: events.threshold().value(row).to_owned(),
         name: events.threshold_name().value(row).to_owned(),
         value: events.level_m3_s().value(row),
+        stage_m: (events.variable().value(row) == Variable::Stage.name()).then(|| events.level().value(row)),
         below: events.below().value(row),
         probability: events.probability().value(row),
         probability_before: of_before(events.threshold().value(row)),

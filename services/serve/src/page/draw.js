@@ -105,7 +105,8 @@ export function step(highest, about) {
  */
 export function hydrograph({ station, now, readings, rain, forecast, earlier, odds, other }, width) {
   const narrow = width < 640;
-  const left = narrow ? 34 : 44, right = width - (narrow ? 8 : 20);
+  const rated = ratingOf(forecast);
+  const left = narrow ? 34 : 44, right = width - (narrow ? 8 : 20) - (rated.length ? 40 : 0);
   const rainTop = 24, rainBottom = narrow ? 60 : 72, flowTop = rainBottom + (narrow ? 28 : 36), flowBottom = flowTop + (narrow ? 232 : 292);
   const oddsTop = flowBottom + 56, oddsBottom = oddsTop + (narrow ? 48 : 72), height = oddsBottom + 12;
   const horizon = forecast ? Math.max(1, (ms(forecast.valid_time.at(-1)) - ms(now)) / HOUR) : 24;
@@ -145,6 +146,7 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
   for (const event of shown) {
     svg.append(s("path", { class: "threshold", d: `M${left} ${y(event.value).toFixed(1)}H${right}` }), text(left - 8, y(event.value) + 4, words.level(event.value), "strong", "end"));
   }
+  svg.append(...stages(rated, y, right, flowTop, flowBottom, text));
   svg.append(...silence(station, clock, flowTop, flowBottom));
   for (const past of earlier) {
     const points = past.quantiles.q50.map((value, at) => [clock.x(past.valid_time[at]), y(value)]).filter(([x]) => x >= left && x <= right);
@@ -160,10 +162,10 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
   for (const event of shown) {
     const odd = event.probability >= 0.3 ? "warning" : "third";
     const when = event.crossing && event.probability >= 0.05 && !narrow ? `, ${words.windowOf(event.crossing.q10, event.crossing.q90, now, station)}` : "";
-    svg.append(s("text", { x: left + 4, y: (y(event.value) - 6).toFixed(1), class: "halo" }, s("tspan", { class: "strong" }, event.name.toLowerCase()), s("tspan", { dx: 8, class: odd }, `${words.percent(event.probability)}${when}`)));
+    svg.append(s("text", { x: left + 4, y: (y(event.value) - 6).toFixed(1), class: "halo" }, s("tspan", { class: "strong" }, event.name.toLowerCase() + (event.stage_m === null || event.stage_m === undefined ? "" : ` ${words.stage(event.stage_m)}`)), s("tspan", { dx: 8, class: odd }, `${words.percent(event.probability)}${when}`)));
   }
   const above = events.filter((event) => !shown.includes(event));
-  if (above.length) svg.append(text(right, flowTop + 24, `above this: ${above.map((event) => `${words.level(event.value)} ${event.name.toLowerCase()}, ${words.percent(event.probability)}`).join("; ")}`, "third", "end"));
+  if (above.length) svg.append(text(right, flowTop + 24, `above this: ${above.map((event) => `${words.threshold(event)} ${event.name.toLowerCase()}, ${words.percent(event.probability)}`).join("; ")}`, "third", "end"));
   for (const tick of marks) svg.append(text(clock.x(tick.time), flowBottom + 20, tick.label, tick.midnight ? "strong" : "third", "middle"));
 
   svg.append(...oddsStrip(events, odds, forecast, clock, oddsTop, oddsBottom, text, left, right, narrow));
@@ -174,6 +176,30 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
     svg.append(s("circle", { class: station.data === "ok" ? "end" : "end open", cx: at[0].toFixed(1), cy: at[1].toFixed(1), r: 4 }), text(at[0] - 8, shown.some((event) => Math.abs(y(event.value) - at[1]) < 22) ? at[1] + 18 : at[1] - 6, words.flow(station.observed.value), "big halo", "end"));
   }
   return svg;
+}
+
+/** Pairs of flow and stage that a forecast was issued with, ascending: where it has a rating. */
+function ratingOf(forecast) {
+  if (!forecast?.stage) return [];
+  const { quantiles_m } = forecast.stage;
+  const pairs = Object.keys(quantiles_m).filter((level) => forecast.quantiles[level]).flatMap((level) => quantiles_m[level].map((stage_m, at) => [forecast.quantiles[level][at], stage_m]));
+  return pairs.filter(([flow, stage_m]) => flow !== null && stage_m !== null).sort((a, b) => a[1] - b[1]);
+}
+
+/** A scale of stages on the right, as far as the forecast reaches. */
+function stages(rated, y, right, top, bottom, text) {
+  if (rated.length < 2) return [];
+  const metre = words.settings.unit === "m3/s" ? 1 : 0.3048, [lowest, highest] = [rated[0][1] / metre, rated.at(-1)[1] / metre];
+  const grade = step(Math.max(highest - lowest, 0.1), 10), drawn = [text(right + 8, top - 8, metre === 1 ? "m" : "ft")];
+  let last = bottom + 20;
+  for (let at = Math.ceil(lowest / grade) * grade; at <= highest + 1e-9; at += grade) {
+    const above = rated.findIndex(([, stage_m]) => stage_m / metre >= at - 1e-9), [b, a] = [rated[above], rated[Math.max(0, above - 1)]];
+    const share = b[1] > a[1] ? (at * metre - a[1]) / (b[1] - a[1]) : 1, on = y(a[0] + share * (b[0] - a[0]));
+    if (last - on < 14 || on < top) continue;
+    last = on;
+    drawn.push(s("path", { class: "axis", d: `M${right} ${on.toFixed(1)}h5` }), text(right + 8, on + 4, Number(at.toFixed(2)).toString()));
+  }
+  return drawn;
 }
 
 /** The forecast under other rain: its median and its 50 % band as lines, beside what was issued. */
@@ -231,7 +257,7 @@ function oddsStrip(events, odds, forecast, clock, top, bottom, text, left, right
       drawn.push(s("path", { class: `odds${ahead}${kind}`, d: line(lines[at]) }));
       if (!ahead) drawn.push(...lines[at].map(([x, dot]) => s("circle", { class: `dot${kind}`, cx: x.toFixed(1), cy: dot.toFixed(1), r: 2 })));
       const place = narrow && !ahead ? null : apart(lines, at);
-      if (place) drawn.push(text(place[0], Math.max(top + 10, Math.min(bottom - 4, place[1] + (place[2] ? -6 : 14))), words.level(event.value), kind ? "warning halo" : "strong halo", "middle"));
+      if (place) drawn.push(text(place[0], Math.max(top + 10, Math.min(bottom - 4, place[1] + (place[2] ? -6 : 14))), words.threshold(event), kind ? "warning halo" : "strong halo", "middle"));
     });
   }
   return drawn;

@@ -64,7 +64,7 @@ function asIssued(here, forecast, events, readings) {
   const times = [...new Set(events.map((row) => row.issue_time))].sort();
   const before = of(times[times.indexOf(forecast.issue_time) - 1]);
   here.events = of(forecast.issue_time).map((row) => ({
-    threshold: row.threshold, name: row.threshold_name, value: row.level_m3_s, below: row.below, probability: row.probability,
+    threshold: row.threshold, name: row.threshold_name, value: row.level_m3_s, stage_m: row.variable === "stage" ? row.level : null, below: row.below, probability: row.probability,
     probability_before: before.find((earlier) => earlier.threshold === row.threshold)?.probability ?? null,
     crossing: row.crossing_q10 ? { q10: row.crossing_q10, q50: row.crossing_q50, q90: row.crossing_q90 } : null,
   }));
@@ -72,7 +72,7 @@ function asIssued(here, forecast, events, readings) {
   here.forecast = { issue_time: forecast.issue_time, peak: first ? { q05: first.peak_q05, q50: first.peak_q50, q95: first.peak_q95, time_q10: first.peak_time_q10, time_q50: first.peak_time_q50, time_q90: first.peak_time_q90 } : null };
   const known = readings.filter(([time, value]) => value !== null && time <= forecast.issue_time).slice(-2);
   const [last, previous] = [known.at(-1), known.length > 1 ? known[0] : null];
-  here.observed = last ? { valid_time: last[0], value: last[1], age_s: (Date.parse(forecast.issue_time) - Date.parse(last[0])) / 1000, rise_per_h: previous ? ((last[1] - previous[1]) * HOUR) / (Date.parse(last[0]) - Date.parse(previous[0])) : null } : null;
+  here.observed = last ? { valid_time: last[0], value: last[1], stage_m: null, age_s: (Date.parse(forecast.issue_time) - Date.parse(last[0])) / 1000, rise_per_h: previous ? ((last[1] - previous[1]) * HOUR) / (Date.parse(last[0]) - Date.parse(previous[0])) : null } : null;
   here.assimilated = null;
   here.alert = null;
   here.data = "ok";
@@ -103,7 +103,7 @@ async function earlierOf(path, forecast, events) {
 
 function headline(here, event, forecast, now) {
   const observed = here.observed;
-  if (event && observed && !event.below && observed.value >= event.value) return h("h1", {}, h("b", { class: here.state }, `Above ${words.level(event.value)} ${words.unit()}`), ` (${event.name.toLowerCase()}).`);
+  if (event && observed && !event.below && observed.value >= event.value) return h("h1", {}, h("b", { class: here.state }, `Above ${words.named(event)}`), ` (${event.name.toLowerCase()}).`);
   if (event && (event.probability >= 0.05 || !forecast)) {
     const [what, when] = words.sentence(event, now, here);
     return h("h1", {}, h("b", { class: here.state === "normal" ? "" : here.state }, what), when);
@@ -119,16 +119,19 @@ function standing(here, event, forecast, now) {
     said.push(observed ? `No reading since ${words.past(observed.valid_time, now, here)}. The forecast goes on from rain alone${cost(forecast)}. Silence never clears a warning.` : "The gauge has not read for longer than the service remembers.");
   } else if (observed) {
     const rise = observed.rise_per_h;
-    said.push(`Now ${words.flow(observed.value)} ${words.unit()}${rise === null || Math.abs(rise) < 0.05 ? "" : `, ${rise > 0 ? "rising" : "falling"} ${words.rate(Math.abs(rise)).slice(1)} an hour`}.`);
+    said.push(`Now ${words.flow(observed.value)} ${words.unit()}${of(observed.stage_m)}${rise === null || Math.abs(rise) < 0.05 ? "" : `, ${rise > 0 ? "rising" : "falling"} ${words.rate(Math.abs(rise)).slice(1)} an hour`}.`);
   }
   for (const other of here.events) {
     if (other === event || other.probability < 0.3 || !other.crossing || (observed && observed.value >= other.value)) continue;
-    said.push(`${words.level(other.value)} is ${other.probability > 0.95 ? "all but certain" : words.percent(other.probability)}, ${words.windowOf(other.crossing.q10, other.crossing.q90, now, here)}.`);
+    said.push(`${words.threshold(other)} is ${other.probability > 0.95 ? "all but certain" : words.percent(other.probability)}, ${words.windowOf(other.crossing.q10, other.crossing.q90, now, here)}.`);
   }
   const peak = here.forecast?.peak;
   if (peak) said.push(`Peak ${words.flow(peak.q50)} (${words.flow(peak.q05)} to ${words.flow(peak.q95)}) at ${words.windowOf(peak.time_q10, peak.time_q90, now, here)}.`);
   return said.join(" ");
 }
+
+/** A stage beside its flow. */
+const of = (stage_m) => (stage_m === null || stage_m === undefined ? "" : ` (${words.stage(stage_m)})`);
 
 /** How wide the band is beside the median where it is widest. */
 function cost(forecast) {
@@ -143,7 +146,7 @@ function side(here, event, forecast, scores, analyses, now, page) {
   const [change, reason] = why(here, event, now);
   if (event && change && !page.why) {
     const from = event.probability_before;
-    parts.push(h("h2", {}, "Since the issue before"), h("p", { class: "large" }, h("strong", {}, from === null ? words.percent(event.probability) : `${words.percent(from)} → ${words.percent(event.probability)}`), ` of ${words.level(event.value)}`), h("p", {}, [change, reason].filter(Boolean).join(": ")));
+    parts.push(h("h2", {}, "Since the issue before"), h("p", { class: "large" }, h("strong", {}, from === null ? words.percent(event.probability) : `${words.percent(from)} → ${words.percent(event.probability)}`), ` of ${words.threshold(event)}`), h("p", {}, [change, reason].filter(Boolean).join(": ")));
   }
   const read = analyses.filter((row) => row.variable === "discharge").slice(-3).reverse();
   if (read.length) {
@@ -192,10 +195,11 @@ function copies(here, forecast, page) {
 
 function tableOf(forecast, here, page) {
   if (!forecast) return null;
-  const levels = ["q05", "q25", "q50", "q75", "q95"], thresholds = Object.keys(forecast.exceedance);
+  const levels = ["q05", "q25", "q50", "q75", "q95"], thresholds = Object.keys(forecast.exceedance), { stage } = forecast;
+  const stages = stage ? ["q05", "q50", "q95"] : [];
   const table = h("table", { class: "pairs" },
     h("caption", { class: "hidden" }, `Forecast of ${here.name}, ${words.unit()}`),
-    h("thead", {}, h("tr", {}, [`Time, ${words.zoneName(forecast.issue_time, here)}`, "5 %", "25 %", "median", "75 %", "95 %", ...thresholds.map((name) => `chance, ${name}`)].map((name) => h("th", { scope: "col" }, name)))),
-    h("tbody", {}, forecast.valid_time.map((time, at) => h("tr", {}, h("td", {}, words.moment(time, forecast.issue_time, here)), levels.map((level) => h("td", {}, words.flow(forecast.quantiles[level][at]))), thresholds.map((name) => h("td", {}, words.percent(forecast.exceedance[name][at], 0.03)))))));
-  return h("details", { id: "table", open: page.table, ontoggle: (event) => page.keepTable(event.target.open) }, h("summary", {}, "Table ", h("kbd", {}, "t")), h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the forecast" }, table));
+    h("thead", {}, h("tr", {}, [`Time, ${words.zoneName(forecast.issue_time, here)}`, "5 %", "25 %", "median", "75 %", "95 %", ...thresholds.map((name) => `chance, ${name}`), ...stages.map((level) => `stage, ${level === "q50" ? "median" : `${Number(level.slice(1))} %`}`)].map((name) => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, forecast.valid_time.map((time, at) => h("tr", {}, h("td", {}, words.moment(time, forecast.issue_time, here)), levels.map((level) => h("td", {}, words.flow(forecast.quantiles[level][at]))), thresholds.map((name) => h("td", {}, words.percent(forecast.exceedance[name][at], 0.03))), stages.map((level) => h("td", {}, `${words.stage(stage.quantiles_m[level][at])}${stage.extrapolated[at] ? "*" : ""}`))))));
+  return h("details", { id: "table", open: page.table, ontoggle: (event) => page.keepTable(event.target.open) }, h("summary", {}, "Table ", h("kbd", {}, "t")), h("div", { class: "table", tabindex: "0", role: "region", "aria-label": "Table of the forecast" }, table, stage ? h("p", { class: "second" }, `Stage by rating ${stage.rating_version}, above the gauge's datum${stage.extrapolated.some(Boolean) ? "; * beyond what was measured" : ""}.`) : null));
 }

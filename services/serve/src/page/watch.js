@@ -139,7 +139,7 @@ function rowOf(station, clock, time, kind, quiet, isFirstQuiet) {
   const observed = station.observed;
   const reached = event && observed && !event.below && observed.value >= event.value;
   const value = observed ? [h("b", {}, words.flow(observed.value)), kind === "quiet" ? "" : small(station.data === "ok" ? `${words.rate(observed.rise_per_h)} an hour` : `at ${words.past(observed.valid_time, time, station)}`)] : [h("b", {}, "–"), kind === "quiet" ? "" : small("no reading")];
-  const chance = event ? [h("b", { class: station.state === "normal" ? "" : station.state }, reached ? "above" : words.percent(event.probability)), kind === "quiet" ? "" : small(`of ${words.level(event.value)} ${event.name.toLowerCase().replace(/ flood$/, "")}`)] : [kind === "quiet" ? "" : small("no threshold")];
+  const chance = event ? [h("b", { class: station.state === "normal" ? "" : station.state }, reached ? "above" : words.percent(event.probability)), kind === "quiet" ? "" : small(`of ${words.threshold(event)} ${event.name.toLowerCase().replace(/ flood$/, "")}`)] : [kind === "quiet" ? "" : small("no threshold")];
   const timed = event?.crossing && event.probability >= 0.15 && !reached;
   const when = timed && kind !== "quiet" ? [h("b", {}, words.windowOf(event.crossing.q10, event.crossing.q90, time, station)), small(words.ahead(event.crossing.q10, event.crossing.q90, time))] : [];
   const [change, reason] = why(station, event, time);

@@ -44,6 +44,21 @@ export function level(m3_s) {
   return Number(value.toPrecision(settings.unit === "m3/s" ? 6 : 3)).toString();
 }
 
+/** A stage, as a staff shows it: in ft where flows are in ft³/s. */
+export function stage(m) {
+  if (m === null || m === undefined) return NOTHING;
+  const metric = settings.unit === "m3/s";
+  return `${(metric ? m : m / 0.3048).toFixed(2).replace("-", MINUS)}${NO_BREAK}${metric ? "m" : "ft"}`;
+}
+
+const isStage = (threshold) => threshold.stage_m !== null && threshold.stage_m !== undefined;
+
+/** A threshold as it is set, a stage or a flow; beside flows whose unit is said. */
+export const threshold = (of) => (isStage(of) ? stage(of.stage_m) : level(of.value));
+
+/** The same with its unit. */
+export const named = (of) => (isStage(of) ? stage(of.stage_m) : `${level(of.value)}${NO_BREAK}${unit()}`);
+
 export const unit = () => (settings.unit === "m3/s" ? "m³/s" : "ft³/s");
 
 /** Whole percents; never a certainty that was not issued. */
@@ -145,7 +160,7 @@ export function leading(events) {
 
 /** What an event says: odds, level, and when. */
 export function sentence(event, now, station) {
-  const what = `${percent(event.probability)} chance of ${event.below ? "falling to " : ""}${level(event.value)}${NO_BREAK}${unit()}`;
+  const what = `${percent(event.probability)} chance of ${event.below ? "falling to " : ""}${named(event)}`;
   const when = event.crossing && event.probability >= 0.05 ? `, most likely ${windowOf(event.crossing.q10, event.crossing.q90, now, station)}` : "";
   return [what, `${when}.`];
 }
