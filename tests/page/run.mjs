@@ -28,7 +28,8 @@ async function test(name, body, options = {}) {
     console.log(`ok      ${name}`);
   } catch (error) {
     failed += 1;
-    console.log(`FAILED  ${name}\n${error.stack}`);
+    const seen = await page.textContent("main").catch(() => "nothing");
+    console.log(`FAILED  ${name}\n${error.stack}\nErrors of the page: ${wrong.join("; ") || "none"}. It shows: ${seen.slice(0, 2_000)}`);
     await page.screenshot({ path: `${folder}/failed-${failed}.png`, fullPage: true }).catch(() => {});
   }
   await context.close();
@@ -111,12 +112,14 @@ await test("a stream that breaks is taken up behind what was heard", async (page
 });
 
 await test("other rain is tried, and what each issue said of one hour is read", async (page) => {
-  await page.goto(`${service}#/station/V3524010`);
-  await chart(page);
+  await page.goto(service);
+  await shown(page);
+  await page.keyboard.press("j");
   await page.keyboard.press("w");
   await page.waitForSelector("#field-factor");
   await page.keyboard.press("Enter");
   await page.waitForSelector("svg.hydrograph .other");
+  assert.match(page.url(), /#\/station\/V3524010/);
   assert.match(await page.textContent(".what-if"), /What if: rain ahead × 1.5.*Highest median .* → .*major flood .* → .*Not published/);
   await page.screenshot({ path: `${folder}/what-if.png`, fullPage: true });
   await page.click(".what-if button");

@@ -22,7 +22,9 @@ export function foresight(here, forecast, page) {
 
 async function of(here, time, body, move) {
   const id = encodeURIComponent(here.id);
-  const [{ rows }, read] = await Promise.all([ask(`/stations/${id}/foresight?valid_time=${time}`), ask(`/readings?stations=${id}&from=${time}&to=${time}`)]).catch(() => [{ rows: [] }, []]);
+  const answers = await Promise.all([ask(`/stations/${id}/foresight?valid_time=${time}`), ask(`/readings?stations=${id}&from=${time}&to=${time}`)]).catch((error) => error);
+  if (answers instanceof Error) return fill(body, h("p", { class: "second" }, answers.message));
+  const [{ rows }, read] = answers;
   const reading = read[0]?.value?.at(-1) ?? null;
   const said = h("p", {}, h("button", { class: "plain", type: "button", onclick: () => move(-1) }, "hour earlier"), " ", h("strong", {}, words.moment(time, here.observed?.valid_time || time, here)), " ", h("button", { class: "plain", type: "button", onclick: () => move(1) }, "hour later"),
     h("span", { class: "second" }, reading === null ? " · not read yet" : ` · read ${words.flow(reading)} ${words.unit()}`));

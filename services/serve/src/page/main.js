@@ -130,7 +130,7 @@ const KEYS = [
   ["j", "row below"], ["k", "row above"], ["Enter", "station"], ["Escape", "watch list"], ["[", "earlier issue"], ["]", "later issue"], ["a", "acknowledge"], ["n", "note"],
   ["e", "explain"], ["w", "what if"], ["f", "earlier medians"], ["t", "table"], ["v", "foresight"], ["m", "map"], ["h", "handover"], ["z", "time zone"], ["u", "unit"], ["d", "dark"], ["/", "search"], ["?", "all keys"],
 ];
-const OF_PAGE = { station: ["Escape", "[", "]", "a", "n", "e", "w", "f", "t", "v", "z", "u", "d", "?"], "": ["j", "k", "Enter", "a", "n", "e", "m", "h", "/", "?"] };
+const OF_PAGE = { station: ["Escape", "[", "]", "a", "n", "e", "w", "f", "t", "v", "z", "u", "d", "?"], "": ["j", "k", "Enter", "a", "n", "e", "w", "m", "h", "/", "?"] };
 
 function keysOf(name) {
   const shown = OF_PAGE[name] || ["Escape", "m", "h", "z", "d", "?"];
@@ -141,7 +141,7 @@ const DO = {
   j: () => step(1), k: () => step(-1), Enter: () => open(), Escape: () => { location.hash = "#/"; },
   "[": () => move(-1), "]": () => move(1), a: () => act("acknowledge"), n: () => act("note"), f: () => page.toggleEarlier(), e: () => explain(), w: () => whatIf(),
   t: () => { const table = document.getElementById("table"); if (table) { table.open = !table.open; page.table = table.open; } },
-  v: () => { page.foresight = !page.foresight; refresh(); },
+  v: () => { const node = document.getElementById("foresight"); if (node) node.open = !node.open; },
   m: () => { location.hash = "#/map"; }, h: () => { location.hash = "#/handover"; },
   z: () => { words.toggle("zone", ["local", "utc"]); refresh(); }, u: () => { words.toggle("unit", ["m3/s", "ft3/s"]); refresh(); },
   d: () => theme(true), "/": () => search(), "?": () => help(),
@@ -174,11 +174,17 @@ function explain() {
   open();
 }
 
-/** The forecast that is shown, under other rain. */
-function whatIf() {
-  const { station: at, forecast } = page;
-  if (place()[0] !== "station" || !forecast) return;
-  form(`What if: ${at.name}`, FIELDS, "Try", async (given) => page.tryRain(await tried(at.id, forecast, given)));
+/** The forecast that is shown, or the newest of the row that is chosen, under other rain. */
+async function whatIf() {
+  const at = chosen();
+  if (!at) return;
+  const shown = place()[0] === "station";
+  const forecast = shown ? page.forecast : await ask(`/stations/${encodeURIComponent(at.id)}/forecast`).catch((error) => announce(error.message));
+  if (!forecast || dialog.open) return;
+  form(`What if: ${at.name}`, FIELDS, "Try", async (given) => {
+    page.tryRain(await tried(at.id, forecast, given));
+    if (!shown) open();
+  });
 }
 
 function theme(turn) {

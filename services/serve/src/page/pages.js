@@ -4,6 +4,8 @@ import { WORD, fill, h, mark, s } from "./elements.js";
 import { ask } from "./service.js";
 import * as words from "./words.js";
 
+/** What is not there is nothing; every other refusal is said. */
+const unless = (status) => (error) => (error.status === status ? null : Promise.reject(error));
 const link = (station) => h("a", { href: `#/station/${encodeURIComponent(station.id)}` }, station.name);
 const pairs = (names, rows) => h("div", { class: "table" }, h("table", { class: "pairs" }, h("thead", {}, h("tr", {}, names.map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell)))))));
 
@@ -16,7 +18,7 @@ async function stationsOf(page) {
 
 /** Where the stations are. Without tiles: their catchments and rivers where the definition has flow directions, else which lies below which. */
 export async function map(main, page) {
-  const [{ stations }, traced] = await Promise.all([stationsOf(page), ask("/map").catch(() => null)]);
+  const [{ stations }, traced] = await Promise.all([stationsOf(page), ask("/map").catch(unless(404))]);
   const gauges = new Map((traced?.catchments || []).map((of) => [of.station, of.gauge]));
   // Of a definition with flow directions all is in metres, else in degrees, which shrink towards the poles.
   const whereOf = (station) => (traced ? gauges.get(station.id) : station.place);
@@ -42,7 +44,7 @@ function mapOf(placed, whereOf, traced) {
   const svg = s("svg", { class: "map", viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": "Map of the stations" });
   if (traced) {
     const stateOf = (id) => placed.find((station) => station.id === id)?.state;
-    const largest = Math.max(...traced.rivers.map((reach) => reach.area_km2), 1);
+    const largest = traced.rivers.reduce((most, reach) => Math.max(most, reach.area_km2), 1);
     // The largest first, so that those within it lie on it.
     const catchments = [...traced.catchments].sort((a, b) => b.outlines[0].length - a.outlines[0].length);
     for (const of of catchments) svg.append(s("path", { class: `catchment ${stateOf(of.station)}`, d: of.outlines.map(path).join("") }));
@@ -75,7 +77,7 @@ export async function drought(main, page) {
   if (!known.length) return fill(main, h("h1", {}, "Droughts are not judged here."), h("p", { class: "sub" }, "A section [drought] of the definition asks for it."));
   const dry = known.filter((station) => station.drought.class !== "none");
   const title = dry.length ? h("h1", {}, h("b", {}, `${dry.length} of ${known.length} stations`), ` are in a drought; the driest is ${dry[0].name}, in ${dry[0].drought.class}.`) : h("h1", {}, h("b", {}, "No station is in a drought."));
-  const first = await Promise.all(known.slice(0, SHOWN).map((station) => ask(`/stations/${encodeURIComponent(station.id)}/drought-outlook?limit=400`).then(({ rows }) => weeksOf(station, rows), () => null)));
+  const first = await Promise.all(known.slice(0, SHOWN).map((station) => ask(`/stations/${encodeURIComponent(station.id)}/drought-outlook?limit=400`).then(({ rows }) => weeksOf(station, rows))));
   const rows = known.slice(0, 500).map((station) => [h("span", {}, h("span", { class: `class-mark ${station.drought.class}` }), link(station)), station.drought.class, station.drought.percentile === null ? "–" : Math.round(station.drought.percentile), words.day(station.drought.valid_time, station)]);
   fill(main, title, h("p", { class: "sub" }, "Streamflow beside its own season in the years before; classes behind their persistence."), pairs(["Station", "Class", "Percentile", "Day"], rows), first.some(Boolean) ? h("h2", {}, "The weeks ahead, of the driest") : null, h("div", { class: "weeks" }, first.filter(Boolean)));
 }
@@ -128,7 +130,7 @@ const SCORED = 20;
 async function contest(in_force, challengers) {
   const { time, features } = await ask("/stations");
   const from = new Date(Date.parse(time) - 48 * 3_600_000).toISOString().replace(".000Z", "Z");
-  const all = await Promise.all(features.slice(0, SCORED).map((feature) => ask(`/stations/${encodeURIComponent(feature.id)}/scores?from=${from}&to=${time}`).then(({ rows }) => rows, () => [])));
+  const all = await Promise.all(features.slice(0, SCORED).map((feature) => ask(`/stations/${encodeURIComponent(feature.id)}/scores?from=${from}&to=${time}`).then(({ rows }) => rows)));
   const [mine, theirs] = [in_force[0]?.weights_sha256, challengers[0].weights_sha256], both = new Map();
   for (const row of all.flat()) {
     if (row.weights_sha256 !== mine && row.weights_sha256 !== theirs) continue;
