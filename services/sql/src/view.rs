@@ -5,8 +5,8 @@
 //! - what a file of compaction has is read from that file, and not from memory;
 //! - what is an object of its own is read from memory where memory has it, and from the object elsewhere.
 //!
-//! Memory is taken first. A message that leaves it later, or is published or compacted meanwhile, is found by its name all the same; one that is
-//! newer than the view may be seen where the archive has it.
+//! Memory is taken first. A message that leaves it later, or is published or compacted meanwhile, is found by its name all the same; one that was
+//! written behind the newest in memory is not of this view, though the archive may have it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -77,6 +77,13 @@ impl View {
             .await?;
         let mut scanned = Scanned::default();
         let mut in_memory: HashSet<String> = HashSet::new();
+        // Messages of a partition come in the order of their times, the newest last.
+        let newest: HashMap<u32, Timestamp> =
+            self.memory.messages(table.contract).map(|message| (message.partition.number, message.time)).collect();
+        let is_of_view = |object: &ContentObject| {
+            let newest = partition_of(&object.key).and_then(|number| newest.get(&number));
+            newest.is_none_or(|newest| time_of(&object.key).is_none_or(|time| time <= *newest))
+        };
         for message in held {
             let key = object_key(&Path::from(""), message.partition, message.time, message.position, message.rows);
             let Some(name) = message_name(table.contract, &key) else { continue };
@@ -88,7 +95,7 @@ impl View {
         }
         for object in contents.iter().flat_map(|content| &content.objects) {
             let held = message_name(table.contract, &object.key).is_some_and(|name| in_memory.contains(name));
-            if object.ranges.is_some() || !held {
+            if object.ranges.is_some() || (!held && is_of_view(object)) {
                 scanned.objects.push(object.clone());
             }
         }
@@ -130,6 +137,11 @@ impl View {
 
 fn failed(error: ArchiveError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
+}
+
+/// The partition of the message of an object.
+fn partition_of(key: &Path) -> Option<u32> {
+    key.filename()?.split(['-', '.']).nth(1)?.parse().ok()
 }
 
 /// The time of the message of an object.
