@@ -38,7 +38,7 @@ function tableOf(split, here, event) {
   const still = split.changes.filter((change) => !moved.includes(change)).map((change) => PARTS[change.part].replace(" by", ""));
   return [
     h("table", { class: "pairs split" },
-      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "hidden" }, "part")), odds ? h("th", { scope: "col" }, `chance of ${words.level(odds.level_m3_s)}`) : null, h("th", { scope: "col" }, `median at ${words.clock(split.valid_time[top], here)}`))),
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, h("span", { class: "hidden" }, "part")), odds ? h("th", { scope: "col" }, `chance of ${words.threshold(event)}`) : null, h("th", { scope: "col" }, `median at ${words.clock(split.valid_time[top], here)}`))),
       h("tbody", {}, row(words.clock(split.against, here), words.percent(odds?.before), words.flow(split.before.quantiles.q50[top])),
         moved.map((change) => row(name(change.part), odds ? point(odds.changes[change.part]) : null, words.rate(change.quantiles.q50[top]))),
         row(words.clock(split.issue_time, here), words.percent(odds?.after), words.flow(split.after.quantiles.q50[top]), "sum"))),

@@ -144,7 +144,7 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
   svg.append(text(left, flowTop - 8, words.unit()));
   if (forecast) svg.append(...fan(forecast, clock, y, false));
   for (const event of shown) {
-    svg.append(s("path", { class: "threshold", d: `M${left} ${y(event.value).toFixed(1)}H${right}` }), text(left - 8, y(event.value) + 4, words.level(event.value), "strong", "end"));
+    svg.append(s("path", { class: "threshold", d: `M${left} ${y(event.value).toFixed(1)}H${right}` }), text(left - 8, y(event.value) + 4, words.isStage(event) ? words.flow(event.value) : words.level(event.value), "strong", "end"));
   }
   svg.append(...stages(rated, y, right, flowTop, flowBottom, text));
   svg.append(...silence(station, clock, flowTop, flowBottom));
@@ -162,7 +162,7 @@ export function hydrograph({ station, now, readings, rain, forecast, earlier, od
   for (const event of shown) {
     const odd = event.probability >= 0.3 ? "warning" : "third";
     const when = event.crossing && event.probability >= 0.05 && !narrow ? `, ${words.windowOf(event.crossing.q10, event.crossing.q90, now, station)}` : "";
-    svg.append(s("text", { x: left + 4, y: (y(event.value) - 6).toFixed(1), class: "halo" }, s("tspan", { class: "strong" }, event.name.toLowerCase() + (event.stage_m === null || event.stage_m === undefined ? "" : ` ${words.stage(event.stage_m)}`)), s("tspan", { dx: 8, class: odd }, `${words.percent(event.probability)}${when}`)));
+    svg.append(s("text", { x: left + 4, y: (y(event.value) - 6).toFixed(1), class: "halo" }, s("tspan", { class: "strong" }, event.name.toLowerCase() + (words.isStage(event) ? ` ${words.stage(event.stage_m)}` : "")), s("tspan", { dx: 8, class: odd }, `${words.percent(event.probability)}${when}`)));
   }
   const above = events.filter((event) => !shown.includes(event));
   if (above.length) svg.append(text(right, flowTop + 24, `above this: ${above.map((event) => `${words.threshold(event)} ${event.name.toLowerCase()}, ${words.percent(event.probability)}`).join("; ")}`, "third", "end"));

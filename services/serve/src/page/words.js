@@ -51,7 +51,8 @@ export function stage(m) {
   return `${(metric ? m : m / 0.3048).toFixed(2).replace("-", MINUS)}${NO_BREAK}${metric ? "m" : "ft"}`;
 }
 
-const isStage = (threshold) => threshold.stage_m !== null && threshold.stage_m !== undefined;
+/** Whether a threshold is set as a stage. */
+export const isStage = (threshold) => threshold.stage_m !== null && threshold.stage_m !== undefined;
 
 /** A threshold as it is set, a stage or a flow; beside flows whose unit is said. */
 export const threshold = (of) => (isStage(of) ? stage(of.stage_m) : level(of.value));
