@@ -36,6 +36,31 @@ fn token(arguments: &[&str]) -> String {
     String::from_utf8(succeed(command).stdout).unwrap().trim().to_owned()
 }
 
+/// What Prometheus reads of stations is what the API says of them, of two of the three.
+fn stations_are_scraped(service: &Service, stands: &Value) {
+    let scraped = service.root("/metrics/stations");
+    assert!(scraped.header("content-type").starts_with("text/plain"), "{}", scraped.header("content-type"));
+    let text = scraped.text();
+    let value = |series: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    };
+    let of = |name: &str, labels: &str| value(&format!("nilometer_station_{name}{{{labels}station=\"{STATION}\"}}"));
+    assert_eq!(of("observed_cubic_meters_per_second", ""), stands["observed"]["value"].as_f64().unwrap());
+    let forecast = service.get(&format!("/stations/{STATION}/forecast")).json();
+    let sixth = forecast["quantiles"]["q95"][5].as_f64().unwrap();
+    assert_eq!(of("forecast_cubic_meters_per_second", "lead=\"6h\",level=\"q95\","), sixth);
+    let event = &stands["events"][0];
+    let threshold = format!("{STATION}\",threshold={}", event["threshold"]);
+    let odds = value(&format!("nilometer_station_threshold_probability_ratio{{station=\"{threshold}}}"));
+    assert_eq!(odds, event["probability"].as_f64().unwrap());
+    let states = ["normal", "watch", "warning"];
+    let state = states.iter().position(|state| stands["state"] == *state).unwrap();
+    assert_eq!((of("alert_state", ""), of("data_state", "")), (state as f64, 0.0));
+    assert_eq!(value("nilometer_stations_left_out"), 1.0);
+    assert_eq!(text.lines().filter(|line| line.starts_with("nilometer_station_info{")).count(), 2);
+}
+
 #[needs(cance)]
 #[test]
 fn what_is_answered_is_what_was_issued_in_every_format() {
@@ -43,7 +68,7 @@ fn what_is_answered_is_what_was_issued_in_every_format() {
     let store = folder.path().join("store");
     let mut set = window(&store, FROM, TO);
     // Memory of a day: what is older comes from the archive.
-    set.extend(["serve.memory=1d", "forecast.member_values=true"].map(str::to_owned));
+    set.extend(["serve.memory=1d", "forecast.member_values=true", "serve.station_metrics=2"].map(str::to_owned));
     let mut service = Service::start(&set, &[], &folder.path().join("log"));
     service.settled();
     let ready = service.root("/ready");
@@ -68,6 +93,7 @@ fn what_is_answered_is_what_was_issued_in_every_format() {
     );
     assert!(map["rivers"].as_array().unwrap().len() > 10 && map["crs"] == "EPSG:2154", "{}", map["crs"]);
     assert_eq!(service.get(&format!("/stations/{STATION}")).json(), *of_cance);
+    stations_are_scraped(&service, &of_cance["properties"]);
 
     let rows: Vec<Forecasts> =
         archived(&store, "forecast.v1").into_iter().map(|batch| Forecasts::try_from(batch).unwrap()).collect();

@@ -310,6 +310,8 @@ pub struct ServeOptions {
     pub open: bool,
     /// requests of one address a second, five seconds of them at once; what is more is refused with 429. 0 counts none
     pub requests_per_s: u32,
+    /// stations that `/metrics/stations` shows at most, in the order of the definition; about twenty series each
+    pub station_metrics: usize,
     /// certificates of the address, the server's first, as PEM: with them and the key all is answered over TLS, 1.2 or 1.3
     pub certificate: Option<PathBuf>,
     /// private key of the certificate, as PEM
@@ -343,6 +345,7 @@ impl Default for ServeOptions {
             memory_mib: 512,
             open: false,
             requests_per_s: 200,
+            station_metrics: 1_000,
             certificate: None,
             key: None,
             postgres: None,

@@ -8,6 +8,7 @@ mod models;
 mod readiness;
 mod readings;
 pub(crate) mod rows;
+mod station_metrics;
 pub(crate) mod stations;
 mod what_if;
 pub(crate) mod when;
@@ -121,6 +122,7 @@ pub(crate) fn router(site: Site, access: Access, more: crate::Routes) -> Router 
         .nest("/edr", edr::router())
         .route("/edr/", get(edr::landing))
         .nest("/FewsWebServices/rest/fewspiservice/v1", fews::router())
+        .route("/metrics/stations", get(station_metrics::scraped))
         .layer(from_fn(conditional))
         .layer(packed.clone())
         .layer(from_fn_with_state(access.clone(), readers));

@@ -60,9 +60,9 @@ pub(crate) struct Point {
 /// How a station stands.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Standing {
-    name: String,
+    pub(super) name: String,
     /// null where the definition has none
-    river: Option<String>,
+    pub(super) river: Option<String>,
     timezone: String,
     area_km2: f64,
     /// whose readings these are
@@ -73,25 +73,25 @@ pub(crate) struct Standing {
     unit: &'static str,
     /// normal, watch or warning
     #[schema(value_type = String, example = "warning")]
-    state: &'static str,
+    pub(super) state: &'static str,
     /// since when; null of a normal one
     since: Option<When>,
     /// what the gauge delivers, beside the state: ok, late or silent; null of one that has never read
     #[schema(value_type = Option<String>, example = "ok")]
-    data: Option<&'static str>,
+    pub(super) data: Option<&'static str>,
     /// rising or falling where it would gain or lose a tenth in three hours at the rate of its last two readings; else steady
     #[schema(value_type = Option<String>, example = "rising")]
     trend: Option<&'static str>,
     /// the newest reading
-    observed: Option<Observed>,
+    pub(super) observed: Option<Observed>,
     /// the newest forecast
     forecast: Option<Outlook>,
     /// what it says of each threshold
-    events: Vec<Crossing>,
+    pub(super) events: Vec<Crossing>,
     /// what the newest reading that was assimilated was held against
     assimilated: Option<Assimilated>,
     /// how dry it is for its season
-    drought: Option<Drought>,
+    pub(super) drought: Option<Drought>,
     /// who has taken note of the most urgent alert
     acknowledged: Option<String>,
     /// that alert, in a sentence
@@ -103,8 +103,8 @@ pub(crate) struct Standing {
 /// A reading.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Observed {
-    valid_time: When,
-    value: f64,
+    pub(super) valid_time: When,
+    pub(super) value: f64,
     /// the same in stage, where the gauge has a rating; m above its datum
     stage_m: Option<f64>,
     /// seconds before the newest tick
@@ -143,16 +143,16 @@ pub(crate) struct Peak {
 /// What a forecast says of a threshold.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Crossing {
-    threshold: String,
+    pub(super) threshold: String,
     name: String,
     /// as a flow, m³ s⁻¹
-    value: f64,
+    pub(super) value: f64,
     /// as it is set, where it is set as a stage; m above the gauge's datum
     stage_m: Option<f64>,
     /// whether it is reached from above, as a low flow is
     below: bool,
     /// that it is reached within the horizon
-    probability: f64,
+    pub(super) probability: f64,
     /// the same of the issue before, where it is in memory
     probability_before: Option<f64>,
     /// when, of the trajectories that reach it
@@ -171,8 +171,8 @@ pub(crate) struct Window {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Drought {
     /// D0 to D4, or none
-    class: String,
-    percentile: Option<f64>,
+    pub(super) class: String,
+    pub(super) percentile: Option<f64>,
     valid_time: When,
 }
 
@@ -282,7 +282,8 @@ fn feature(site: &Site, catchment: &Catchment) -> Feature {
     }
 }
 
-fn standing(site: &Site, catchment: &Catchment) -> Standing {
+/// How a station stands now.
+pub(super) fn standing(site: &Site, catchment: &Catchment) -> Standing {
     let (id, station, number) = (&*catchment.id, catchment.station(), site.number_of(&catchment.id));
     let forecast = forecast::newest(site, id);
     let [events, before] = newest_events(site, number, id);
