@@ -148,7 +148,8 @@ const DO = {
 };
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || event.target.closest("input, textarea, select")) return;
+  // A field of the dialog has the focus for a moment after it has closed: the key is the page's.
+  if (event.ctrlKey || event.metaKey || event.altKey || dialog.open || (event.target.closest("input, textarea, select") && !dialog.contains(event.target))) return;
   if (event.key === "Enter" && event.target.closest("a, button, summary")) return;
   const action = DO[event.key];
   if (!action) return;
