@@ -48,6 +48,7 @@ mod metrics;
 mod numbered;
 mod outbox;
 mod queue;
+mod registry;
 mod shares;
 mod snapshot;
 mod thread;
@@ -85,6 +86,7 @@ pub use metrics::{Metrics, RoleMetrics};
 pub use numbered::{Asked, Numbered, NumberedError};
 pub use outbox::Outbox;
 pub use queue::{QueueReceiver, QueueSender, queue};
+pub use registry::{Described, Registry};
 pub use shares::{Share, SharedLog, Shares};
 pub use snapshot::{
     Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots, VersionError, Versioned,

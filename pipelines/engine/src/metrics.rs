@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use nilometer_schemas::{Reason, Timestamp};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
     core::Collector,
 };
 
-use crate::{Balance, Partition};
+use crate::{Balance, Partition, Registry};
 
 /// All metrics of one process. Cheap to clone.
 #[derive(Clone)]
@@ -81,8 +81,7 @@ impl Metrics {
     /// # Errors
     /// None that a caller could cause.
     pub fn of_partition(&self, number: u32) -> Result<Self, prometheus::Error> {
-        let labels = [("partition".to_owned(), number.to_string())].into();
-        let of_roles = Self::build(Registry::new_custom(None, Some(labels))?)?;
+        let of_roles = Self::build(Registry::labelled("partition", number.to_string())?)?;
         of_roles.register_roles()?;
         Ok(Self {
             registry: of_roles.registry,
@@ -115,7 +114,7 @@ impl Metrics {
     /// Metrics that are not scraped.
     #[must_use]
     pub fn unregistered() -> Self {
-        Self::build(Registry::new()).expect("the names below are valid and distinct")
+        Self::build(Registry::default()).expect("the names below are valid and distinct")
     }
 
     fn build(registry: Registry) -> Result<Self, prometheus::Error> {
@@ -319,7 +318,7 @@ mod tests {
 
     #[test]
     fn the_inventory_is_what_dashboards_rely_on() {
-        let registry = Registry::new();
+        let registry = Registry::default();
         let metrics = Metrics::new(&registry).unwrap();
         let role = metrics.role("ingest");
         role.messages.inc();

@@ -1,7 +1,7 @@
 //! Metrics of the role: how many alerts there are, by kind and state, and what the gauges deliver; never by station.
 
-use nilometer_engine::RoleMetrics;
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use nilometer_engine::{Registry, RoleMetrics};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
 /// The role's metrics.
 #[derive(Clone)]

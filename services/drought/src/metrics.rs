@@ -1,8 +1,8 @@
 //! Metrics of the role: how good outlooks are, by index and week; never by station.
 
-use nilometer_engine::RoleMetrics;
+use nilometer_engine::{Registry, RoleMetrics};
 use nilometer_schemas::OutlookScores;
-use prometheus::{CounterVec, IntCounterVec, Opts, Registry};
+use prometheus::{CounterVec, IntCounterVec, Opts};
 
 /// The role's metrics. Skill is made by queries over the time that they choose: `1 - rate(rps{of="outlook"}) / rate(rps{of="persistence"})`.
 #[derive(Clone)]

@@ -1,8 +1,8 @@
 //! What a forecaster's dashboard needs to know of the role, besides every role's baseline.
 
-use nilometer_engine::RoleMetrics;
+use nilometer_engine::{Registry, RoleMetrics};
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, core::Collector,
 };
 
 /// Metrics of the role. None but that of shifted gauges carries a station as a label.
@@ -29,7 +29,7 @@ pub struct ForecastMetrics {
     /// readings that are suspect in the light of the forecast, or whose gauge is shifted
     pub(crate) suspect_readings: IntCounter,
     /// by station: 1 while its gauge is shifted, else 0
-    gauge_shift: IntGaugeVec,
+    readings_shifted: IntGaugeVec,
     /// shadows that failed and ended
     pub(crate) failed_shadows: IntCounter,
     /// outlooks that were due and failed
@@ -84,9 +84,9 @@ impl ForecastMetrics {
                 "suspect_readings_total",
                 "readings that are suspect in the light of the forecast, or whose gauge is shifted",
             ))?,
-            gauge_shift: IntGaugeVec::new(
+            readings_shifted: IntGaugeVec::new(
                 Opts::new(
-                    "gauge_shift",
+                    "readings_shifted",
                     "1 while a gauge's readings are in a steady ratio to the forecast and not assimilated, else 0",
                 )
                 .namespace("nilometer"),
@@ -119,7 +119,7 @@ impl ForecastMetrics {
             Box::new(metrics.rewound_s.clone()),
             Box::new(metrics.without_weather.clone()),
             Box::new(metrics.suspect_readings.clone()),
-            Box::new(metrics.gauge_shift.clone()),
+            Box::new(metrics.readings_shifted.clone()),
             Box::new(metrics.failed_shadows.clone()),
             Box::new(metrics.failed_outlooks.clone()),
             Box::new(metrics.weight_swaps.clone()),
@@ -132,7 +132,7 @@ impl ForecastMetrics {
 
     /// Shows whether a gauge is shifted.
     pub(crate) fn show_shift(&self, station: &str, shifted: bool) {
-        self.gauge_shift.with_label_values(&[station]).set(i64::from(shifted));
+        self.readings_shifted.with_label_values(&[station]).set(i64::from(shifted));
     }
 }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_inventory_is_what_dashboards_rely_on() {
-        let registry = Registry::new();
+        let registry = Registry::default();
         ForecastMetrics::new(Metrics::unregistered().role("forecast"), &registry).unwrap();
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use nilometer_definitions::{AlertmanagerOptions, FeedOptions, WebhookOptions};
 use nilometer_engine::{
-    Balance, Columns, Entry, Log, Partition, Position, Record, RoleMetrics, SnapshotError, Snapshots, Stop, Versioned,
-    next_entry,
+    Balance, Columns, Entry, Log, Partition, Position, Record, Registry, RoleMetrics, SnapshotError, Snapshots, Stop,
+    Versioned, next_entry,
 };
 use nilometer_schemas::{Alerts, Contract, Reason, Timestamp};
 use object_store::ObjectStore;
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, Opts};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::time::{Instant, sleep};
 
@@ -39,8 +39,8 @@ impl NotifyMetrics {
     /// # Errors
     /// [`prometheus::Error`] when the registry already holds one of them.
     pub fn new(role: RoleMetrics, receiver: &str, registry: &Registry) -> Result<Self, prometheus::Error> {
-        let opts = Opts::new(format!("notify_{receiver}_failures_total"), "deliveries that a receiver did not take");
-        let failures = IntCounterVec::new(opts.namespace("nilometer"), &["why"])?;
+        let opts = Opts::new("notify_failures_total", "deliveries that a receiver did not take");
+        let failures = IntCounterVec::new(opts.namespace("nilometer").const_label("receiver", receiver), &["why"])?;
         registry.register(Box::new(failures.clone()))?;
         Ok(Self { role, failures })
     }

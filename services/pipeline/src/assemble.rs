@@ -1,6 +1,6 @@
 //! From a definition to running kinds of role, and their end in the order of the flow.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Result, anyhow, bail};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -89,9 +89,9 @@ impl Run {
                 "--role names none that the definition asks for: score needs forecast.score, drought a section of its own, notify a receiver, serve serve.address"
             );
         }
-        let exposition = Exposition::default();
-        let metrics = Metrics::new(exposition.process())?;
         let store = storage::open(&pipeline.log.store)?;
+        let exposition = Exposition::of_process(storage::folder(&pipeline.log.store)?.map(Path::to_owned))?;
+        let metrics = Metrics::new(exposition.process())?;
         let kafka = match &pipeline.log.kafka {
             Some(options) => Some(topics::connect(options, pipeline.log.partitions, &metrics).await?),
             None => None,

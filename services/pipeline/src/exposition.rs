@@ -2,12 +2,16 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use prometheus::{Registry, proto::MetricFamily};
+use nilometer_engine::Registry;
+#[cfg(target_os = "linux")]
+use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 
-use crate::role_kind::RoleKind;
+use crate::{disk::Disk, role_kind::RoleKind};
 
 /// The registries of one process. Cheap to clone.
 #[derive(Clone, Default)]
@@ -17,6 +21,20 @@ pub struct Exposition {
 }
 
 impl Exposition {
+    /// Of a process with its own metrics, and those of the disk where its store is a folder.
+    ///
+    /// # Errors
+    /// None that a caller could cause.
+    pub fn of_process(store: Option<PathBuf>) -> Result<Self, prometheus::Error> {
+        let exposition = Self::default();
+        #[cfg(target_os = "linux")]
+        exposition.process.register(Box::new(ProcessCollector::for_self()))?;
+        if let Some(folder) = store {
+            exposition.process.register(Box::new(Disk::of(folder)?))?;
+        }
+        Ok(exposition)
+    }
+
     /// What is of the process.
     pub const fn process(&self) -> &Registry {
         &self.process

@@ -53,7 +53,10 @@ pub async fn look(address: &str, parts: &[&str]) -> Result<Arc<dyn ObjectStore>>
 }
 
 /// The folder of an address; none where it is elsewhere.
-fn folder(address: &str) -> Result<Option<&Path>> {
+///
+/// # Errors
+/// When it is no address of a store.
+pub fn folder(address: &str) -> Result<Option<&Path>> {
     if address.starts_with("s3://") {
         return Ok(None);
     }

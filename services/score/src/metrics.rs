@@ -1,7 +1,7 @@
 //! Skill while it happens, by lead class, model and whether it is a shadow; never by station.
 
-use nilometer_engine::RoleMetrics;
-use prometheus::{CounterVec, GaugeVec, IntCounterVec, Opts, Registry, core::Collector};
+use nilometer_engine::{Registry, RoleMetrics};
+use prometheus::{CounterVec, GaugeVec, IntCounterVec, Opts, core::Collector};
 
 /// Lead classes: the last hour of each, and its name.
 const CLASSES: [(i64, &str); 6] =
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn the_inventory_is_what_dashboards_rely_on() {
-        let registry = Registry::new();
+        let registry = Registry::default();
         let metrics = ScoreMetrics::new(Metrics::unregistered().role("score"), &registry).unwrap();
         let of = ["1h", "hybrid", "false"];
         metrics.scored.with_label_values(&of).inc();

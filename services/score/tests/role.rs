@@ -10,7 +10,9 @@ use arrow::{
 };
 use futures::TryStreamExt as _;
 use nilometer_definitions::{Pipeline, Threshold, ThresholdKind};
-use nilometer_engine::{Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Snapshots, retain};
+use nilometer_engine::{
+    Balance, EmbeddedLog, Entry, Lifecycle, Log, Message, Metrics, Partition, Registry, Snapshots, retain,
+};
 use nilometer_needs::needs;
 use nilometer_schemas::{
     Contract, Flag, ForecastRow, ForecastsBuilder, ObservationRow, ObservationsBuilder, QUANTILE_LEVELS, Scores,
@@ -20,7 +22,6 @@ use nilometer_score::{Dependencies, ScoreError, ScoreMetrics};
 use nilometer_statistics::{crps_quantiles, kge_2009, nse};
 use nilometer_testing::root;
 use object_store::{ObjectStore, ObjectStoreExt, memory::InMemory};
-use prometheus::Registry;
 use tokio::runtime::Runtime as Tokio;
 
 const HOUR: i64 = 3_600;
@@ -178,7 +179,7 @@ fn start(
 
 /// Starts the role and drops it at an await, as a killed process ends between two writes.
 async fn kill_after(polls: usize, pipeline: &Arc<Pipeline>, store: &Arc<dyn ObjectStore>) {
-    let mut role = pin!(start(pipeline, store, &Registry::new()));
+    let mut role = pin!(start(pipeline, store, &Registry::default()));
     let mut left = polls;
     std::future::poll_fn(|context| {
         left = left.saturating_sub(1);
@@ -220,7 +221,7 @@ fn run_with(pipeline: &Arc<Pipeline>, registry: &Registry, kills: &[usize], feed
 #[test]
 fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_issued() {
     let pipeline = pipeline();
-    let registry = Registry::new();
+    let registry = Registry::default();
     let (scores, balance) = run(&pipeline, &registry, &[]);
     let from = pipeline.time.from;
     let hour = |time: i64| Timestamp(time).seconds_since(from) / HOUR;
@@ -298,7 +299,7 @@ fn each_forecast_is_judged_by_the_newest_word_beside_what_was_known_when_it_was_
 #[test]
 fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_after_any_kill() {
     let pipeline = pipeline();
-    let registry = Registry::new();
+    let registry = Registry::default();
     let (before_s, share) = (-300, 300.0 / HOUR as f64);
     let feed = Feed { offset_s: before_s, shadow: false };
     let whole = run_with(&pipeline, &registry, &[], feed);
@@ -326,7 +327,7 @@ fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_afte
     assert!(judged.len() > 800 && revised > 50, "{} {revised}", judged.len());
     assert_eq!(whole.1.used, judged.len() as u64);
     for kills in [vec![9], vec![40, 25, 3], vec![150, 79, 2]] {
-        assert!(run_with(&pipeline, &Registry::new(), &kills, feed) == whole, "after {kills:?} polls");
+        assert!(run_with(&pipeline, &Registry::default(), &kills, feed) == whole, "after {kills:?} polls");
     }
 }
 
@@ -334,8 +335,8 @@ fn a_forecast_is_judged_by_readings_on_either_side_of_its_hour_and_the_same_afte
 #[test]
 fn a_shadow_is_scored_apart_and_the_model_in_force_as_without_it() {
     let pipeline = pipeline();
-    let (shadow, registry) = (Feed { offset_s: 0, shadow: true }, Registry::new());
-    let (alone, with_shadow) = (run(&pipeline, &Registry::new(), &[]), run_with(&pipeline, &registry, &[], shadow));
+    let (shadow, registry) = (Feed { offset_s: 0, shadow: true }, Registry::default());
+    let (alone, with_shadow) = (run(&pipeline, &Registry::default(), &[]), run_with(&pipeline, &registry, &[], shadow));
     let rows = |(scores, _): &(Vec<Scores>, Balance), shadow: bool| {
         let batches: Vec<RecordBatch> = scores.iter().map(|rows| rows.batch().clone()).collect();
         let all = Scores::try_from(concat_batches(&Contract::Score.schema(), &batches).unwrap()).unwrap();
@@ -362,7 +363,7 @@ fn a_shadow_is_scored_apart_and_the_model_in_force_as_without_it() {
     assert_eq!(total("nilometer_score_forecasts_total", "false"), alone.1.used as f64);
     assert_eq!(total("nilometer_score_forecasts_total", "true"), judged as f64);
     for kills in [vec![9], vec![40, 25, 3], vec![150, 79, 2], vec![200, 30]] {
-        assert!(run_with(&pipeline, &Registry::new(), &kills, shadow) == with_shadow, "after {kills:?} polls");
+        assert!(run_with(&pipeline, &Registry::default(), &kills, shadow) == with_shadow, "after {kills:?} polls");
     }
 }
 
@@ -375,7 +376,7 @@ fn a_snapshot_in_the_middle_of_a_shadow_is_what_is_frozen() {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
         write_with(&log, pipeline.time.from, 0..40, Feed { offset_s: 0, shadow: true }).await;
-        start(&pipeline, &store, &Registry::new()).await.unwrap();
+        start(&pipeline, &store, &Registry::default()).await.unwrap();
         let snapshots: Vec<_> = store.list(Some(&"snapshots/score".into())).try_collect().await.unwrap();
         let newest = snapshots.into_iter().map(|object| object.location).max().unwrap();
         store.get(&newest).await.unwrap().bytes().await.unwrap()
@@ -394,9 +395,9 @@ fn a_snapshot_in_the_middle_of_a_shadow_is_what_is_frozen() {
 #[test]
 fn a_role_that_is_killed_at_any_moment_says_the_same() {
     let pipeline = pipeline();
-    let whole = run(&pipeline, &Registry::new(), &[]);
+    let whole = run(&pipeline, &Registry::default(), &[]);
     for kills in [vec![2], vec![3, 2], vec![9], vec![20, 9], vec![40, 25, 3], vec![60], vec![150, 79, 2]] {
-        let killed = run(&pipeline, &Registry::new(), &kills);
+        let killed = run(&pipeline, &Registry::default(), &kills);
         assert!(killed == whole, "after {kills:?} polls");
     }
 }
@@ -405,19 +406,19 @@ fn a_role_that_is_killed_at_any_moment_says_the_same() {
 #[test]
 fn a_role_whose_last_snapshot_never_came_says_the_same() {
     let pipeline = pipeline();
-    let whole = run(&pipeline, &Registry::new(), &[]);
+    let whole = run(&pipeline, &Registry::default(), &[]);
     // The scores behind the last snapshot but one stand in the log already, and are made again.
     for crashed_at in [8, 20, 41, 79] {
         let again = Tokio::new().unwrap().block_on(async {
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
             let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
             write(&log, pipeline.time.from, 0..crashed_at).await;
-            start(&pipeline, &store, &Registry::new()).await.unwrap();
+            start(&pipeline, &store, &Registry::default()).await.unwrap();
             let snapshots: Vec<_> = store.list(Some(&"snapshots/score".into())).try_collect().await.unwrap();
             let newest = snapshots.into_iter().map(|object| object.location).max().unwrap();
             store.delete(&newest).await.unwrap();
             write(&log, pipeline.time.from, crashed_at..TICKS).await;
-            let balance = start(&pipeline, &store, &Registry::new()).await.unwrap();
+            let balance = start(&pipeline, &store, &Registry::default()).await.unwrap();
             (scores(&log).await, balance)
         });
         assert!(again == whole, "crashed at tick {crashed_at}");
@@ -428,14 +429,14 @@ fn a_role_whose_last_snapshot_never_came_says_the_same() {
 #[test]
 fn what_has_left_the_log_or_rots_in_it_is_lost_and_the_rest_is_judged() {
     let pipeline = pipeline();
-    let (whole, all) = run(&pipeline, &Registry::new(), &[]);
+    let (whole, all) = run(&pipeline, &Registry::default(), &[]);
     // The role sees so many ticks of the first forty, then something changes, then come the others.
     let judged = |before: i64, change: &'static str| {
         Tokio::new().unwrap().block_on(async {
             let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
             let log = EmbeddedLog::new(store.clone(), "log", &Metrics::unregistered());
             write(&log, pipeline.time.from, 0..before).await;
-            start(&pipeline, &store, &Registry::new()).await.unwrap();
+            start(&pipeline, &store, &Registry::default()).await.unwrap();
             match change {
                 "nothing" => {}
                 "trimmed" => {
@@ -450,7 +451,7 @@ fn what_has_left_the_log_or_rots_in_it_is_lost_and_the_rest_is_judged() {
                 }
             }
             write(&log, pipeline.time.from, 40..TICKS).await;
-            start(&pipeline, &store, &Registry::new()).await.unwrap()
+            start(&pipeline, &store, &Registry::default()).await.unwrap()
         })
     };
     assert_eq!(judged(40, "nothing"), all);

@@ -44,7 +44,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use access::{ACCESS, Access, AccessError, Scope, Token, Tokens};
 pub use answer::{Format, printable};
-pub use api::document;
+pub use api::{document, station_metrics};
 pub use map::{Map, MapCatchment, MapReach};
 pub use memory::{HeldMessage, Memory};
 pub use metrics::ServeMetrics;

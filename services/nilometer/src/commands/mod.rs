@@ -8,6 +8,7 @@ mod explain;
 mod hindcast;
 mod ledger;
 mod log;
+mod metrics;
 mod models;
 mod query;
 mod replay;
@@ -80,6 +81,8 @@ pub enum Command {
     /// Who may ask the service: tokens, kept in the store as their SHA-256
     #[command(subcommand)]
     Token(token::Arguments),
+    /// Print every metric that a process may show, with its labels
+    Metrics,
     /// Model packages: which there are, what their cards say, whether golden vectors and physics hold
     #[command(subcommand)]
     Models(models::Arguments),
@@ -113,6 +116,7 @@ impl Command {
             Self::Subscribe(arguments) => subscribe::run(arguments).await,
             Self::Query(arguments) => query::run(arguments).await,
             Self::Token(arguments) => token::run(arguments).await,
+            Self::Metrics => metrics::run(),
             Self::Models(arguments) => models::run(arguments).await,
         }?;
         Ok(ExitCode::SUCCESS)

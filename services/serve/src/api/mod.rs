@@ -36,6 +36,8 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use station_metrics::station_metrics;
+
 use crate::{
     Site,
     access::{Access, operators, readers},

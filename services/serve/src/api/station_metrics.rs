@@ -6,8 +6,9 @@ use axum::{
     http::header,
     response::{IntoResponse as _, Response},
 };
+use nilometer_engine::Registry;
 use nilometer_schemas::quantile_column;
-use prometheus::{GaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{GaugeVec, Opts, TextEncoder};
 
 use super::{forecast::newest, stations::standing};
 use crate::{Site, problem::Problem};
@@ -36,7 +37,7 @@ struct Families {
 
 impl Families {
     fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
+        let registry = Registry::default();
         let family = |name: &str, help: &str, more: &[&str]| {
             let opts = Opts::new(name, help).namespace("nilometer").subsystem("station");
             let labels: Vec<&str> = ["station"].iter().chain(more).copied().collect();
@@ -71,6 +72,14 @@ impl Families {
             registry,
         })
     }
+}
+
+/// What is shown of stations, without values.
+///
+/// # Errors
+/// None that a caller could cause.
+pub fn station_metrics() -> Result<Registry, prometheus::Error> {
+    Families::new().map(|families| families.registry)
 }
 
 /// Answers a scrape.
