@@ -26,6 +26,7 @@ mod page;
 mod partitions;
 mod processes;
 mod river;
+mod rules;
 mod s3;
 mod sandbox;
 mod serve;

@@ -19,6 +19,7 @@ fn main() -> io::Result<()> {
         ("kafka", kafka(&root)?),
         ("s3", s3(&root)?),
         ("receivers", receivers(&root)?),
+        ("prometheus", prometheus()),
         ("page", page(&root)?),
         ("clients", clients(&root)?),
         ("camels", camels(&root)),
@@ -77,6 +78,12 @@ fn receivers(root: &Path) -> io::Result<Lack> {
     let there = fetched(&root.join(".cache/receivers"), &[&format!("cap-{version}/.complete")])
         && succeeds(Command::new("prometheus-alertmanager").arg("--version"));
     Ok((!there).then(|| "Alertmanager is absent; run ops/receivers fetch, which says what it needs".to_owned()))
+}
+
+/// What checks rules and routes.
+fn prometheus() -> Lack {
+    let there = ["prometheus", "promtool", "amtool"].iter().all(|name| succeeds(Command::new(name).arg("--version")));
+    (!there).then(|| "Prometheus is absent; run apt-get install prometheus prometheus-alertmanager".to_owned())
 }
 
 /// A browser and what drives it.

@@ -1,0 +1,104 @@
+//! Rules and routes in `ops/prometheus`: held against Prometheus and Alertmanager themselves, and against the metrics that there are.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use crate::support::{root, service::Service, succeed, window};
+use nilometer_needs::needs;
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What `nilometer metrics` prints.
+fn page() -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+    command.arg("metrics");
+    String::from_utf8(succeed(command).stdout).unwrap()
+}
+
+/// The metrics of an expression; what rules record has a colon in its name.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let names = text.split(|c| !is_of_name(c)).filter(|name| !name.contains(':'));
+    names.filter(|name| name.starts_with("nilometer_") || name.starts_with("process_")).collect()
+}
+
+fn alerts(rules: &str) -> Vec<&str> {
+    rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect()
+}
+
+#[needs(prometheus)]
+#[test]
+fn rules_and_routes_hold_on_prometheus_and_alertmanager_themselves() {
+    let mut check = Command::new(root().join("ops/rules"));
+    check.stdin(Stdio::null());
+    println!("{}", String::from_utf8_lossy(&succeed(check).stdout));
+}
+
+#[needs(cance, prometheus)]
+#[test]
+fn what_is_scraped_is_as_prometheus_wants_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = window(&folder.path().join("store"), "2014-11-03T20:00:00Z", "2014-11-04T02:00:00Z");
+    let mut service = Service::start(&set, &[], &folder.path().join("log"));
+    service.settled();
+    for path in ["/metrics", "/metrics/stations"] {
+        let scraped = service.root(path).text();
+        let mut check = Command::new("promtool");
+        check.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut check = check.spawn().unwrap();
+        check.stdin.take().unwrap().write_all(scraped.as_bytes()).unwrap();
+        let ended = check.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success() && said.trim().is_empty(), "{path}: {said}");
+    }
+    // Nothing is scraped that the page does not have.
+    let page = page();
+    let scraped = service.root("/metrics").text() + &service.root("/metrics/stations").text();
+    let families = scraped.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for family in families {
+        assert!(page.contains(&format!("| `{family}` |")), "{family} is scraped and not in docs/metrics.md");
+    }
+}
+
+#[test]
+fn the_page_of_metrics_is_what_is_registered() {
+    assert_eq!(text("docs/metrics.md"), page(), "docs/metrics.md is what `nilometer metrics` prints");
+}
+
+#[test]
+fn rules_ask_what_there_is() {
+    let page = page();
+    for rules in ["ops/prometheus/recording.yml", "ops/prometheus/alerts.yml"] {
+        let text = text(rules);
+        let expressions = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+        for name in expressions.flat_map(metrics_in) {
+            let family = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end));
+            let there = [Some(name), family].into_iter().flatten().any(|name| page.contains(&format!("| `{name}` |")));
+            assert!(there, "{rules} asks {name}, which is not in docs/metrics.md");
+        }
+    }
+}
+
+#[test]
+fn each_alert_is_tested_and_has_its_section_in_the_runbook() {
+    let rules = text("ops/prometheus/alerts.yml");
+    let tests = text("ops/prometheus/alerts.test.yml") + &text("ops/prometheus/drift.test.yml");
+    let runbook = text("docs/runbook.md");
+    let alerts = alerts(&rules);
+    assert!(alerts.len() > 20, "{alerts:?}");
+    for alert in &alerts {
+        assert!(tests.contains(&format!("alertname=\"{alert}\"")), "{alert} has no test");
+        assert!(runbook.contains(&format!("## {alert}\n")), "{alert} has no section in docs/runbook.md");
+        let link = format!("runbook_url: docs/runbook.md#{}\n", alert.to_lowercase());
+        assert!(rules.contains(&link), "{alert} does not link to its section");
+    }
+    let sections = runbook.lines().filter_map(|line| line.strip_prefix("## "));
+    let without: Vec<&str> = sections.filter(|section| !alerts.contains(section)).collect();
+    assert!(without.is_empty(), "the runbook has sections of no alert: {without:?}");
+}
