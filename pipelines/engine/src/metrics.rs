@@ -30,6 +30,7 @@ pub struct Metrics {
     source_rows: IntGaugeVec,
     source_rejected: IntGaugeVec,
     source_reached: GaugeVec,
+    source_period: GaugeVec,
     pub(crate) append_seconds: Histogram,
     ends: IntGaugeVec,
     pub(crate) transactions: IntCounterVec,
@@ -58,10 +59,11 @@ impl Metrics {
     /// [`prometheus::Error`] when the registry already holds a metric of the same name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let metrics = Self::build(registry.clone())?;
-        let of_process: [Box<dyn Collector>; 11] = [
+        let of_process: [Box<dyn Collector>; 12] = [
             Box::new(metrics.source_rows.clone()),
             Box::new(metrics.source_rejected.clone()),
             Box::new(metrics.source_reached.clone()),
+            Box::new(metrics.source_period.clone()),
             Box::new(metrics.source_failures.clone()),
             Box::new(metrics.queue_depth.clone()),
             Box::new(metrics.append_seconds.clone()),
@@ -175,6 +177,10 @@ impl Metrics {
                 opts("source_newest_seconds", "newest valid time of a source's rows and newest arrival, Unix seconds"),
                 &["source", "time"],
             )?,
+            source_period: GaugeVec::new(
+                opts("source_period_seconds", "time that a row of a source stands for, a step of the model at least"),
+                &["source"],
+            )?,
             append_seconds: Histogram::with_opts(seconds(
                 "log_append_seconds",
                 "time from when a message was handed to the log until that had it",
@@ -235,6 +241,11 @@ impl Metrics {
                 self.source_reached.with_label_values(&[source, label]).set(time.0 as f64 / 1e6);
             }
         }
+    }
+
+    /// Says for how long a row of a source stands.
+    pub fn source_period(&self, source: &str, seconds: i64) {
+        self.source_period.with_label_values(&[source]).set(seconds as f64);
     }
 
     /// Notes that a message was appended.
@@ -335,6 +346,7 @@ mod tests {
         metrics.appended(Partition::new(Contract::Forcing, 3), 1);
         metrics.source_rows("gauge", 2, &[(Reason::Late, 1)].into());
         metrics.source_reached("gauge", Some(Timestamp(0)), None);
+        metrics.source_period("gauge", 3_600);
         let names: Vec<String> = registry.gather().iter().map(|f| f.name().to_owned()).collect();
         assert_eq!(
             names,
@@ -355,6 +367,7 @@ mod tests {
                 "nilometer_snapshots_total",
                 "nilometer_source_failures_total",
                 "nilometer_source_newest_seconds",
+                "nilometer_source_period_seconds",
                 "nilometer_source_rows",
                 "nilometer_source_rows_rejected",
             ]

@@ -7,7 +7,7 @@ const HEAD: &str = "\
 # Metrics
 
 Written by `nilometer metrics` from what is registered. A metric without a value yet, as a counter of dead letters before the first one, is not in an answer.
-[Rules](../ops/prometheus/alerts.yml) ask these, and the [runbook](runbook.md) says what to do when one fires.
+[Rules](../ops/prometheus/alerts.yml) and [dashboards](../ops/grafana/README.md) ask these, and the [runbook](runbook.md) says what to do when a rule fires.
 ";
 const STATIONS: &str = "
 ## `/metrics/stations`

@@ -39,6 +39,9 @@ fn make(making: &Making<'_>) -> Result<Role> {
     for warning in coverage::without_rows(&roles.pipeline, roles.mode, &sources) {
         tracing::warn!("{warning}");
     }
+    for (name, source) in &roles.pipeline.sources {
+        roles.metrics.source_period(name, source.period_s().max(roles.pipeline.time.step.seconds()));
+    }
     let dependencies = nilometer_ingest::Dependencies {
         log: roles.log.clone(),
         raw: None,
