@@ -1,4 +1,5 @@
-//! Rules and routes in `ops/prometheus`: held against Prometheus and Alertmanager themselves, and against the metrics that there are.
+//! Rules and routes in `ops/prometheus` and dashboards in `ops/grafana`: held against Prometheus and Alertmanager themselves, against Grafana's schemas,
+//! and against the metrics that there are. `ops/test dashboards` asks the dashboards' questions.
 
 use std::{
     collections::BTreeSet,
@@ -71,12 +72,32 @@ fn the_page_of_metrics_is_what_is_registered() {
     assert_eq!(text("docs/metrics.md"), page(), "docs/metrics.md is what `nilometer metrics` prints");
 }
 
+#[needs(clients, standards)]
 #[test]
-fn rules_ask_what_there_is() {
+fn dashboards_hold_against_the_schemas_of_grafana() {
+    let schemas = std::env::var_os("NILOMETER_STANDARDS")
+        .map_or_else(|| root().join("../shared/operators/standards"), Into::into)
+        .join("grafana");
+    let mut check = Command::new(root().join("ops/clients"));
+    check.arg("dashboards").arg(schemas).stdin(Stdio::null());
+    println!("{}", String::from_utf8_lossy(&succeed(check).stdout));
+}
+
+#[test]
+fn rules_and_dashboards_ask_what_there_is() {
     let page = page();
-    for rules in ["ops/prometheus/recording.yml", "ops/prometheus/alerts.yml"] {
-        let text = text(rules);
-        let expressions = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let recorded = text("ops/prometheus/recording.yml");
+    let dashboards = fs::read_dir(root().join("ops/grafana/dashboards")).unwrap();
+    let dashboards = dashboards.map(|file| file.unwrap().path().display().to_string());
+    let rules = ["ops/prometheus/recording.yml", "ops/prometheus/alerts.yml"].map(str::to_owned);
+    for rules in rules.into_iter().chain(dashboards) {
+        let text = text(&rules);
+        let is_asked = |line: &&str| !line.trim_start().starts_with('#') && !line.contains("\"uid\"");
+        let expressions = text.lines().filter(is_asked);
+        let records = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'));
+        for name in records.filter(|name| name.contains(":nilometer_")) {
+            assert!(recorded.contains(&format!("record: {name}\n")), "{rules} asks {name}, which no rule records");
+        }
         for name in expressions.flat_map(metrics_in) {
             let family = ["_bucket", "_sum", "_count"].into_iter().find_map(|end| name.strip_suffix(end));
             let there = [Some(name), family].into_iter().flatten().any(|name| page.contains(&format!("| `{name}` |")));

@@ -24,7 +24,7 @@ const (
 	seconds = "s"
 	ratio   = "percentunit"
 	octets  = "bytes"
-	flow    = "m3/s"
+	flow    = "suffix: m³/s"
 	count   = "none"
 	rate    = "cps"
 )
@@ -79,14 +79,19 @@ func word(value, text, color string) dashboard.ValueMap {
 func number(title, description, unit string) *stat.PanelBuilder {
 	return stat.NewPanelBuilder().Title(title).Description(description).Unit(unit).Datasource(metrics).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})).
-		ColorMode(common.BigValueColorModeValue).GraphMode(common.BigValueGraphModeNone).Span(4).Height(4)
+		ColorMode(common.BigValueColorModeValue).GraphMode(common.BigValueGraphModeNone).Orientation(common.VizOrientationAuto).Span(4).Height(4)
+}
+
+// pointed says what is shown of the point below the cursor: all series there.
+func pointed() *common.VizTooltipOptionsBuilder {
+	return common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending)
 }
 
 // lines are series over time.
 func lines(title, description, unit string) *timeseries.PanelBuilder {
 	return timeseries.NewPanelBuilder().Title(title).Description(description).Unit(unit).Datasource(metrics).
 		Legend(common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeList).Placement(common.LegendPlacementBottom).ShowLegend(true)).
-		LineWidth(1.5).FillOpacity(0).ShowPoints(common.VisibilityModeNever).Span(12).Height(8)
+		Tooltip(pointed()).LineWidth(1.5).FillOpacity(0).ShowPoints(common.VisibilityModeNever).Span(12).Height(8)
 }
 
 // listed is a table.
@@ -97,7 +102,7 @@ func listed(title, description string) *table.PanelBuilder {
 
 // states is a bar of states over time.
 func states(title, description string) *statetimeline.PanelBuilder {
-	return statetimeline.NewPanelBuilder().Title(title).Description(description).Span(24).Height(6)
+	return statetimeline.NewPanelBuilder().Title(title).Description(description).Tooltip(pointed()).Span(24).Height(6)
 }
 
 // property of a field's override.

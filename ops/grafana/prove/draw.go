@@ -102,8 +102,6 @@ func said(value float64, unit string) string {
 			value /= 1024
 		}
 		return fmt.Sprintf("%.3g TiB", value)
-	case "m3/s":
-		return fmt.Sprintf("%s m³/s", short(value))
 	case "m3":
 		return fmt.Sprintf("%.3g m³", value)
 	case "cps":
@@ -111,7 +109,8 @@ func said(value float64, unit string) string {
 	case "lengthmm":
 		return fmt.Sprintf("%.2g mm", value)
 	default:
-		return fmt.Sprintf("%s", short(value))
+		_, suffix, _ := strings.Cut(unit, "suffix:")
+		return short(value) + suffix
 	}
 }
 
