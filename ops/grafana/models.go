@@ -1,6 +1,10 @@
 package main
 
-import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+import (
+	"fmt"
+
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
 
 // models is the model in force beside its shadow, and what assimilation makes of readings.
 func models() *dashboard.DashboardBuilder {
@@ -18,14 +22,22 @@ func models() *dashboard.DashboardBuilder {
 			WithTarget(now(`max(nilometer_forecast_filled_steps)`, "steps"))).
 		WithPanel(number("Water that does not add up", "Residual of the budget, which is rounding.", "lengthmm").
 			WithTarget(now(`max(nilometer_forecast_water_budget_residual_mm)`, "residual"))).
-		WithPanel(lines("CRPS by lead time, in force and shadow", "Sum of a day over the mean flow; lower is better, on the same pairs as persistence.", count).
-			WithTarget(promql(`sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="forecast", beside="persistence"}[1d]))`, "{{model}} {{lead}} shadow {{shadow}}"))).
-		WithPanel(lines("Readings beside their spread", "Innovations in units of their expected spread: 0.5, 0.9 of them lie within. About 0.7 and 1.6 where the ensemble is honest.", count).
-			WithTarget(promql(`histogram_quantile(0.5, sum by (le) (rate(nilometer_forecast_innovation_normalised_bucket[1h])))`, "half")).
-			WithTarget(promql(`histogram_quantile(0.9, sum by (le) (rate(nilometer_forecast_innovation_normalised_bucket[1h])))`, "nine of ten"))).
+		WithPanel(lines("CRPS over that of persistence, in force and shadow", "Of a day, on the same pairs; below 1 the forecast is better.", count).
+			WithTarget(promql(`sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="forecast", beside="persistence"}[1d])) / sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="persistence", beside="persistence"}[1d]))`, "{{model}} {{lead}} shadow {{shadow}}"))).
+		WithPanel(lines("Readings within their expected spread", "Share of the innovations of an hour within one and two standard deviations: 68 and 95 % where the ensemble is honest.", ratio).Min(0).Max(1).
+			WithTarget(promql(within(1), "one")).
+			WithTarget(promql(within(2), "two"))).
 		WithPanel(lines("Late rows and rewinds", "In an hour.", count).
 			WithTarget(promql(`sum(increase(nilometer_forecast_late_rows_placed_total[1h]))`, "rows placed")).
 			WithTarget(promql(`sum(increase(nilometer_forecast_rewinds_total[1h]))`, "rewinds"))).
 		WithPanel(lines("Suspect readings", "In an hour.", count).
 			WithTarget(promql(`sum(increase(nilometer_forecast_suspect_readings_total[1h]))`, "suspect")))
+}
+
+// within is the share of innovations between so many standard deviations.
+func within(deviations int) string {
+	below := func(bound int) string {
+		return fmt.Sprintf(`sum(rate(nilometer_forecast_innovation_normalised_bucket{le="%d"}[1h]))`, bound)
+	}
+	return fmt.Sprintf("(%s - %s) / sum(rate(nilometer_forecast_innovation_normalised_count[1h]))", below(deviations), below(-deviations))
 }
