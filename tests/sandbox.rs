@@ -138,6 +138,11 @@ fn a_forecast_that_a_late_row_led_to_is_explained_also_without_that_row() {
             // The corrected reading is what the gauges changed.
             assert!(stage(&explained, Part::Weather).mean() != stage(&explained, Part::Gauges).mean());
         }
+        // Between two issues there is nothing to explain.
+        let (first, second) = (*issued.keys().next().unwrap(), *issued.keys().nth(1).unwrap());
+        let between = Timestamp(second).plus_s(-3_600);
+        let refused = explain(sandbox(&world, &store), GAUGE, between, Timestamp(first)).await.unwrap_err();
+        assert!(matches!(refused, SandboxError::NotIssued { .. }), "{refused:?}");
     });
 }
 

@@ -118,7 +118,8 @@ pub async fn explain(
         };
         let otherwise = Otherwise {
             filter: Some(&filter),
-            always_issues: true,
+            // With every part it is the forecast that was issued, or there was none.
+            always_issues: part < Part::Model,
             calibrates_until: (part < Part::Calibration).then_some(against),
             change: None,
         };
