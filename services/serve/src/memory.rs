@@ -1,7 +1,7 @@
 //! Memory: the messages that are held at one instant, for readers of many rows. It stays as it is while the service goes on.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
 };
 
@@ -16,6 +16,8 @@ use crate::{Site, site::FOLLOWED, tail::Held};
 pub struct Memory {
     /// by partition, oldest first
     messages: BTreeMap<Partition, Vec<Arc<Held>>>,
+    /// contracts whose log is still being read since the start
+    behind: BTreeSet<Contract>,
 }
 
 /// A message in memory that has rows.
@@ -38,7 +40,15 @@ impl Memory {
         let partitions =
             FOLLOWED.into_iter().flat_map(|contract| site.numbers().map(move |n| Partition::new(contract, n)));
         let held = |partition| Some((partition, site.tail(partition)?.from(0)));
-        Self { messages: partitions.filter_map(held).collect() }
+        // Asked first: what has caught up stays so.
+        let behind = site.behind();
+        Self { messages: partitions.filter_map(held).collect(), behind }
+    }
+
+    /// Whether the newest message of a contract here is the newest there was: not while the log is still being read since the start.
+    #[must_use]
+    pub fn has_caught_up(&self, contract: Contract) -> bool {
+        !self.behind.contains(&contract)
     }
 
     /// The messages of a contract, partition by partition, oldest first.

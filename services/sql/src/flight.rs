@@ -6,7 +6,6 @@ use std::{net::SocketAddr, pin::Pin};
 
 use arrow::{
     array::RecordBatch,
-    compute::concat_batches,
     datatypes::{Schema, SchemaRef},
     error::ArrowError,
     ipc::writer::IpcWriteOptions,
@@ -42,6 +41,8 @@ use crate::{Engine, SqlError, flight_prepared::Prepared, flight_schema as schema
 
 /// Streams of one connection at once.
 const STREAMS: u32 = 64;
+/// Bytes of the values of parameters.
+const LONGEST_VALUES: usize = 64 << 10;
 /// What every transaction is called: nothing is written in one.
 const TRANSACTION: &[u8] = b"read";
 
@@ -171,10 +172,19 @@ impl FlightSqlService for Door {
     ) -> Result<DoPutPreparedStatementResult, Status> {
         self.admit(request.metadata()).await?;
         let given = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
-        let given: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(given).try_collect().await?;
-        let first =
-            given.first().ok_or_else(|| Status::invalid_argument("no parameters; accepted is a row of them"))?;
-        let given = concat_batches(&first.schema(), &given).map_err(arrow_failed)?;
+        let mut given = FlightRecordBatchStream::new_from_flight_data(given);
+        // What is more than a row is refused before it is kept.
+        let (mut first, mut rows) = (None, 0);
+        while let Some(batch) = given.try_next().await? {
+            rows += batch.num_rows();
+            if rows > 1 || batch.get_array_memory_size() > LONGEST_VALUES {
+                let detail =
+                    format!("the parameters are more than a row or {LONGEST_VALUES} bytes; accepted is one row");
+                return Err(Status::invalid_argument(detail));
+            }
+            first = first.or_else(|| Some(batch).filter(|batch| batch.num_rows() > 0));
+        }
+        let given = first.ok_or_else(|| Status::invalid_argument("no parameters; accepted is a row of them"))?;
         let bound = Prepared::of(&query.prepared_statement_handle)?.bind(given)?;
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(bound.handle().map_err(arrow_failed)?) })
     }

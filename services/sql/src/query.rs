@@ -123,7 +123,9 @@ impl Engine {
         let _end = EndOnDrop { task: planned.abort_handle(), wanted: Wanted::until(std::time::Instant::now()) };
         let planned = timeout(limit, planned).await.map_err(|_| SqlError::Time { limit })?;
         let planned = planned.map_err(|error| SqlError::Internal(Box::new(error)))?;
-        planned.map_err(|error| SqlError::of(error, self.inner.limits.memory_mib))
+        let planned = planned.map_err(|error| SqlError::of(error, self.inner.limits.memory_mib));
+        // A plan that is made counts when it runs.
+        planned.inspect_err(|error| self.count(error.outcome()))
     }
 
     async fn ask(&self, question: Question) -> Result<Rows, SqlError> {
@@ -138,8 +140,8 @@ impl Engine {
             let answered = timeout_at(deadline, answer(&engine, question, begun, &batches, &working)).await;
             let late = SqlError::Time { limit: limits.time };
             let error = match answered {
-                Ok(Ok(())) => {
-                    counted.outcome = "answered";
+                Ok(Ok(outcome)) => {
+                    counted.outcome = outcome;
                     return;
                 }
                 Ok(Err(error)) if !working.is_late() => error,
@@ -162,14 +164,14 @@ impl Engine {
     }
 }
 
-/// Sends the columns, then the rows.
+/// Sends the columns, then the rows. Gives the outcome as metrics name it.
 async fn answer(
     engine: &Engine,
     question: Question,
     begun: oneshot::Sender<SchemaRef>,
     batches: &mpsc::Sender<Result<RecordBatch, SqlError>>,
     wanted: &Wanted,
-) -> Result<(), SqlError> {
+) -> Result<&'static str, SqlError> {
     let Inner { limits, places, .. } = &*engine.inner;
     let place = timeout(WAIT_FOR_PLACE, places.acquire()).await;
     let _place = place.ok().and_then(Result::ok).ok_or(SqlError::Busy { places: PLACES })?;
@@ -192,7 +194,7 @@ async fn answer(
             Some(batch) => batch,
             None => match rows.next().await.transpose() {
                 Ok(Some(batch)) => batch,
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok("answered"),
                 Err(error) => return Err(because(engine, error, &view).await),
             },
         };
@@ -201,7 +203,7 @@ async fn answer(
             return Err(SqlError::Rows { limit: limits.rows });
         }
         if batch.num_rows() > 0 && batches.send(Ok(batch)).await.is_err() {
-            return Ok(());
+            return Ok("cancelled");
         }
     }
 }

@@ -78,8 +78,12 @@ impl View {
         let mut scanned = Scanned::default();
         let mut in_memory: HashSet<String> = HashSet::new();
         // Messages of a partition come in the order of their times, the newest last.
-        let newest: HashMap<u32, Timestamp> =
+        let mut newest: HashMap<u32, Timestamp> =
             self.memory.messages(table.contract).map(|message| (message.partition.number, message.time)).collect();
+        // While the log is still being read the archive is ahead of memory, and right.
+        if !self.memory.has_caught_up(table.contract) {
+            newest.clear();
+        }
         let is_of_view = |object: &ContentObject| {
             let newest = partition_of(&object.key).and_then(|number| newest.get(&number));
             newest.is_none_or(|newest| time_of(&object.key).is_none_or(|time| time <= *newest))

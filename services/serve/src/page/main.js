@@ -184,7 +184,7 @@ async function whatIf() {
   if (!forecast || dialog.open) return;
   form(`What if: ${at.name}`, FIELDS, "Try", async (given) => {
     page.tryRain(await tried(at.id, forecast, given));
-    if (!shown) open();
+    if (!shown) location.hash = `#/station/${encodeURIComponent(at.id)}`;
   });
 }
 

@@ -244,10 +244,13 @@ async fn a_query_of_postgresql_is_cancelled() {
     let endless = "SELECT count(*) FROM forecast a, forecast b, forecast c WHERE a.mean + b.mean > c.mean";
     let asked = tokio::spawn(async move { client.simple_query(endless).await.map(drop) });
     // A query that has not begun cannot be cancelled, so it is asked for until it ends.
-    while !asked.is_finished() {
-        cancel.clone().cancel_query(NoTls).await.unwrap();
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let cancelled = async {
+        while !asked.is_finished() {
+            cancel.clone().cancel_query(NoTls).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), cancelled).await.expect("it ends long before its limit of time");
     let error = asked.await.unwrap().unwrap_err();
     assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("57014"), "{error}");
 }
