@@ -13,7 +13,7 @@ func drought() *dashboard.DashboardBuilder {
 			OverrideByName("deficit", []dashboard.DynamicConfigValue{property("unit", "m3")}).
 			WithTarget(records(`SELECT s.name AS station, d.index, d.class, d.percentile, d.since, d.duration_days AS days, d.deficit_m3 AS deficit
 FROM drought d JOIN station s ON s.id = d.catchment
-WHERE d.valid_time = (SELECT max(valid_time) FROM drought) ORDER BY d.percentile, s.name, d.index`))).
+JOIN (SELECT catchment, max(valid_time) AS valid_time FROM drought GROUP BY catchment) n ON n.catchment = d.catchment AND n.valid_time = d.valid_time ORDER BY d.percentile, s.name, d.index`))).
 		WithPanel(lines("Percentile for the season", "By index; below 30 is D0, below 2 D4.", "percent").Datasource(archive).Min(0).Max(100).Span(24).Height(10).
 			WithTarget(series("A", `SELECT valid_time AS time, index AS metric, percentile AS value FROM drought WHERE catchment = '$station' AND $__timeFilter(valid_time) ORDER BY 1`))).
 		WithPanel(lines("Deficit", "Water that is missing since the drought began.", "m3").Datasource(archive).

@@ -17,7 +17,8 @@ func forecasts() *dashboard.DashboardBuilder {
 			OverrideByName("peak", []dashboard.DynamicConfigValue{property("unit", flow), property("decimals", 1)}).
 			WithTarget(records(`SELECT s.name AS station, e.threshold_name AS threshold, e.level_m3_s AS level, e.probability AS chance, e.crossing_q10 AS "from", e.crossing_q90 AS "to", e.peak_q50 AS peak, e.issue_time AS issue
 FROM event e JOIN station s ON s.id = e.catchment
-WHERE e.issue_time = (SELECT max(issue_time) FROM event) AND e.probability >= 0.05
+JOIN (SELECT catchment, max(issue_time) AS issue_time FROM event GROUP BY catchment) n ON n.catchment = e.catchment AND n.issue_time = e.issue_time
+WHERE e.probability >= 0.05
 ORDER BY e.probability DESC`))).
 		WithPanel(lines("Chance by station and threshold", "Each issue, within its horizon.", ratio).Min(0).Max(1).
 			WithTarget(promql(`nilometer_station_threshold_probability_ratio`, "{{station}} {{threshold}}"))).

@@ -16,7 +16,7 @@ func models() *dashboard.DashboardBuilder {
 			WithTarget(now(`sum(increase(nilometer_forecast_weight_swaps_total{outcome="refused"}[7d]))`, "refused"))).
 		WithPanel(number("Shifted gauges", "Whose readings are not assimilated.", count).Thresholds(graded(green, from(1, orange))).
 			WithTarget(now(`sum(nilometer_readings_shifted) or vector(0)`, "shifted"))).
-		WithPanel(number("States behind", "The tick that states have not reached yet.", seconds).Thresholds(graded(green, from(21600, orange))).
+		WithPanel(number("States behind", "Event time between the state and the newest tick, as long as a step waits for its forcing.", seconds).
 			WithTarget(now(`max(nilometer_forecast_state_lag_seconds)`, "behind"))).
 		WithPanel(number("Steps filled in", "Steps since the start whose forcing was missing.", count).
 			WithTarget(now(`max(nilometer_forecast_filled_steps)`, "steps"))).
@@ -37,7 +37,8 @@ func models() *dashboard.DashboardBuilder {
 // within is the share of innovations between so many standard deviations.
 func within(deviations int) string {
 	below := func(bound int) string {
-		return fmt.Sprintf(`sum(rate(nilometer_forecast_innovation_normalised_bucket{le="%d"}[1h]))`, bound)
+		return fmt.Sprintf(`sum(rate(nilometer_forecast_innovation_normalised_bucket{le=~"%d(\\.0)?"}[1h]))`, bound)
 	}
-	return fmt.Sprintf("(%s - %s) / sum(rate(nilometer_forecast_innovation_normalised_count[1h]))", below(deviations), below(-deviations))
+	// Rates of counters that have just begun are extrapolated, each by itself.
+	return fmt.Sprintf("clamp_max((%s - %s) / sum(rate(nilometer_forecast_innovation_normalised_count[1h])), 1)", below(deviations), below(-deviations))
 }
