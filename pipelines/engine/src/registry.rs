@@ -97,14 +97,14 @@ mod tests {
     #[test]
     fn what_has_no_value_yet_is_described_and_not_scraped() {
         let registry = Registry::labelled("partition", "3".to_owned()).unwrap();
-        let letters = IntCounterVec::new(Opts::new("letters_total", "letters"), &["reason"]).unwrap();
-        registry.register(Box::new(letters.clone())).unwrap();
+        let dead_letters = IntCounterVec::new(Opts::new("dead_letters_total", "rows refused"), &["reason"]).unwrap();
+        registry.register(Box::new(dead_letters.clone())).unwrap();
         assert!(registry.gather().is_empty());
         let labels = vec!["reason".to_owned(), "partition".to_owned()];
-        let letter = Described { kind: "counter", help: "letters".to_owned(), labels };
-        assert_eq!(registry.described(), BTreeMap::from([("letters_total".to_owned(), letter)]));
-        letters.with_label_values(&["late"]).inc();
+        let described = Described { kind: "counter", help: "rows refused".to_owned(), labels };
+        assert_eq!(registry.described(), BTreeMap::from([("dead_letters_total".to_owned(), described)]));
+        dead_letters.with_label_values(&["late"]).inc();
         assert_eq!(registry.gather().len(), 1);
-        assert!(registry.register(Box::new(letters)).is_err());
+        assert!(registry.register(Box::new(dead_letters)).is_err());
     }
 }
