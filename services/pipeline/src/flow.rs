@@ -83,9 +83,9 @@ impl Roles {
         Ok(roles)
     }
 
-    /// Where the roles of a kind of every partition keep how far they have come; no role waits for the last two.
+    /// Where the roles of a kind of every partition keep how far they have come: those that others wait for, whose snapshots are numbered by the tick.
     pub fn snapshots_of(&self, kind: RoleKind) -> Vec<Snapshots> {
-        if matches!(kind, RoleKind::Publish | RoleKind::Serve) {
+        if matches!(kind, RoleKind::Notify | RoleKind::Publish | RoleKind::Serve) {
             return Vec::new();
         }
         let numbers: Vec<u32> = match kind {
