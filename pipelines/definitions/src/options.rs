@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nilometer_engine::{CatchUp, KafkaOptions};
+use nilometer_engine::{CatchUp, Exercise, KafkaOptions};
 use nilometer_packages::{Attribute, Provider};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::{Alignment, Span};
@@ -274,6 +274,9 @@ pub struct OperationsOptions {
     /// what becomes of the forecasts that an outage has missed: `all` (default) makes each as it would have been, `latest` only the newest
     #[serde(default)]
     pub catch_up: CatchUp,
+    /// an exercise: `at` this time by the system's clock it is the time that it `shows`, and from then on time passes `speed` times as fast; the system's time when absent
+    #[serde(default)]
+    pub exercise: Option<Exercise>,
 }
 
 /// `[drought]`: that droughts are judged, day by day.

@@ -152,6 +152,7 @@ impl Pipeline {
         let alerts: AlertOptions = reader.optional("alerts");
         let operations: OperationsOptions = reader.optional("operations");
         let serve: ServeOptions = reader.optional("serve");
+        checks::operations(&operations, &mut problems);
         checks::serve(&serve, &mut problems);
         for key in table.keys() {
             problems.push(Problem { path: key.clone(), message: "unknown key".to_owned() });

@@ -18,11 +18,35 @@ pub enum CatchUp {
     Latest,
 }
 
+/// An exercise: operations at another time and pace, so that a flood of the past comes again as it came, to processes that run as they always do.
+/// Those that share a log share its clock.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exercise {
+    /// when the exercise begins, by the system
+    #[schemars(with = "String")]
+    pub at: Timestamp,
+    /// what time it is then
+    #[schemars(with = "String")]
+    pub shows: Timestamp,
+    /// how many times as fast its time passes, more than 0
+    pub speed: f64,
+}
+
+impl Exercise {
+    /// What time it is when the system's clock shows `system`.
+    fn time(&self, system: Timestamp) -> Timestamp {
+        Timestamp(self.shows.0.saturating_add((system.0.saturating_sub(self.at.0) as f64 * self.speed) as i64))
+    }
+}
+
 /// What time it is in operations.
 #[derive(Debug, Clone)]
 pub enum WallTime {
     /// by the system
     System,
+    /// by the clock of an exercise
+    Exercise(Exercise),
     /// by the holder of the sender; a clock without one stands still
     Virtual(watch::Receiver<Timestamp>),
 }
@@ -53,10 +77,10 @@ pub enum Clock {
 }
 
 impl Clock {
-    /// The wall clock of the system.
+    /// The wall clock of the system, or that of an exercise.
     #[must_use]
-    pub const fn wall(every_s: i64, catch_up: CatchUp) -> Self {
-        Self::Wall { every_s, catch_up, time: WallTime::System }
+    pub fn wall(every_s: i64, catch_up: CatchUp, exercise: Option<Exercise>) -> Self {
+        Self::Wall { every_s, catch_up, time: exercise.map_or(WallTime::System, WallTime::Exercise) }
     }
 
     /// The tick that follows `last` (`None` before the first), waiting until it is due; `None` when history has ended.
@@ -115,13 +139,15 @@ impl WallTime {
     fn now(&self) -> Timestamp {
         match self {
             Self::System => now(),
+            Self::Exercise(exercise) => exercise.time(now()),
             Self::Virtual(time) => *time.borrow(),
         }
     }
 
     async fn reach(&self, tick: Timestamp, every_s: i64) {
         match self {
-            Self::System => until(tick, every_s, now).await,
+            Self::System => until(tick, every_s, 1.0, now).await,
+            Self::Exercise(exercise) => until(tick, every_s, exercise.speed, || exercise.time(now())).await,
             Self::Virtual(time) => {
                 if time.clone().wait_for(|now| *now >= tick).await.is_err() {
                     std::future::pending::<()>().await;
@@ -134,8 +160,8 @@ impl WallTime {
 /// Between two looks at the wall clock, which may be set in between.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Waits until a tick is due by a clock that may step. One that was set back is waited for, and said: a tick is never repeated.
-async fn until(tick: Timestamp, every_s: i64, now: impl Fn() -> Timestamp) {
+/// Waits until a tick is due by a clock that may step and goes `speed` times as fast as real time. One that was set back is waited for, and said: a tick is never repeated.
+async fn until(tick: Timestamp, every_s: i64, speed: f64, now: impl Fn() -> Timestamp) {
     let mut said = false;
     loop {
         let wait_us = tick.0.saturating_sub(now().0);
@@ -146,7 +172,7 @@ async fn until(tick: Timestamp, every_s: i64, now: impl Fn() -> Timestamp) {
             tracing::warn!(%tick, wait_s = wait.as_secs(), "the next tick lies ahead of the wall clock: it was set back, or the store was written up to a later time; nothing is taken until it is due");
             said = true;
         }
-        tokio::time::sleep(wait.min(LOOK_EVERY)).await;
+        tokio::time::sleep(wait.div_f64(speed.max(1e-6)).min(LOOK_EVERY)).await;
     }
 }
 
@@ -183,16 +209,26 @@ mod tests {
             let off_s = if (10..70).contains(&passed()) { 3_600 } else { 0 };
             Timestamp(0).plus_s(100_000 + passed() - off_s)
         };
-        until(Timestamp(0).plus_s(100_030), 60, stepping).await;
+        until(Timestamp(0).plus_s(100_030), 60, 1.0, stepping).await;
         assert_eq!(passed(), 70, "not an hour later, and not before the clock is right");
         // Set forward: what was due meanwhile is due at once.
-        until(Timestamp(0).plus_s(100_000), 60, stepping).await;
+        until(Timestamp(0).plus_s(100_000), 60, 1.0, stepping).await;
         assert_eq!(passed(), 70);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exercise_shows_another_time_and_goes_faster() {
+        let exercise = Exercise { at: Timestamp(0).plus_s(1_000), shows: Timestamp(0).plus_s(7_200), speed: 3_600.0 };
+        assert_eq!(exercise.time(Timestamp(0).plus_s(1_002)), Timestamp(0).plus_s(7_200 + 2 * 3_600));
+        let begin = tokio::time::Instant::now();
+        let system = || Timestamp(i64::try_from(begin.elapsed().as_micros()).unwrap()).plus_s(1_000);
+        until(Timestamp(0).plus_s(7_200 + 3_600), 3_600, exercise.speed, || exercise.time(system())).await;
+        assert_eq!(begin.elapsed().as_secs(), 1, "an hour of it is a second");
     }
 
     #[tokio::test]
     async fn the_wall_clock_catches_up_without_skipping() {
-        let clock = Clock::wall(60, CatchUp::All);
+        let clock = Clock::wall(60, CatchUp::All, None);
         let long_ago = now().ceil_s(60).plus_s(-3600);
         assert_eq!(clock.tick(Some(long_ago)).await, Some(long_ago.plus_s(60)));
     }

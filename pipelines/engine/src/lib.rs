@@ -67,7 +67,7 @@ pub use balance::{Balance, BalanceError};
 pub use broker::Broker;
 #[cfg(feature = "conformance")]
 pub use bucket::Bucket;
-pub use clock::{CatchUp, Clock, WallTime, now};
+pub use clock::{CatchUp, Clock, Exercise, WallTime, now};
 pub use dead_letter_log::DeadLetterLog;
 pub use embedded::{EmbeddedLog, Hole, Survey};
 pub use envelope::EnvelopeError;

@@ -12,7 +12,7 @@ pub(crate) use catchments::{catchments, network, ratings};
 pub(crate) use package::package;
 pub(crate) use sources::{folder, periods, sources, stations};
 pub(crate) use stations::places_and_thresholds;
-pub(crate) use time::{log, model, serve, time};
+pub(crate) use time::{log, model, operations, serve, time};
 
 use crate::Catchment;
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::{DroughtOptions, ForecastOptions, LogOptions, ModelOptions, Problem, ServeOptions, TimeOptions};
+use crate::{
+    DroughtOptions, ForecastOptions, LogOptions, ModelOptions, OperationsOptions, Problem, ServeOptions, TimeOptions,
+};
 
 /// More would be more threads and connections than a machine takes.
 const MOST_PARTITIONS: u32 = 256;
@@ -80,6 +82,15 @@ pub(crate) fn time(
         if span.seconds() < smallest || span.seconds() % unit != 0 {
             say(path, format!("is {span}, accepted is a multiple of {unit} s and at least {smallest} s"));
         }
+    }
+}
+
+pub(crate) fn operations(operations: &OperationsOptions, problems: &mut Vec<Problem>) {
+    let Some(exercise) = operations.exercise else { return };
+    // Beyond it, a tick of an hour is due more often than a thousand times a second.
+    if !(exercise.speed > 0.0 && exercise.speed <= 3.6e6) {
+        let message = format!("is {}; accepted is more than 0 and at most 3600000", exercise.speed);
+        problems.push(Problem { path: "operations.exercise.speed".to_owned(), message });
     }
 }
 

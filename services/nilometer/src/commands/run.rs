@@ -1,7 +1,7 @@
 //! `nilometer run`, and what it shares with `replay`.
 
 use anyhow::Result;
-use nilometer_engine::Clock;
+use nilometer_engine::{Clock, Exercise};
 use nilometer_pipeline::{Accept, Mode, Opening, RoleKind, Run};
 
 use super::definition::Definition;
@@ -41,6 +41,10 @@ impl Start {
 pub async fn run(Arguments { definition, start }: Arguments) -> Result<()> {
     let pipeline = definition.load_to_run(Vec::new())?;
     let opening = Opening::of(&pipeline, "run", start.accept()).await?;
-    let clock = Clock::wall(pipeline.time.tick_s(), pipeline.operations.catch_up);
+    let operations = pipeline.operations;
+    if let Some(Exercise { at, shows, speed }) = operations.exercise {
+        tracing::warn!(%at, %shows, speed, "an exercise: the time is that of operations.exercise, not the system's");
+    }
+    let clock = Clock::wall(pipeline.time.tick_s(), operations.catch_up, operations.exercise);
     Run::new(opening, pipeline, clock, Mode::Live, &start.roles()).await?.until_the_end(true).await
 }
