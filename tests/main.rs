@@ -37,5 +37,7 @@ mod sql;
 mod stage;
 mod stores;
 mod tables;
+#[cfg(feature = "traces")]
+mod traces;
 mod verification;
 mod weather;

@@ -5,10 +5,11 @@ use std::{
     collections::BTreeSet,
     fs,
     io::Write as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use crate::support::{root, service::Service, succeed, window};
+use crate::support::{files, root, service::Service, succeed, window};
 use nilometer_needs::needs;
 
 fn text(path: &str) -> String {
@@ -122,4 +123,29 @@ fn each_alert_is_tested_and_has_its_section_in_the_runbook() {
     let sections = runbook.lines().filter_map(|line| line.strip_prefix("## "));
     let without: Vec<&str> = sections.filter(|section| !alerts.contains(section)).collect();
     assert!(without.is_empty(), "the runbook has sections of no alert: {without:?}");
+}
+
+/// Every line of Rust below a folder.
+fn sources(folder: &Path) -> String {
+    let is_rust = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "rs");
+    files(folder).into_keys().filter(is_rust).map(|path| fs::read_to_string(folder.join(path)).unwrap()).collect()
+}
+
+#[test]
+fn the_lines_that_the_page_of_logs_names_are_logged() {
+    let page = text("docs/logs.md");
+    let (_, behind) = page.split_once("| trouble | line |").unwrap();
+    let (table, _) = behind.split_once("\n\n").unwrap();
+    let logged = sources(&root().join("services")) + &sources(&root().join("pipelines"));
+    let mut named = 0;
+    for row in table.lines().skip(2) {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let ends = cells[2].split("; ").filter(|part| part.contains(" is its end"));
+        for line in [cells[1]].into_iter().chain(ends) {
+            let line = line.split('`').nth(1).unwrap();
+            assert!(logged.contains(&format!("\"{line}")), "{line}");
+            named += 1;
+        }
+    }
+    assert!(named > 15, "{named}");
 }

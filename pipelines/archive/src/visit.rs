@@ -2,6 +2,7 @@
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
+use nilometer_engine::progress;
 use nilometer_schemas::{Contract, Timestamp};
 use object_store::{ObjectStore, path::Path};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -21,7 +22,10 @@ pub async fn visit<E: From<ArchiveError>>(
     mut visitor: impl FnMut(RecordBatch) -> Result<(), E>,
 ) -> Result<usize, E> {
     let mut objects = 0;
-    for day in days(store, contract, dates).await? {
+    let days = days(store, contract, dates).await?;
+    let (work, total) = (format!("reading {contract}"), days.len() as u64);
+    for (done, day) in days.into_iter().enumerate() {
+        progress(&work, done as u64, total, "days", "");
         // All objects of a day are there before the first batch of it is visited.
         for (key, bytes) in day.read(store).await? {
             objects += 1;
@@ -30,6 +34,7 @@ pub async fn visit<E: From<ArchiveError>>(
             }
         }
     }
+    progress(&work, total, total, "days", "");
     Ok(objects)
 }
 

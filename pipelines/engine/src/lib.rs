@@ -47,11 +47,13 @@ mod log;
 mod metrics;
 mod numbered;
 mod outbox;
+mod progress;
 mod queue;
 mod registry;
 mod shares;
 mod snapshot;
 mod thread;
+mod turn;
 
 #[cfg(feature = "conformance")]
 mod broker;
@@ -85,6 +87,7 @@ pub use log::{
 pub use metrics::{Metrics, RoleMetrics};
 pub use numbered::{Asked, Numbered, NumberedError};
 pub use outbox::Outbox;
+pub use progress::{PROGRESS, Progress, progress};
 pub use queue::{QueueReceiver, QueueSender, queue};
 pub use registry::{Described, Registry};
 pub use shares::{Share, SharedLog, Shares};
@@ -92,3 +95,4 @@ pub use snapshot::{
     Columns, ColumnsBuilder, KeyedColumns, Recorded, Snapshot, SnapshotError, Snapshots, VersionError, Versioned,
 };
 pub use thread::off_reactor;
+pub use turn::{in_role, turn};

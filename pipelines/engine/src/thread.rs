@@ -14,5 +14,7 @@ pub async fn off_reactor<T: Send + 'static>(work: impl FnOnce() -> T + Send + 's
     if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
         return Ok(work());
     }
-    spawn_blocking(work).await
+    // Its log lines are those of the turn that asked for it.
+    let span = tracing::info_span!("compute");
+    spawn_blocking(move || span.in_scope(work)).await
 }

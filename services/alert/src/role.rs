@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use nilometer_definitions::Pipeline;
 use nilometer_engine::{
-    Appended, Balance, Columns, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor,
+    Appended, Balance, Columns, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor, turn,
 };
 use nilometer_schemas::{Contract, DeadLettersBuilder, Timestamp};
+use tracing::Instrument;
 
 use crate::{
     AlertError, AlertMetrics, PRODUCER,
-    inputs::Inputs,
+    inputs::{Inputs, Tick},
     stored::{Stored, first_positions},
     watch::{Outputs, Watch},
 };
@@ -35,17 +36,8 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
     let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(pipeline, dependencies).await?);
     while let Some(tick) = outbox.meanwhile(role.inputs.next_tick(&stop)).await?? {
-        let timer = role.dependencies.metrics.role.seconds.start_timer();
-        let time = tick.time;
-        // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
-        let (back, outputs) = off_reactor(move || {
-            let outputs = role.watch.take(&tick);
-            (role, outputs)
-        })
-        .await?;
-        role = back;
-        role.commit(time, outputs?, &mut outbox).await?;
-        timer.observe_duration();
+        let turn = turn(tick.time, role.inputs.places()[0].1.checked_sub(1));
+        role = role.turn(tick, &mut outbox).instrument(turn).await?;
         if stop.is_now() {
             break;
         }
@@ -65,6 +57,20 @@ struct Role {
 }
 
 impl Role {
+    /// Everything of one tick. Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
+    async fn turn(mut self: Box<Self>, tick: Tick, outbox: &mut Outbox) -> Result<Box<Self>, AlertError> {
+        let timer = self.dependencies.metrics.role.seconds.start_timer();
+        let time = tick.time;
+        let (mut role, outputs) = off_reactor(move || {
+            let outputs = self.watch.take(&tick);
+            (self, outputs)
+        })
+        .await?;
+        role.commit(time, outputs?, outbox).await?;
+        timer.observe_duration();
+        Ok(role)
+    }
+
     async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, AlertError> {
         let newest = dependencies.snapshots.newest::<Stored>().await?;
         let stored = newest.map(|found| found.content.into_current(PRODUCER)).transpose()?;

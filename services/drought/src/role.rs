@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Appended, Balance, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor};
+use nilometer_engine::{Appended, Balance, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor, turn};
 use nilometer_schemas::{Contract, Timestamp};
+use tracing::Instrument;
 
 use crate::{
     DroughtError, DroughtMetrics, PRODUCER,
-    inputs::Inputs,
+    inputs::{Inputs, Tick},
     judge::{Judge, Outputs},
     stored::{Stored, first_positions},
 };
@@ -33,17 +34,8 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
     let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(pipeline, dependencies).await?);
     while let Some(tick) = outbox.meanwhile(role.inputs.next_tick(&stop)).await?? {
-        let timer = role.dependencies.metrics.role.seconds.start_timer();
-        let time = tick.time;
-        // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
-        let (back, outputs) = off_reactor(move || {
-            let outputs = role.judge.take(&tick);
-            (role, outputs)
-        })
-        .await?;
-        role = back;
-        role.commit(time, outputs?, &mut outbox).await?;
-        timer.observe_duration();
+        let turn = turn(tick.time, role.inputs.places()[0].1.checked_sub(1));
+        role = role.turn(tick, &mut outbox).instrument(turn).await?;
         if stop.is_now() {
             break;
         }
@@ -62,6 +54,20 @@ struct Role {
 }
 
 impl Role {
+    /// Everything of one tick. Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
+    async fn turn(mut self: Box<Self>, tick: Tick, outbox: &mut Outbox) -> Result<Box<Self>, DroughtError> {
+        let timer = self.dependencies.metrics.role.seconds.start_timer();
+        let time = tick.time;
+        let (mut role, outputs) = off_reactor(move || {
+            let outputs = self.judge.take(&tick);
+            (self, outputs)
+        })
+        .await?;
+        role.commit(time, outputs?, outbox).await?;
+        timer.observe_duration();
+        Ok(role)
+    }
+
     async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<Self, DroughtError> {
         let (mut stored, mut columns) = (None, None);
         if let Some(found) = dependencies.snapshots.newest::<Stored>().await? {

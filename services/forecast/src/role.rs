@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Appended, Balance, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop};
+use nilometer_engine::{Appended, Balance, DeadLetterLog, Log, Message, Outbox, Partition, Snapshots, Stop, turn};
 use nilometer_packages::Mixture;
 use nilometer_runtime::Runtime;
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Timestamp};
+use tracing::Instrument;
 
 use crate::{
     ForecastError, ForecastMetrics, PRODUCER, Packages,
@@ -15,6 +16,7 @@ use crate::{
     report::Reporter,
     setting::Setting,
     state::Stored,
+    tick::Tick,
 };
 
 /// What the role needs from outside.
@@ -45,24 +47,9 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
     let (mut role, mut replay) = Role::resume(pipeline, dependencies).await?;
     let mut pending = Pending::default();
     while let Some(tick) = role.outbox.meanwhile(replay.next_tick(&stop)).await?? {
-        match role.outbox.meanwhile(replay.take(tick)).await?? {
-            Taken::WentBack => pending = Pending::default(),
-            Taken::Again { outputs, to, unplaced, snapshot } => {
-                let ordinal = outputs.tick.0;
-                pending.keep(outputs, to, &unplaced, &role.setting, replay.state().late_rows())?;
-                if snapshot {
-                    let (state, columns) = replay.compute(|state| state.store()).await?;
-                    pending.keep_snapshot(ordinal, state, columns);
-                }
-            }
-            Taken::New { outputs, rewound } => {
-                let time = outputs.tick;
-                role.reporter.show(time, &outputs.report);
-                role.publish(time, pending.publish(outputs)?, replay.places()).await?;
-                role.show_rewind(rewound);
-                role.save_when_due(&mut replay).await?;
-            }
-        }
+        let [_, _, (_, next), _] = replay.places();
+        let turn = turn(tick.time, next.checked_sub(1));
+        role.turn(tick, &mut replay, &mut pending).instrument(turn).await?;
         if stop.is_now() {
             break;
         }
@@ -89,6 +76,29 @@ struct Role {
 }
 
 impl Role {
+    /// Everything of one tick, which is a new one, or one that is taken again on the way back to where the role was.
+    async fn turn(&mut self, tick: Tick, replay: &mut Replay, pending: &mut Pending) -> Result<(), ForecastError> {
+        match self.outbox.meanwhile(replay.take(tick)).await?? {
+            Taken::WentBack => *pending = Pending::default(),
+            Taken::Again { outputs, to, unplaced, snapshot } => {
+                let ordinal = outputs.tick.0;
+                pending.keep(outputs, to, &unplaced, &self.setting, replay.state().late_rows())?;
+                if snapshot {
+                    let (state, columns) = replay.compute(|state| state.store()).await?;
+                    pending.keep_snapshot(ordinal, state, columns);
+                }
+            }
+            Taken::New { outputs, rewound } => {
+                let time = outputs.tick;
+                self.reporter.show(time, &outputs.report);
+                self.publish(time, pending.publish(outputs)?, replay.places()).await?;
+                self.show_rewind(rewound);
+                self.save_when_due(replay).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn resume(pipeline: Arc<Pipeline>, dependencies: Dependencies) -> Result<(Self, Replay), ForecastError> {
         let Dependencies { log, snapshots, runtime, models, packages, metrics, partition, accept_state_loss } =
             dependencies;

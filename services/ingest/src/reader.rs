@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use nilometer_connectors::{Cursor, Look, Source, SourceError};
-use nilometer_engine::{Clock, QueueSender, RoleMetrics, Stop, off_reactor};
+use nilometer_engine::{Clock, QueueSender, RoleMetrics, Stop, off_reactor, turn};
 use nilometer_schemas::Timestamp;
 use nilometer_transforms::RawBatch;
+use tracing::Instrument;
 
 use crate::{
     IngestError, in_full,
@@ -63,6 +64,7 @@ impl Reader {
                 let read = lands.and_then(|lands| self.read(&mut cursors, redo.as_ref(), look, lands));
                 (self, cursors, read)
             });
+            let reading = reading.instrument(turn(tick, None));
             let read;
             (self, cursors, read) = match reading.await {
                 Ok(back) => back,
@@ -234,7 +236,7 @@ mod tests {
             sources: vec![Box::new(Scripted(read))],
             landing: None,
             raw: 0,
-            clock: Clock::wall(3_600, CatchUp::All),
+            clock: Clock::wall(3_600, CatchUp::All, None),
             growing: true,
             failing: BTreeMap::new(),
             role_metrics: Metrics::unregistered().role(PRODUCER),

@@ -5,9 +5,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use nilometer_connectors::Source;
 use nilometer_definitions::Partitioning;
 use nilometer_engine::{
-    Balance, Clock, DeadLetterLog, Log, Metrics, Numbered, Outbox, Position, SnapshotError, Snapshots, Stop, queue,
+    Balance, Clock, DeadLetterLog, Log, Metrics, Numbered, Outbox, Position, SnapshotError, Snapshots, Stop, in_role,
+    queue, turn,
 };
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::{
     Action, Announcement, IngestError, Lines, PRODUCER,
@@ -93,7 +95,7 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
     };
     // It ends with the role: what it reads no other would take.
     let mut reading = JoinSet::new();
-    reading.spawn(reader.run(state.clone(), sender, stop.clone()));
+    reading.spawn(in_role(PRODUCER, parts.first(), reader.run(state.clone(), sender, stop.clone())));
     let planned = state.planned.as_ref().map(|planned| planned.look.tick);
     let reached = reached(&*log, parts.numbers(), planned).await?;
     let mut asked = Asked {
@@ -118,8 +120,9 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Inge
             state.planned = Some(Planned { look, cursors: cursors.clone() });
             writer.save(&state).await?;
         }
-        let rows = writer.decode(&mut state, batches).await?;
-        writer.append(look.tick, asked.rows(look.tick).await?, rows).await?;
+        let turn = turn(look.tick, None);
+        let rows = writer.decode(&mut state, batches).instrument(turn.clone()).await?;
+        writer.append(look.tick, asked.rows(look.tick).await?, rows).instrument(turn).await?;
         state.intake.sources.show(&metrics);
         state.tick = Some(look.tick);
         state.cursors = cursors;

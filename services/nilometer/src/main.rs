@@ -1,11 +1,12 @@
 //! The binary: commands in, exit code out.
 
 mod commands;
+mod logging;
+mod progress;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
 
 use commands::Command;
 
@@ -26,26 +27,21 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_logging(cli.json_logs);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return fails(format!("no runtime: {error}")),
     };
-    match runtime.block_on(cli.command.run()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    // What sends traces does so on the runtime.
+    let entered = runtime.enter();
+    let _traces = match logging::start(cli.json_logs) {
+        Ok(traces) => traces,
+        Err(error) => return fails(format!("no traces: {error}; unset OTEL_EXPORTER_OTLP_ENDPOINT to do without")),
+    };
+    drop(entered);
+    runtime.block_on(cli.command.run()).unwrap_or_else(|error| fails(format!("{error:#}")))
 }
 
-fn start_logging(json: bool) {
-    // Our own crates from info, others from warn; RUST_LOG overrides.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,nilometer=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { builder.json().init() } else { builder.with_target(false).init() }
+fn fails(why: String) -> ExitCode {
+    eprintln!("error: {why}");
+    ExitCode::FAILURE
 }

@@ -5,13 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use nilometer_definitions::{AlertmanagerOptions, FeedOptions, WebhookOptions};
 use nilometer_engine::{
     Balance, Columns, Entry, Log, Partition, Position, Record, Registry, RoleMetrics, SnapshotError, Snapshots, Stop,
-    Versioned, next_entry,
+    Versioned, next_entry, turn,
 };
 use nilometer_schemas::{Alerts, Contract, Reason, Timestamp};
 use object_store::ObjectStore;
 use prometheus::{IntCounterVec, Opts};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
 
 use crate::{
     NotifyError,
@@ -164,7 +165,8 @@ async fn run<R: Receiver>(
             // Its rows are counted when the message behind it says how many there were.
             Some(Entry::Damaged(damage)) => role.state.next = damage.position + 1,
             Some(Entry::Record(record)) => {
-                if !role.take(record, &stop).await? {
+                let turn = turn(record.time, Some(record.position));
+                if !role.take(record, &stop).instrument(turn).await? {
                     break;
                 }
                 refreshed = Instant::now();

@@ -192,7 +192,7 @@ impl Run {
         let stopping = tokio::spawn(stop_on_signal(lifecycle.clone(), roles.kafka.is_some()));
         let replays = roles.mode == Mode::Replay;
         let time = &roles.pipeline.time;
-        let showing = replays.then(|| tokio::spawn(progress::show(roles.exposition.clone(), time.from, time.to)));
+        let showing = replays.then(|| tokio::spawn(progress::say(roles.exposition.clone(), time.from, time.to)));
         let trims = kinds.contains(&RoleKind::Publish);
         let trimming = trims.then(|| tokio::spawn(trim_regularly(roles.clone())));
         let beginning = (replays && kinds[0] != RoleKind::Ingest)

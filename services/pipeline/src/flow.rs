@@ -1,7 +1,7 @@
 //! The flow: every role in its order, with what it reads and appends, and those of each partition.
 
 use anyhow::Result;
-use nilometer_engine::{Snapshots, Stop};
+use nilometer_engine::{Snapshots, Stop, in_role};
 use nilometer_schemas::Contract;
 
 use crate::{
@@ -70,7 +70,7 @@ impl Roles {
                 RoleKind::Ingest => role.name.to_owned(),
                 _ => format!("{}/{number}", role.name),
             };
-            Ok((name, (role.make)(&making)?))
+            Ok((name, Box::pin(in_role(role.name, number, (role.make)(&making)?)) as Role))
         };
         let roles = ROLES
             .iter()

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use nilometer_archive::{object_key, to_parquet};
 use nilometer_engine::{
     Appended, Balance, Columns, Entry, Log, Message, Partition, Position, Record, RoleMetrics, SnapshotError,
-    Snapshots, Stop, Versioned, next_entry, to_ipc,
+    Snapshots, Stop, Versioned, next_entry, to_ipc, turn,
 };
 use nilometer_schemas::{Contract, DeadLetterRow, DeadLettersBuilder, Reason, SchemaError, Timestamp};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 
 use crate::PublishError;
 
@@ -60,7 +61,10 @@ pub async fn run(dependencies: Dependencies, stop: Stop) -> Result<Balance, Publ
     while let Some(entry) = next_entry(&*dependencies.log, dependencies.partition, state.next, &stop).await? {
         let timer = dependencies.metrics.seconds.start_timer();
         match entry {
-            Entry::Record(record) => publish(&dependencies, &mut state, record).await?,
+            Entry::Record(record) => {
+                let turn = turn(record.time, Some(record.position));
+                publish(&dependencies, &mut state, record).instrument(turn).await?;
+            }
             // Its rows are counted when the message behind it tells how many there were.
             Entry::Damaged(damage) => state.next = damage.position + 1,
         }

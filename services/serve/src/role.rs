@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::try_join_all;
 use nilometer_archive::visit;
-use nilometer_engine::{Balance, Entry, Log, LogError, Partition, RoleMetrics, Stop, next_entry};
+use nilometer_engine::{Balance, Entry, Log, LogError, Partition, RoleMetrics, Stop, next_entry, turn};
 use nilometer_schemas::{Contract, Reason};
 
 use crate::{ServeError, Site, site::FOLLOWED};
@@ -68,7 +68,7 @@ async fn follow(
             Ok(Some(Entry::Record(record))) => {
                 let (time, rows) = (record.time, record.batch.num_rows() as u64);
                 balance.received += rows;
-                match site.take(partition, record) {
+                match turn(time, Some(position)).in_scope(|| site.take(partition, record)) {
                     Ok(()) => balance.used += rows,
                     Err(error) => {
                         tracing::error!(%partition, position, %error, "rows that break their contract are not served");

@@ -11,11 +11,12 @@ use std::{
 
 use nilometer_alignment::CatchmentIndex;
 use nilometer_definitions::Pipeline;
-use nilometer_engine::{Appended, Balance, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor};
+use nilometer_engine::{Appended, Balance, Log, Message, Outbox, Partition, Snapshots, Stop, off_reactor, turn};
 use nilometer_schemas::{
     Contract, Forecasts, QUANTILE_LEVELS, Reason, ScoreRow, Scores, ScoresBuilder, Timestamp, Variable,
 };
 use nilometer_statistics::{Newest, crps_quantiles};
+use tracing::Instrument;
 
 pub use self::stored::needed_from;
 use self::{
@@ -57,16 +58,8 @@ pub async fn run(pipeline: Arc<Pipeline>, dependencies: Dependencies, stop: Stop
     let mut outbox = Outbox::new(dependencies.log.clone());
     let mut role = Box::new(Role::resume(&pipeline, dependencies).await?);
     while let Some(tick) = outbox.meanwhile(role.inputs.next_tick(&stop)).await?? {
-        let _timer = role.dependencies.metrics.role.seconds.start_timer();
-        let time = tick.time;
-        // Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
-        let (back, judged) = off_reactor(move || {
-            let judged = role.compute(tick);
-            (role, judged)
-        })
-        .await?;
-        role = back;
-        role.commit(time, judged?, &mut outbox).await?;
+        let turn = turn(tick.time, role.inputs.places()[0].1.checked_sub(1));
+        role = role.turn(tick, &mut outbox).instrument(turn).await?;
         if stop.is_now() {
             break;
         }
@@ -111,6 +104,19 @@ struct Judged {
 }
 
 impl Role {
+    /// Everything of one tick. Computing must not hold up the reactor, so the role goes to a thread of its own and comes back.
+    async fn turn(mut self: Box<Self>, tick: Tick, outbox: &mut Outbox) -> Result<Box<Self>, ScoreError> {
+        let _timer = self.dependencies.metrics.role.seconds.start_timer();
+        let time = tick.time;
+        let (mut role, judged) = off_reactor(move || {
+            let judged = self.compute(tick);
+            (self, judged)
+        })
+        .await?;
+        role.commit(time, judged?, outbox).await?;
+        Ok(role)
+    }
+
     async fn resume(pipeline: &Pipeline, dependencies: Dependencies) -> Result<Self, ScoreError> {
         let index = Arc::new(CatchmentIndex::new(pipeline)?);
         let step_s = pipeline.time.step.seconds();
