@@ -202,9 +202,14 @@ impl Metrics {
             ))?,
             damaged_segments: IntCounter::with_opts(opts(
                 "log_damaged_segments_total",
-                "damaged segments met while reading",
+                "damaged or missing segments, found at the start or met while reading",
             ))?,
         })
+    }
+
+    /// A hole of the log was found before it was read.
+    pub fn found_damaged(&self) {
+        self.damaged_segments.inc();
     }
 
     /// The registry that these metrics were built from.

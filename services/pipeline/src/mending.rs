@@ -259,6 +259,7 @@ pub async fn open(
     }
     let log = EmbeddedLog::new(store.clone(), LOG, metrics).accepting_loss(accept_loss);
     for loss in &inventory.losses {
+        metrics.found_damaged();
         match &loss.remedy {
             Err(why) => {
                 tracing::warn!(partition = %loss.partition, lost = %loss.hole, why, "given up (--accept-loss)");
