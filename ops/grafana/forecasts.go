@@ -31,16 +31,16 @@ ORDER BY e.probability DESC`))).
 			Mappings(mapped(word("0", "in time", green), word("1", "late", orange), word("2", "silent", red))).
 			WithTarget(promql(`nilometer_station_data_state`, "{{station}}"))).
 		WithRow(dashboard.NewRowBuilder("Skill")).
-		WithPanel(lines("Readings within the 90 % band", "Over a day, by lead time; accepted are 85 to 95 %.", ratio).Min(0).Max(1).
+		WithPanel(lines("Readings within the 90 % band", "Over two weeks, by lead time; accepted are 85 to 95 %.", ratio).Min(0).Max(1).
 			Thresholds(graded(red, from(0.85, green), from(0.95, red))).
 			ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeLine)).
-			WithTarget(promql(`lead_model:nilometer_coverage90:ratio_1d`, "{{model}} {{lead}}"))).
-		WithPanel(lines("Skill over persistence", "1 less the CRPS over that of persistence, over a day: above 0 the forecast is better.", count).Max(1).
+			WithTarget(promql(`lead_model:nilometer_coverage90:ratio_14d`, "{{model}} {{lead}}"))).
+		WithPanel(lines("Skill over persistence", "1 less the CRPS over that of persistence, over two weeks: above 0 the forecast is better.", count).Max(1).
 			Thresholds(graded(red, from(0, green))).
 			ThresholdsStyle(common.NewGraphThresholdsStyleConfigBuilder().Mode(common.GraphThresholdsStyleModeLine)).
-			WithTarget(promql(`lead_model_beside:nilometer_crps_skill:ratio_1d{beside="persistence"}`, "{{model}} {{lead}}"))).
-		WithPanel(lines("Forecasts that met a reading", "Over a day, by lead time.", count).
-			WithTarget(promql(`lead_model:nilometer_scored:increase1d`, "{{model}} {{lead}}"))).
+			WithTarget(promql(`lead_model_beside:nilometer_crps_skill:ratio_14d{beside="persistence"}`, "{{model}} {{lead}}"))).
+		WithPanel(lines("Forecasts that met a reading", "Over two weeks, by lead time.", count).
+			WithTarget(promql(`lead_model:nilometer_scored:increase14d`, "{{model}} {{lead}}"))).
 		WithPanel(lines("Efficiency of the means", "Median over catchments and lead times since the start.", count).Max(1).
 			WithTarget(promql(`max by (model, lead) (nilometer_score_nse_median{shadow="false"})`, "{{model}} {{lead}}"))).
 		WithRow(dashboard.NewRowBuilder("Alerts of the last two days")).

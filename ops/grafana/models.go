@@ -22,8 +22,8 @@ func models() *dashboard.DashboardBuilder {
 			WithTarget(now(`max(nilometer_forecast_filled_steps)`, "steps"))).
 		WithPanel(number("Water that does not add up", "Residual of the budget, which is rounding.", "lengthmm").
 			WithTarget(now(`max(nilometer_forecast_water_budget_residual_mm)`, "residual"))).
-		WithPanel(lines("CRPS over that of persistence, in force and shadow", "Of a day, on the same pairs; below 1 the forecast is better.", count).
-			WithTarget(promql(`sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="forecast", beside="persistence"}[1d])) / sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="persistence", beside="persistence"}[1d]))`, "{{model}} {{lead}} shadow {{shadow}}"))).
+		WithPanel(lines("CRPS over that of persistence, in force and shadow", "Of two weeks, on the same pairs; below 1 the forecast is better.", count).
+			WithTarget(promql(`sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="forecast", beside="persistence"}[14d])) / sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="persistence", beside="persistence"}[14d]))`, "{{model}} {{lead}} shadow {{shadow}}"))).
 		WithPanel(lines("Readings within their expected spread", "Share of the innovations of an hour within one and two standard deviations: 68 and 95 % where the ensemble is honest.", ratio).Min(0).Max(1).
 			WithTarget(promql(within(1), "one")).
 			WithTarget(promql(within(2), "two"))).
