@@ -9,14 +9,15 @@ use std::{
     process::Command,
 };
 
-use crate::support::{archived, definition, nilometer, succeed, window};
-use nilometer_needs::needs;
-use nilometer_schemas::{
-    AlertState, Alerts, Contract, Flag, Forcings, Forecasts, GaugeData, Observations, Timestamp, Variable,
+use crate::support::{
+    archived,
+    hours::{GAUGES, Hours},
+    nilometer, succeed,
 };
+use nilometer_needs::needs;
+use nilometer_schemas::{AlertState, Alerts, Contract, Forecasts, GaugeData, Timestamp};
 use nilometer_testing::{Definition, TableSource, toml};
 
-const GAUGES: [(&str, f64); 3] = [("V3524010", 381.7), ("V3515010", 107.0), ("V3517010", 25.3)];
 const RIVERS: usize = 5;
 const STATIONS: usize = 60;
 const HOUR: i64 = 3_600;
@@ -57,52 +58,7 @@ fn stations() -> Vec<Station> {
     (0..STATIONS).map(station).collect()
 }
 
-/// What fell and what the gauges read, hour by hour: of the Cance itself.
-struct Night {
-    /// gauge and hour → rain and evapotranspiration, mm
-    weather: BTreeMap<(usize, Timestamp), [f64; 2]>,
-    /// gauge and hour → m³ s⁻¹
-    flow: BTreeMap<(usize, Timestamp), f64>,
-}
-
-fn gauge_of(id: &str) -> usize {
-    GAUGES.iter().position(|(gauge, _)| *gauge == id).unwrap()
-}
-
-fn night(folder: &Path) -> Night {
-    let store = folder.join("cance");
-    let mut set = window(&store, FROM, TO);
-    set.extend(["assimilation.members=2", "forecast.every=24h", "forecast.score=false"].map(str::to_owned));
-    succeed(nilometer("replay", &definition(), &set));
-    let mut night = Night { weather: BTreeMap::new(), flow: BTreeMap::new() };
-    for batch in archived(&store, Contract::Forcing.topic()) {
-        let rows = Forcings::try_from(batch).unwrap();
-        for row in 0..rows.len() {
-            let key = (gauge_of(rows.catchment().value(row)), Timestamp(rows.valid_time().value(row)));
-            let hours = rows.period_s().value(row) / HOUR;
-            match rows.variable().value(row).parse().unwrap() {
-                Variable::Precipitation => night.weather.entry(key).or_default()[0] = rows.value().value(row),
-                // A day's evapotranspiration is that of each of its hours.
-                _ => {
-                    for hour in 0..hours.max(1) {
-                        let key = (key.0, key.1.plus_s(-hour * HOUR));
-                        night.weather.entry(key).or_default()[1] = rows.value().value(row) / hours.max(1) as f64;
-                    }
-                }
-            }
-        }
-    }
-    for batch in archived(&store, Contract::Observation.topic()) {
-        let rows = Observations::try_from(batch).unwrap();
-        for row in (0..rows.len()).filter(|row| rows.flag_of(*row) == Flag::Pass) {
-            let key = (gauge_of(rows.station().value(row)), Timestamp(rows.valid_time().value(row)));
-            night.flow.insert(key, rows.value().value(row));
-        }
-    }
-    night
-}
-
-impl Night {
+impl Hours {
     fn peak(&self, gauge: usize) -> (Timestamp, f64) {
         let of_gauge = self.flow.iter().filter(|((of, _), _)| *of == gauge).map(|((_, at), flow)| (*at, *flow));
         of_gauge.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap()
@@ -217,7 +173,7 @@ fn widths(store: &Path) -> BTreeMap<(String, Timestamp, i64), f64> {
 #[test]
 fn a_night_in_which_everything_fails_at_once_ends_with_a_short_list_and_no_alert_lost() {
     let folder = tempfile::tempdir().unwrap();
-    let night = night(folder.path());
+    let night = Hours::of_the_cance(folder.path(), FROM, TO);
     let (silent, peak) = (night.silent_from(), night.peak(0).0);
     let run = |name: &str, silent: &BTreeMap<usize, Timestamp>| {
         let data = folder.path().join(name);

@@ -112,10 +112,12 @@ fn each_alert_is_tested_and_has_its_section_in_the_runbook() {
     let rules = text("ops/prometheus/alerts.yml");
     let tests = text("ops/prometheus/alerts.test.yml") + &text("ops/prometheus/drift.test.yml");
     let runbook = text("docs/runbook.md");
+    let drills = ["one_process", "over_kafka"].map(|name| text(&format!("tests/gameday/{name}.rs"))).concat();
     let alerts = alerts(&rules);
     assert!(alerts.len() > 20, "{alerts:?}");
     for alert in &alerts {
         assert!(tests.contains(&format!("alertname=\"{alert}\"")), "{alert} has no test");
+        assert!(drills.contains(&format!("\"{alert}\"")), "{alert} is not fired in the game day");
         assert!(runbook.contains(&format!("## {alert}\n")), "{alert} has no section in docs/runbook.md");
         let link = format!("runbook_url: docs/runbook.md#{}\n", alert.to_lowercase());
         assert!(rules.contains(&link), "{alert} does not link to its section");

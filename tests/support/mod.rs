@@ -10,6 +10,7 @@
 
 pub mod distant;
 pub mod folder;
+pub mod hours;
 pub mod operations;
 pub mod processes;
 pub mod requests;
