@@ -23,7 +23,9 @@ func models() *dashboard.DashboardBuilder {
 		WithPanel(number("Water that does not add up", "Residual of the budget, which is rounding.", "lengthmm").
 			WithTarget(now(`max(nilometer_forecast_water_budget_residual_mm)`, "residual"))).
 		WithPanel(lines("CRPS over that of persistence, in force and shadow", "Of two weeks, on the same pairs; below 1 the forecast is better.", count).
-			WithTarget(promql(`sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="forecast", beside="persistence"}[14d])) / sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="persistence", beside="persistence"}[14d]))`, "{{model}} {{lead}} shadow {{shadow}}"))).
+			WithTarget(promql(`label_replace(label_replace(
+  sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="forecast", beside="persistence"}[14d])) / sum by (lead, model, shadow) (increase(nilometer_score_crps_total{of="persistence", beside="persistence"}[14d])),
+  "is", "in force", "shadow", "false"), "is", "shadow", "shadow", "true")`, "{{model}} {{lead}} {{is}}"))).
 		WithPanel(lines("Readings within their expected spread", "Share of the innovations of an hour within one and two standard deviations: 68 and 95 % where the ensemble is honest.", ratio).Min(0).Max(1).
 			WithTarget(promql(within(1), "one")).
 			WithTarget(promql(within(2), "two"))).

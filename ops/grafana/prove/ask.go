@@ -187,7 +187,7 @@ func fits(of panel, given answer) error {
 		low, high = 0, 1
 	case "percent":
 		low, high = 0, 100
-	case "bytes", "s", "suffix: m³/s", "m3", "cps":
+	case "bytes", "s", "suffix: m³/s", "suffix: hm³", "cps":
 		low = 0
 	}
 	asked := map[string]string{"s": "seconds", "bytes": "bytes"}

@@ -102,8 +102,6 @@ func said(value float64, unit string) string {
 			value /= 1024
 		}
 		return fmt.Sprintf("%.3g TiB", value)
-	case "m3":
-		return fmt.Sprintf("%.3g m³", value)
 	case "cps":
 		return fmt.Sprintf("%.3g /s", value)
 	case "lengthmm":
@@ -349,6 +347,8 @@ func ticks(span range_, x func(time.Time) float64, y int, left, right float64) s
 	switch length := span.to.Sub(span.from); {
 	case length < time.Hour:
 		format = "15:04:05"
+	case length > 20*24*time.Hour:
+		format = "2 Jan"
 	case length > 24*time.Hour:
 		format = "2 Jan 15:04"
 	}
