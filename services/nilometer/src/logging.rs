@@ -2,7 +2,12 @@
 
 use nilometer_engine::PROGRESS;
 use tracing::Level;
-use tracing_subscriber::{EnvFilter, Layer, Registry, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{FilterExt, LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::progress::ProgressLayer;
 
@@ -16,11 +21,14 @@ type Boxed = Box<dyn Layer<Registry> + Send + Sync>;
 pub fn start(json: bool) -> Result<Traces, String> {
     // Our own crates from info, others from warn; RUST_LOG overrides.
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,nilometer=info"));
+    // Progress has its own layer, whatever RUST_LOG asks for.
+    let not_progress = Targets::new().with_default(Level::TRACE).with_target(PROGRESS, LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if json { lines.json().boxed() } else { lines.with_target(false).boxed() };
     let (exported, traces) = traces()?;
     let shown = ProgressLayer::new().with_filter(Targets::new().with_target(PROGRESS, Level::INFO));
-    let layers: Vec<Boxed> = [lines.with_filter(filter).boxed(), shown.boxed()].into_iter().chain(exported).collect();
+    let layers: Vec<Boxed> =
+        [lines.with_filter(filter.and(not_progress)).boxed(), shown.boxed()].into_iter().chain(exported).collect();
     tracing_subscriber::registry().with(layers).init();
     Ok(traces)
 }
